@@ -1,0 +1,49 @@
+# Everything a developer or a build machine does; needs Python 3.11 or newer and make.
+PYTHON ?= python3
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+ROOMS := actors messages persistence tests
+PROSE := $(wildcard README.md CHANGELOG.md docs) Makefile Procfile pyproject.toml .ci
+TIERS := unit contract runtime sim golden e2e
+
+.PHONY: install run test check bench format clean $(TIERS:%=test-%)
+.NOTPARALLEL:
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml .ci/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11'; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check \
+		--constraint .ci/constraints.txt --editable '.[cli,embedded,speed,dev]'
+	@touch $@
+
+run: install
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
+
+test: install check $(TIERS:%=test-%)
+
+check: install
+	$(BIN)/ruff format --check $(ROOMS)
+	$(BIN)/ruff check $(ROOMS)
+	$(BIN)/codespell $(ROOMS) $(PROSE)
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+# pytest fails where it finds no test, so no tier can be lost unnoticed.
+$(TIERS:%=test-%): test-%: install
+	$(BIN)/python -m pytest --quiet tests/$*
+
+bench: install
+	$(BIN)/python -m tests.bench.bench_hot
+
+format: install
+	$(BIN)/ruff format $(ROOMS)
+	$(BIN)/ruff check --fix $(ROOMS)
+
+# The data directory holds what was metered: it stays.
+clean:
+	rm -rf .venv .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +

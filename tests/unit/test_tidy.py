@@ -1,0 +1,304 @@
+"""The rules of the house that a machine can see, each shown to bite."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+import actors
+import messages
+import persistence
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("actors", "messages", "persistence", "tests")
+MODULE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 70
+
+# Which rooms each room may import: the one-way rule.
+MAY_IMPORT = {
+    "messages": {"messages"},
+    "persistence": {"persistence", "messages"},
+    "actors": {"actors", "persistence", "messages"},
+    "tests": set(ROOMS),
+}
+# A caller needs nothing else, so the contract stays small.
+MESSAGES_NEED = {"msgspec"}
+CLIENT_NEEDS = {"msgspec", "nats"}
+# What of the standard library would make a rule depend on more than its arguments.
+IMPURE = {
+    *("asyncio", "concurrent", "io", "logging", "multiprocessing", "os", "pathlib", "random"),
+    *("secrets", "select", "shutil", "signal", "socket", "sqlite3", "subprocess", "tempfile"),
+    *("threading", "time", "uuid"),
+}
+CLOCK_READS = {
+    "time": {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"},
+    "datetime": {"now", "utcnow", "today"},
+    "date": {"today"},
+}
+CLOCK_READERS = (
+    *("actors/clock.py", "messages/client.py"),
+    *("actors/importer", "actors/cli/importing.py", "tests"),
+)
+LEFT_OVER = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
+# The command line, and the process that says it is ready or why it cannot be.
+PRINTERS = ("actors/cli", "actors/__main__.py", "actors/process.py", "tests")
+
+
+@dataclass(frozen=True)
+class Module:
+    """A source file; ``path`` is relative to the root and begins with its room."""
+
+    path: PurePosixPath
+    text: str
+
+    @property
+    def room(self) -> str:
+        return self.path.parts[0]
+
+    @property
+    def nodes(self) -> Iterator[ast.AST]:
+        return ast.walk(ast.parse(self.text))
+
+    def under(self, *places: str) -> bool:
+        return any(self.path.is_relative_to(place) for place in places)
+
+
+def read_modules(root: Path) -> list[Module]:
+    files = sorted(file for room in ROOMS for file in (root / room).rglob("*.py"))
+    return [Module(PurePosixPath(f.relative_to(root)), f.read_text()) for f in files]
+
+
+def imports(module: Module) -> Iterator[str]:
+    """The full names of all that it imports, also inside functions and type-checking blocks."""
+    package = module.path.parent.parts
+    for node in module.nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def imports_against_the_one_way_rule(module: Module) -> Iterator[str]:
+    for name in imports(module):
+        if top(name) in ROOMS and top(name) not in MAY_IMPORT[module.room]:
+            yield f"imports {name}"
+
+
+def messages_that_need_more_than_a_caller_has(module: Module) -> Iterator[str]:
+    if module.room != "messages":
+        return
+    needs = CLIENT_NEEDS if module.path.name == "client.py" else MESSAGES_NEED
+    for name in imports(module):
+        if top(name) not in needs | {"messages"} | set(sys.stdlib_module_names):
+            yield f"imports {name}"
+
+
+def impure_billing_rules(module: Module) -> Iterator[str]:
+    if not module.under("actors/billing"):
+        return
+    pure = set(sys.stdlib_module_names) - IMPURE | {"msgspec", "messages"}
+    for name in imports(module):
+        ours = name.startswith("actors.billing")
+        if not ours and (top(name) not in pure or name.startswith("messages.client")):
+            yield f"imports {name}"
+    for node in module.nodes:
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await):
+            yield f"line {node.lineno}: is asynchronous"
+        if isinstance(node, ast.Call) and called(node)[-1] == "open":
+            yield f"line {node.lineno}: opens a file"
+
+
+def a_runtime_that_knows_billing(module: Module) -> Iterator[str]:
+    if module.under("actors/runtime"):
+        for name in imports(module):
+            if name.startswith(("actors.billing", "actors.user")):
+                yield f"imports {name}"
+
+
+def modules_that_are_too_long(module: Module) -> Iterator[str]:
+    if (lines := len(module.text.splitlines())) > MODULE_LINES_MAX:
+        yield f"has {lines} lines"
+
+
+def functions_that_are_too_long(module: Module) -> Iterator[str]:
+    for node in module.nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > FUNCTION_LINES_MAX:
+                yield f"line {node.lineno}: {node.name} has {lines} lines"
+
+
+def reads_of_the_clock(module: Module) -> Iterator[str]:
+    if module.under(*CLOCK_READERS):
+        return
+    for name in imports(module):
+        if name.partition(".")[2] in CLOCK_READS["time"] and top(name) == "time":
+            yield f"imports {name}"
+    for node in module.nodes:
+        # A reference counts like a call: the function could be passed on.
+        if isinstance(node, ast.Attribute):
+            *_, owner = dotted(node.value)
+            if node.attr in CLOCK_READS.get(owner, ()):
+                yield f"line {node.lineno}: {owner}.{node.attr}"
+
+
+def swallowed_errors(module: Module) -> Iterator[str]:
+    for node in module.nodes:
+        if isinstance(node, ast.ExceptHandler):
+            if node.type is None:
+                yield f"line {node.lineno}: a bare except"
+            elif catches_all(node.type) and all(map(does_nothing, node.body)):
+                yield f"line {node.lineno}: {ast.unparse(node.type)} is passed over"
+        elif isinstance(node, ast.Call) and called(node)[-1] == "suppress":
+            yield from (f"line {node.lineno}: suppresses all" for a in node.args if catches_all(a))
+
+
+def prints(module: Module) -> Iterator[str]:
+    if module.under(*PRINTERS):
+        return
+    for node in module.nodes:
+        if isinstance(node, ast.Call) and called(node) == ["print"]:
+            yield f"line {node.lineno}: prints"
+
+
+def unfinished_work(module: Module) -> Iterator[str]:
+    if module.under("tests/unit/test_tidy.py"):  # it has to name what it looks for
+        return
+    for number, line in enumerate(module.text.splitlines(), 1):
+        if LEFT_OVER.search(line):
+            yield f"line {number}: {line.strip()}"
+    for node in module.nodes:
+        if isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node):
+            yield f"line {node.lineno}: is not implemented"
+
+
+def sleeping_tests(module: Module) -> Iterator[str]:
+    if module.room != "tests":
+        return
+    for node in module.nodes:
+        # Zero waits for no time: it lets other tasks run.
+        if isinstance(node, ast.Call) and called(node)[-1] == "sleep" and node.args:
+            seconds = node.args[0]
+            if isinstance(seconds, ast.Constant) and seconds.value:
+                yield f"line {node.lineno}: sleeps {seconds.value!r} s"
+
+
+def dotted(node: ast.AST) -> list[str]:
+    """``a.b.c`` as its names; what is no plain name is an empty one."""
+    if isinstance(node, ast.Attribute):
+        return [*dotted(node.value), node.attr]
+    return [node.id if isinstance(node, ast.Name) else ""]
+
+
+def called(node: ast.Call) -> list[str]:
+    return dotted(node.func)
+
+
+def catches_all(node: ast.expr) -> bool:
+    names = node.elts if isinstance(node, ast.Tuple) else [node]
+    return any(dotted(name)[-1] in {"Exception", "BaseException"} for name in names)
+
+
+def does_nothing(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.Pass | ast.Continue)
+
+
+Rule = Callable[[Module], Iterator[str]]
+
+LONG = "\n".join(f"x{n} = {n}" for n in range(MODULE_LINES_MAX + 1))
+LONG_FUNCTION = "def f():\n" + "    pass\n" * FUNCTION_LINES_MAX
+
+# Each rule with breaches that it has to find: where they stand and what they are.
+BREACHES: list[tuple[Rule, str, str]] = [
+    (imports_against_the_one_way_rule, "messages/a.py", "import persistence.journal"),
+    (imports_against_the_one_way_rule, "messages/a.py", "def f():\n    from actors import app"),
+    (imports_against_the_one_way_rule, "persistence/a.py", "from actors.config import Config"),
+    (imports_against_the_one_way_rule, "persistence/sql/a.py", "from tests import support"),
+    (imports_against_the_one_way_rule, "actors/edge/a.py", "import tests.support.raw"),
+    (messages_that_need_more_than_a_caller_has, "messages/a.py", "import nats"),
+    (messages_that_need_more_than_a_caller_has, "messages/client.py", "import structlog"),
+    (impure_billing_rules, "actors/billing/a.py", "import asyncio"),
+    (impure_billing_rules, "actors/billing/a.py", "from time import struct_time"),
+    (impure_billing_rules, "actors/billing/a.py", "import structlog"),
+    (impure_billing_rules, "actors/billing/a.py", "from random import random"),
+    (impure_billing_rules, "actors/billing/a.py", "from persistence.journal import Row"),
+    (impure_billing_rules, "actors/billing/a.py", "from messages.client import UsageClient"),
+    (impure_billing_rules, "actors/billing/a.py", "from actors import config"),
+    (impure_billing_rules, "actors/billing/a.py", "from .. import clock"),
+    (impure_billing_rules, "actors/billing/a.py", "async def f():\n    ..."),
+    (impure_billing_rules, "actors/billing/a.py", "x = open('plans.json')"),
+    (a_runtime_that_knows_billing, "actors/runtime/a.py", "from actors.billing import state"),
+    (a_runtime_that_knows_billing, "actors/runtime/a.py", "from ..billing.state import State"),
+    (modules_that_are_too_long, "actors/a.py", LONG),
+    (functions_that_are_too_long, "tests/unit/test_a.py", LONG_FUNCTION),
+    (functions_that_are_too_long, "actors/a.py", f"async {LONG_FUNCTION}"),
+    (reads_of_the_clock, "actors/a.py", "import time\nx = time.time()"),
+    (reads_of_the_clock, "actors/a.py", "import time\nx = time.monotonic"),
+    (reads_of_the_clock, "persistence/a.py", "from time import monotonic"),
+    (reads_of_the_clock, "messages/a.py", "x = datetime.now(UTC)"),
+    (reads_of_the_clock, "actors/billing/a.py", "x = datetime.datetime.utcnow()"),
+    (swallowed_errors, "actors/a.py", "try:\n    x\nexcept:\n    raise"),
+    (swallowed_errors, "tests/a.py", "try:\n    x\nexcept Exception:\n    pass"),
+    (swallowed_errors, "actors/a.py", "try:\n    x\nexcept (OSError, Exception):\n    ..."),
+    (swallowed_errors, "actors/a.py", "with contextlib.suppress(BaseException):\n    x"),
+    (prints, "actors/edge/a.py", "print(ready_line())"),
+    (prints, "actors/app.py", "print('here')"),
+    (unfinished_work, "actors/a.py", "x = 1  # TODO: more"),
+    (unfinished_work, "messages/a.py", "def f():\n    '''FIXME'''"),
+    (unfinished_work, "tests/a.py", "def f():\n    raise NotImplementedError"),
+    (sleeping_tests, "tests/unit/test_a.py", "async def f():\n    await asyncio.sleep(0.1)"),
+    (sleeping_tests, "tests/support/a.py", "from time import sleep\nsleep(1)"),
+]
+RULES = list(dict.fromkeys(rule for rule, _, _ in BREACHES))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_tree_has_no(rule: Rule) -> None:
+    modules = read_modules(ROOT)
+    assert {module.room for module in modules} == set(ROOMS)
+    assert [f"{module.path}: {breach}" for module in modules for breach in rule(module)] == []
+
+
+@pytest.mark.parametrize(("rule", "path", "text"), BREACHES)
+def test_a_planted_breach_is_found(tmp_path: Path, rule: Rule, path: str, text: str) -> None:
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(text)
+    (module,) = read_modules(tmp_path)
+    assert list(rule(module))
+
+
+def test_no_rule_is_against_code_as_it_should_be(tmp_path: Path) -> None:
+    fine = {
+        "actors/billing/a.py": "from actors.billing.state import State\nfrom math import ceil",
+        "actors/clock.py": "import time\nx = time.time()",
+        "actors/cli/a.py": "print('a table')",
+        "actors/process.py": "print(json.dumps(ready), flush=True)",
+        "messages/client.py": "import nats\nfrom messages import codec",
+        "tests/unit/test_a.py": "async def f():\n    await asyncio.sleep(0)",
+        "actors/a.py": "try:\n    x\nexcept Exception:\n    raise SystemExit(1)",
+    }
+    for path, text in fine.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    breaches = [b for m in read_modules(tmp_path) for rule in RULES for b in rule(m)]
+    assert breaches == []
+
+
+def test_the_three_packages_come_from_one_root() -> None:
+    # Their names are common: another distribution's package of that name may come first.
+    roots = {Path(str(package.__file__)).parents[1] for package in (actors, messages, persistence)}
+    assert roots == {ROOT}
