@@ -1,0 +1,64 @@
+"""What the typed methods of `UsageClient` take, by name. `None` is the same as leaving it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Required, TypedDict
+
+
+class TrackFields(TypedDict, total=False):
+    """What `UsageClient.track` takes; ``cost`` in USD, ``response_time`` in seconds."""
+
+    provider: Required[str]
+    event_id: str | None
+    endpoint: str | None
+    method: str | None
+    model_used: str | None
+    actual_provider_name: str | None
+    tokens_input: int | None
+    tokens_output: int | None
+    tokens_cache_read: int | None
+    tokens_cache_write: int | None
+    tokens_reasoning: int | None
+    search_count: int | None
+    image_count: int | None
+    page_count: int | None
+    response_time: float | None
+    status_code: int | None
+    request_size: int | None
+    response_size: int | None
+    user_agent: str | None
+    ip_address: str | None
+    error_message: str | None
+    retry_count: int | None
+    timestamp: datetime | None
+    cost: Decimal | int | None
+    hold_id: str | None
+    metadata: Mapping[str, str] | None
+
+
+class EnforceFields(TypedDict, total=False):
+    """What `UsageClient.enforce` takes; ``cost_requested`` in USD."""
+
+    provider: Required[str]
+    model_used: str | None
+    actual_provider_name: str | None
+    endpoint: str | None
+    tokens_requested: int | None
+    cost_requested: Decimal | int | None
+    calls: int | None
+
+
+class LogsFields(TypedDict, total=False):
+    """What `UsageClient.logs` takes: the filters and the page."""
+
+    limit: int | None
+    cursor: str | None
+    provider: str | None
+    status_code: int | None
+    billing_period: str | None
+    event_id: str | None
+    since: datetime | None
+    until: datetime | None

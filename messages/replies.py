@@ -1,0 +1,205 @@
+"""Answers. Every field that a reply has is present, ``null`` where it does not apply.
+
+Money is an exact `Decimal` of USD and travels as a JSON number.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from msgspec import Struct
+
+Number = int | Decimal
+"""Counts stay integers; amounts of money are decimals of USD."""
+
+
+class TrackReply(Struct, kw_only=True, gc=False):
+    """The call is stored and counted; costs in USD."""
+
+    usage_logged: bool = True
+    event_id: str
+    duplicate: bool = False
+    cost: Decimal
+    cost_input: Decimal
+    cost_output: Decimal
+    cost_catalog: Decimal | None
+    tokens_used: int
+    billing_period: str
+    usage_status: str
+    priced: str
+    provider: str
+    actual_provider_name: str
+    late: bool
+    hold_status: str | None
+    late_settle: bool
+    alerts: tuple[str, ...]
+    seq: int
+
+
+class LimitState(Struct, kw_only=True, gc=False):
+    """One limit that the call touches; ``remaining`` is limit - used - held."""
+
+    name: str
+    unit: str
+    window: str = "billing_period"
+    kind: str
+    limit: Number
+    used: Number
+    held: Number
+    requested: Number
+    remaining: Number
+    percentage: float | None
+    resets_at: datetime
+
+
+class EnforceReply(Struct, kw_only=True):
+    """Whether the call may be made, and every limit that decided it."""
+
+    allowed: bool
+    message: str
+    reason_code: str
+    provider: str
+    actual_provider_name: str
+    violated: tuple[str, ...]
+    limits: tuple[LimitState, ...]
+    usage_status: str
+    billing_period: str
+    retry_after: int | None
+    seq: int
+
+
+class ResetReply(Struct, kw_only=True):
+    """Whether the counters were started again."""
+
+    reset: bool
+    counters_reset: bool
+    reason: str | None
+    billing_period: str
+    event_id: str
+    duplicate: bool = False
+    seq: int
+
+
+class Usage(Struct):
+    """Calls, tokens and cost of one provider or model."""
+
+    calls: int
+    tokens: int
+    cost: Decimal
+
+
+class PlanLimits(Struct):
+    """The plan in force with its limits."""
+
+    plan_name: str
+    tier: str
+    limits: dict[str, Number]
+    features: tuple[str, ...]
+
+
+class AlertReply(Struct, kw_only=True):
+    """An alert as replies and publications show it."""
+
+    id: str
+    type: str
+    threshold_percentage: int
+    severity: str
+    user_id: str
+    limit_name: str
+    unit: str
+    provider: str | None
+    title: str
+    message: str
+    used: Number
+    limit: Number
+    billing_period: str
+    created_at: datetime
+    is_read: bool
+    read_at: datetime | None
+    seq: int
+
+
+class Held(Struct):
+    """What open holds set aside."""
+
+    calls: int
+    tokens: int
+    cost: Decimal
+    open: int
+
+
+class StatsReply(Struct, kw_only=True):
+    """The summary of one billing period; ``avg_response_time`` in seconds, rates in percent."""
+
+    billing_period: str
+    period_start: datetime
+    period_end: datetime
+    usage_status: str
+    total_calls: int
+    total_tokens: int
+    total_cost: Decimal
+    avg_response_time: float
+    error_rate: float
+    error_count: int
+    limits: PlanLimits
+    provider_breakdown: dict[str, Usage]
+    actual_provider_breakdown: dict[str, Usage]
+    model_breakdown: dict[str, Usage]
+    usage_percentages: dict[str, float]
+    alerts: tuple[AlertReply, ...]
+    held: Held
+    last_updated: datetime | None
+    seq: int
+
+
+class LogEntry(Struct, kw_only=True):
+    """One usage event as it was logged."""
+
+    event_id: str
+    timestamp: datetime
+    provider: str
+    endpoint: str
+    method: str
+    model_used: str
+    actual_provider_name: str
+    tokens_input: int
+    tokens_output: int
+    tokens_cache_read: int | None
+    tokens_cache_write: int | None
+    tokens_reasoning: int | None
+    search_count: int | None
+    image_count: int | None
+    page_count: int | None
+    response_time: float
+    status_code: int
+    request_size: int | None
+    response_size: int | None
+    user_agent: str | None
+    ip_address: str | None
+    error_message: str | None
+    retry_count: int
+    hold_id: str | None
+    metadata: dict[str, str] | None
+    cost: Decimal
+    cost_input: Decimal
+    cost_output: Decimal
+    cost_catalog: Decimal | None
+    tokens_used: int
+    priced: str
+    billing_period: str
+    late: bool
+    logged_at: datetime
+    seq: int
+
+
+class LogsReply(Struct, kw_only=True):
+    """A page of the usage log, newest arrival first."""
+
+    logs: tuple[LogEntry, ...]
+    next_cursor: str | None
+    total_count: int | None
+    seq: int
+
+
+Reply = TrackReply | EnforceReply | ResetReply | StatsReply | LogsReply
