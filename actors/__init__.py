@@ -1,0 +1,1 @@
+"""The service. Empty on purpose: importing one module must not load the others."""

@@ -1,0 +1,154 @@
+"""The verbs of the service as commands: options in, one reply out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final
+
+import typer
+
+from actors.cli import options, views
+from actors.cli.options import TIMEOUT_S, Json, Period, Timeout, Url, User
+from actors.cli.output import show
+from actors.cli.session import EXIT_NOT_ALLOWED, call
+from messages.client import UsageClient
+from messages.fields import EnforceFields, LogsFields, TrackFields
+from messages.replies import LogsReply
+
+_PAGE_MAX: Final = 1000
+
+Provider = Annotated[str, typer.Option("--provider", help="Such as openai.", show_default=False)]
+Money = Annotated[Decimal | None, typer.Option(parser=options.money, metavar="USD")]
+Moment = Annotated[datetime | None, typer.Option(parser=options.instant, metavar="RFC3339")]
+EventId = Annotated[
+    str | None,
+    typer.Option("--event-id", help="The idempotency key; else a new one.", show_default=False),
+]
+
+
+def track(
+    user: User,
+    provider: Provider,
+    event_id: EventId = None,
+    model_used: str | None = None,
+    endpoint: str | None = None,
+    method: str | None = None,
+    actual_provider_name: str | None = None,
+    tokens_input: int | None = None,
+    tokens_output: int | None = None,
+    tokens_cache_read: int | None = None,
+    tokens_cache_write: int | None = None,
+    tokens_reasoning: int | None = None,
+    search_count: int | None = None,
+    image_count: int | None = None,
+    page_count: int | None = None,
+    response_time: Annotated[float | None, typer.Option(help="In seconds.")] = None,
+    status_code: int | None = None,
+    request_size: int | None = None,
+    response_size: int | None = None,
+    user_agent: str | None = None,
+    ip_address: str | None = None,
+    error_message: str | None = None,
+    retry_count: int | None = None,
+    timestamp: Moment = None,
+    cost: Money = None,
+    hold_id: str | None = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be given again.")
+    ] = None,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """A call was made: price it, log it, count it."""
+    fields = _given(locals(), TrackFields)
+    if metadata:
+        fields["metadata"] = options.metadata(metadata)
+    reply = call(url, timeout, lambda client: client.track(user, **fields))
+    show(reply, views.tracked, as_json=as_json)
+
+
+def enforce(
+    user: User,
+    provider: Provider,
+    model_used: str | None = None,
+    actual_provider_name: str | None = None,
+    endpoint: str | None = None,
+    tokens_requested: int | None = None,
+    cost_requested: Money = None,
+    calls: int | None = None,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """May this user make this call? Exit code 4 where not."""
+    fields = _given(locals(), EnforceFields)
+    reply = call(url, timeout, lambda client: client.enforce(user, **fields))
+    show(reply, views.decided, as_json=as_json)
+    if not reply.allowed:
+        raise typer.Exit(EXIT_NOT_ALLOWED)
+
+
+def reset(
+    user: User,
+    reason: str | None = None,
+    event_id: EventId = None,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """Start the counters of the current period again."""
+    reply = call(url, timeout, lambda client: client.reset(user, reason=reason, event_id=event_id))
+    show(reply, views.reset_done, as_json=as_json)
+
+
+def stats(
+    user: User,
+    period: Period = None,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """The live summary of a billing period."""
+    reply = call(url, timeout, lambda client: client.stats(user, billing_period=period))
+    show(reply, views.summary, as_json=as_json)
+
+
+def logs(
+    user: User,
+    limit: Annotated[int, typer.Option(min=1, help="Entries in all, over all pages.")] = 50,
+    provider: str | None = None,
+    status_code: int | None = None,
+    billing_period: Period = None,
+    event_id: Annotated[str | None, typer.Option(help="One event by its key.")] = None,
+    since: Moment = None,
+    until: Moment = None,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """The usage log, newest arrival first."""
+    fields = _given(locals(), LogsFields)
+    del fields["limit"]
+    reply = call(url, timeout, lambda client: _pages(client, user, limit, fields))
+    show(reply, views.logged, as_json=as_json)
+
+
+async def _pages(client: UsageClient, user: str, limit: int, filters: dict[str, Any]) -> LogsReply:
+    """The first ``limit`` entries as one page."""
+    page = await client.logs(user, limit=min(limit, _PAGE_MAX), **filters)
+    entries, total, seq = list(page.logs), page.total_count, page.seq
+    while page.next_cursor is not None and len(entries) < limit:
+        size = min(limit - len(entries), _PAGE_MAX)
+        page = await client.logs(user, limit=size, cursor=page.next_cursor, **filters)
+        entries += page.logs
+    return LogsReply(logs=tuple(entries), next_cursor=page.next_cursor, total_count=total, seq=seq)
+
+
+def _given(parameters: dict[str, Any], fields: type) -> dict[str, Any]:
+    """The parameters of a command that are fields of its verb and were given."""
+    names = fields.__annotations__
+    return {
+        name: value for name, value in parameters.items() if name in names and value is not None
+    }

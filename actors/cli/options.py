@@ -1,0 +1,59 @@
+"""Options that several commands share, and the parsers of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Final
+
+import typer
+
+from actors.importer.errors import BadValue
+from actors.importer.values import exact, moment
+
+TIMEOUT_S: Final = 2.0
+
+User = Annotated[str, typer.Argument(metavar="USER", help="The user id.", show_default=False)]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", help="Where NATS is; else METERD_NATS_URL.", show_default=False),
+]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", min=0.05, max=3600, help="Seconds for the call with all retries."),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON object, as where stdout is not a terminal.")
+]
+Period = Annotated[
+    str | None,
+    typer.Option("--period", help="A billing period such as 2026-03.", show_default=False),
+]
+
+
+def money(text: str) -> Decimal:
+    """An amount of USD, exactly as written."""
+    try:
+        return exact(text)
+    except BadValue as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def instant(text: str) -> datetime:
+    """A time of RFC 3339."""
+    try:
+        return moment(text)
+    except BadValue as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def metadata(pairs: Iterable[str]) -> dict[str, str]:
+    """Options ``key=value`` as one object."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise typer.BadParameter(f"{pair!r}: write key=value", param_hint="--metadata")
+        found[key] = value
+    return found

@@ -1,0 +1,138 @@
+"""What an import tells: its progress, each refused row, and a table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from actors.cli.output import is_human
+from actors.cli.views import amount
+from actors.importer.errors import RowRefused
+from actors.importer.plan import Usage
+from actors.importer.rows import Row
+from actors.importer.tally import Line, Sum, Tally
+from actors.importer.values import shown
+from messages.codec import encode_reply
+from messages.errors import RequestError
+from messages.replies import TrackReply
+
+_UNKNOWN: Final = "(none)"
+
+
+class Report:
+    """Collects the answers of one import and shows them; lines go to stderr."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.lost = False
+        self._console = Console(stderr=True, highlight=False, markup=False)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rows]:,} rows"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=None, rows=0)
+        self._rows = 0
+
+    @contextmanager
+    def progress(self, name: str, size: int) -> Iterator[None]:
+        """Show a bar of the file's bytes while the import runs."""
+        self._progress.update(self._task, description=shown(name), total=size)
+        with self._progress:
+            yield
+            self.read(size)
+
+    def read(self, position: int) -> None:
+        """So many bytes of the file are read."""
+        self._progress.update(self._task, completed=position, rows=self._rows)
+
+    def settled(self, _: Usage, reply: TrackReply) -> None:
+        """A row is stored."""
+        self._rows += 1
+        self.tally.settle(reply)
+
+    def refused(self, row: Row, error: RowRefused, provider: object = None) -> None:
+        """A row is not stored."""
+        self._rows += 1
+        self.tally.refuse(provider)
+        self.note(f"row {row.number} (line {row.line}): {error}")
+
+    def refused_by_service(self, usage: Usage, error: RequestError) -> None:
+        """The service does not take a row."""
+        reason = str(error)
+        if error.error_id is not None:
+            reason += f" (error id {error.error_id})"
+        self.refused(usage.row, RowRefused(reason, error.field), usage.body["provider"])
+
+    def ignored(self, columns: list[str]) -> None:
+        """Columns that fill no field."""
+        self.note(f"ignored columns: {', '.join(map(shown, columns))}")
+
+    def note(self, line: str) -> None:
+        """One line on stderr, above the bar."""
+        printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+        self._console.print(printable, soft_wrap=True)
+
+    def finish(self, file: Path, *, as_json: bool) -> None:
+        """Show what was counted."""
+        if is_human(as_json):
+            Console().print(self._table())
+        else:
+            typer.echo(encode_reply(self._object(file)).decode())
+
+    def _table(self) -> Table:
+        table = Table(header_style="bold", show_edge=False, show_footer=True)
+        total = _cells(self.tally.total())
+        before = ("calls\nbefore", "tokens\nbefore", "USD\nbefore")
+        names = ("calls\nnow", "tokens\nnow", "USD\nnow", *before, "refused")
+        table.add_column("provider", footer="total", no_wrap=True)
+        for name, footer in zip(names, total, strict=True):
+            table.add_column(name, footer=footer, justify="right", no_wrap=True)
+        for provider, line in self._lines():
+            table.add_row(Text(provider), *_cells(line))
+        return table
+
+    def _object(self, file: Path) -> dict[str, Any]:
+        return {
+            "file": str(file),
+            "complete": not self.lost,
+            "rows": self.tally.settled,
+            **_fields(self.tally.total()),
+            "providers": {provider: _fields(line) for provider, line in self._lines()},
+        }
+
+    def _lines(self) -> list[tuple[str, Line]]:
+        found = ((provider or _UNKNOWN, line) for provider, line in self.tally.providers.items())
+        return sorted(found, key=lambda pair: pair[0])
+
+
+def _cells(line: Line) -> list[str]:
+    return [*_sum_cells(line.counted), *_sum_cells(line.duplicates), f"{line.refused:,}"]
+
+
+def _sum_cells(part: Sum) -> tuple[str, str, str]:
+    return f"{part.calls:,}", f"{part.tokens:,}", amount(part.cost)
+
+
+def _fields(line: Line) -> dict[str, Any]:
+    return {
+        "counted": _sum_fields(line.counted),
+        "duplicates": _sum_fields(line.duplicates),
+        "refused": line.refused,
+    }
+
+
+def _sum_fields(part: Sum) -> dict[str, Any]:
+    return {"calls": part.calls, "tokens": part.tokens, "cost": part.cost}

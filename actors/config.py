@@ -1,0 +1,109 @@
+"""Settings from the environment. Each limit has its unit in its name, a default and bounds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from messages.subjects import PREFIX, check_prefix
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the message names it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """All settings of the service; each is read from ``METERD_<NAME>``.
+
+    Attributes:
+        nats_url: where `meterd serve` connects.
+        nats_port: where `meterd up` lets its own server listen on loopback; 0: a free port.
+        nats_server: the nats-server binary for `meterd up`; empty: PATH, then the package.
+        nats_creds, nats_user, nats_password, nats_nkey_seed_file: as NATS clients know them.
+        nats_tls_ca, nats_tls_cert, nats_tls_key, nats_tls_hostname: as NATS clients know them.
+        prefix: what every subject starts with.
+        data_dir: holds the database.
+        live_users_max: actors kept in memory.
+        idle_s: an actor without a message for so long is snapshotted and dropped.
+        recoveries_max: users loaded from disk at the same time.
+        waiting_max: requests that wait in all; more are refused.
+        waiting_per_user_max: requests that wait for one user; more are refused.
+        recent_keys_max: idempotency keys kept in memory.
+        snapshot_events: a user's state is snapshotted after so many events.
+        drain_s: how long a stop waits for requests that were taken.
+        log_level: of the log on stderr.
+    """
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_port: int = 4222
+    nats_server: str = ""
+    nats_creds: str = ""
+    nats_user: str = ""
+    nats_password: str = ""
+    nats_nkey_seed_file: str = ""
+    nats_tls_ca: str = ""
+    nats_tls_cert: str = ""
+    nats_tls_key: str = ""
+    nats_tls_hostname: str = ""
+    prefix: str = PREFIX
+    data_dir: Path = Path("data")
+    live_users_max: int = 100_000
+    idle_s: float = 900.0
+    recoveries_max: int = 64
+    waiting_max: int = 32_768
+    waiting_per_user_max: int = 16_384
+    recent_keys_max: int = 100_000
+    snapshot_events: int = 1_000
+    drain_s: float = 30.0
+    log_level: str = "info"
+
+
+_BOUNDS: Final[dict[str, tuple[float, float]]] = {
+    "nats_port": (0, 65_535),
+    "live_users_max": (1, 10_000_000),
+    "idle_s": (0.01, 604_800),
+    "recoveries_max": (1, 4_096),
+    "waiting_max": (32_768, 1_048_576),
+    "waiting_per_user_max": (16_384, 1_048_576),
+    "recent_keys_max": (1, 10_000_000),
+    "snapshot_events": (1, 1_000_000),
+    "drain_s": (1, 3_600),
+}
+_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+def load(environ: Mapping[str, str] | None = None) -> Config:
+    """Read the settings of ``environ`` (the process's own where it is None).
+
+    An empty variable is an unset one.
+
+    Raises:
+        ConfigError: a value is of the wrong type or out of its bounds.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for field in fields(Config):
+        variable = f"METERD_{field.name.upper()}"
+        text = environ.get(variable, "").strip()
+        if text:
+            values[field.name] = _parse(variable, text, field.name, type(field.default))
+    return Config(**values)
+
+
+def _parse(variable: str, text: str, name: str, kind: Callable[[str], Any]) -> object:
+    try:
+        if name == "prefix":
+            return check_prefix(text)
+        value = kind(text)
+    except ValueError as error:
+        raise ConfigError(f"{variable}={text!r}: {error}") from None
+    low, high = _BOUNDS.get(name, (float("-inf"), float("inf")))
+    if isinstance(value, int | float) and not low <= value <= high:
+        raise ConfigError(f"{variable}={text!r}: not from {low:g} to {high:g}")
+    if name == "log_level" and text.lower() not in _LEVELS:
+        raise ConfigError(f"{variable}={text!r}: not one of {', '.join(_LEVELS)}")
+    return value

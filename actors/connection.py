@@ -1,0 +1,79 @@
+"""From settings to the options of nats-py's ``connect``, for the service and the command line."""
+
+from __future__ import annotations
+
+import importlib.util
+import ssl
+from pathlib import Path
+from typing import Any, Final
+
+from actors.config import Config, ConfigError
+
+_RECONNECT: Final[dict[str, Any]] = {
+    "max_reconnect_attempts": -1,  # nats-py gives up for good after 60 by default
+    "reconnect_time_wait": 0.25,
+    "ping_interval": 10,
+}
+
+
+def connect_options(config: Config) -> dict[str, Any]:
+    """The credentials, TLS and reconnect options of every connection of the project.
+
+    Callbacks, name and servers are the caller's.
+
+    Raises:
+        ConfigError: a file cannot be read, or a setting needs another one or a package.
+    """
+    options = dict(_RECONNECT)
+    if config.nats_user:
+        options |= {"user": config.nats_user, "password": config.nats_password}
+    elif config.nats_password:
+        raise ConfigError("METERD_NATS_PASSWORD needs METERD_NATS_USER")
+    if config.nats_creds:
+        options["user_credentials"] = _key_file("METERD_NATS_CREDS", config.nats_creds)
+    if config.nats_nkey_seed_file:
+        options["nkeys_seed"] = _key_file("METERD_NATS_NKEY_SEED_FILE", config.nats_nkey_seed_file)
+    if any((config.nats_tls_ca, config.nats_tls_cert, config.nats_tls_key)):
+        options["tls"] = _tls(config)
+    if config.nats_tls_hostname:
+        options.setdefault("tls", ssl.create_default_context())
+        options["tls_hostname"] = config.nats_tls_hostname
+    return options
+
+
+def _key_file(variable: str, name: str) -> str:
+    if importlib.util.find_spec("nkeys") is None:
+        raise ConfigError(f"{variable} needs the package nkeys: pip install nkeys")
+    return _file(variable, name)
+
+
+def _file(variable: str, name: str) -> str:
+    # Read here: nats-py would fail again and again while it connects, and never say why.
+    try:
+        Path(name).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{variable}={name!r}: {error.strerror}") from None
+    return name
+
+
+def _tls(config: Config) -> ssl.SSLContext:
+    ca = _file("METERD_NATS_TLS_CA", config.nats_tls_ca) if config.nats_tls_ca else None
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except ssl.SSLError as error:
+        raise ConfigError(f"METERD_NATS_TLS_CA={ca!r}: not PEM certificates ({error})") from None
+    if config.nats_tls_cert:
+        certificate = _file("METERD_NATS_TLS_CERT", config.nats_tls_cert)
+        key = _file("METERD_NATS_TLS_KEY", config.nats_tls_key) if config.nats_tls_key else None
+        try:
+            context.load_cert_chain(certificate, key, password=_refuse_password)
+        except (ssl.SSLError, ValueError) as error:
+            raise ConfigError(f"METERD_NATS_TLS_CERT={certificate!r}: {error}") from None
+    elif config.nats_tls_key:
+        raise ConfigError("METERD_NATS_TLS_KEY needs METERD_NATS_TLS_CERT")
+    return context
+
+
+def _refuse_password() -> str:
+    # Without this OpenSSL asks on the terminal, and a service would wait for ever.
+    raise ValueError("the key is encrypted")

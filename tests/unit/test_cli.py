@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console, RenderableType
+from typer.testing import CliRunner, Result
+
+from actors.__main__ import main
+from actors.cli import commands, views
+from actors.cli.main import app
+from actors.config import Config
+from messages.client import UsageClient
+from messages.errors import NoService, RequestError
+from messages.replies import LogsReply
+from tests.support import answers
+from tests.support.answers import (
+    REFUSED,
+    RESET,
+    STATS,
+    TRACKED,
+    Answer,
+    FakeService,
+    entry_of,
+)
+
+Serve = Callable[[Answer], FakeService]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
+    return partial(answers.serve, monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("METERD_")]:
+        monkeypatch.delenv(name)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def test_track_sends_every_option_and_prints_the_exact_reply_as_json(serve: Serve) -> None:
+    service = serve(lambda *_: TRACKED)
+    result = run(
+        *("track", "alice", "--provider", "openai", "--tokens-input", "100"),
+        *("--cost", "0.010000001", "--timestamp", "2026-03-01T12:00:00Z", "--event-id", "k"),
+        *("--metadata", "team=a", "--metadata", "job=b=c"),
+    )
+    assert result.exit_code == 0, result.output
+    ((subject, body),) = service.asked
+    assert subject == "usage.v1.track.alice"
+    body.pop("deadline")
+    assert body == {
+        "provider": "openai",
+        "tokens_input": 100,
+        "cost": 0.010000001,
+        "timestamp": "2026-03-01T12:00:00Z",
+        "event_id": "k",
+        "metadata": {"team": "a", "job": "b=c"},
+    }
+    assert '"cost":0.000123,' in result.stdout
+    assert json.loads(result.stdout)["hold_status"] is None
+
+
+def test_enforce_ends_with_4_where_the_call_is_not_allowed(serve: Serve) -> None:
+    serve(lambda *_: REFUSED)
+    result = run("enforce", "alice", "--provider", "openai", "--tokens-requested", "9")
+    assert result.exit_code == 4
+    assert json.loads(result.stdout)["reason_code"] == "cost_limit_reached"
+
+
+def test_enforce_ends_with_0_where_the_call_is_allowed(serve: Serve) -> None:
+    serve(lambda *_: msgspec.structs.replace(REFUSED, allowed=True))
+    assert run("enforce", "alice", "--provider", "openai").exit_code == 0
+
+
+def test_reset_and_stats_print_their_replies(serve: Serve) -> None:
+    service = serve(lambda subject, _: RESET if ".reset." in subject else STATS)
+    assert json.loads(run("reset", "alice", "--reason", "renewal").stdout)["reset"] is True
+    assert json.loads(run("stats", "alice", "--period", "2026-03").stdout)["total_calls"] == 1234
+    (_, reset), (_, stats) = service.asked
+    assert reset["reason"] == "renewal"
+    assert stats["billing_period"] == "2026-03"
+
+
+def test_logs_follows_the_pages_up_to_the_limit(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_PAGE_MAX", 2)
+
+    def answer(_: str, body: dict[str, Any]) -> LogsReply:
+        first = int(body.get("cursor", "0"))
+        entries = tuple(entry_of(first + i) for i in range(body["limit"]))
+        total = None if first else 100
+        return LogsReply(logs=entries, next_cursor=str(first + 2), total_count=total, seq=9)
+
+    service = serve(answer)
+    result = run("logs", "alice", "--limit", "5", "--provider", "openai")
+    found = json.loads(result.stdout)
+    assert [entry["event_id"] for entry in found["logs"]] == ["k-0", "k-1", "k-2", "k-3", "k-4"]
+    assert (found["total_count"], found["seq"]) == (100, 9)
+    assert [body["limit"] for _, body in service.asked] == [2, 2, 1]
+    assert all(body["provider"] == "openai" for _, body in service.asked)
+
+
+def test_an_error_of_the_service_is_one_line_with_code_and_field_and_exit_1(serve: Serve) -> None:
+    def refuse(*_: Any) -> object:
+        raise RequestError("unknown_provider", "there is no 'acme'", field="provider")
+
+    serve(refuse)
+    result = run("track", "alice", "--provider", "acme")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == "meterd: unknown_provider: there is no 'acme' (field provider)\n"
+
+
+def test_an_unknown_outcome_says_how_to_learn_it(serve: Serve) -> None:
+    def fail(_: str, body: dict[str, Any]) -> object:
+        raise RequestError("outcome_unknown", "the write failed", event_id=body["event_id"])
+
+    serve(fail)
+    result = run("track", "alice", "--provider", "openai", "--event-id", "k-9")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("repeat it with --event-id k-9\n")
+
+
+def test_no_connection_is_one_line_and_exit_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def connect(url: str, **_: Any) -> UsageClient:
+        raise NoService(f"cannot connect to {url}: refused")
+
+    monkeypatch.setattr(UsageClient, "connect", connect)
+    result = run("stats", "alice", "--url", "nats://example:1")
+    assert result.exit_code == 1
+    assert result.stderr == "meterd: cannot connect to nats://example:1: refused\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("track", "alice"),
+        ("track", "alice", "--provider", "openai", "--cost", "cheap"),
+        ("track", "alice", "--provider", "openai", "--timestamp", "yesterday"),
+        ("track", "alice", "--provider", "openai", "--metadata", "team"),
+        ("track", "alice", "--provider", "openai", "--colour", "red"),
+        ("logs", "alice", "--limit", "0"),
+        ("import",),
+        ("import", "usage.csv", "--timestamps", "later"),
+        ("refund", "alice"),
+        ("up", "--port", "70000"),
+    ],
+)
+def test_wrong_usage_is_exit_2(serve: Serve, arguments: tuple[str, ...]) -> None:
+    service = serve(lambda *_: TRACKED)
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert service.asked == []
+
+
+def test_a_wrong_setting_is_one_line_and_exit_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERD_NATS_PORT", "many")
+    result = run("stats", "alice")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("meterd: METERD_NATS_PORT='many'")
+    assert result.stderr.count("\n") == 1
+
+
+def test_version_and_help_name_the_product_and_every_command() -> None:
+    assert run("--version").stdout.startswith("meterd ")
+    listed = run("--help").stdout
+    for name in ("up", "serve", "track", "enforce", "reset", "stats", "logs", "import"):
+        assert f" {name} " in listed
+
+
+def test_up_and_serve_run_the_service_with_their_settings_and_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runs: list[tuple[Config, bool]] = []
+
+    def fake_run(config: Config, *, embedded: bool) -> int:
+        runs.append((config, embedded))
+        return 7
+
+    monkeypatch.setattr("actors.process.run", fake_run)
+    assert run("up", "--port", "0", "--data-dir", str(tmp_path)).exit_code == 7
+    assert run("serve", "--url", "nats://example:1").exit_code == 7
+    (up, embedded), (serve, external) = runs
+    assert (up.nats_port, up.data_dir, embedded) == (0, tmp_path, True)
+    assert (serve.nats_url, external) == ("nats://example:1", False)
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_the_extra_the_command_says_which_one_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("actors.cli")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.startswith(f"{missing}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert "meterd[cli]" in error
+    assert error.count("\n") == 1
+
+
+def rendered(view: RenderableType) -> str:
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(view)
+    return capture.get()
+
+
+def test_a_person_reads_money_without_exponents_and_text_is_never_markup() -> None:
+    assert views.amount(Decimal("1E-9")) == "0.000000001"
+    assert views.amount(Decimal("1234.500000000")) == "1,234.5"
+    assert views.amount(Decimal("0E-9")) == "0"
+    assert views.amount(1_000_000) == "1,000,000"
+    summary = rendered(views.summary(STATS))
+    assert "[red]model" in summary
+    assert "of [monthly_cost]" in summary
+    assert "exa" not in summary  # not used
+    assert "98" in summary
+
+
+def test_a_person_reads_why_a_call_is_refused() -> None:
+    text = rendered(views.decided(REFUSED))
+    assert "refused: The limit monthly_cost is reached (cost_limit_reached)" in text
+    assert "4.9" in text
+
+
+def test_a_person_reads_what_was_counted() -> None:
+    assert "counted: openai, 418 tokens, 0.000123 USD" in rendered(views.tracked(TRACKED))
+    again = msgspec.structs.replace(TRACKED, duplicate=True)
+    assert "was counted before" in rendered(views.tracked(again))
+    assert "start again" in rendered(views.reset_done(RESET))
+    page = LogsReply(logs=(entry_of(1),), next_cursor=None, total_count=7, seq=1)
+    assert "1 of 7 entries" in rendered(views.logged(page))
