@@ -1,0 +1,40 @@
+"""What can go wrong with the journal. Foreign exceptions are translated where they arise.
+
+JournalError
+├── NotStored         the write is known not to be in the log; later writes may succeed
+├── OutcomeUnknown    the write may or may not be in the log; ask `Journal.last_seq`
+│   └── DiskFailed    and the disk is not to be trusted: the process has to end
+├── Unavailable       a read failed; it may succeed later
+├── Corrupt           stored bytes are not what this version can read
+└── Refused           the journal cannot be opened: held, unwritable, of a newer version
+"""
+
+from __future__ import annotations
+
+
+class JournalError(Exception):
+    """The root of the layer's errors."""
+
+
+class NotStored(JournalError):
+    """The write failed and is known not to be in the log (disk full, say)."""
+
+
+class OutcomeUnknown(JournalError):
+    """The write failed and may or may not be in the log."""
+
+
+class DiskFailed(OutcomeUnknown):
+    """An I/O error: what the kernel holds and what the disk holds may differ."""
+
+
+class Unavailable(JournalError):
+    """A read failed."""
+
+
+class Corrupt(JournalError):
+    """Stored bytes cannot be read: damaged, or written by a newer version."""
+
+
+class Refused(JournalError):
+    """The journal cannot be opened; the message says why in one line."""

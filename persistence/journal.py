@@ -1,0 +1,125 @@
+"""The journal port: an append-only log with snapshots, and its written contract.
+
+One process owns a journal. Positions (``seq``) are given by the owner, grow by one per row
+and are never given to two durable rows. Every implementation passes the one suite in
+``tests/contract``; the words below are what that suite checks.
+
+- `append` is one durable write: after it returns, all of its rows and snapshots survive any
+  crash; after it raised `NotStored` none of them is there; after `OutcomeUnknown` all or
+  none are, and `last_seq` says which.
+- Reads see durable rows only, and all of them.
+- A row is never changed and never removed.
+- Snapshots and the published position are derived data: losing them loses no event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Row(NamedTuple):
+    """One event of one user as the log keeps it.
+
+    Attributes:
+        seq: position in the log, 1 is the first.
+        partition: 0 to 63, derived from the user.
+        user: the user id.
+        key: the event's idempotency key; at most one row per user has it. None: has none.
+        kind: the event's kind.
+        at: when it took effect, microseconds since the epoch; never falls within a user.
+        notify: whether the row has something to publish.
+        body: the event as JSON text.
+        personal: personal fields as JSON text, kept apart so that they can be erased alone.
+    """
+
+    seq: int
+    partition: int
+    user: str
+    key: str | None
+    kind: str
+    at: int
+    notify: bool
+    body: str
+    personal: str | None
+
+
+class Snapshot(NamedTuple):
+    """A user's state as of a position.
+
+    ``schema`` says which version of the state wrote ``body``; a reader ignores others.
+    """
+
+    partition: int
+    user: str
+    seq: int
+    schema: int
+    body: bytes
+
+
+class Journal(Protocol):
+    """See the module's docstring for the contract."""
+
+    async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
+        """Store rows, in order of ``seq``, and snapshots in one durable write.
+
+        A snapshot replaces the user's older one.
+
+        Raises:
+            NotStored: nothing of it is stored.
+            OutcomeUnknown: it may or may not be stored.
+        """
+        ...
+
+    async def last_seq(self) -> int:
+        """The position of the newest durable row, 0 for an empty log."""
+        ...
+
+    async def snapshot(self, user: str) -> Snapshot | None:
+        """The user's newest snapshot."""
+        ...
+
+    async def history(self, user: str, after: int, limit: int) -> list[Row]:
+        """The user's rows with ``seq > after``, oldest first, at most ``limit``."""
+        ...
+
+    async def newest(
+        self, user: str, before: int, limit: int, kind: str | None = None
+    ) -> list[Row]:
+        """The user's rows with ``seq < before``, newest first, at most ``limit``.
+
+        With ``kind`` only rows of that kind; quick for every kind but the most common one.
+        """
+        ...
+
+    async def find(self, user: str, key: str) -> Row | None:
+        """The user's row with that idempotency key."""
+        ...
+
+    def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
+        """All (user, key) pairs, in lumps, in any order."""
+        ...
+
+    async def notices(self, after: int, limit: int) -> list[Row]:
+        """Rows with ``notify`` and ``seq > after``, oldest first, at most ``limit``."""
+        ...
+
+    async def published(self) -> int:
+        """The position up to which every notice is known to be published."""
+        ...
+
+    async def mark_published(self, seq: int) -> None:
+        """Store the position up to which every notice is known to be published.
+
+        Raises:
+            NotStored: it is not stored; harmless, notices are then published again.
+        """
+        ...
+
+    async def rows(self, after: int, limit: int) -> list[Row]:
+        """All users' rows with ``seq > after``, oldest first, at most ``limit``."""
+        ...
+
+    async def close(self) -> None:
+        """Close files and threads; pending writes are finished first."""
+        ...

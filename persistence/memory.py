@@ -1,0 +1,105 @@
+"""The journal in plain Python objects: for tests and dry runs. Durable as the process is."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from operator import attrgetter
+from typing import Final
+
+from persistence.errors import NotStored
+from persistence.journal import Row, Snapshot
+
+_KEYS_PER_LUMP: Final = 4096
+_seq = attrgetter("seq")
+
+
+class MemoryJournal:
+    """A `Journal` of lists and dicts."""
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+        self._of_user: defaultdict[str, list[Row]] = defaultdict(list)
+        self._of_key: dict[tuple[str, str], Row] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+        self._published = 0
+
+    async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
+        """See `Journal.append`."""
+        self._check(rows)
+        for row in rows:
+            self._rows.append(row)
+            self._of_user[row.user].append(row)
+            if row.key is not None:
+                self._of_key[row.user, row.key] = row
+        for snapshot in snapshots:
+            self._snapshots[snapshot.user] = snapshot
+
+    def _check(self, rows: Sequence[Row]) -> None:
+        last = self._rows[-1].seq if self._rows else 0
+        keys = set()
+        for row in rows:
+            if row.seq <= last:
+                raise NotStored(f"position {row.seq} is taken")
+            last = row.seq
+            if row.key is not None:
+                key = (row.user, row.key)
+                if key in self._of_key or key in keys:
+                    raise NotStored(f"key {row.key!r} of user {row.user!r} is taken")
+                keys.add(key)
+
+    async def last_seq(self) -> int:
+        """See `Journal.last_seq`."""
+        return self._rows[-1].seq if self._rows else 0
+
+    async def snapshot(self, user: str) -> Snapshot | None:
+        """See `Journal.snapshot`."""
+        return self._snapshots.get(user)
+
+    async def history(self, user: str, after: int, limit: int) -> list[Row]:
+        """See `Journal.history`."""
+        return _page(self._of_user.get(user, []), after, limit)
+
+    async def newest(
+        self, user: str, before: int, limit: int, kind: str | None = None
+    ) -> list[Row]:
+        """See `Journal.newest`."""
+        rows = self._of_user.get(user, [])
+        older = reversed(rows[: bisect_right(rows, before - 1, key=_seq)])
+        return [row for row in older if kind is None or row.kind == kind][:limit]
+
+    async def find(self, user: str, key: str) -> Row | None:
+        """See `Journal.find`."""
+        return self._of_key.get((user, key))
+
+    async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
+        """See `Journal.keys`."""
+        keys = list(self._of_key)
+        for start in range(0, len(keys), _KEYS_PER_LUMP):
+            yield keys[start : start + _KEYS_PER_LUMP]
+
+    async def notices(self, after: int, limit: int) -> list[Row]:
+        """See `Journal.notices`."""
+        start = bisect_right(self._rows, after, key=_seq)
+        return [row for row in self._rows[start:] if row.notify][:limit]
+
+    async def published(self) -> int:
+        """See `Journal.published`."""
+        return self._published
+
+    async def mark_published(self, seq: int) -> None:
+        """See `Journal.mark_published`."""
+        self._published = seq
+
+    async def rows(self, after: int, limit: int) -> list[Row]:
+        """See `Journal.rows`."""
+        return _page(self._rows, after, limit)
+
+    async def close(self) -> None:
+        """See `Journal.close`."""
+
+
+def _page(rows: list[Row], after: int, limit: int) -> list[Row]:
+    start = bisect_right(rows, after, key=_seq)
+    return rows[start : start + limit]

@@ -1,0 +1,276 @@
+"""The journal in one SQLite file: WAL, one writer connection, fsync at every commit.
+
+Reads have connections of their own, one for recoveries, which requests wait for, and one for
+pages. Checkpoints copy the WAL into the database on a fourth, off the writer's path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from functools import lru_cache
+from itertools import chain
+from os import close as close_descriptor
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from messages.subjects import encode_user, partition_of
+from persistence import schema
+from persistence.connection import Connection
+from persistence.datadir import DATABASE, claim
+from persistence.errors import DiskFailed, JournalError, NotStored, Refused
+from persistence.journal import Row, Snapshot
+
+# At most 32,766 variables fit into one statement on every SQLite since 3.32.
+ROWS_PER_STATEMENT: Final = 1024
+KEYS_PER_LUMP: Final = 4096
+CHECKPOINT_PAGES: Final = 4_000
+WAL_PAGES_MAX: Final = 16_000
+WRITER_CACHE_KIB: Final = 16_384
+
+_COMMON_KIND: Final = "usage"  # every other kind has an index, log_kind
+_COLUMNS: Final = "seq, partition, user_id, event_id, kind, at, notify, body, personal"
+_PADDING: Final = (0,) * len(Row._fields)
+_PUT_SNAPSHOT: Final = (
+    "INSERT INTO snapshots (partition, user_id, seq, schema, body) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET seq = excluded.seq, schema = excluded.schema, body = excluded.body"
+)
+_PUT_POSITION: Final = (
+    "INSERT INTO position (name, seq) VALUES ('published', ?)"
+    " ON CONFLICT DO UPDATE SET seq = excluded.seq"
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class SQLiteJournal:
+    """A `Journal` in ``meterd.db`` of a directory that it holds for its life."""
+
+    def __init__(
+        self,
+        files: AsyncExitStack,
+        writer: Connection,
+        checkpointer: Connection,
+        recoveries: Connection,
+        pages: Connection,
+    ) -> None:
+        self._files = files
+        self._writer = writer
+        self._checkpointer = checkpointer
+        self._recoveries = recoveries
+        self._pages = pages
+        self._uncopied_pages = 0
+        self._grown = asyncio.Event()
+        self._broken: DiskFailed | None = None
+        self._checkpoints = asyncio.create_task(self._checkpoint(), name="journal-checkpoints")
+
+    @classmethod
+    async def open(cls, directory: Path) -> SQLiteJournal:
+        """Open or create the journal of a directory.
+
+        Raises:
+            Refused: the directory is held or cannot be written, or the database is not one
+                that this version can use.
+        """
+        path = directory / DATABASE
+        async with AsyncExitStack() as files:
+            files.callback(close_descriptor, claim(directory))
+            try:
+                writer = await Connection.open(path)
+                files.push_async_callback(writer.close)
+                await writer.call(_prepare, path)
+                # Unwound in reverse: when only the writer is left the WAL can be emptied.
+                files.push_async_callback(_empty_wal, writer)
+                others = []
+                for read_only in (False, True, True):
+                    connection = await Connection.open(path, read_only=read_only)
+                    files.push_async_callback(connection.close)
+                    others.append(connection)
+                    await connection.call(_configure)
+            except sqlite3.Error as error:
+                raise Refused(f"{path} cannot be opened: {error}") from error
+            return cls(files.pop_all(), writer, *others)
+
+    async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
+        """See `Journal.append`. A caller that is cancelled does not stop the write."""
+        if self._broken:
+            raise DiskFailed(f"a checkpoint failed: {self._broken}") from self._broken
+        await self._writer.write(_append, rows, snapshots)
+        # A row changes at most about two pages of its own, a block the last ones of the trees.
+        self._uncopied_pages += 4 + 2 * len(rows)
+        if self._uncopied_pages >= CHECKPOINT_PAGES:
+            self._uncopied_pages = 0
+            self._grown.set()
+
+    async def last_seq(self) -> int:
+        """See `Journal.last_seq`."""
+        ((last,),) = await self._recoveries.read("SELECT coalesce(max(seq), 0) FROM log")
+        return int(last)
+
+    async def snapshot(self, user: str) -> Snapshot | None:
+        """See `Journal.snapshot`."""
+        found = await self._recoveries.read(
+            "SELECT partition, user_id, seq, schema, body FROM snapshots"
+            " WHERE partition = ? AND user_id = ?",
+            partition_of(encode_user(user)),
+            user,
+        )
+        return Snapshot(*found[0]) if found else None
+
+    async def history(self, user: str, after: int, limit: int) -> list[Row]:
+        """See `Journal.history`."""
+        return await _rows(
+            self._recoveries, "user_id = ? AND seq > ? ORDER BY seq LIMIT ?", user, after, limit
+        )
+
+    async def newest(
+        self, user: str, before: int, limit: int, kind: str | None = None
+    ) -> list[Row]:
+        """See `Journal.newest`."""
+        where = "user_id = ? AND seq < ?"
+        args: tuple[object, ...] = (user, before)
+        if kind is not None:
+            where += " AND kind = ?"
+            args += (kind,)
+        if kind not in {None, _COMMON_KIND}:
+            where += f" AND kind <> '{_COMMON_KIND}'"  # lets SQLite use the partial index
+        return await _rows(self._pages, f"{where} ORDER BY seq DESC LIMIT ?", *args, limit)
+
+    async def find(self, user: str, key: str) -> Row | None:
+        """See `Journal.find`."""
+        found = await _rows(self._recoveries, "user_id = ? AND event_id = ?", user, key)
+        return found[0] if found else None
+
+    async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
+        """See `Journal.keys`."""
+        last = ("", "")  # before every key, since a user id is not empty
+        while lump := await self._pages.read(
+            "SELECT user_id, event_id FROM log"
+            " WHERE event_id IS NOT NULL AND (user_id, event_id) > (?, ?)"
+            " ORDER BY user_id, event_id LIMIT ?",
+            *last,
+            KEYS_PER_LUMP,
+        ):
+            last = lump[-1]
+            yield lump
+
+    async def notices(self, after: int, limit: int) -> list[Row]:
+        """See `Journal.notices`."""
+        where = "notify = 1 AND seq > ? ORDER BY seq LIMIT ?"
+        return await _rows(self._pages, where, after, limit)
+
+    async def published(self) -> int:
+        """See `Journal.published`."""
+        found = await self._recoveries.read("SELECT seq FROM position WHERE name = 'published'")
+        return int(found[0][0]) if found else 0
+
+    async def mark_published(self, seq: int) -> None:
+        """See `Journal.mark_published`."""
+        await self._writer.write(_mark_published, seq)
+
+    async def rows(self, after: int, limit: int) -> list[Row]:
+        """See `Journal.rows`."""
+        return await _rows(self._pages, "seq > ? ORDER BY seq LIMIT ?", after, limit)
+
+    async def close(self) -> None:
+        """See `Journal.close`."""
+        self._checkpoints.cancel()
+        await asyncio.wait([self._checkpoints])
+        await self._files.aclose()
+
+    async def _checkpoint(self) -> None:
+        while True:
+            await self._grown.wait()
+            self._grown.clear()
+            try:
+                pages = await self._checkpointer.write(_copy_wal, "PASSIVE")
+                if pages > WAL_PAGES_MAX:
+                    # Under a steady load there is always a block that is not copied yet, and
+                    # the WAL would never start again from its beginning. Between two blocks
+                    # only what came during the copy is left to do.
+                    await self._writer.write(_copy_wal, "PASSIVE")
+            except DiskFailed as error:
+                self._broken = error
+                _log.exception("journal_checkpoint_failed")
+                return
+            except JournalError as error:
+                # The WAL grows meanwhile; appends fail by themselves when the disk is full.
+                _log.warning("journal_checkpoint_postponed", error=str(error))
+
+
+async def _rows(connection: Connection, where: str, *args: object) -> list[Row]:
+    # `where` is text of this module; all values are variables.
+    found = await connection.read(f"SELECT {_COLUMNS} FROM log WHERE {where}", *args)  # noqa: S608
+    return [Row._make((*row[:6], bool(row[6]), *row[7:])) for row in found]
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    """Make a database ready for its writer, or refuse it untouched."""
+    version = schema.check(db, path)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+    _configure(db)
+    # After a failed fsync the kernel may call pages clean that never reached the disk: what a
+    # former process left in the WAL is written, and synced, again before anything builds on it.
+    uncopied = _copy_wal(db, "TRUNCATE")
+    if uncopied:
+        raise Refused(f"{path} is being read by another program: its WAL cannot be copied")
+    schema.migrate(db, version)
+
+
+def _configure(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA synchronous = FULL")  # also decides how a checkpoint syncs
+    db.execute("PRAGMA fullfsync = ON")  # where fsync alone does not reach the disk (macOS)
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute("PRAGMA trusted_schema = OFF")
+
+
+async def _empty_wal(writer: Connection) -> None:
+    try:
+        await writer.write(_copy_wal, "TRUNCATE")
+    except NotStored as error:  # the disk is full, say: the next start does it
+        _log.warning("journal_checkpoint_postponed", error=str(error))
+
+
+def _copy_wal(db: sqlite3.Connection, mode: str) -> int:
+    """Checkpoint; the pages that are still in the WAL."""
+    _, pages, _ = db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    return int(pages)
+
+
+def _append(db: sqlite3.Connection, rows: Sequence[Row], snapshots: Sequence[Snapshot]) -> None:
+    # Each statement hands the interpreter lock back and forth, which costs up to 5 ms each
+    # time while the event loop is busy. So the usual block is one statement, which is its own
+    # transaction, and not one per row between a BEGIN and a COMMIT.
+    alone = not snapshots and len(rows) <= ROWS_PER_STATEMENT
+    if not alone:
+        db.execute("BEGIN IMMEDIATE")
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        _insert(db, rows[start : start + ROWS_PER_STATEMENT])
+    if snapshots:
+        db.executemany(_PUT_SNAPSHOT, snapshots)
+    if not alone:
+        db.execute("COMMIT")
+
+
+def _mark_published(db: sqlite3.Connection, seq: int) -> None:
+    db.execute(_PUT_POSITION, (seq,))
+
+
+def _insert(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    # To parse a statement costs as much as to run it: so few sizes, and the rest is padding.
+    size = 1 << (len(rows) - 1).bit_length()
+    values: tuple[Any, ...] = tuple(chain.from_iterable(rows))
+    db.execute(_insert_statement(size), values + _PADDING * (size - len(rows)))
+
+
+@lru_cache
+def _insert_statement(size: int) -> str:
+    row = f"({', '.join('?' * len(Row._fields))})"
+    values = ", ".join([row] * size)
+    select = f"SELECT * FROM (VALUES {values}) WHERE column1 > 0"  # noqa: S608 -- only "?" varies
+    return f"INSERT INTO log ({_COLUMNS}) {select}"

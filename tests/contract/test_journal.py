@@ -1,0 +1,251 @@
+"""The journal's contract, held against every implementation."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from persistence.errors import NotStored
+from persistence.journal import Journal, Row
+from persistence.memory import MemoryJournal
+from persistence.sqlite import SQLiteJournal
+from tests.support.faults import FaultyJournal
+from tests.support.rows import make_row, make_rows, make_snapshot, of_user
+
+ALL = 1_000_000
+
+
+@pytest.fixture(params=["memory", "sqlite", "faulty"])
+async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
+    journal: Journal
+    if request.param == "sqlite":
+        journal = await SQLiteJournal.open(tmp_path / "data")
+    else:
+        journal = MemoryJournal()
+        if request.param == "faulty":
+            journal = FaultyJournal(journal)
+    yield journal
+    await journal.close()
+
+
+@pytest.fixture
+def random_() -> random.Random:
+    seed = random.SystemRandom().getrandbits(32)
+    print(f"seed {seed}")
+    return random.Random(seed)
+
+
+async def all_keys(journal: Journal) -> list[tuple[str, str]]:
+    return sorted([key async for lump in journal.keys() for key in lump])  # noqa: SIM118
+
+
+async def test_an_empty_journal_has_nothing(journal: Journal) -> None:
+    assert await journal.last_seq() == 0
+    assert await journal.published() == 0
+    assert await journal.snapshot("alice") is None
+    assert await journal.find("alice", "k") is None
+    assert await journal.history("alice", 0, ALL) == []
+    assert await journal.newest("alice", ALL, ALL) == []
+    assert await journal.notices(0, ALL) == []
+    assert await journal.rows(0, ALL) == []
+    assert await all_keys(journal) == []
+
+
+async def test_a_row_comes_back_as_it_was_written(journal: Journal) -> None:
+    rows = [
+        make_row(1, "alice@example.com", key="k", notify=True, personal='{"ip":"::1"}'),
+        make_row(2, "ünï✓\U0001f600", key="\x00 'key'\n", kind="reset", body='{"ü":"\\u0000"}'),
+        make_row(3)._replace(at=253_402_300_799_999_999),
+    ]
+
+    await journal.append(rows)
+
+    found = await journal.rows(0, ALL)
+    assert found == rows
+    assert [type(field) for row in found for field in row] == [
+        type(field) for row in rows for field in row
+    ]
+
+
+async def test_a_snapshot_comes_back_as_it_was_written(journal: Journal) -> None:
+    snapshot = make_snapshot("alice", 1, bytes(range(256)), schema=7)
+
+    await journal.append([make_row(1)], [snapshot])
+
+    assert await journal.snapshot("alice") == snapshot
+
+
+async def test_a_snapshot_replaces_the_older_one_of_its_user_only(journal: Journal) -> None:
+    other = make_snapshot("bob", 2)
+    newer = make_snapshot("alice", 3, b"newer", schema=2)
+    await journal.append([make_row(1), make_row(2, "bob")], [make_snapshot("alice", 1), other])
+
+    await journal.append([make_row(3)], [newer])
+
+    assert await journal.snapshot("alice") == newer
+    assert await journal.snapshot("bob") == other
+
+
+async def test_snapshots_can_be_written_without_rows(journal: Journal) -> None:
+    await journal.append([make_row(1)])
+
+    await journal.append([], [make_snapshot("alice", 1)])
+
+    assert await journal.snapshot("alice") == make_snapshot("alice", 1)
+    assert await journal.last_seq() == 1
+
+
+async def test_an_append_of_nothing_changes_nothing(journal: Journal) -> None:
+    await journal.append([])
+
+    assert await journal.last_seq() == 0
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 64, 255, 256, 257, 1024, 1025, 2500, 4096])
+async def test_a_block_of_any_size_is_stored_whole(
+    journal: Journal, random_: random.Random, size: int
+) -> None:
+    rows = make_rows(random_, 1, size)
+
+    await journal.append(rows)
+
+    assert await journal.rows(0, ALL) == rows
+    assert await journal.last_seq() == size
+
+
+async def test_reads_agree_with_a_plain_list_of_all_rows(
+    journal: Journal, random_: random.Random
+) -> None:
+    model: list[Row] = []
+    for _ in range(20):
+        rows = make_rows(random_, len(model) + 1, random_.randrange(1, 40))
+        await journal.append(rows)
+        model += rows
+
+        user = random_.choice(model).user
+        at = random_.randrange(len(model) + 2)
+        limit = random_.randrange(1, 30)
+        after = of_user(model, user, lambda row: row.seq > at)  # noqa: B023 -- used at once
+        before = of_user(model, user, lambda row: row.seq < at)[::-1]  # noqa: B023 -- used at once
+        resets = [row for row in before if row.kind == "reset"]
+        usage = [row for row in before if row.kind == "usage"]
+        assert await journal.last_seq() == len(model)
+        assert await journal.history(user, at, limit) == after[:limit]
+        assert await journal.newest(user, at, limit) == before[:limit]
+        assert await journal.newest(user, at, limit, "reset") == resets[:limit]
+        assert await journal.newest(user, at, limit, "usage") == usage[:limit]
+        assert await journal.rows(at, limit) == model[at : at + limit]
+        notices = [row for row in model[at:] if row.notify]
+        assert await journal.notices(at, limit) == notices[:limit]
+        for row in rows:
+            assert row.key is None or await journal.find(row.user, row.key) == row
+
+
+async def test_keys_are_all_keys_once(journal: Journal, random_: random.Random) -> None:
+    rows = make_rows(random_, 1, 12_000)
+    await journal.append(rows)
+
+    expected = sorted((row.user, row.key) for row in rows if row.key is not None)
+    assert await all_keys(journal) == expected
+    assert len(expected) > 4096, "more than a lump"
+
+
+async def test_keys_can_be_walked_while_rows_are_appended(
+    journal: Journal, random_: random.Random
+) -> None:
+    rows = make_rows(random_, 1, 12_000)
+    await journal.append(rows)
+
+    seen = []
+    async for lump in journal.keys():
+        seen += lump
+        await journal.append(make_rows(random_, await journal.last_seq() + 1, 100))
+
+    assert len(seen) == len(set(seen))
+    assert {(row.user, row.key) for row in rows if row.key is not None} <= set(seen)
+
+
+async def test_user_ids_are_compared_byte_by_byte(journal: Journal) -> None:
+    users = ["alice", "Alice", "alice ", "\u00e9", "e\u0301", "1", "01", "1.0"]
+    rows = [make_row(seq, user, key="k") for seq, user in enumerate(users, 1)]
+
+    await journal.append(rows)
+
+    assert [await journal.history(user, 0, ALL) for user in users] == [[row] for row in rows]
+    assert [await journal.find(user, "k") for user in users] == rows
+
+
+async def test_a_key_belongs_to_one_user(journal: Journal) -> None:
+    rows = [make_row(1, "alice", key="k"), make_row(2, "bob", key="k")]
+
+    await journal.append(rows)
+
+    assert await journal.find("alice", "k") == rows[0]
+    assert await journal.find("bob", "k") == rows[1]
+
+
+@pytest.mark.parametrize("same_block", [True, False])
+async def test_a_duplicate_key_of_a_user_fails_the_whole_append(
+    journal: Journal, same_block: bool
+) -> None:
+    first = [make_row(1, key="k")]
+    second = [make_row(2, "bob"), make_row(3, key="k")]
+    if same_block:
+        first, second = [], first + second
+    await journal.append(first)
+
+    with pytest.raises(NotStored):
+        await journal.append(second, [make_snapshot("bob", 2)])
+
+    assert await journal.rows(0, ALL) == first
+    assert await journal.snapshot("bob") is None
+
+
+async def test_a_position_is_never_given_to_two_rows(journal: Journal) -> None:
+    await journal.append([make_row(1)])
+
+    with pytest.raises(NotStored):
+        await journal.append([make_row(1, "bob")])
+
+    assert await journal.rows(0, ALL) == [make_row(1)]
+
+
+async def test_after_a_failed_append_its_positions_can_be_given_again(journal: Journal) -> None:
+    await journal.append([make_row(1, key="k")])
+    with pytest.raises(NotStored):
+        await journal.append([make_row(2, "bob"), make_row(3, key="k")])
+
+    await journal.append([make_row(2, "carol"), make_row(3, key="other")])
+
+    assert [row.user for row in await journal.rows(0, ALL)] == ["alice", "carol", "alice"]
+    assert await journal.find("alice", "other") == make_row(3, key="other")
+
+
+async def test_the_published_position_is_kept(journal: Journal) -> None:
+    await journal.mark_published(17)
+    assert await journal.published() == 17
+
+    await journal.mark_published(18)
+    assert await journal.published() == 18
+
+
+async def test_a_read_during_an_append_sees_its_block_whole_or_not_at_all(
+    journal: Journal, random_: random.Random
+) -> None:
+    rows = make_rows(random_, 1, 5_000)
+
+    async def read() -> None:
+        found = await journal.rows(0, ALL)
+        assert found == rows[: len(found)]
+        assert len(found) % 100 == 0
+        user = rows[0].user
+        history = await journal.history(user, 0, ALL)
+        assert history[: len(of_user(found, user))] == of_user(found, user)
+
+    for start in range(0, len(rows), 100):
+        await asyncio.gather(journal.append(rows[start : start + 100]), read(), read())
+        assert await journal.last_seq() == start + 100

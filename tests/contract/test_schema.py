@@ -1,0 +1,261 @@
+"""The SQLite database: whose it is, what it refuses, how it is read, the view for people."""
+
+# ruff: noqa: ASYNC240 -- nothing else runs on the loop of these tests
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from messages.codec import encode_event
+from messages.events import Alert, Personal, UsageRecorded
+from persistence import schema
+from persistence.errors import Refused
+from persistence.sqlite import SQLiteJournal
+from tests.support.rows import make_row
+
+ALL = 1_000_000
+
+
+async def refusal(directory: Path) -> str:
+    with pytest.raises(Refused) as refused:
+        await SQLiteJournal.open(directory)
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["CREATE TABLE theirs (a)", "PRAGMA application_id = 77", "PRAGMA user_version = 1"],
+)
+async def test_a_foreign_database_is_refused_and_left_as_it_was(
+    directory: Path, script: str
+) -> None:
+    directory.mkdir()
+    path = directory / "meterd.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(script)
+    before = path.read_bytes()
+
+    assert "another program's database" in await refusal(directory)
+    assert path.read_bytes() == before
+
+
+async def test_a_file_that_is_no_database_is_refused(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "meterd.db").write_text("once upon a time " * 100)
+
+    assert "not a database" in await refusal(directory)
+
+
+async def test_a_database_of_a_newer_version_is_refused(directory: Path) -> None:
+    await (await SQLiteJournal.open(directory)).close()
+    with closing(sqlite3.connect(directory / "meterd.db")) as db:
+        db.execute("PRAGMA user_version = 999")
+
+    assert "written by a newer meterd" in await refusal(directory)
+
+
+async def test_a_database_says_whose_it_is(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection
+) -> None:
+    assert outside.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
+    assert outside.execute("PRAGMA user_version").fetchone() == (len(schema.migrations()),)
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    numbers = [number for number, _ in schema.migrations()]
+
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_failed_migration_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = "CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (x)"
+    monkeypatch.setattr(schema, "migrations", lambda: [(1, good), (2, bad)])
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        with pytest.raises(sqlite3.Error):
+            schema.migrate(db, 0)
+
+        assert schema.check(db, Path("x")) == 1
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("a",)]
+        assert not db.in_transaction
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM log",
+        "UPDATE log SET body = '{}' WHERE seq = 1",
+        "UPDATE log SET seq = 5 WHERE seq = 1",
+        "UPDATE log SET event_id = NULL",
+        "UPDATE log SET event_id = 'k', personal = NULL WHERE event_id IS NULL",
+        "UPDATE log SET personal = '{}'",
+    ],
+)
+async def test_the_log_is_append_only(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection, statement: str
+) -> None:
+    rows = [make_row(1, key="k", body='{"a":1}', personal='{"b":2}'), make_row(2)]
+    await sqlite_journal.append(rows)
+
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        outside.execute(statement)
+
+    assert await sqlite_journal.rows(0, ALL) == rows
+
+
+async def test_personal_fields_can_be_erased_alone(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection
+) -> None:
+    row = make_row(1, key="k", body='{"a":1}', personal='{"b":2}')
+    await sqlite_journal.append([row])
+
+    outside.execute("UPDATE log SET personal = NULL WHERE user_id = 'alice'")
+
+    assert await sqlite_journal.rows(0, ALL) == [row._replace(personal=None)]
+
+
+@pytest.mark.parametrize(
+    ("where", "index"),
+    [
+        ("user_id = ? AND seq > ? ORDER BY seq", "INDEX log_user (user_id=? AND rowid>?)"),
+        ("user_id = ? AND seq < ? ORDER BY seq DESC", "INDEX log_user (user_id=? AND rowid<?)"),
+        (
+            "user_id = ? AND seq < ? AND kind = ? AND kind <> 'usage' ORDER BY seq DESC",
+            "INDEX log_kind (user_id=? AND kind=? AND rowid<?)",
+        ),
+        ("notify = 1 AND seq > ? ORDER BY seq", "INDEX log_notify (notify=? AND rowid>?)"),
+        ("user_id = ? AND event_id = ?", "INDEX log_key (user_id=? AND event_id=?)"),
+    ],
+)
+async def test_reads_find_their_rows_by_an_index(
+    outside: sqlite3.Connection, where: str, index: str
+) -> None:
+    args = [0] * where.count("?")
+    plan = outside.execute(f"EXPLAIN QUERY PLAN SELECT * FROM log WHERE {where}", args).fetchall()
+
+    assert [step[3] for step in plan] == [f"SEARCH log USING {index}"]
+
+
+async def test_keys_are_read_from_their_index_alone(outside: sqlite3.Connection) -> None:
+    plan = outside.execute(
+        "EXPLAIN QUERY PLAN SELECT user_id, event_id FROM log WHERE event_id IS NOT NULL"
+        " AND (user_id, event_id) > ('', '') ORDER BY user_id, event_id"
+    ).fetchall()
+
+    assert [step[3] for step in plan] == [
+        "SEARCH log USING COVERING INDEX log_key ((user_id,event_id)>(?,?))"
+    ]
+
+
+ALERT = Alert(
+    id="a1",
+    type="usage_warning",
+    threshold_percentage=80,
+    severity="info",
+    limit_name="openai_calls",
+    unit="calls",
+    provider="openai",
+    title="t",
+    message="m",
+    used=80,
+    limit=100,
+    billing_period="2023-11",
+)
+LEAST = UsageRecorded(
+    provider="openai",
+    actual="openai",
+    model="gpt-4o-mini",
+    billing_period="2023-11",
+    status="active",
+    priced="catalog",
+)
+FULL = UsageRecorded(
+    provider="mistral",
+    actual="huggingface",
+    model="m",
+    billing_period="2023-11.2",
+    status="warning",
+    priced="caller",
+    price_version=3,
+    cost_nano=1_250_000_001,
+    cost_input_nano=1,
+    cost_output_nano=2_000_000_000,
+    cost_catalog_nano=7_000_000_000,
+    tokens_input=11,
+    tokens_output=31,
+    tokens_cache_read=5,
+    tokens_cache_write=6,
+    tokens_reasoning=7,
+    search_count=8,
+    image_count=9,
+    page_count=10,
+    endpoint="/v1",
+    method="GET",
+    response_time=0.25,
+    status_code=500,
+    request_size=12,
+    response_size=13,
+    retry_count=2,
+    timestamp=1_600_000_000_000_042,
+    late=True,
+    adjusted=(1, 2, 3),
+    hold_id="h",
+    hold_status="settled",
+    alerts=(ALERT,),
+)
+PERSONAL = Personal(user_agent="curl", ip_address="::1", error_message="oh", metadata={"team": "a"})
+
+
+async def test_the_view_shows_every_field_of_a_usage_event(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection
+) -> None:
+    full = make_row(2, "bob", key="k", body=encode_event(FULL), personal=encode_event(PERSONAL))
+    await sqlite_journal.append(
+        [make_row(1, body=encode_event(LEAST)), full, make_row(3, kind="reset", body="{}")]
+    )
+
+    outside.row_factory = sqlite3.Row
+    least_shown, full_shown = map(dict, outside.execute("SELECT * FROM usage ORDER BY seq"))
+
+    expected = {name: getattr(FULL, name) for name in FULL.__struct_fields__}
+    expected |= {name: getattr(PERSONAL, name) for name in PERSONAL.__struct_fields__}
+    expected |= {
+        "seq": 2,
+        "user_id": "bob",
+        "event_id": "k",
+        "logged_at": "2023-11-14T22:13:22.000000Z",
+        "timestamp": "2020-09-13T12:26:40.000042Z",
+        "tokens_used": 42,
+        "cost": 1.250000001,
+        "cost_input": 1e-9,
+        "cost_output": 2.0,
+        "cost_catalog": 7.0,
+    }
+    full_shown["metadata"] = json.loads(full_shown["metadata"])
+    (alert,) = json.loads(full_shown.pop("alerts"))
+    assert expected.pop("alerts") == (Alert(**alert),)
+    assert expected.pop("adjusted") == tuple(json.loads(full_shown.pop("adjusted")))
+    assert full_shown == expected
+
+    expected = {name: getattr(LEAST, name) for name in LEAST.__struct_fields__}
+    expected |= dict.fromkeys(PERSONAL.__struct_fields__)
+    expected |= {
+        "seq": 1,
+        "user_id": "alice",
+        "event_id": None,
+        "logged_at": "2023-11-14T22:13:21.000000Z",
+        "timestamp": "2023-11-14T22:13:21.000000Z",
+        "tokens_used": 0,
+        "cost": 0.0,
+        "cost_input": 0.0,
+        "cost_output": 0.0,
+        "cost_catalog": None,
+        "alerts": "[]",
+    }
+    assert least_shown == expected

@@ -1,0 +1,331 @@
+"""What holds for the SQLite journal beyond the contract: its files, its schema, its failures."""
+
+# ruff: noqa: ASYNC220, ASYNC240 -- nothing else runs on the loop of these tests
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from persistence.connection import read_error, write_error
+from persistence.errors import (
+    Corrupt,
+    DiskFailed,
+    JournalError,
+    NotStored,
+    OutcomeUnknown,
+    Refused,
+    Unavailable,
+)
+from persistence.sqlite import SQLiteJournal
+from tests.support.rows import make_row, make_rows, make_snapshot
+
+ROOT = Path(__file__).parents[2]
+ALL = 1_000_000
+
+
+async def refusal(directory: Path) -> str:
+    with pytest.raises(Refused) as refused:
+        await SQLiteJournal.open(directory)
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
+
+
+# Files
+
+
+async def test_a_second_open_is_refused_and_names_the_directory_and_the_holder(
+    sqlite_journal: SQLiteJournal, directory: Path
+) -> None:
+    message = await refusal(directory)
+
+    assert str(directory) in message
+    assert str(os.getpid()) in message
+
+
+async def test_a_closed_journal_can_be_opened_again(directory: Path) -> None:
+    rows = make_rows(random.Random(1), 1, 500)
+    snapshot = make_snapshot("alice", 500)
+    journal = await SQLiteJournal.open(directory)
+    await journal.append(rows, [snapshot])
+    await journal.mark_published(400)
+    await journal.close()
+
+    journal = await SQLiteJournal.open(directory)
+
+    assert await journal.rows(0, ALL) == rows
+    assert await journal.snapshot("alice") == snapshot
+    assert await journal.published() == 400
+    await journal.close()
+
+
+async def test_a_refused_open_leaves_the_directory_free(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "meterd.db").write_text("not a database, and long enough to be read as one" * 9)
+    await refusal(directory)
+    (directory / "meterd.db").unlink()
+
+    await (await SQLiteJournal.open(directory)).close()
+
+
+async def test_only_the_owner_can_read_the_files(
+    sqlite_journal: SQLiteJournal, directory: Path
+) -> None:
+    await sqlite_journal.append([make_row(1)])
+
+    modes = {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
+
+    assert modes == dict.fromkeys(
+        ["meterd.db", "meterd.db-shm", "meterd.db-wal", "meterd.lock"], 0o600
+    )
+    assert directory.stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_directory_name_with_special_characters_is_no_uri(tmp_path: Path) -> None:
+    directory = tmp_path / "a b?mode=memory#%20ü"
+    journal = await SQLiteJournal.open(directory)
+    await journal.append([make_row(1)])
+    await journal.close()
+
+    assert (directory / "meterd.db").stat().st_size > 0
+
+
+async def test_a_directory_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    assert "cannot be used" in await refusal(tmp_path / "file")
+    assert "cannot be used" in await refusal(tmp_path / "file" / "data")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_directory_that_cannot_be_written_is_refused(directory: Path) -> None:
+    directory.mkdir(mode=0o500)
+
+    assert "cannot be used: Permission denied" in await refusal(directory)
+
+
+async def test_closing_leaves_everything_in_the_database_file(
+    sqlite_journal: SQLiteJournal, directory: Path
+) -> None:
+    await sqlite_journal.append(make_rows(random.Random(1), 1, 100))
+    await sqlite_journal.close()
+
+    assert sorted(path.name for path in directory.iterdir()) == ["meterd.db", "meterd.lock"]
+
+
+async def test_closing_finishes_what_is_being_written(directory: Path) -> None:
+    journal = await SQLiteJournal.open(directory)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(journal.append(make_rows(random.Random(1), 1, 3_000)))
+        tasks.create_task(journal.close())
+
+    journal = await SQLiteJournal.open(directory)
+    assert await journal.last_seq() == 3_000
+    await journal.close()
+
+
+async def test_the_wal_starts_again_from_its_beginning_under_a_steady_load(
+    sqlite_journal: SQLiteJournal, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persistence.sqlite.CHECKPOINT_PAGES", 200)
+    monkeypatch.setattr("persistence.sqlite.WAL_PAGES_MAX", 400)
+    random_ = random.Random(1)
+    for start in range(1, 60_000, 600):
+        await sqlite_journal.append(make_rows(random_, start, 600))
+
+    assert (directory / "meterd.db-wal").stat().st_size < 4_000 * 4_096
+    assert await sqlite_journal.last_seq() == 60_000
+
+
+# Failures
+
+
+async def test_a_full_disk_stores_nothing_and_the_next_append_works(
+    sqlite_journal: SQLiteJournal,
+) -> None:
+    await sqlite_journal.append([make_row(1)])
+
+    def cap(db: sqlite3.Connection, pages: int) -> None:
+        db.execute(f"PRAGMA max_page_count = {pages}")
+
+    await sqlite_journal._writer.call(cap, 1)  # no less than the pages in use
+    big = make_row(2, body="x" * 100_000)
+    for snapshots in ([], [make_snapshot("alice", 2)]):
+        with pytest.raises(NotStored, match="SQLITE_FULL"):
+            await sqlite_journal.append([big], snapshots)
+    assert await sqlite_journal.rows(0, ALL) == [make_row(1)]
+
+    await sqlite_journal._writer.call(cap, 1_000_000)
+    await sqlite_journal.append([big])
+    assert await sqlite_journal.last_seq() == 2
+
+
+async def test_a_write_that_waits_too_long_for_another_program_is_not_stored(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection
+) -> None:
+    await sqlite_journal._writer.call(lambda db: db.execute("PRAGMA busy_timeout = 1").fetchall())
+    outside.execute("BEGIN IMMEDIATE")
+    with pytest.raises(NotStored, match="SQLITE_BUSY"):
+        await sqlite_journal.append([make_row(1)])
+    outside.execute("ROLLBACK")
+
+    await sqlite_journal.append([make_row(1)])
+    assert await sqlite_journal.last_seq() == 1
+
+
+async def test_text_that_is_no_unicode_is_not_stored_and_the_next_append_works(
+    sqlite_journal: SQLiteJournal,
+) -> None:
+    for count in (0, 2_000):  # one statement, and several in a transaction
+        rows = [make_row(seq) for seq in range(1, count + 1)]
+        with pytest.raises(NotStored):
+            await sqlite_journal.append([*rows, make_row(count + 1, body="\ud800")])
+
+    await sqlite_journal.append([make_row(1)])
+    assert await sqlite_journal.rows(0, ALL) == [make_row(1)]
+
+
+async def test_an_append_that_is_cancelled_completes_and_the_next_works(
+    sqlite_journal: SQLiteJournal,
+) -> None:
+    rows = make_rows(random.Random(1), 1, 2_000)
+    append = asyncio.create_task(sqlite_journal.append(rows))
+    # The task's first step is scheduled before this: it is cancelled while it waits.
+    asyncio.get_running_loop().call_soon(append.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await append
+
+    await sqlite_journal.append([make_row(2_001)])
+
+    assert await sqlite_journal.rows(0, ALL) == [*rows, make_row(2_001)]
+
+
+async def test_a_closed_journal_says_so(directory: Path) -> None:
+    journal = await SQLiteJournal.open(directory)
+    await journal.close()
+
+    with pytest.raises(Unavailable):
+        await journal.last_seq()
+    with pytest.raises(NotStored):
+        await journal.append([make_row(1)])
+
+
+async def test_after_a_checkpoint_that_failed_on_the_disk_nothing_is_written(
+    sqlite_journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(db: sqlite3.Connection, mode: str) -> int:
+        raise error_of(sqlite3.SQLITE_IOERR_FSYNC)
+
+    monkeypatch.setattr("persistence.sqlite.CHECKPOINT_PAGES", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("persistence.sqlite._copy_wal", fail)
+        await sqlite_journal.append([make_row(1)])
+        await asyncio.wait([sqlite_journal._checkpoints])
+
+    with pytest.raises(DiskFailed):
+        await sqlite_journal.append([make_row(2)])
+    assert await sqlite_journal.last_seq() == 1
+
+
+def error_of(code: int) -> sqlite3.Error:
+    error = sqlite3.OperationalError("injected")
+    error.sqlite_errorcode = code
+    error.sqlite_errorname = str(code)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (sqlite3.SQLITE_FULL, NotStored),
+        (sqlite3.SQLITE_BUSY, NotStored),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, NotStored),
+        (sqlite3.SQLITE_CONSTRAINT_UNIQUE, NotStored),
+        (sqlite3.SQLITE_READONLY_DBMOVED, NotStored),
+        (sqlite3.SQLITE_IOERR, DiskFailed),
+        (sqlite3.SQLITE_IOERR_FSYNC, DiskFailed),
+        (sqlite3.SQLITE_IOERR_WRITE, DiskFailed),
+        (sqlite3.SQLITE_IOERR_READ, DiskFailed),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, OutcomeUnknown),
+        (sqlite3.SQLITE_NOMEM, OutcomeUnknown),
+        (sqlite3.SQLITE_CORRUPT, OutcomeUnknown),
+    ],
+)
+def test_a_failed_write_is_stored_only_where_that_is_certain(
+    code: int, expected: type[JournalError]
+) -> None:
+    assert type(write_error(error_of(code))) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (sqlite3.SQLITE_IOERR_READ, Unavailable),
+        (sqlite3.SQLITE_BUSY, Unavailable),
+        (sqlite3.SQLITE_CORRUPT_INDEX, Corrupt),
+        (sqlite3.SQLITE_NOTADB, Corrupt),
+    ],
+)
+def test_a_failed_read_tells_damage_from_the_rest(code: int, expected: type[JournalError]) -> None:
+    assert type(read_error(error_of(code))) is expected
+
+
+# A killed process
+
+APPEND_FOR_EVER = """
+import asyncio, pathlib, random, sys
+from persistence.sqlite import SQLiteJournal
+from tests.support.rows import make_row
+
+async def main(directory, random_):
+    journal = await SQLiteJournal.open(pathlib.Path(directory))
+    last = await journal.last_seq()
+    while True:
+        size = random_.choice([1, 3, 200, 1500])
+        body = '{"block": [%d, %d]}' % (last + 1, last + size)
+        await journal.append(
+            [make_row(last + i, key=f"k{last + i}", body=body) for i in range(1, size + 1)]
+        )
+        last += size
+        print(last, flush=True)
+
+asyncio.run(main(sys.argv[1], random.Random(sys.argv[2])))
+"""
+
+
+async def test_a_killed_process_loses_no_acknowledged_row(directory: Path) -> None:
+    seed = random.SystemRandom().getrandbits(32)
+    print(f"seed {seed}")
+    random_ = random.Random(seed)
+    acknowledged = 0
+    for _ in range(6):
+        with subprocess.Popen(
+            [sys.executable, "-c", APPEND_FOR_EVER, directory, str(random_.random())],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as child:
+            assert child.stdout is not None
+            for _ in range(random_.randrange(1, 30)):
+                acknowledged = int(child.stdout.readline())
+            child.send_signal(signal.SIGKILL)
+            acknowledged = max([acknowledged, *map(int, child.stdout.read().split())])
+
+        journal = await SQLiteJournal.open(directory)
+        rows = await journal.rows(0, ALL)
+        await journal.close()
+
+        assert len(rows) >= acknowledged
+        assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
+        assert all(row.key == f"k{row.seq}" for row in rows)
+        assert json.loads(rows[-1].body)["block"][1] == len(rows), "the last block is whole"

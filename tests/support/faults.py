@@ -1,0 +1,171 @@
+"""A journal that fails on request: it wraps any other and keeps its contract but for that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from enum import Enum, auto
+
+from persistence.errors import DiskFailed, NotStored, OutcomeUnknown, Unavailable
+from persistence.journal import Journal, Row, Snapshot
+
+
+class Fault(Enum):
+    """How an append fails."""
+
+    NOT_STORED = auto()
+    UNKNOWN_BUT_STORED = auto()
+    UNKNOWN_AND_LOST = auto()
+    DISK_FAILED_BUT_STORED = auto()
+    DISK_FAILED_AND_LOST = auto()
+
+
+_STORED = {Fault.UNKNOWN_BUT_STORED, Fault.DISK_FAILED_BUT_STORED}
+_ERRORS = {
+    Fault.NOT_STORED: NotStored,
+    Fault.UNKNOWN_BUT_STORED: OutcomeUnknown,
+    Fault.UNKNOWN_AND_LOST: OutcomeUnknown,
+    Fault.DISK_FAILED_BUT_STORED: DiskFailed,
+    Fault.DISK_FAILED_AND_LOST: DiskFailed,
+}
+
+
+class Gate:
+    """Open at first. While it is closed all who come wait.
+
+    Attributes:
+        waiting: set while somebody waits.
+    """
+
+    def __init__(self) -> None:
+        self.waiting = asyncio.Event()
+        self._closed = False
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    def close(self) -> None:
+        """Make all who come from now on wait."""
+        self._closed = True
+
+    def open(self) -> None:
+        """Let all pass, those who wait and those to come."""
+        self._closed = False
+        while self._queue:
+            self.let_one_pass()
+
+    def let_one_pass(self) -> None:
+        """Let the one pass who has waited longest."""
+        ticket = self._queue.popleft()
+        if not ticket.done():
+            ticket.set_result(None)
+        if not self._queue:
+            self.waiting.clear()
+
+    async def enter(self) -> None:
+        """Wait until the gate lets the caller pass."""
+        if not self._closed:
+            return
+        ticket = asyncio.get_running_loop().create_future()
+        self._queue.append(ticket)
+        self.waiting.set()
+        await ticket
+
+
+class FaultyJournal:
+    """A `Journal` over another one. Without instructions it never fails and never waits.
+
+    Attributes:
+        appends: a gate before every append takes effect.
+        reads: a gate before every `snapshot`, `history` and `find`.
+        attempts: the rows and snapshots of every append that was tried, failed ones too.
+    """
+
+    def __init__(self, inner: Journal) -> None:
+        self.appends = Gate()
+        self.reads = Gate()
+        self.attempts: list[tuple[tuple[Row, ...], tuple[Snapshot, ...]]] = []
+        self._inner = inner
+        self._append_faults: deque[Fault] = deque()
+        self._read_faults: deque[str | None] = deque()
+        self._end_faults = 0
+
+    def fail_appends(self, *faults: Fault) -> None:
+        """Fail the next appends, one after the other, as said."""
+        self._append_faults.extend(faults)
+
+    def fail_reads(self, count: int, user: str | None = None) -> None:
+        """Fail the next ``count`` `snapshot`, `history` or `find` of ``user``, None: of anyone."""
+        self._read_faults.extend([user] * count)
+
+    def fail_last_seq(self, count: int) -> None:
+        """Fail the next ``count`` `last_seq`."""
+        self._end_faults += count
+
+    async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
+        """See `Journal.append`."""
+        self.attempts.append((tuple(rows), tuple(snapshots)))
+        await self.appends.enter()
+        fault = self._append_faults.popleft() if self._append_faults else None
+        if fault is None or fault in _STORED:
+            await self._inner.append(rows, snapshots)
+        if fault is not None:
+            raise _ERRORS[fault](f"injected: {fault.name}")
+
+    async def last_seq(self) -> int:
+        """See `Journal.last_seq`."""
+        if self._end_faults:
+            self._end_faults -= 1
+            raise Unavailable("injected")
+        return await self._inner.last_seq()
+
+    async def snapshot(self, user: str) -> Snapshot | None:
+        """See `Journal.snapshot`."""
+        await self._before_read(user)
+        return await self._inner.snapshot(user)
+
+    async def history(self, user: str, after: int, limit: int) -> list[Row]:
+        """See `Journal.history`."""
+        await self._before_read(user)
+        return await self._inner.history(user, after, limit)
+
+    async def find(self, user: str, key: str) -> Row | None:
+        """See `Journal.find`."""
+        await self._before_read(user)
+        return await self._inner.find(user, key)
+
+    async def _before_read(self, user: str) -> None:
+        await self.reads.enter()
+        for whose in (user, None):
+            if whose in self._read_faults:
+                self._read_faults.remove(whose)
+                raise Unavailable("injected")
+
+    async def newest(
+        self, user: str, before: int, limit: int, kind: str | None = None
+    ) -> list[Row]:
+        """See `Journal.newest`."""
+        return await self._inner.newest(user, before, limit, kind)
+
+    def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
+        """See `Journal.keys`."""
+        return self._inner.keys()
+
+    async def notices(self, after: int, limit: int) -> list[Row]:
+        """See `Journal.notices`."""
+        return await self._inner.notices(after, limit)
+
+    async def published(self) -> int:
+        """See `Journal.published`."""
+        return await self._inner.published()
+
+    async def mark_published(self, seq: int) -> None:
+        """See `Journal.mark_published`."""
+        await self._inner.mark_published(seq)
+
+    async def rows(self, after: int, limit: int) -> list[Row]:
+        """See `Journal.rows`."""
+        return await self._inner.rows(after, limit)
+
+    async def close(self) -> None:
+        """See `Journal.close`."""
+        await self._inner.close()
