@@ -8,11 +8,11 @@ import sys
 def main() -> None:
     """Run the command line; it needs the extra ``cli``."""
     try:
-        from actors.cli.main import app
+        from actors.cli.main import app  # noqa: PLC0415 -- the line below is the better message
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
             raise
-        print(
+        print(  # noqa: T201 -- there is no command line to print it
             "meterd: the command line needs the extra 'cli': pip install 'meterd[cli]'",
             file=sys.stderr,
         )

@@ -8,7 +8,6 @@ not exactly the encoding of the id it decodes to is refused.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from messages.units import USER_ID_BYTES_MAX, check_user_id
@@ -56,7 +55,6 @@ def decode_user(token: str) -> str:
     return check_user_id(raw.decode())  # UnicodeDecodeError is a ValueError
 
 
-@lru_cache(maxsize=65_536)
 def partition_of(token: str) -> int:
     """The partition of a user's token: FNV-1a 32 modulo 64, as nats-server's ``partition()``."""
     value = 0x811C9DC5

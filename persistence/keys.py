@@ -11,6 +11,7 @@ hashing after Kirsch and Mitzenmacher (2006); a filter grows by adding a larger 
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 FIRST_CAPACITY: Final = 1 << 16
@@ -72,6 +73,8 @@ class KeyTable:
     def __init__(self, recent_max: int) -> None:
         self._recent_max = recent_max
         self._recent: dict[tuple[str, str], int] = {}
+        # A dict that loses its first key again and again looks for it ever longer.
+        self._order: deque[tuple[str, str]] = deque()
         self._older = KeyFilter()
 
     def surely_new(self, user: str, key: str) -> bool:
@@ -86,12 +89,13 @@ class KeyTable:
 
     def remember(self, user: str, key: str, seq: int) -> None:
         """A key was used at a position."""
-        recent = self._recent
-        recent[user, key] = seq
-        if len(recent) > self._recent_max:
-            oldest = next(iter(recent))
-            del recent[oldest]
-            self._older.add(oldest)
+        pair = (user, key)
+        self._recent[pair] = seq
+        self._order.append(pair)
+        if len(self._order) > self._recent_max:
+            oldest = self._order.popleft()
+            if self._recent.pop(oldest, None) is not None:
+                self._older.add(oldest)
 
     def forget_after(self, seq: int) -> None:
         """Positions after ``seq`` may be lost: from now on only the log can tell."""

@@ -44,7 +44,7 @@ def serve(url: Url = None, data_dir: DataDir = None) -> None:
 
 def _run(*, embedded: bool, **changed: Any) -> None:
     # Imported here: a client command starts without the service's modules.
-    from actors.process import run
+    from actors.process import run  # noqa: PLC0415 -- as above
 
     with errors_as_exit_codes():
         given = {name: value for name, value in changed.items() if value is not None}
