@@ -1,0 +1,1 @@
+"""The billing rules, pure: no I/O, no clock, no asyncio."""

@@ -1,0 +1,82 @@
+"""A known idempotency key: the original reply where the content is the same.
+
+Content is the verb and the decoded body without ``event_id``, ``deadline`` and ``timestamp``,
+with defaults filled in and aliases resolved (contract, section 2).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from actors.billing.catalog import Catalog
+from actors.billing.track import reset_reply, track_reply
+from messages.codec import decode_personal, money_of
+from messages.commands import Reset, Track
+from messages.errors import RequestError
+from messages.events import CountersReset, Event, Personal, UsageRecorded
+from messages.replies import ResetReply, TrackReply
+
+_NOTHING: Final = Personal()
+
+
+def original(
+    command: Track | Reset,
+    event: Event,
+    personal: str | None,
+    key: str,
+    seq: int,
+    catalog: Catalog,
+) -> TrackReply | ResetReply:
+    """The reply that the event of this key had.
+
+    Raises:
+        RequestError: ``idempotency_mismatch``, or ``invalid_request`` where ``cost`` is no money.
+    """
+    match command, event:
+        case Track(), UsageRecorded() if _same_call(command, event, personal, catalog):
+            return track_reply(event, key, seq, duplicate=True)
+        case Reset(), CountersReset() if command.reason == event.reason:
+            return reset_reply(event, key, seq, duplicate=True)
+        case _:
+            raise RequestError(
+                "idempotency_mismatch",
+                "this event_id was used before, for other content",
+                field="event_id",
+                event_id=key,
+            )
+
+
+def _same_call(call: Track, event: UsageRecorded, personal: str | None, catalog: Catalog) -> bool:
+    billed = money_of(call.cost, "cost")
+    try:
+        provider = catalog.providers.find(call.provider)
+    except RequestError:
+        return False
+    about = decode_personal(personal) or _NOTHING
+    return (
+        provider.name == event.provider
+        and (call.model_used or provider.default_model) == event.model
+        and provider.actual_of(call.actual_provider_name, call.model_used, call.endpoint)
+        == event.actual
+        and billed == (event.cost_nano if event.priced == "caller" else None)
+        and (call.tokens_input or 0) == event.tokens_input
+        and (call.tokens_output or 0) == event.tokens_output
+        and (call.tokens_cache_read or 0) == (event.tokens_cache_read or 0)
+        and (call.tokens_cache_write or 0) == (event.tokens_cache_write or 0)
+        and (call.tokens_reasoning or 0) == (event.tokens_reasoning or 0)
+        and call.search_count == event.search_count
+        and call.image_count == event.image_count
+        and call.page_count == event.page_count
+        and (call.endpoint or "") == event.endpoint
+        and ("POST" if call.method is None else call.method) == event.method
+        and (call.response_time or 0.0) == event.response_time
+        and (200 if call.status_code is None else call.status_code) == event.status_code
+        and call.request_size == event.request_size
+        and call.response_size == event.response_size
+        and (call.retry_count or 0) == event.retry_count
+        and call.hold_id == event.hold_id
+        and call.user_agent == about.user_agent
+        and call.ip_address == about.ip_address
+        and call.error_message == about.error_message
+        and (call.metadata or None) == about.metadata
+    )

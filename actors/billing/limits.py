@@ -1,0 +1,128 @@
+"""Limits: which counters a call touches under a plan, precomputed per plan.
+
+Usage is counted in flat slots: calls, tokens and cost of each provider, and three sums that
+span providers. A limit is a bound on one slot. Rules: contract, section 5, "Limits".
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from actors.billing.catalog import FREE_TIER, is_cost
+from actors.billing.providers import TEXT_PROVIDERS, WAVESPEED
+from messages.events import PlanTerms
+
+PROVIDER_NAMES: Final = (
+    "gemini",
+    "openai",
+    "anthropic",
+    "mistral",
+    "wavespeed",
+    "tavily",
+    "serper",
+    "metaphor",
+    "exa",
+    "firecrawl",
+    "stability",
+    "video",
+    "image_edit",
+    "audio",
+)
+INDEX: Final = {name: index for index, name in enumerate(PROVIDER_NAMES)}
+CALLS: Final = 0
+TOKENS: Final = 1
+COST: Final = 2
+UNITS: Final = ("calls", "tokens", "cost")
+
+TEXT_CALLS: Final = 3 * len(PROVIDER_NAMES)
+WAVESPEED_CALLS: Final = TEXT_CALLS + 1
+TOTAL_COST: Final = TEXT_CALLS + 2
+SLOTS: Final = TEXT_CALLS + 3
+
+_SPANNING: Final = {
+    "ai_text_generation_calls": (TEXT_CALLS, CALLS),
+    "wavespeed_calls": (WAVESPEED_CALLS, CALLS),
+    "monthly_cost": (TOTAL_COST, COST),
+}
+
+
+class Limit(NamedTuple):
+    """A bound on one slot.
+
+    Attributes:
+        name: as plans call it.
+        slot: the counter that it bounds.
+        unit: CALLS, TOKENS or COST.
+        value: the bound, in nano-USD for COST.
+        hard: whether it refuses; soft limits only warn.
+        disabled: the plan allows none of it (a free plan's 0).
+        provider: whose calls it counts, None where it counts cost or a group.
+    """
+
+    name: str
+    slot: int
+    unit: int
+    value: int
+    hard: bool
+    disabled: bool
+    provider: str | None
+
+
+class LimitTable:
+    """The limits of a plan by what touches them.
+
+    Attributes:
+        limits: every limit in force, disabled ones too; an unlimited one is not in force.
+    """
+
+    def __init__(self, terms: PlanTerms) -> None:
+        values = dict(terms.limits)
+        self._grouped = values.get("ai_text_generation_calls", 0) > 0
+        self._free = terms.tier == FREE_TIER
+        found = (self._limit(name, value) for name, value in terms.limits)
+        self.limits = tuple(limit for limit in found if limit is not None)
+        self._touched = {
+            (name, spanning): self._touching(name, spanning)
+            for name in PROVIDER_NAMES
+            for spanning in (False, True)
+        }
+
+    def touched(self, provider: str, actual: str) -> tuple[Limit, ...]:
+        """The limits that a call of this provider, served by that one, counts against."""
+        return self._touched[provider, actual == WAVESPEED]
+
+    def _limit(self, name: str, value: int) -> Limit | None:
+        if value == 0 and not self._free:
+            return None
+        provider, _, unit_name = name.rpartition("_")
+        if name in _SPANNING:
+            slot, unit = _SPANNING[name]
+        elif provider in INDEX and unit_name in UNITS:
+            unit = UNITS.index(unit_name)
+            slot = 3 * INDEX[provider] + unit
+        else:
+            return None
+        disabled = value == 0
+        soft = self._grouped and unit == CALLS and provider in TEXT_PROVIDERS and not disabled
+        of_one = provider if provider in INDEX and not is_cost(name) else None
+        return Limit(name, slot, unit, value, not soft, disabled, of_one)
+
+    def _touching(self, provider: str, spanning: bool) -> tuple[Limit, ...]:
+        slots = {3 * INDEX[provider] + unit for unit in (CALLS, TOKENS, COST)} | {TOTAL_COST}
+        if provider in TEXT_PROVIDERS:
+            slots.add(TEXT_CALLS)
+
+        def touches(limit: Limit) -> bool:
+            if limit.slot == WAVESPEED_CALLS:
+                # Disabled, it refuses its own provider only.
+                return provider == WAVESPEED or (spanning and not limit.disabled)
+            return limit.slot in slots
+
+        return tuple(sorted(filter(touches, self.limits), key=lambda limit: limit.unit))
+
+
+@lru_cache(maxsize=4096)
+def table_of(terms: PlanTerms) -> LimitTable:
+    """The limits of a plan's terms, computed once per distinct terms."""
+    return LimitTable(terms)

@@ -1,0 +1,145 @@
+"""A user's state as bytes and back. Slots and live objects never reach the disk.
+
+`SCHEMA` names the version of this form; a snapshot of another version is ignored and the
+state is rebuilt from the log.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from actors.billing.limits import INDEX, SLOTS, TEXT_CALLS, TOTAL_COST, WAVESPEED_CALLS
+from actors.billing.providers import TEXT_PROVIDERS
+from actors.billing.state import UNREAD_MAX, Account, Period, Raised, providers_of
+from messages.events import Alert, Counters, PeriodTotals, PlanTerms
+
+SCHEMA: Final = 1
+
+
+class _Period(Struct, omit_defaults=True):
+    totals: PeriodTotals
+    levels: dict[str, int] = {}
+    announced: bool = False
+
+
+class _Snapshot(Struct, omit_defaults=True):
+    seq: int
+    at: int
+    current: _Period | None = None
+    closed: list[_Period] = []
+    months: dict[str, int] = {}
+    logged: dict[str, int] = {}
+    unread: list[tuple[Alert, int, int]] = []
+
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(_Snapshot)
+
+
+def encode(account: Account) -> bytes:
+    """The user's state as it is stored; equal states give equal bytes."""
+    return _encoder.encode(
+        _Snapshot(
+            seq=account.seq,
+            at=account.at,
+            current=_dump(account.current) if account.current else None,
+            closed=[_dump(period) for period in account.closed],
+            months=account.months,
+            logged=account.logged,
+            unread=[(raised.alert, raised.at, raised.seq) for raised in account.unread],
+        )
+    )
+
+
+def decode(user: str, body: bytes) -> Account:
+    """The state of stored bytes.
+
+    Raises:
+        msgspec.DecodeError: the bytes are not a snapshot of this schema.
+    """
+    found = _decoder.decode(body)
+    return Account(
+        user=user,
+        seq=found.seq,
+        at=found.at,
+        current=_load(found.current) if found.current else None,
+        closed=[_load(period) for period in found.closed],
+        months=found.months,
+        logged=found.logged,
+        unread=deque((Raised(*raised) for raised in found.unread), maxlen=UNREAD_MAX),
+    )
+
+
+def totals_of(period: Period) -> PeriodTotals:
+    """What a period counted, in the form in which it is kept for ever."""
+    earlier = period.earlier
+    return PeriodTotals(
+        key=period.key,
+        start=period.start,
+        end=period.end,
+        terms=period.terms,
+        providers=providers_of(period.used),
+        earlier=providers_of(earlier) if earlier else {},
+        wavespeed_calls=period.used[WAVESPEED_CALLS],
+        actual_providers={name: _counters(c) for name, c in period.actual.items()},
+        models={name: _counters(c) for name, c in period.models.items()},
+        errors=period.errors,
+        response_micros=period.response_micros,
+        last_updated=period.last_updated,
+    )
+
+
+def period_of(totals: PeriodTotals) -> Period:
+    """The period of its totals; what fired and what was announced is not part of them."""
+    used = _slots(totals.providers)
+    used[WAVESPEED_CALLS] = totals.wavespeed_calls
+    return Period(
+        key=totals.key,
+        start=totals.start,
+        end=totals.end,
+        terms=intern(totals.terms),
+        used=used,
+        earlier=_slots(totals.earlier) if totals.earlier else None,
+        actual={name: list(counters) for name, counters in totals.actual_providers.items()},
+        models={name: list(counters) for name, counters in totals.models.items()},
+        errors=totals.errors,
+        response_micros=totals.response_micros,
+        last_updated=totals.last_updated,
+    )
+
+
+@lru_cache(maxsize=4096)
+def intern(terms: PlanTerms) -> PlanTerms:
+    """One object for equal terms: thousands of users share a plan."""
+    return terms
+
+
+def _dump(period: Period) -> _Period:
+    return _Period(totals_of(period), period.levels, period.announced)
+
+
+def _load(stored: _Period) -> Period:
+    period = period_of(stored.totals)
+    period.levels = stored.levels
+    period.announced = stored.announced
+    return period
+
+
+def _counters(counts: list[int]) -> Counters:
+    return counts[0], counts[1], counts[2]
+
+
+def _slots(providers: dict[str, Counters]) -> list[int]:
+    used = [0] * SLOTS
+    for name, counters in providers.items():
+        slot = 3 * INDEX[name]
+        used[slot : slot + 3] = counters
+        used[TOTAL_COST] += counters[2]
+        if name in TEXT_PROVIDERS:
+            used[TEXT_CALLS] += counters[0]
+    return used
