@@ -1,0 +1,1 @@
+"""Actors in general: one live actor per id. Knows nothing of billing or NATS."""

@@ -1,0 +1,329 @@
+"""One live actor per id: claim, stash, route, passivate, recover. Knows no billing.
+
+A cell is claimed synchronously, before anything is awaited, so an id never has two actors.
+While its actor is being loaded, or a request of it looks something up on disk, later requests
+wait in the cell's stash and then run in order. Every request gets exactly one answer: also
+when its actor fails to load, a handler raises, a queue is full or the service stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from itertools import islice, takewhile
+from typing import Any, Final, NamedTuple, Protocol
+
+import structlog
+
+from actors.runtime.request import Request
+from messages.errors import RequestError
+from persistence.errors import JournalError
+
+BACKOFF_S: Final = (0.1, 0.5, 2.0, 5.0)
+"""How long a user that failed to load is refused, by how often it failed in a row."""
+BACKOFF_USERS_MAX: Final = 10_000
+PASSIVATED_MAX: Final = 1_000
+"""Idle actors that one sweep looks at, so that it never holds the loop for long."""
+RELEASED_PER_CLAIM: Final = 4
+"""Oldest actors that a new one tries to push out where the cap is reached."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Detour(NamedTuple):
+    """Work off the loop that a request needs.
+
+    Attributes:
+        work: the work; it answers the request, or returns True to have it handled again.
+        blocks: whether later requests of the same user wait for it.
+    """
+
+    work: Coroutine[Any, Any, bool]
+    blocks: bool
+
+
+class Actor(Protocol):
+    """What the registry asks of an actor."""
+
+    def handle(self, request: Request) -> Detour | None:
+        """Take one request, synchronously. Raises `RequestError` to refuse it, unchanged."""
+
+    def quiescent(self) -> bool:
+        """Whether nothing of its state is still to become durable."""
+
+    def snapshot(self) -> None:
+        """Have the state written, where it is worth it. Called when quiescent."""
+
+
+class Cell:
+    """The place of one id."""
+
+    __slots__ = ("actor", "busy", "stash", "used_at", "user", "waiting")
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+        self.actor: Actor | None = None
+        self.busy = False  # loading, or on a blocking detour: requests go to the stash
+        self.stash: deque[Request] = deque()
+        self.waiting = 0
+        self.used_at = 0.0
+
+
+class Limits(NamedTuple):
+    """The registry's bounds."""
+
+    live_max: int
+    idle_s: float
+    recoveries_max: int
+    waiting_max: int
+    waiting_per_user_max: int
+
+
+class Registry:
+    """All live actors of the process.
+
+    Args:
+        recover: loads an actor; raises `JournalError` where it cannot. Runs at most
+            ``limits.recoveries_max`` times at once.
+        ready: awaited before each load, until the log may be read. Its argument is true
+            for the successor of an actor that was dropped: what that one appended has to be
+            settled first, durable or lost.
+        limits: the bounds.
+        now: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        recover: Callable[[str], Awaitable[Actor]],
+        ready: Callable[[bool], Awaitable[None]],
+        limits: Limits,
+        now: Callable[[], float],
+    ) -> None:
+        self._recover = recover
+        self._ready = ready
+        self._limits = limits
+        self._now = now
+        self._cells: OrderedDict[str, Cell] = OrderedDict()
+        self._recoveries = asyncio.Semaphore(limits.recoveries_max)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._backoff: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._idle: asyncio.Event | None = None  # only while somebody waits for it
+        self.waiting = 0
+        self.open = True
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def dispatch(self, request: Request) -> None:
+        """Take a request: handle it now, stash it, or refuse it."""
+        if not self.open:
+            request.refuse(RequestError("unavailable", "not executed: the service is stopping"))
+            return
+        cell = self._cells.get(request.user)
+        if self.waiting >= self._limits.waiting_max or (
+            cell is not None and cell.waiting >= self._limits.waiting_per_user_max
+        ):
+            request.refuse(RequestError("overloaded", "not executed: too many requests wait"))
+            return
+        if cell is None:
+            refusal = self._refusal(request.user)
+            if refusal is not None:
+                request.refuse(refusal)
+                return
+            cell = self._claim(request.user)
+        else:
+            self._cells.move_to_end(request.user)
+        cell.used_at = self._now()
+        cell.waiting += 1
+        self.waiting += 1
+        request.cell = cell
+        request.owner = self
+        if cell.busy:
+            cell.stash.append(request)
+        elif cell.actor is None:
+            cell.stash.append(request)
+            self._load(cell, after_drop=True)
+        else:
+            self._handle(cell, request)
+
+    def answered(self, request: Request) -> None:
+        """A request that was dispatched has its answer."""
+        request.cell.waiting -= 1
+        self.waiting -= 1
+        if self._idle is not None and self.waiting == 0:
+            self._idle.set()
+
+    def forget(self, users: set[str]) -> None:
+        """Drop the actors of these users: their state is ahead of the log."""
+        for user in users:
+            cell = self._cells.get(user)
+            if cell is not None and cell.actor is not None:
+                self._drop(cell)
+
+    async def quiesce(self) -> None:
+        """Wait until every dispatched request is answered."""
+        while self.waiting:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+            self._idle = None
+
+    def passivate(self) -> None:
+        """Snapshot and drop actors that are idle; called now and then."""
+        before = self._now() - self._limits.idle_s
+        idle = takewhile(lambda cell: cell.used_at <= before, self._cells.values())
+        for cell in list(islice(idle, PASSIVATED_MAX)):  # the order is that of use
+            self._release(cell)
+
+    def snapshot_all(self) -> None:
+        """Have the state of every live actor written, before the service ends."""
+        for cell in self._cells.values():
+            if cell.actor is not None and cell.actor.quiescent():
+                cell.actor.snapshot()
+
+    async def close(self) -> None:
+        """Refuse what still waits in stashes and end all tasks."""
+        self.open = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for cell in self._cells.values():
+            self._refuse_stash(cell, "not executed: the service is stopping")
+
+    def _claim(self, user: str) -> Cell:
+        if len(self._cells) >= self._limits.live_max:
+            for oldest in list(islice(self._cells.values(), RELEASED_PER_CLAIM)):
+                self._release(oldest)
+        cell = self._cells[user] = Cell(user)
+        self._load(cell, after_drop=False)
+        return cell
+
+    def _release(self, cell: Cell) -> None:
+        """Passivate a cell where nothing of it is under way."""
+        if cell.busy or cell.waiting:
+            return
+        if cell.actor is not None:
+            if not cell.actor.quiescent():
+                return
+            cell.actor.snapshot()
+        del self._cells[cell.user]
+
+    def _handle(self, cell: Cell, request: Request) -> None:
+        actor = cell.actor
+        assert actor is not None
+        try:
+            detour = actor.handle(request)
+        except RequestError as error:
+            request.refuse(error)
+        except Exception:  # noqa: BLE001 -- a defect of one handler must not end the service
+            self._defect(request)
+            # At once: its rows may be in flight, and an empty cell could be released and
+            # claimed again before they are durable.
+            cell.actor = None
+            self._load(cell, after_drop=True)
+        else:
+            if detour is not None:
+                cell.busy = cell.busy or detour.blocks
+                task = self._spawn(self._run_detour(cell, request, detour))
+                task.add_done_callback(partial(self._end_detour, request, detour))
+
+    async def _run_detour(self, cell: Cell, request: Request, detour: Detour) -> None:
+        again = False
+        try:
+            again = await detour.work
+        except RequestError as error:
+            request.refuse(error)
+        except JournalError as error:
+            _log.warning("detour_failed", user=cell.user, error=str(error))
+            request.refuse(RequestError("unavailable", "not executed: the log cannot be read"))
+        except Exception:  # noqa: BLE001 -- as in _handle
+            self._defect(request)
+        if not detour.blocks:
+            return
+        if again:
+            cell.stash.appendleft(request)
+        self._resume(cell)
+
+    @staticmethod
+    def _end_detour(request: Request, detour: Detour, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # perhaps before it began, so nothing in it could answer
+            detour.work.close()
+            request.refuse(RequestError("unavailable", "not executed: the service is stopping"))
+
+    def _resume(self, cell: Cell) -> None:
+        """Run the stash in order, until it is empty or a request needs a detour."""
+        cell.busy = False
+        while not cell.busy:
+            if cell.actor is None:
+                if cell.stash:
+                    self._load(cell, after_drop=True)
+                return
+            if not cell.stash:
+                return
+            self._handle(cell, cell.stash.popleft())
+
+    def _drop(self, cell: Cell) -> None:
+        cell.actor = None
+        if not cell.busy:
+            self._resume(cell)
+
+    def _load(self, cell: Cell, *, after_drop: bool) -> None:
+        cell.busy = True
+        self._spawn(self._run_load(cell, after_drop))
+
+    async def _run_load(self, cell: Cell, after_drop: bool) -> None:
+        try:
+            async with self._recoveries:
+                await self._ready(after_drop)
+                cell.actor = await self._recover(cell.user)
+        except JournalError as error:
+            _log.error("recovery_failed", user=cell.user, error=str(error))
+            self._back_off(cell)
+        except Exception:  # noqa: BLE001 -- a defect in one user's log must not end the service
+            _log.exception("recovery_failed", user=cell.user)
+            self._back_off(cell)
+        else:
+            self._backoff.pop(cell.user, None)
+            self._resume(cell)
+
+    def _back_off(self, cell: Cell) -> None:
+        failures = self._backoff.get(cell.user, (0, 0.0))[0]
+        delay = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+        self._backoff[cell.user] = (failures + 1, self._now() + delay)
+        self._backoff.move_to_end(cell.user)
+        while len(self._backoff) > BACKOFF_USERS_MAX:
+            self._backoff.popitem(last=False)
+        del self._cells[cell.user]
+        self._refuse_stash(cell, "not executed: the user's state cannot be loaded", delay)
+
+    def _refusal(self, user: str) -> RequestError | None:
+        failed = self._backoff.get(user)
+        if failed is None:
+            return None
+        wait = failed[1] - self._now()
+        if wait <= 0:
+            return None
+        return RequestError(
+            "unavailable", "not executed: the user's state cannot be loaded", retry_after=wait
+        )
+
+    @staticmethod
+    def _refuse_stash(cell: Cell, why: str, retry_after: float | None = None) -> None:
+        while cell.stash:
+            cell.stash.popleft().refuse(RequestError("unavailable", why, retry_after=retry_after))
+
+    @staticmethod
+    def _defect(request: Request) -> None:
+        error_id = secrets.token_hex(8)
+        _log.exception("handler_failed", user=request.user, error_id=error_id)
+        request.refuse(
+            RequestError("internal", f"a defect; error id {error_id}", error_id=error_id)
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,134 @@
+"""A request on its way: who asked, what for, and exactly one answer."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from messages.codec import encode_reply, error_headers
+from messages.errors import ErrorReply, RequestError
+
+
+class Replies(Protocol):
+    """Where answers leave."""
+
+    def send(self, reply_to: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
+        """Send one answer; never blocks, never raises."""
+
+
+class Tally:
+    """How the requests of one verb went, for discovery."""
+
+    __slots__ = ("errors", "last_error", "processing_ns", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.errors = 0
+        self.last_error = ""
+        self.processing_ns = 0
+
+
+class Owner(Protocol):
+    """Who counts the requests that wait."""
+
+    def answered(self, request: Request) -> None:
+        """The request has its answer."""
+
+
+class Request:
+    """One request for one user.
+
+    It is a `persistence.writer.Waiter`: an answer that was prepared leaves when what it
+    reflects is durable.
+
+    Attributes:
+        user: the user id.
+        token: the user id as a subject token.
+        command: the decoded body.
+        key: the idempotency key of a change, None for a read.
+        key_is_new: whether the key is known to be new: the service made it, or the log was asked.
+        deadline: microseconds since the epoch, None without one.
+        tally: counts its verb's requests and errors.
+        cell: the place in the registry where it waits.
+    """
+
+    __slots__ = (
+        "_headers",
+        "_payload",
+        "_replies",
+        "_reply_to",
+        "answered",
+        "cell",
+        "command",
+        "deadline",
+        "key",
+        "key_is_new",
+        "owner",
+        "tally",
+        "token",
+        "user",
+    )
+
+    def __init__(
+        self,
+        user: str,
+        token: str,
+        command: Any,
+        reply_to: str,
+        replies: Replies,
+        *,
+        key: str | None = None,
+        key_is_new: bool = False,
+        deadline: int | None = None,
+    ) -> None:
+        self.user = user
+        self.token = token
+        self.command = command
+        self.key = key
+        self.key_is_new = key_is_new
+        self.deadline = deadline
+        self.answered = False
+        self.tally: Tally | None = None
+        self.owner: Owner | None = None
+        self.cell: Any = None
+        self._reply_to = reply_to
+        self._replies = replies
+        self._payload = b""
+        self._headers: dict[str, str] | None = None
+
+    def prepare(self, reply: Any) -> None:
+        """Encode the answer that `durable` will send."""
+        self._payload = encode_reply(reply)
+
+    def prepare_error(self, error: RequestError) -> None:
+        """Encode an error as the answer that `durable` will send."""
+        self._payload = encode_reply(ErrorReply(error.body(self.key)))
+        self._headers = error_headers(error)
+
+    def durable(self) -> None:
+        """Send the prepared answer: all that it reflects is durable."""
+        if self.answered:
+            return
+        self.answered = True
+        if self._reply_to:
+            self._replies.send(self._reply_to, self._payload, self._headers)
+        if self.owner is not None:
+            self.owner.answered(self)
+
+    def lost(self, *, unknown: bool) -> None:
+        """Answer for a failed write that the prepared answer would have reflected."""
+        if unknown and self.key is not None:
+            self.refuse(
+                RequestError("outcome_unknown", "the write failed; it may or may not be stored")
+            )
+        else:
+            self.refuse(RequestError("unavailable", "not executed: behind a failed write"))
+
+    def refuse(self, error: RequestError) -> None:
+        """Answer with an error, at once."""
+        if self.answered:
+            return
+        if self.tally is not None:
+            self.tally.errors += 1
+            self.tally.last_error = str(error)
+        self.prepare_error(error)
+        self.durable()
