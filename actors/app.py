@@ -1,0 +1,204 @@
+"""The composition root: the only module that names concrete classes.
+
+Everything is opened in order (journal, server, connection, claim, actors, edge) and closed in
+reverse. A stop drains: no more requests are taken, those that were taken are answered, the
+state is snapshotted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from importlib import metadata
+from typing import Any, Final
+
+import nats.errors
+import structlog
+from nats.aio.subscription import Subscription
+
+from actors.billing.catalog import default_catalog
+from actors.clock import Clock, SystemClock
+from actors.config import Config
+from actors.edge.discovery import NAME, QUEUE, Claim, Discovery
+from actors.edge.link import Link
+from actors.edge.outbox import Outbox
+from actors.edge.service import Edge
+from actors.runtime.registry import Actor, Limits, Registry
+from actors.user import Services, recover
+from messages.units import to_datetime
+from persistence.journal import Journal
+from persistence.keys import KeyTable
+from persistence.writer import Block, Writer
+
+VERSION: Final = metadata.version(NAME)
+DISK_FAILED: Final = "the disk failed; the log on stderr says how"
+_OUTBOX_S: Final = 5.0
+
+_log = structlog.get_logger(__name__)
+
+End = Callable[[str], None]
+"""Ends the process: with an empty reason when told to, else with what failed."""
+
+
+class StartError(Exception):
+    """The service cannot start; the message is one line."""
+
+
+class Service:
+    """All parts of one running service, wired.
+
+    Args:
+        config: the settings.
+        journal: the open journal, which the caller closes.
+        link: the connection, which the caller closes.
+        end: called when the service cannot go on.
+    """
+
+    def __init__(
+        self, config: Config, journal: Journal, link: Link, end: End, clock: Clock | None = None
+    ) -> None:
+        self._config = config
+        self._journal = journal
+        self._link = link
+        self._end = end
+        self._clock = clock or SystemClock()
+        self._instance = secrets.token_hex(11)
+        self._stack = AsyncExitStack()
+        self._subscription: Subscription | None = None
+        self._outbox = Outbox(config.prefix, journal, link)
+        self._keys = KeyTable(config.recent_keys_max)
+        self._writer = Writer(
+            journal,
+            on_durable=self._on_durable,
+            on_failure=self._on_failure,
+            on_resumed=self._outbox.reread,
+            on_disk_failed=lambda: end(DISK_FAILED),
+        )
+        self._services = Services(
+            journal=journal,
+            writer=self._writer,
+            keys=self._keys,
+            catalog=default_catalog(),
+            clock=self._clock,
+            snapshot_events=config.snapshot_events,
+        )
+        self._registry = Registry(
+            self._recover,
+            self._ready,
+            Limits(
+                live_max=config.live_users_max,
+                idle_s=config.idle_s,
+                recoveries_max=config.recoveries_max,
+                waiting_max=config.waiting_max,
+                waiting_per_user_max=config.waiting_per_user_max,
+            ),
+            now=asyncio.get_running_loop().time,
+        )
+        self._edge = Edge(config.prefix, self._registry.dispatch, link, self._clock)
+
+    async def start(self) -> None:
+        """Open everything; requests are served when this returns.
+
+        Raises:
+            StartError: another meterd serves the prefix, or NATS refuses.
+            JournalError: the journal cannot be read.
+        """
+        try:
+            rival = await Claim(self._link, self._config.prefix, self._instance).take()
+            if rival is not None:
+                raise StartError(f"another meterd ({rival}) serves {self._config.prefix} here")
+            async for pairs in self._journal.keys():
+                self._keys.load(pairs)
+            self.watch(await self._writer.start(), "the journal's writer ended")
+            self.watch(await self._outbox.start(), "the outbox ended")
+            self.watch(asyncio.create_task(self._sweep()), "the sweep of idle users ended")
+            self._subscription = await self._link.serve(
+                f"{self._config.prefix}.>", QUEUE, self._edge.deliver
+            )
+            await Discovery(
+                self._link,
+                instance=self._instance,
+                version=VERSION,
+                prefix=self._config.prefix,
+                started=to_datetime(self._clock.now()),
+                tallies=self._edge.tallies,
+                figures=self._figures,
+            ).serve()
+            await self._link.flush()
+        except (nats.errors.Error, OSError) as error:
+            why = str(error) or type(error).__name__
+            raise StartError(f"NATS does not let the service start: {why}") from error
+
+    async def stop(self) -> None:
+        """Drain: answer every request that was taken, snapshot, publish what is left."""
+        try:
+            async with asyncio.timeout(self._config.drain_s):
+                await self._drain()
+        except TimeoutError:
+            _log.error("drain_timed_out", waiting=self._registry.waiting)
+        await self._registry.close()
+        await self._stack.aclose()
+        self._writer.abandon()
+
+    def watch(self, task: asyncio.Task[Any], what: str) -> None:
+        """Own a task that is to run as long as the service: its end is the service's."""
+
+        def on_done(task: asyncio.Task[Any]) -> None:
+            if task.cancelled():
+                return
+            error = task.exception()
+            if error is not None:
+                _log.error("task_failed", task=task.get_name(), exc_info=error)
+            self._end(what)
+
+        async def cancel() -> None:
+            task.remove_done_callback(on_done)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        task.add_done_callback(on_done)
+        self._stack.push_async_callback(cancel)
+
+    async def _drain(self) -> None:
+        if self._subscription is None:
+            return  # it never served
+        await self._link.unsubscribe(self._subscription)
+        await self._registry.quiesce()
+        if self._writer.accepting:
+            self._registry.snapshot_all()
+        await self._writer.settled()
+        try:
+            async with asyncio.timeout(_OUTBOX_S):
+                await self._outbox.emptied()
+        except TimeoutError:
+            _log.warning("outbox_not_empty", next_start="publishes the rest")
+
+    async def _recover(self, user: str) -> Actor:
+        return await recover(user, self._services)
+
+    async def _ready(self, after_drop: bool) -> None:
+        if after_drop:
+            await self._writer.settle()
+        await self._writer.ready()
+
+    def _on_durable(self, block: Block) -> None:
+        self._outbox.take(block.rows)
+
+    def _on_failure(self, users: set[str]) -> None:
+        self._keys.forget_after(self._writer.durable)
+        self._registry.forget(users)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(min(self._config.idle_s / 4, 10.0))
+            self._registry.passivate()
+
+    def _figures(self) -> dict[str, Any]:
+        return {
+            "live_users": len(self._registry),
+            "waiting": self._registry.waiting,
+            "durable_seq": self._writer.durable,
+            "accepting": self._writer.accepting,
+        }

@@ -1,0 +1,1 @@
+"""The NATS side: dispatch, replies, publications, discovery, the embedded server."""

@@ -1,0 +1,148 @@
+"""Synchronous dispatch on nats-py's own connection.
+
+nats-py queues each message for a task and awaits a callback for it, and any message that its
+parser cannot decode (a subject with bytes that are no UTF-8, say) ends its read loop for good.
+This parser takes its place on the connection: messages of the served subscription go straight
+to a function, nothing that a client can send ends the loop, and answers go straight into the
+outgoing buffer.
+
+It uses private names of nats-py, so `supported` checks them, a contract test holds them, and
+the plain subscription of `actors.edge.link` stays beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
+
+Deliver = Callable[[str, str, bytes, bytes], None]
+"""Takes subject, reply subject, payload and the raw header block (empty without one)."""
+
+_PRIVATE: Final = (
+    "_ps",
+    "_pending",
+    "_pending_data_size",
+    "_flush_queue",
+    "_max_pending_size",
+    "_process_msg",
+    "_subs",
+)
+
+_log = structlog.get_logger(__name__)
+
+
+def supported(client: Any) -> bool:
+    """Whether the client has what this module builds on."""
+    return all(hasattr(client, name) for name in _PRIVATE) and type(client._ps) is Parser
+
+
+class InlineParser(Parser):
+    """The protocol parser of a connection, with direct dispatch for one subscription."""
+
+    def __init__(self, client: Any) -> None:
+        self._rest = b""
+        self._served = -1
+        self._deliver: Deliver | None = None
+        super().__init__(client)
+
+    @classmethod
+    def install(cls, client: Any) -> InlineParser:
+        """Put a parser in place of the client's own, between two reads of it."""
+        parser = cls(client)
+        assert client._ps.state == AWAITING_CONTROL_LINE
+        parser._rest = bytes(client._ps.buf)
+        client._ps = parser
+        return parser
+
+    def serve(self, sid: int, deliver: Deliver) -> None:
+        """Hand the messages of subscription ``sid`` to ``deliver``, which must not raise."""
+        self._served = sid
+        self._deliver = deliver
+
+    def reset(self) -> None:
+        """Forget a half-read message: the connection was lost."""
+        self._rest = b""
+        super().reset()
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Take the next bytes of the connection."""
+        data = self._rest + data if self._rest else data
+        position = 0
+        while True:
+            end = data.find(b"\r\n", position)
+            if end < 0:
+                break
+            line = data[position:end]
+            if not line.startswith((b"MSG ", b"HMSG ")):
+                await super().parse(line + b"\r\n")
+                position = end + 2
+                continue
+            words = line.split(b" ")
+            start = end + 2
+            stop = start + int(words[-1])
+            if len(data) < stop + 2:
+                break
+            position = stop + 2
+            body = start + int(words[-2]) if line[:1] == b"H" else start
+            has_reply = len(words) == (6 if line[:1] == b"H" else 5)
+            reply = words[3] if has_reply else b""
+            await self._message(words[1], int(words[2]), reply, data[start:body], data[body:stop])
+        self._rest = data[position:]
+
+    async def _message(
+        self, subject: bytes, sid: int, reply: bytes, headers: bytes, payload: bytes
+    ) -> None:
+        if sid == self._served and self._deliver is not None:
+            # Bytes that are no UTF-8 become surrogates, which no valid token has.
+            self._deliver(
+                subject.decode("utf-8", "surrogateescape"),
+                reply.decode("utf-8", "surrogateescape"),
+                payload,
+                headers,
+            )
+            return
+        try:
+            await self.nc._process_msg(sid, subject, reply, payload, headers)
+        except Exception:  # noqa: BLE001 -- whatever it is, it must not end the read loop
+            _log.exception("message_dropped", sid=sid)
+
+
+class Outgoing:
+    """Puts answers into the client's outgoing buffer; the flusher writes them in one piece."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def send(self, reply_to: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
+        """Send one answer. Best effort: while the connection is down little is kept."""
+        client = self._client
+        size = len(payload)
+        if not client.is_connected and client._pending_data_size + size > client._max_pending_size:
+            _log.warning("reply_dropped", reason="not connected")
+            return
+        try:
+            subject = reply_to.encode("ascii")
+        except UnicodeEncodeError:
+            _log.warning("reply_dropped", reason="reply subject is not ASCII")
+            return
+        if headers is None:
+            command = b"PUB %b %d\r\n%b\r\n" % (subject, size, payload)
+        else:
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            block = f"NATS/1.0\r\n{lines}\r\n".encode()
+            command = b"HPUB %b %d %d\r\n%b%b\r\n" % (
+                subject,
+                len(block),
+                len(block) + size,
+                block,
+                payload,
+            )
+        client._pending.append(command)
+        client._pending_data_size += len(command)
+        queue = client._flush_queue
+        if queue.empty():
+            queue.put_nowait(asyncio.get_running_loop().create_future())

@@ -1,0 +1,178 @@
+"""The connection to NATS: how it is made, what is served over it, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import nats
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from actors.edge.inline import Deliver, InlineParser, Outgoing, supported
+
+CONNECT_S: Final = 10.0
+# Far above what the registry lets wait: overload is answered, never dropped in silence.
+PENDING_MESSAGES_MAX: Final = 1_048_576
+PENDING_BYTES_MAX: Final = 1024 * 1024 * 1024
+
+_log = structlog.get_logger(__name__)
+
+
+class LinkError(Exception):
+    """The connection cannot be made; the message says why in one line."""
+
+
+class Link:
+    """A connection that reconnects for ever.
+
+    Attributes:
+        client: nats-py's client.
+        url: where it leads, without secrets.
+        closed: set when the connection is over for good.
+    """
+
+    def __init__(self, client: Client, closed: asyncio.Event, url: str) -> None:
+        self.client: Any = client
+        self.url = url
+        self.closed = closed
+        self._parser = InlineParser.install(client) if supported(client) else None
+        self._outgoing = Outgoing(client) if self._parser is not None else None
+        self._backlog: asyncio.Queue[tuple[str, bytes, dict[str, str] | None]] = asyncio.Queue()
+        self._sender: asyncio.Task[None] | None = None
+        if self._parser is None:
+            _log.warning("inline_dispatch_off", reason="this nats-py is not known")
+            self._sender = asyncio.create_task(self._send_backlog())
+
+    @classmethod
+    async def connect(cls, url: str, options: dict[str, Any], *, name: str) -> Link:
+        """Connect once, then keep connected.
+
+        Raises:
+            LinkError: no connection within 10 s, or refused.
+        """
+        closed = asyncio.Event()
+
+        async def on_closed() -> None:
+            closed.set()
+
+        settings: dict[str, Any] = {
+            "name": name,
+            "no_echo": True,
+            "max_outstanding_pings": 2,
+            "error_cb": _on_error,
+            "closed_cb": on_closed,
+            "disconnected_cb": _on_disconnected,
+            "reconnected_cb": _on_reconnected,
+            **options,
+        }
+        first = {
+            **settings,
+            "allow_reconnect": False,
+            "closed_cb": None,
+            "disconnected_cb": None,
+        }
+        try:
+            # The first try must fail loudly where a later one would wait for ever.
+            probe = await asyncio.wait_for(nats.connect(url, **first), CONNECT_S)
+            await probe.close()
+            client = await asyncio.wait_for(nats.connect(url, **settings), CONNECT_S)
+        except (OSError, nats.errors.Error, TimeoutError, ValueError) as error:
+            why = str(error) or type(error).__name__
+            raise LinkError(f"cannot connect to NATS at {_without_secrets(url)}: {why}") from error
+        return cls(client, closed, _without_secrets(url))
+
+    async def serve(self, subject: str, queue: str, deliver: Deliver) -> Subscription:
+        """Hand every message on ``subject`` to ``deliver``, synchronously and in order."""
+
+        async def on_message(message: Msg) -> None:
+            headers = message.headers or {}
+            block = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            deliver(message.subject, message.reply, message.data, block.encode())
+
+        subscription: Subscription = await self.client.subscribe(
+            subject,
+            queue=queue,
+            cb=on_message,
+            pending_msgs_limit=PENDING_MESSAGES_MAX,
+            pending_bytes_limit=PENDING_BYTES_MAX,
+        )
+        if self._parser is not None:
+            self._parser.serve(subscription._id, deliver)
+        return subscription
+
+    async def listen(
+        self, subject: str, callback: Callable[[Msg], Awaitable[None]]
+    ) -> Subscription:
+        """An ordinary subscription, for the few messages of control subjects."""
+        subscription: Subscription = await self.client.subscribe(subject, cb=callback)
+        return subscription
+
+    def send(self, reply_to: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
+        """Send an answer; never blocks, never raises."""
+        if self._outgoing is not None:
+            self._outgoing.send(reply_to, payload, headers)
+        else:
+            self._backlog.put_nowait((reply_to, payload, headers))
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """Take no more messages; those that the server sent before are delivered first."""
+        drain: Callable[[], Awaitable[None]] = subscription.drain
+        try:
+            await drain()
+        except (nats.errors.Error, OSError) as error:
+            _log.warning("unsubscribe_failed", error=str(error) or type(error).__name__)
+
+    async def publish(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None = None
+    ) -> None:
+        """Publish a message. Raises what nats-py raises."""
+        await self.client.publish(subject, payload, headers=headers)
+
+    async def flush(self) -> None:
+        """Wait until the server has what was sent before. Raises what nats-py raises."""
+        await self.client.flush(timeout=5)
+
+    async def close(self) -> None:
+        """Send what is left and close the connection."""
+        if self._sender is not None:
+            await self._backlog.join()
+            self._sender.cancel()
+        try:
+            if self.client.is_connected:
+                await self.client.flush(timeout=5)
+            await self.client.close()
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            _log.warning("close_failed", error=str(error) or type(error).__name__)
+
+    async def _send_backlog(self) -> None:
+        while True:
+            reply_to, payload, headers = await self._backlog.get()
+            try:
+                await self.client.publish(reply_to, payload, headers=headers)
+            except (nats.errors.Error, ValueError) as error:
+                _log.warning("reply_dropped", reason=str(error) or type(error).__name__)
+            finally:
+                self._backlog.task_done()
+
+
+async def _on_error(error: Exception) -> None:
+    # Must never raise: an exception here ends nats-py's read loop.
+    _log.warning("nats_error", error=str(error) or type(error).__name__)
+
+
+async def _on_disconnected() -> None:
+    _log.warning("nats_disconnected")
+
+
+async def _on_reconnected() -> None:
+    _log.info("nats_reconnected")
+
+
+def _without_secrets(url: str) -> str:
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

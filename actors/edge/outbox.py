@@ -1,0 +1,134 @@
+"""Publishes alerts and notable events after they are durable, at least once, same id.
+
+The outbox is a stored position, "published up to". Rows with something to publish are handed
+over as their blocks become durable; after a start, a failed write or a full queue they are
+read from the log instead. A notice is known to be sent when the server answered a flush that
+followed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, Protocol
+
+import nats.errors
+import structlog
+
+from actors.billing.notices import notices_of
+from messages.codec import decode_event
+from persistence.errors import JournalError
+from persistence.journal import Journal, Row
+
+QUEUE_MAX: Final = 10_000
+BATCH: Final = 256
+RETRY_S: Final = 0.5
+
+_log = structlog.get_logger(__name__)
+
+
+class Publisher(Protocol):
+    """Where notices go."""
+
+    async def publish(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None = None
+    ) -> None:
+        """Publish one message."""
+
+    async def flush(self) -> None:
+        """Wait until the server has everything published before."""
+
+
+class Outbox:
+    """See the module's docstring.
+
+    Args:
+        prefix: what every subject starts with.
+        journal: holds the rows and the position.
+        publisher: where notices go.
+    """
+
+    def __init__(self, prefix: str, journal: Journal, publisher: Publisher) -> None:
+        self._prefix = prefix
+        self._journal = journal
+        self._publisher = publisher
+        self._queue: deque[Row] = deque()
+        self._reread = True  # the log may hold unpublished rows that the queue lacks
+        self._missed = False  # rows became durable while the log was being read
+        self._work = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._published = 0
+
+    async def start(self) -> asyncio.Task[None]:
+        """Start publishing what a former process may have left; the caller owns the task."""
+        self._published = await self._journal.published()
+        self.reread()
+        return asyncio.create_task(self._run(), name="outbox")
+
+    def take(self, rows: list[Row]) -> None:
+        """Publish the notices of rows that have just become durable."""
+        noticed = [row for row in rows if row.notify]
+        if not noticed:
+            return
+        if self._reread:
+            self._missed = True
+        elif len(self._queue) + len(noticed) > QUEUE_MAX:
+            self._queue.clear()
+            self._reread = self._missed = True
+        else:
+            self._queue.extend(noticed)
+        self._wake()
+
+    def reread(self) -> None:
+        """Publish from the log: some durable rows may never have been handed over."""
+        self._queue.clear()
+        self._reread = self._missed = True
+        self._wake()
+
+    async def emptied(self) -> None:
+        """Wait until everything that was handed over is published."""
+        await self._empty.wait()
+
+    def _wake(self) -> None:
+        self._empty.clear()
+        self._work.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._work.wait()
+            try:
+                rows = await self._next()
+                if not rows:
+                    continue
+                for row in rows:
+                    await self._publish(row)
+                await self._publisher.flush()
+                self._published = rows[-1].seq
+                if not self._queue:
+                    await self._journal.mark_published(self._published)
+            except (JournalError, nats.errors.Error, OSError, TimeoutError) as error:
+                # Nothing is lost: the position stands, and what follows it is in the log.
+                _log.warning("publish_failed", error=str(error) or type(error).__name__)
+                self.reread()
+                await asyncio.sleep(RETRY_S)
+
+    async def _next(self) -> list[Row]:
+        """The next rows to publish; none where the work is done or to be looked at again."""
+        if self._reread:
+            self._missed = False
+            rows = await self._journal.notices(self._published, BATCH)
+            if not rows and not self._missed:
+                self._reread = False
+            return rows
+        if not self._queue:
+            self._work.clear()
+            self._empty.set()
+            return []
+        return [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+
+    async def _publish(self, row: Row) -> None:
+        event = decode_event(row.kind, row.body)
+        for notice in notices_of(self._prefix, row.user, event, row.at, row.seq):
+            await self._publisher.publish(
+                notice.subject, notice.payload, {"Nats-Msg-Id": notice.id}
+            )

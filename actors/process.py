@@ -1,0 +1,122 @@
+"""One process: settings, signals, the ready line, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib.util
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from actors import logs
+from actors.app import DISK_FAILED, VERSION, End, Service, StartError
+from actors.config import Config, ConfigError
+from actors.connection import connect_options
+from actors.edge.discovery import NAME
+from actors.edge.embedded import EmbeddedError, EmbeddedServer
+from actors.edge.link import Link, LinkError
+from persistence.errors import JournalError
+from persistence.sqlite import SQLiteJournal
+
+FAILED: Final = 1
+MISUSED: Final = 2
+# The collector's default thresholds cost a third of the throughput: the many containers of
+# live users are walked again and again. What exists after start is taken out of its sight.
+_GC_THRESHOLDS: Final = (50_000, 20, 50)
+
+
+def run(config: Config, *, embedded: bool) -> int:
+    """Run the service until it is told to stop; returns the exit code.
+
+    0: drained after SIGTERM or SIGINT. 1: could not start, or failed. 2: misconfigured.
+    One line on stderr says why.
+    """
+    sys.setswitchinterval(0.0005)
+    logs.configure(config.log_level)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_serve(config, embedded=embedded))
+    except ConfigError as error:
+        _say(str(error))
+        return MISUSED
+    except (StartError, JournalError, EmbeddedError, LinkError) as error:
+        _say(str(error))
+        return FAILED
+
+
+async def _serve(config: Config, *, embedded: bool) -> int:
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[str] = loop.create_future()
+
+    def end(why: str) -> None:
+        if not over.done():
+            over.set_result(why)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end, "")
+    options = connect_options(config)
+    async with AsyncExitStack() as stack:
+        journal = await SQLiteJournal.open(config.data_dir)
+        stack.push_async_callback(_close, journal, over)
+        url = await _start_server(config, stack, end) if embedded else config.nats_url
+        link = await Link.connect(url, options, name=NAME)
+        stack.push_async_callback(link.close)
+        service = Service(config, journal, link, end)
+        stack.push_async_callback(service.stop)
+        await service.start()
+        service.watch(asyncio.create_task(link.closed.wait()), "NATS closed the connection")
+        _settle_memory()
+        ready = {"event": "ready", "nats_url": link.url, "version": VERSION, "pid": os.getpid()}
+        print(json.dumps(ready), flush=True)  # noqa: T201 -- the contract's line on stdout
+        why = await over
+    if why:
+        _say(why)
+        return FAILED
+    return 0
+
+
+async def _close(journal: SQLiteJournal, over: asyncio.Future[str]) -> None:
+    if over.done() and over.result() == DISK_FAILED:
+        # To close is to checkpoint, and what the kernel holds may not be what the disk holds.
+        # The next start copies and syncs the WAL in full before anything builds on it.
+        _say(DISK_FAILED)
+        os._exit(FAILED)
+    await journal.close()
+
+
+async def _start_server(config: Config, stack: AsyncExitStack, end: End) -> str:
+    server = EmbeddedServer(
+        config.data_dir / "nats",
+        port=config.nats_port,
+        prefix=config.prefix,
+        binary=config.nats_server,
+    )
+    url = await server.start()
+    stack.push_async_callback(server.stop)
+    watch = asyncio.create_task(server.wait())
+    watch.add_done_callback(lambda _: end("the nats-server of this process ended"))
+    return url
+
+
+def _settle_memory() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+
+
+def _loop_factory() -> Callable[[], Any] | None:
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    import uvloop  # noqa: PLC0415 -- an extra
+
+    factory: Callable[[], Any] = uvloop.new_event_loop
+    return factory
+
+
+def _say(why: str) -> None:
+    print(f"meterd: {why}", file=sys.stderr, flush=True)  # noqa: T201 -- one clear line
