@@ -167,7 +167,7 @@ class Service:
         await self._link.unsubscribe(self._subscription)
         await self._registry.quiesce()
         if self._writer.accepting:
-            self._registry.snapshot_all()
+            await self._registry.snapshot_all()
         await self._writer.settled()
         try:
             async with asyncio.timeout(_OUTBOX_S):

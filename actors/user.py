@@ -7,7 +7,7 @@ registry recovers the actor. The reply leaves when the rows are durable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -199,7 +199,7 @@ class UserActor:
     async def _look_up(self, request: Request, key: str) -> bool:
         """Answer a duplicate from its row; True where the key turns out to be new."""
         # The original may be in flight: after this its row is on disk.
-        await self._settled()
+        await _stored(self._services.writer.settle())
         row = await self._services.journal.find(self._account.user, key)
         if row is None:
             request.key_is_new = True
@@ -222,13 +222,16 @@ class UserActor:
         period = find_period(self._account, ask, at, self._services.catalog)
         if period is None:
             assert ask.billing_period is not None
-            work = self._old_stats(request, ask.billing_period, self._account.seq)
+            settled = self._services.writer.barrier()
+            work = self._old_stats(request, ask.billing_period, self._account.seq, settled)
             return Detour(work, blocks=False)
         self._answer(request, stats(self._account, period))
         return None
 
-    async def _old_stats(self, request: Request, key: str, seq: int) -> bool:
-        await self._settled()
+    async def _old_stats(
+        self, request: Request, key: str, seq: int, settled: Awaitable[bool]
+    ) -> bool:
+        await _stored(settled)
         period = await self._sealed(key, seq)
         if period is None:
             raise unknown_period(key)
@@ -237,26 +240,19 @@ class UserActor:
         return False
 
     def _logs(self, request: Request, ask: Logs) -> Detour:
-        # What the page shows is decided here: when its task runs, later changes may be in.
-        seq = self._account.seq
+        # What the page shows is decided here: when its task runs, later changes may be in, or
+        # those that it would show may be lost.
+        seq, settled = self._account.seq, self._services.writer.barrier()
         wanted = pages.filter_of(ask, self._services.catalog)
-        limit = ask.limit or pages.PAGE
+        before, total = seq + 1, None
         if ask.cursor:
-            page = pages.Page(wanted, limit, pages.read_cursor(ask.cursor, wanted))
-            return Detour(self._page(request, wanted, page, seq), blocks=False)
-        page = pages.Page(wanted, limit, seq + 1)
-        total = pages.total_of(self._account, wanted)
-        if total is None and wanted.only_period():
-            return Detour(self._page_of_sealed(request, wanted, page, seq), blocks=False)
-        return Detour(self._page(request, wanted, page, seq, total), blocks=False)
-
-    async def _page_of_sealed(
-        self, request: Request, wanted: pages.Filter, page: pages.Page, seq: int
-    ) -> bool:
-        await self._settled()
-        period = await self._sealed(wanted.billing_period or "", seq)
-        total = 0 if period is None else period.totals()[0]
-        return await self._page(request, wanted, page, seq, total)
+            before = pages.read_cursor(ask.cursor, wanted)
+        else:
+            total = pages.total_of(self._account, wanted)
+        page = pages.Page(wanted, ask.limit or pages.PAGE, before)
+        sealed = not ask.cursor and total is None and wanted.only_period()
+        work = self._page(request, wanted, page, seq, total, settled, sealed=sealed)
+        return Detour(work, blocks=False)
 
     async def _page(
         self,
@@ -264,10 +260,16 @@ class UserActor:
         wanted: pages.Filter,
         page: pages.Page,
         seq: int,
-        total: int | None = None,
+        total: int | None,
+        settled: Awaitable[bool],
+        *,
+        sealed: bool,
     ) -> bool:
-        """Answer ``logs`` from the rows up to ``seq``."""
-        await self._settled()
+        """Answer ``logs`` from the rows up to ``seq``; ``sealed``: the period left the state."""
+        await _stored(settled)
+        if sealed:
+            period = await self._sealed(wanted.billing_period or "", seq)
+            total = 0 if period is None else period.totals()[0]
         journal, user = self._services.journal, self._account.user
         if wanted.event_id is not None:
             row = await journal.find(user, wanted.event_id)
@@ -292,15 +294,6 @@ class UserActor:
             before = rows[-1].seq
         return None
 
-    async def _settled(self) -> None:
-        """Wait until everything appended so far is durable.
-
-        Raises:
-            NotStored: some of it was lost, so what this actor knows is ahead of the log.
-        """
-        if not await self._services.writer.settle():
-            raise NotStored("behind a failed write")
-
     def _save(self) -> None:
         account = self._account
         body = snapshots.encode(account)
@@ -308,6 +301,16 @@ class UserActor:
             Snapshot(self._partition, account.user, account.seq, snapshots.SCHEMA, body)
         )
         self._unsaved = 0
+
+
+async def _stored(settled: Awaitable[bool]) -> None:
+    """Wait until what was appended is durable.
+
+    Raises:
+        NotStored: some of it was lost, so what the actor knows is ahead of the log.
+    """
+    if not await settled:
+        raise NotStored("behind a failed write")
 
 
 async def recover(user: str, services: Services) -> UserActor:
@@ -341,7 +344,7 @@ async def _start(user: str, services: Services) -> Account:
         return Account(user)
     try:
         account = snapshots.decode(user, stored.body)
-    except (msgspec.DecodeError, KeyError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
         _log.warning("snapshot_unreadable", user=user, seq=stored.seq, error=str(error))
         return Account(user)
     if account.seq != stored.seq:

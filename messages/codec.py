@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import fields
 
-from messages.commands import ABSENT, COMMANDS, Command
+from messages.commands import ABSENT, COMMANDS, Command, Key
 from messages.errors import ERRORS, ErrorReply, InvalidRequest, RequestError
 from messages.events import KIND, Event, Personal
 from messages.units import MONEY_DECIMALS_MAX, parse_amount
@@ -29,6 +29,13 @@ _MONEY_FIELDS: Final = {
     for verb, kind in COMMANDS.items()
 }
 _EVENT_DECODERS: Final = {name: msgspec.json.Decoder(kind) for kind, name in KIND.items()}
+
+
+class _Keyed(msgspec.Struct):
+    event_id: Key | None = None
+
+
+_KEY_DECODER: Final = msgspec.json.Decoder(_Keyed)
 _PERSONAL_DECODER: Final = msgspec.json.Decoder(Personal)
 _ERROR_DECODER: Final = msgspec.json.Decoder(ErrorReply)
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
@@ -57,6 +64,14 @@ def decode_command(verb: str, body: bytes) -> Command:
         raise InvalidRequest("not UTF-8") from None
     except RecursionError:
         raise InvalidRequest("nested too deep", _MONEY_FIELDS[verb]) from None
+
+
+def key_of(body: bytes) -> str | None:
+    """The ``event_id`` of a body that may be wrong in every other way, None without one."""
+    try:
+        return _KEY_DECODER.decode(body).event_id
+    except (ValueError, RecursionError):  # DecodeError is a ValueError
+        return None
 
 
 def money_of(raw: msgspec.Raw, field: str) -> int | None:

@@ -98,7 +98,7 @@ class SQLiteJournal:
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
         """See `Journal.append`. A caller that is cancelled does not stop the write."""
         if self._broken:
-            raise DiskFailed(f"a checkpoint failed: {self._broken}") from self._broken
+            raise DiskFailed(f"the disk failed before: {self._broken}") from self._broken
         await self._writer.write(_append, rows, snapshots)
         # A row changes at most about two pages of its own, a block the last ones of the trees.
         self._uncopied_pages += 4 + 2 * len(rows)
@@ -170,7 +170,11 @@ class SQLiteJournal:
 
     async def mark_published(self, seq: int) -> None:
         """See `Journal.mark_published`."""
-        await self._writer.write(_mark_published, seq)
+        try:
+            await self._writer.write(_mark_published, seq)
+        except DiskFailed as error:
+            self._broken = error  # the log is in the same file
+            raise
 
     async def rows(self, after: int, limit: int) -> list[Row]:
         """See `Journal.rows`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -58,18 +58,18 @@ class Block:
 
 
 class _Barrier:
-    """A waiter that tells a task how it went."""
+    """A waiter that tells a task how it went; the task may be gone by then."""
 
     def __init__(self) -> None:
-        self.over = asyncio.Event()
-        self.stored = False
+        self.stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def durable(self) -> None:
-        self.stored = True
-        self.over.set()
+        if not self.stored.done():
+            self.stored.set_result(True)
 
     def lost(self, *, unknown: bool) -> None:  # noqa: ARG002 -- lost is lost
-        self.over.set()
+        if not self.stored.done():
+            self.stored.set_result(False)
 
 
 class Writer:
@@ -150,11 +150,15 @@ class Writer:
 
     async def settle(self) -> bool:
         """Wait until everything appended so far is durable or lost; False where it was lost."""
-        if not self._blocks:
-            return self.accepting
+        return await self.barrier()
+
+    def barrier(self) -> Awaitable[bool]:
+        """As `settle`, of what is appended when it is called, whenever it is awaited."""
         barrier = _Barrier()
-        self._blocks[-1].waiters.append(barrier)
-        await barrier.over.wait()
+        if self._blocks:
+            self._blocks[-1].waiters.append(barrier)
+        else:
+            barrier.stored.set_result(self.accepting)
         return barrier.stored
 
     def append(self, rows: Sequence[Row], waiter: Waiter | None = None) -> None:

@@ -17,12 +17,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
+from nats.errors import ProtocolError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 Deliver = Callable[[str, str, bytes, bytes], None]
 """Takes subject, reply subject, payload and the raw header block (empty without one)."""
 
 _PRIVATE: Final = (
+    "_pings_outstanding",
+    "_pongs",
     "_ps",
     "_pending",
     "_pending_data_size",
@@ -45,6 +48,7 @@ class InlineParser(Parser):
 
     def __init__(self, client: Any) -> None:
         self._rest = b""
+        self._resets = 0
         self._served = -1
         self._deliver: Deliver | None = None
         super().__init__(client)
@@ -66,19 +70,22 @@ class InlineParser(Parser):
     def reset(self) -> None:
         """Forget a half-read message: the connection was lost."""
         self._rest = b""
+        self._resets += 1
         super().reset()
 
     async def parse(self, data: bytes = b"") -> None:
         """Take the next bytes of the connection."""
         data = self._rest + data if self._rest else data
-        position = 0
+        position, resets = 0, self._resets
         while True:
             end = data.find(b"\r\n", position)
             if end < 0:
                 break
             line = data[position:end]
             if not line.startswith((b"MSG ", b"HMSG ")):
-                await super().parse(line + b"\r\n")
+                await self._control(line + b"\r\n")
+                if self._resets != resets:
+                    return  # the connection was lost: what is left of it is of no use
                 position = end + 2
                 continue
             words = line.split(b" ")
@@ -92,6 +99,21 @@ class InlineParser(Parser):
             reply = words[3] if has_reply else b""
             await self._message(words[1], int(words[2]), reply, data[start:body], data[body:stop])
         self._rest = data[position:]
+
+    async def _control(self, line: bytes) -> None:
+        client = self.nc
+        if line.startswith(b"PONG") and client._pongs and client._pongs[0].done():
+            # The flush that asked has given up. nats-py would set its result once more, fail,
+            # and read no more from a connection that looks alive.
+            client._pongs.pop(0)
+            client._pings_outstanding = 0
+            return
+        try:
+            await super().parse(line)
+        except (ProtocolError, OSError):
+            raise  # nats-py reconnects
+        except Exception:  # noqa: BLE001 -- as for messages
+            _log.exception("control_line_failed")
 
     async def _message(
         self, subject: bytes, sid: int, reply: bytes, headers: bytes, payload: bytes
@@ -124,11 +146,8 @@ class Outgoing:
         if not client.is_connected and client._pending_data_size + size > client._max_pending_size:
             _log.warning("reply_dropped", reason="not connected")
             return
-        try:
-            subject = reply_to.encode("ascii")
-        except UnicodeEncodeError:
-            _log.warning("reply_dropped", reason="reply subject is not ASCII")
-            return
+        # The bytes that came, whatever they are: the server took them once.
+        subject = reply_to.encode("utf-8", "surrogateescape")
         if headers is None:
             command = b"PUB %b %d\r\n%b\r\n" % (subject, size, payload)
         else:

@@ -14,11 +14,14 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from actors.edge.inline import Deliver, InlineParser, Outgoing, supported
+from messages.codec import encode_reply, error_headers
+from messages.errors import ErrorReply, RequestError
 
 CONNECT_S: Final = 10.0
 # Far above what the registry lets wait: overload is answered, never dropped in silence.
 PENDING_MESSAGES_MAX: Final = 1_048_576
 PENDING_BYTES_MAX: Final = 1024 * 1024 * 1024
+HEADERS_BYTES_MAX: Final = 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -36,10 +39,13 @@ class Link:
         closed: set when the connection is over for good.
     """
 
-    def __init__(self, client: Client, closed: asyncio.Event, url: str) -> None:
+    def __init__(
+        self, client: Client, url: str, *, closing: asyncio.Event, closed: asyncio.Event
+    ) -> None:
         self.client: Any = client
         self.url = url
         self.closed = closed
+        self._closing = closing
         self._parser = InlineParser.install(client) if supported(client) else None
         self._outgoing = Outgoing(client) if self._parser is not None else None
         self._backlog: asyncio.Queue[tuple[str, bytes, dict[str, str] | None]] = asyncio.Queue()
@@ -55,7 +61,15 @@ class Link:
         Raises:
             LinkError: no connection within 10 s, or refused.
         """
-        closed = asyncio.Event()
+        closing, closed = asyncio.Event(), asyncio.Event()
+        failures: list[Exception] = []
+
+        async def on_failure(error: Exception) -> None:
+            failures[:] = [error]  # tried again and again; told once, where that was in vain
+
+        async def on_disconnected() -> None:
+            if not closing.is_set():
+                _log.warning("nats_disconnected")
 
         async def on_closed() -> None:
             closed.set()
@@ -66,25 +80,29 @@ class Link:
             "max_outstanding_pings": 2,
             "error_cb": _on_error,
             "closed_cb": on_closed,
-            "disconnected_cb": _on_disconnected,
+            "disconnected_cb": on_disconnected,
             "reconnected_cb": _on_reconnected,
             **options,
         }
         first = {
             **settings,
             "allow_reconnect": False,
+            "error_cb": on_failure,
             "closed_cb": None,
             "disconnected_cb": None,
         }
+        servers = url.split(",")
+        shown = ",".join(map(_without_secrets, servers))
         try:
             # The first try must fail loudly where a later one would wait for ever.
-            probe = await asyncio.wait_for(nats.connect(url, **first), CONNECT_S)
+            probe = await asyncio.wait_for(nats.connect(servers, **first), CONNECT_S)
             await probe.close()
-            client = await asyncio.wait_for(nats.connect(url, **settings), CONNECT_S)
+            client = await asyncio.wait_for(nats.connect(servers, **settings), CONNECT_S)
         except (OSError, nats.errors.Error, TimeoutError, ValueError) as error:
-            why = str(error) or type(error).__name__
-            raise LinkError(f"cannot connect to NATS at {_without_secrets(url)}: {why}") from error
-        return cls(client, closed, _without_secrets(url))
+            cause = failures[0] if failures else error
+            why = str(cause) or type(cause).__name__
+            raise LinkError(f"cannot connect to NATS at {shown}: {why}") from error
+        return cls(client, shown, closing=closing, closed=closed)
 
     async def serve(self, subject: str, queue: str, deliver: Deliver) -> Subscription:
         """Hand every message on ``subject`` to ``deliver``, synchronously and in order."""
@@ -114,6 +132,11 @@ class Link:
 
     def send(self, reply_to: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Send an answer; never blocks, never raises."""
+        if len(payload) + HEADERS_BYTES_MAX > self.client.max_payload:
+            # The server would close the connection, for good.
+            _log.error("reply_too_large", size=len(payload), limit=self.client.max_payload)
+            why = RequestError("internal", "the reply is over the max_payload of the NATS server")
+            payload, headers = encode_reply(ErrorReply(why.body())), error_headers(why)
         if self._outgoing is not None:
             self._outgoing.send(reply_to, payload, headers)
         else:
@@ -133,12 +156,24 @@ class Link:
         """Publish a message. Raises what nats-py raises."""
         await self.client.publish(subject, payload, headers=headers)
 
+    def connection(self) -> int:
+        """Which connection this is: a number that grows with each reconnect.
+
+        Raises:
+            ConnectionError: there is none now.
+        """
+        reading = self.client._reading_task
+        if not self.client.is_connected or reading is None or reading.done():
+            raise ConnectionError("not connected to NATS")
+        return int(self.client.stats["reconnects"])
+
     async def flush(self) -> None:
         """Wait until the server has what was sent before. Raises what nats-py raises."""
         await self.client.flush(timeout=5)
 
     async def close(self) -> None:
         """Send what is left and close the connection."""
+        self._closing.set()
         if self._sender is not None:
             await self._backlog.join()
             self._sender.cancel()
@@ -146,7 +181,8 @@ class Link:
             if self.client.is_connected:
                 await self.client.flush(timeout=5)
             await self.client.close()
-        except (nats.errors.Error, OSError, TimeoutError) as error:
+        except (nats.errors.Error, OSError, TimeoutError, RuntimeError) as error:
+            # RuntimeError is uvloop's word for a connection that is gone already.
             _log.warning("close_failed", error=str(error) or type(error).__name__)
 
     async def _send_backlog(self) -> None:
@@ -163,10 +199,6 @@ class Link:
 async def _on_error(error: Exception) -> None:
     # Must never raise: an exception here ends nats-py's read loop.
     _log.warning("nats_error", error=str(error) or type(error).__name__)
-
-
-async def _on_disconnected() -> None:
-    _log.warning("nats_disconnected")
 
 
 async def _on_reconnected() -> None:

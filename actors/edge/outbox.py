@@ -30,6 +30,10 @@ _log = structlog.get_logger(__name__)
 class Publisher(Protocol):
     """Where notices go."""
 
+    def connection(self) -> int:
+        """Which connection this is; raises `ConnectionError` where there is none."""
+        ...
+
     async def publish(
         self, subject: str, payload: bytes, headers: dict[str, str] | None = None
     ) -> None:
@@ -100,9 +104,13 @@ class Outbox:
                 rows = await self._next()
                 if not rows:
                     continue
+                connection = self._publisher.connection()
                 for row in rows:
                     await self._publish(row)
                 await self._publisher.flush()
+                if self._publisher.connection() != connection:
+                    # What was on its way may be lost, and the flush answered for the new one.
+                    raise ConnectionError("reconnected to NATS meanwhile")
                 self._published = rows[-1].seq
                 if not self._queue:
                     await self._journal.mark_published(self._published)
@@ -127,8 +135,12 @@ class Outbox:
         return [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
 
     async def _publish(self, row: Row) -> None:
-        event = decode_event(row.kind, row.body)
-        for notice in notices_of(self._prefix, row.user, event, row.at, row.seq):
-            await self._publisher.publish(
-                notice.subject, notice.payload, {"Nats-Msg-Id": notice.id}
-            )
+        try:
+            event = decode_event(row.kind, row.body)
+            notices = notices_of(self._prefix, row.user, event, row.at, row.seq)
+            for notice in notices:
+                headers = {"Nats-Msg-Id": notice.id}
+                await self._publisher.publish(notice.subject, notice.payload, headers)
+        except (KeyError, ValueError, nats.errors.MaxPayloadError) as error:
+            # One row that cannot be published must not hold up all others for ever.
+            _log.error("notice_impossible", seq=row.seq, kind=row.kind, error=repr(error))

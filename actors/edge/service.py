@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import secrets
 from collections.abc import Callable
 from functools import lru_cache
@@ -12,7 +11,7 @@ import structlog
 
 from actors.clock import Clock
 from actors.runtime.request import Replies, Request, Tally
-from messages.codec import clip, decode_command
+from messages.codec import clip, decode_command, key_of
 from messages.commands import CHANGES, COMMANDS
 from messages.errors import InvalidRequest, RequestError
 from messages.subjects import decode_user, partition_of
@@ -45,9 +44,6 @@ class Edge:
         self._dispatch = dispatch
         self._replies = replies
         self._clock = clock
-        # Unique without a call for randomness each time: one random start per process.
-        self._start = secrets.token_hex(8)
-        self._count = itertools.count(1)
         self.tallies = {verb: Tally() for verb in COMMANDS}
         self._other = Tally()
 
@@ -89,17 +85,23 @@ class Edge:
         payload: bytes,
         headers: bytes,
     ) -> None:
-        command = decode_command(verb, payload)
+        try:
+            command = decode_command(verb, payload)
+        except RequestError:
+            if verb in CHANGES:  # for the error, where the rest of the body has one
+                request.key = key_of(payload) or _message_id(headers)
+            raise
+        if verb in CHANGES:
+            key = command.event_id or _message_id(headers)  # type: ignore[union-attr]
+            request.key_is_new = key is None
+            # Nobody can guess a key and use it before it is made.
+            request.key = key or secrets.token_hex(16)
         request.user, home = _user_of(token)
         if partition is not None and partition != home:
             raise RequestError("invalid_user", "the subject's partition is not that of the user")
         request.command = command
         if command.deadline is not None:
             request.deadline = to_micros(command.deadline)
-        if verb in CHANGES:
-            key = command.event_id or _message_id(headers)  # type: ignore[union-attr]
-            request.key_is_new = key is None
-            request.key = key or f"{self._start}-{next(self._count)}"
 
 
 @lru_cache(maxsize=65_536)

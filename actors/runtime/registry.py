@@ -28,7 +28,10 @@ BACKOFF_USERS_MAX: Final = 10_000
 PASSIVATED_MAX: Final = 1_000
 """Idle actors that one sweep looks at, so that it never holds the loop for long."""
 RELEASED_PER_CLAIM: Final = 4
-"""Oldest actors that a new one tries to push out where the cap is reached."""
+LOOKED_AT_PER_CLAIM: Final = 64
+"""Where the cap is reached a new actor pushes out up to so many, among so many of the oldest."""
+DETOURS_MAX: Final = 8
+"""Reads of the log under way at once: each may hold a whole page in memory."""
 
 _log = structlog.get_logger(__name__)
 
@@ -108,6 +111,7 @@ class Registry:
         self._now = now
         self._cells: OrderedDict[str, Cell] = OrderedDict()
         self._recoveries = asyncio.Semaphore(limits.recoveries_max)
+        self._detours = asyncio.Semaphore(DETOURS_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
         self._backoff: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._idle: asyncio.Event | None = None  # only while somebody waits for it
@@ -158,7 +162,7 @@ class Registry:
 
     def forget(self, users: set[str]) -> None:
         """Drop the actors of these users: their state is ahead of the log."""
-        for user in users:
+        for user in sorted(users):  # the same order in every process
             cell = self._cells.get(user)
             if cell is not None and cell.actor is not None:
                 self._drop(cell)
@@ -175,13 +179,16 @@ class Registry:
         before = self._now() - self._limits.idle_s
         idle = takewhile(lambda cell: cell.used_at <= before, self._cells.values())
         for cell in list(islice(idle, PASSIVATED_MAX)):  # the order is that of use
-            self._release(cell)
+            if self._releasable(cell):
+                self._release(cell)
 
-    def snapshot_all(self) -> None:
+    async def snapshot_all(self) -> None:
         """Have the state of every live actor written, before the service ends."""
-        for cell in self._cells.values():
+        for count, cell in enumerate(list(self._cells.values())):
             if cell.actor is not None and cell.actor.quiescent():
                 cell.actor.snapshot()
+            if count % PASSIVATED_MAX == 0:
+                await asyncio.sleep(0)  # so that blocks stay small and signals are heard
 
     async def close(self) -> None:
         """Refuse what still waits in stashes and end all tasks."""
@@ -194,19 +201,21 @@ class Registry:
 
     def _claim(self, user: str) -> Cell:
         if len(self._cells) >= self._limits.live_max:
-            for oldest in list(islice(self._cells.values(), RELEASED_PER_CLAIM)):
-                self._release(oldest)
+            oldest = islice(self._cells.values(), LOOKED_AT_PER_CLAIM)
+            for cell in list(islice(filter(self._releasable, oldest), RELEASED_PER_CLAIM)):
+                self._release(cell)
         cell = self._cells[user] = Cell(user)
         self._load(cell, after_drop=False)
         return cell
 
+    @staticmethod
+    def _releasable(cell: Cell) -> bool:
+        """Whether nothing of a cell is under way."""
+        return not (cell.busy or cell.waiting) and (cell.actor is None or cell.actor.quiescent())
+
     def _release(self, cell: Cell) -> None:
-        """Passivate a cell where nothing of it is under way."""
-        if cell.busy or cell.waiting:
-            return
+        """Passivate a cell."""
         if cell.actor is not None:
-            if not cell.actor.quiescent():
-                return
             cell.actor.snapshot()
         del self._cells[cell.user]
 
@@ -232,7 +241,11 @@ class Registry:
     async def _run_detour(self, cell: Cell, request: Request, detour: Detour) -> None:
         again = False
         try:
-            again = await detour.work
+            if detour.blocks:
+                again = await detour.work
+            else:
+                async with self._detours:
+                    again = await detour.work
         except RequestError as error:
             request.refuse(error)
         except JournalError as error:
