@@ -1,0 +1,130 @@
+"""Services discovery, and the claim that one meterd serves a prefix."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from actors.edge import discovery
+from actors.edge.discovery import Claim
+from actors.edge.link import Link
+from tests.support.rig import Rig, until
+
+Callback = Callable[[Any], Awaitable[None]]
+
+
+@dataclass
+class Bus:
+    """NATS for control messages: who subscribes to what, without echo."""
+
+    heard: list[tuple[object, str, Callback]] = field(default_factory=list)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def publish(self, sender: object, subject: str, data: bytes, reply: str = "") -> None:
+        message = SimpleNamespace(data=data, reply=reply)
+        for owner, name, callback in self.heard:
+            if name == subject and owner is not sender:
+                self.tasks.add(asyncio.ensure_future(cast(Any, callback(message))))
+
+
+class BusLink:
+    """One connection to a bus."""
+
+    def __init__(self, bus: Bus, name: str) -> None:
+        self._bus = bus
+        self._name = name
+        self.client = self
+
+    def new_inbox(self) -> str:
+        return f"inbox.{self._name}"
+
+    async def listen(self, subject: str, callback: Callback) -> Any:
+        entry = (self, subject, callback)
+        self._bus.heard.append(entry)
+
+        async def unsubscribe() -> None:
+            self._bus.heard.remove(entry)
+
+        return SimpleNamespace(unsubscribe=unsubscribe)
+
+    def send(self, reply_to: str, payload: bytes, headers: object = None) -> None:
+        self._bus.publish(self, reply_to, payload)
+
+    async def publish(self, subject: str, payload: bytes, *, reply: str) -> None:
+        self._bus.publish(self, subject, payload, reply)
+
+
+def claim(bus: Bus, name: str, prefix: str = "usage.v1") -> Claim:
+    return Claim(cast(Link, BusLink(bus, name)), prefix, name)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long enough for every answer of this process, however slow the machine."""
+    monkeypatch.setattr(discovery, "CLAIM_S", 0.1)
+
+
+async def test_a_free_prefix_is_taken_and_a_second_claim_hears_of_its_holder() -> None:
+    bus = Bus()
+    for names in (("b", "a"), ("c", "d")):
+        prefix = names[0]
+        assert await claim(bus, names[0], prefix).take() is None
+        assert await claim(bus, names[1], prefix).take() == names[0]
+
+
+async def test_of_claims_at_the_same_time_exactly_one_succeeds() -> None:
+    bus = Bus()
+    names = ["c", "a", "d", "b"]
+    results = await asyncio.gather(*(claim(bus, name).take() for name in names))
+    assert [name for name, rival in zip(names, results, strict=True) if rival is None] == ["a"]
+
+
+async def test_prefixes_do_not_stand_in_each_others_way() -> None:
+    bus = Bus()
+    assert await claim(bus, "a", "usage.v1").take() is None
+    assert await claim(bus, "b", "other.v1").take() is None
+
+
+async def test_answers_that_are_none_do_not_keep_a_service_from_starting() -> None:
+    bus = Bus()
+    link = BusLink(bus, "x")
+
+    async def nonsense(message: Any) -> None:
+        for data in (b"", b"{", b"[]", b"{}", b'{"id": 1}', b"null", b"\xff"):
+            link.send(message.reply, data)
+
+    await link.listen("usage.v1.ctl.claim.meterd", nonsense)
+    assert await claim(bus, "a").take() is None
+    await until(lambda: all(task.done() for task in bus.tasks))
+    assert [task.exception() for task in bus.tasks] == [None] * len(bus.tasks)
+
+
+async def ask(rig: Rig, subject: str) -> Any:
+    message = SimpleNamespace(reply="to.discovery", data=b"")
+    rig.link.answers.pop(message.reply, None)
+    await rig.link.heard[subject](message)
+    (answer,) = rig.link.answers[message.reply]
+    return json.loads(answer.payload)
+
+
+@pytest.mark.parametrize("verb", ["PING", "INFO", "STATS"])
+async def test_discovery_answers_to_all_services_to_its_name_and_to_its_id(
+    rig: Rig, verb: str
+) -> None:
+    instance = rig.service._instance
+    tails = ("", ".meterd", f".meterd.{instance}")
+    first, *others = [await ask(rig, f"$SRV.{verb}{tail}") for tail in tails]
+    assert first["id"] == instance
+    assert first["type"] == f"io.nats.micro.v1.{verb.lower()}_response"
+    assert others == [first, first]
+
+
+async def test_without_a_reply_subject_discovery_says_nothing(rig: Rig) -> None:
+    await rig.link.heard["$SRV.PING"](SimpleNamespace(reply="", data=b""))
+    assert rig.link.answers == {}

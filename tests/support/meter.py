@@ -1,0 +1,205 @@
+"""One user's metering without I/O: the pure rules, run in the order in which the actor does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from fractions import Fraction
+from typing import Any, Final, NamedTuple, TypeVar
+
+from actors.billing import enforce as enforcing
+from actors.billing import stats as summaries
+from actors.billing import track as changes
+from actors.billing.catalog import Catalog, default_catalog
+from actors.billing.periods import month_of
+from actors.billing.pricing import Price
+from actors.billing.state import Account, Period, apply
+from messages.codec import decode_command, decode_event, encode_event, encode_reply
+from messages.commands import Command, Enforce, Logs, Reset, Stats, Track
+from messages.events import KIND, CountersReset, Event, PeriodRolled, PlanTerms, UsageRecorded
+from messages.replies import EnforceReply, ResetReply, StatsReply, TrackReply
+from messages.units import to_datetime, to_micros
+
+STRIDE: Final = 3
+"""Positions from one row of the user to the next: other users' rows stand between them."""
+_MOMENTS: Final = ("timestamp", "deadline", "since", "until")
+
+_C = TypeVar("_C", bound=Command)
+
+
+def micros(text: str) -> int:
+    """Microseconds since the epoch of an RFC 3339 text."""
+    return to_micros(datetime.fromisoformat(text))
+
+
+def nano(usd: object) -> int:
+    """Nano-USD of an amount of USD, exactly."""
+    amount = Fraction(str(usd)) * 10**9
+    assert amount.denominator == 1
+    return amount.numerator
+
+
+NOON: Final = micros("2026-03-15T12:00:00Z")
+
+
+def plan(limits: Mapping[str, int], tier: str = "pro") -> PlanTerms:
+    """A plan with these limits; those of cost in nano-USD."""
+    return PlanTerms("Test", tier, 1, tuple(limits.items()), ("a_feature",))
+
+
+def catalog_of(*prices: Price, free: Mapping[str, int] | None = None) -> Catalog:
+    """The real providers with other prices and another free plan, by default without limits."""
+    return Catalog(default_catalog().providers.all, prices, [plan(free or {}, "free")])
+
+
+def _command(kind: type[_C], verb: str, fields: dict[str, Any]) -> _C:
+    for name in _MOMENTS:
+        if isinstance(fields.get(name), int):
+            fields[name] = to_datetime(fields[name])
+    command = decode_command(verb, encode_reply(fields))
+    assert isinstance(command, kind)
+    return command
+
+
+def a_track(provider: str = "openai", **fields: Any) -> Track:
+    """A decoded ``track`` body; instants may be given in microseconds."""
+    return _command(Track, "track", {"provider": provider, **fields})
+
+
+def an_enforce(provider: str = "openai", **fields: Any) -> Enforce:
+    """A decoded ``enforce`` body."""
+    return _command(Enforce, "enforce", {"provider": provider, **fields})
+
+
+def a_reset(**fields: Any) -> Reset:
+    """A decoded ``reset`` body."""
+    return _command(Reset, "reset", fields)
+
+
+def a_logs(**fields: Any) -> Logs:
+    """A decoded ``logs`` body; instants may be given in microseconds."""
+    return _command(Logs, "logs", fields)
+
+
+class Entry(NamedTuple):
+    """A row of the user's log."""
+
+    seq: int
+    key: str | None
+    kind: str
+    at: int
+    body: str
+    personal: str | None
+
+    @property
+    def event(self) -> Event:
+        return decode_event(self.kind, self.body)
+
+
+class Meter:
+    """A user's state, the log that it came from, and the clock.
+
+    Args:
+        catalog: prices and plans; by default those that meterd starts with.
+        terms: opens the first period under this plan; without, the user has no log yet.
+        at: what time it is at first, in microseconds.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog | None = None,
+        *,
+        terms: PlanTerms | None = None,
+        at: int = NOON,
+    ) -> None:
+        self.catalog = catalog or default_catalog()
+        self.account = Account("alice")
+        self.at = at
+        self.log: list[Entry] = []
+        if terms is not None:
+            start, end = month_of(at)
+            key = to_datetime(start).strftime("%Y-%m")
+            self._append([PeriodRolled(key=key, start=start, end=end, terms=terms)], at)
+
+    @property
+    def now(self) -> int:
+        """What the actor takes for now: time never runs backwards for a user."""
+        return max(self.at, self.account.at)
+
+    @property
+    def current(self) -> Period:
+        """The current period."""
+        assert self.account.current is not None
+        return self.account.current
+
+    @property
+    def usage(self) -> list[UsageRecorded]:
+        """Every usage event of the log."""
+        return [entry.event for entry in self.log if isinstance(entry.event, UsageRecorded)]
+
+    def wake(self) -> list[Event]:
+        """Let a boundary that has passed take effect, as every message does first."""
+        return self._append(changes.due(self.account, self.now, self.catalog), self.now)
+
+    def track(self, provider: str = "openai", **fields: Any) -> TrackReply:
+        """A call was made."""
+        return self.take(a_track(provider, **fields))
+
+    def take(self, call: Track) -> TrackReply:
+        """A decoded ``track``."""
+        self.wake()
+        at = self.now
+        recorded = changes.track(self.account, call, at, self.catalog)
+        personal = None if recorded.personal is None else encode_event(recorded.personal)
+        key = call.event_id or f"key-{len(self.log)}"
+        self._append(recorded.events, at, key, personal)
+        event = recorded.events[-1]
+        assert isinstance(event, UsageRecorded)
+        return changes.track_reply(event, key, self.account.seq)
+
+    def reset(self, **fields: Any) -> ResetReply | None:
+        """Start the counters again; None where all are zero."""
+        self.wake()
+        recorded = changes.reset(self.account, a_reset(**fields))
+        if recorded is None:
+            return None
+        key = fields.get("event_id") or f"key-{len(self.log)}"
+        self._append(recorded.events, self.now, key)
+        event = recorded.events[-1]
+        assert isinstance(event, CountersReset)
+        return changes.reset_reply(event, key, self.account.seq)
+
+    def enforce(self, provider: str = "openai", **fields: Any) -> EnforceReply:
+        """May the call be made?"""
+        self.wake()
+        period = summaries.current_of(self.account, self.now, self.catalog)
+        ask = an_enforce(provider, **fields)
+        return enforcing.enforce(period, ask, self.now, self.catalog, self.account.seq)
+
+    def stats(self, key: str | None = None) -> StatsReply:
+        """The summary of the current period, or of one within the grace."""
+        self.wake()
+        ask = _command(Stats, "stats", {"billing_period": key})
+        period = summaries.find_period(self.account, ask, self.now, self.catalog)
+        assert period is not None
+        return summaries.stats(self.account, period)
+
+    def _append(
+        self, events: Sequence[Event], at: int, key: str | None = None, personal: str | None = None
+    ) -> list[Event]:
+        for event in events:
+            seq = (len(self.log) + 1) * STRIDE
+            last = event is events[-1]
+            body = encode_event(event)
+            self.log.append(
+                Entry(
+                    seq,
+                    key if last else None,
+                    KIND[type(event)],
+                    at,
+                    body,
+                    personal if last else None,
+                )
+            )
+            apply(self.account, event, at, seq)
+        return list(events)

@@ -1,0 +1,294 @@
+"""The whole service but for NATS and the disk: wired by the real composition root."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, Final, Self, cast
+
+import pytest
+
+from actors.app import Service
+from actors.config import Config
+from actors.edge import discovery, outbox
+from actors.edge.inline import Deliver
+from actors.edge.link import Link
+from messages.subjects import PREFIX, request_subject
+from persistence import writer
+from persistence.memory import MemoryJournal
+from tests.support.faults import FaultyJournal, Gate
+from tests.support.meter import NOON
+
+Logs = list[MutableMapping[str, Any]]
+"""The log lines of the service."""
+
+WAIT_S: Final = 10.0
+"""Far longer than anything takes; only a test that fails waits so long."""
+
+
+@dataclass
+class SetClock:
+    """A clock that stands where it is put, in microseconds."""
+
+    at: int = NOON
+
+    def now(self) -> int:
+        return self.at
+
+    def ticks(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer that left the service."""
+
+    to: str
+    payload: bytes
+    headers: Mapping[str, str] | None
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.payload)
+
+    @property
+    def error(self) -> Any:
+        """The error of an error reply, None for any other."""
+        return self.body.get("error")
+
+    @property
+    def code(self) -> str:
+        """The error's code, "" for a reply that is none."""
+        return self.error["code"] if self.error else ""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One publication; ``id`` is its ``Nats-Msg-Id``."""
+
+    subject: str
+    id: str
+    payload: bytes
+
+
+def without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the service waits before it tries again, it tries at once."""
+    monkeypatch.setattr(discovery, "CLAIM_S", 0)
+    monkeypatch.setattr(outbox, "RETRY_S", 0)
+    monkeypatch.setattr(writer, "RETRY_S", 0)
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Let other tasks run until ``done``: they are all of this process and wait for nothing."""
+    async with asyncio.timeout(WAIT_S):
+        while not done():  # noqa: ASYNC110 -- what is waited for has no event
+            await asyncio.sleep(0)
+
+
+@dataclass
+class FakeLink:
+    """Where answers and publications leave, in memory.
+
+    Attributes:
+        answers: all answers by where they go, in the order in which the first of each left.
+        published: all publications, in order.
+        failing: how many of the next publications fail.
+        failing_flushes: how many of the next flushes fail; what was published before is sent.
+        broken: the service crashed; nothing leaves any more.
+        publishing: a gate before every publication.
+    """
+
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
+    published: list[Published] = field(default_factory=list)
+    failing: int = 0
+    failing_flushes: int = 0
+    broken: bool = False
+    publishing: Gate = field(default_factory=Gate)
+    deliver: Deliver | None = None
+    heard: dict[str, Callable[[Any], Awaitable[None]]] = field(default_factory=dict)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def client(self) -> Any:
+        async def publish(subject: str, payload: bytes, **_: str) -> None:
+            """A claim, which nobody hears."""
+
+        return SimpleNamespace(new_inbox=lambda: "_INBOX.claim", publish=publish)
+
+    def send(self, reply_to: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
+        if not self.broken:
+            self.answers.setdefault(reply_to, []).append(Answer(reply_to, payload, headers))
+            self.arrived.set()
+
+    async def listen(self, subject: str, callback: Callable[[Any], Awaitable[None]]) -> Any:
+        self.heard[subject] = callback
+
+        async def unsubscribe() -> None:
+            del self.heard[subject]
+
+        return SimpleNamespace(unsubscribe=unsubscribe)
+
+    async def serve(self, subject: str, queue: str, deliver: Deliver) -> object:
+        self.deliver = deliver
+        return object()
+
+    async def unsubscribe(self, subscription: object) -> None:
+        self.deliver = None
+
+    async def publish(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None = None
+    ) -> None:
+        await self.publishing.enter()
+        if self.failing:
+            self.failing -= 1
+            raise OSError("injected")
+        self._check()
+        self.published.append(Published(subject, (headers or {})["Nats-Msg-Id"], payload))
+        self.arrived.set()
+
+    def connection(self) -> int:
+        return 0
+
+    async def flush(self) -> None:
+        self._check()
+        if self.failing_flushes:
+            self.failing_flushes -= 1
+            raise OSError("injected")
+
+    def _check(self) -> None:
+        if self.broken:
+            raise OSError("crashed")
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        """Wait until ``done``, looked at after each answer and publication."""
+        async with asyncio.timeout(WAIT_S):
+            while not done():
+                self.arrived.clear()
+                await self.arrived.wait()
+
+
+class Rig:
+    """One running service over a journal that may fail.
+
+    Args:
+        inner: the journal; that of a former rig goes on where it ended.
+        settings: of `Config`, unbounded.
+    """
+
+    def __init__(
+        self, inner: MemoryJournal | None = None, *, at: int = NOON, **settings: Any
+    ) -> None:
+        self.inner = inner or MemoryJournal()
+        self.journal = FaultyJournal(self.inner)
+        self.clock = SetClock(at)
+        self.seconds = 0.0  # of the registry's clock
+        self.link = FakeLink()
+        self.ended: list[str] = []
+        self.over = False
+        self.sent: list[str] = []
+        self._numbers = itertools.count(1)
+        self.service = Service(
+            Config(**settings),
+            self.journal,
+            cast("Link", self.link),
+            self.ended.append,
+            self.clock,
+        )
+        self.registry = self.service._registry
+        self.registry._now = lambda: self.seconds
+        self.writer = self.service._writer
+        self.keys = self.service._keys
+        self.outbox = self.service._outbox
+
+    @classmethod
+    async def start(cls, inner: MemoryJournal | None = None, **settings: Any) -> Self:
+        rig = cls(inner, **settings)
+        await rig.service.start()
+        return rig
+
+    async def stop(self) -> None:
+        """As SIGTERM does; every request has exactly one answer then."""
+        self.over = True
+        await self.service.stop()
+        assert {to: len(self.link.answers.get(to, ())) for to in self.sent} == dict.fromkeys(
+            self.sent, 1
+        )
+        assert self.registry.waiting == 0
+        assert all(cell.waiting == 0 for cell in self.registry._cells.values())
+
+    async def crash(self) -> MemoryJournal:
+        """As kill -9 does: nothing leaves any more; the journal keeps what it has."""
+        self.over = self.link.broken = True
+        for task in self.registry._tasks:
+            task.cancel()
+        await asyncio.gather(*self.registry._tasks, return_exceptions=True)
+        await self.service._stack.aclose()
+        return self.inner
+
+    async def restart(self, **settings: Any) -> Rig:
+        """A crash, and a new service over what is left."""
+        return await Rig.start(await self.crash(), at=self.clock.at, **settings)
+
+    def deliver(
+        self, subject: str, payload: bytes = b"", *, headers: bytes = b"", reply: str | None = None
+    ) -> str:
+        """Hand over a message as NATS does; return where its answer goes."""
+        to = f"to.{next(self._numbers)}" if reply is None else reply
+        assert self.link.deliver is not None, "the service takes nothing"
+        if to:
+            self.sent.append(to)
+        self.link.deliver(subject, to, payload, headers)
+        return to
+
+    def send(self, verb: str, user: str = "alice", *, header: str = "", **body: Any) -> str:
+        """Send a request; return where its answer goes."""
+        headers = f"NATS/1.0\r\nNats-Msg-Id: {header}\r\n\r\n".encode() if header else b""
+        payload = json.dumps(body).encode() if body else b""
+        return self.deliver(request_subject(PREFIX, verb, user), payload, headers=headers)
+
+    def track(self, user: str = "alice", provider: str = "tavily", **body: Any) -> str:
+        """Send a ``track``."""
+        return self.send("track", user, provider=provider, **body)
+
+    async def answer(self, to: str) -> Answer:
+        """The one answer to a request."""
+        await self.link.until(lambda: to in self.link.answers)
+        (answer,) = self.link.answers[to]
+        return answer
+
+    async def answers(self, *to: str) -> list[Answer]:
+        """The one answer to each of these requests, in the order of the requests."""
+        return [await self.answer(one) for one in to]
+
+    async def ask(self, verb: str, user: str = "alice", **body: Any) -> Answer:
+        """Send a request and wait for its answer."""
+        return await self.answer(self.send(verb, user, **body))
+
+    def order(self, *to: str) -> list[str]:
+        """Those of these requests that are answered, in the order of their answers."""
+        return [answered for answered in self.link.answers if answered in to]
+
+    async def published(self, count: int) -> list[Published]:
+        """Wait for so many publications; return all that there are then."""
+        await self.link.until(lambda: len(self.link.published) >= count)
+        return list(self.link.published)
+
+    async def idle(self) -> None:
+        """Wait until every request is answered, everything written and published."""
+        async with asyncio.timeout(WAIT_S):
+            await self.registry.quiesce()
+            await self.writer.settled()
+            await self.outbox.emptied()
+
+    def live(self, user: str) -> Any:
+        """The live actor of a user, None without one."""
+        cell = self.registry._cells.get(user)
+        return None if cell is None else cell.actor
+
+
+Start = Callable[..., Awaitable[Rig]]
+"""Starts a rig over a journal, with settings of `Config`."""
