@@ -19,6 +19,7 @@ import structlog
 from nats.aio.subscription import Subscription
 
 from actors.billing.catalog import default_catalog
+from actors.billing.logs import PAGE_BYTES_MAX
 from actors.clock import Clock, SystemClock
 from actors.config import Config
 from actors.edge.discovery import NAME, QUEUE, Claim, Discovery
@@ -35,6 +36,8 @@ from persistence.writer import Block, Writer
 VERSION: Final = metadata.version(NAME)
 DISK_FAILED: Final = "the disk failed; the log on stderr says how"
 _OUTBOX_S: Final = 5.0
+PAGE_OVERHEAD_BYTES: Final = 4096
+"""What a reply needs beside the entries of a page."""
 
 _log = structlog.get_logger(__name__)
 
@@ -83,6 +86,7 @@ class Service:
             catalog=default_catalog(),
             clock=self._clock,
             snapshot_events=config.snapshot_events,
+            page_bytes_max=min(PAGE_BYTES_MAX, link.client.max_payload - PAGE_OVERHEAD_BYTES),
         )
         self._registry = Registry(
             self._recover,
@@ -106,7 +110,8 @@ class Service:
             JournalError: the journal cannot be read.
         """
         try:
-            rival = await Claim(self._link, self._config.prefix, self._instance).take()
+            claim = Claim(self._link, self._config.prefix, self._instance)
+            rival = await claim.take()
             if rival is not None:
                 raise StartError(f"another meterd ({rival}) serves {self._config.prefix} here")
             async for pairs in self._journal.keys():
@@ -127,6 +132,7 @@ class Service:
                 figures=self._figures,
             ).serve()
             await self._link.flush()
+            self.watch(asyncio.create_task(claim.keep()), "another meterd serves the prefix too")
         except (nats.errors.Error, OSError) as error:
             why = str(error) or type(error).__name__
             raise StartError(f"NATS does not let the service start: {why}") from error

@@ -55,6 +55,7 @@ class Services:
     catalog: Catalog
     clock: Clock
     snapshot_events: int
+    page_bytes_max: int = pages.PAGE_BYTES_MAX
 
 
 class UserActor:
@@ -249,7 +250,7 @@ class UserActor:
             before = pages.read_cursor(ask.cursor, wanted)
         else:
             total = pages.total_of(self._account, wanted)
-        page = pages.Page(wanted, ask.limit or pages.PAGE, before)
+        page = pages.Page(wanted, ask.limit or pages.PAGE, before, self._services.page_bytes_max)
         sealed = not ask.cursor and total is None and wanted.only_period()
         work = self._page(request, wanted, page, seq, total, settled, sealed=sealed)
         return Detour(work, blocks=False)

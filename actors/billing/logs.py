@@ -168,11 +168,14 @@ class Page:
         full: whether the page needs no more rows.
     """
 
-    def __init__(self, wanted: Filter, limit: int, before: int) -> None:
+    def __init__(
+        self, wanted: Filter, limit: int, before: int, bytes_max: int = PAGE_BYTES_MAX
+    ) -> None:
         self.before = before
         self.full = False
         self._wanted = wanted
         self._limit = limit
+        self._bytes_max = bytes_max
         self._entries: list[LogEntry] = []
         self._bytes = 0
         self._scanned = 0
@@ -198,7 +201,7 @@ class Page:
         if not isinstance(event, UsageRecorded) or not self._wanted.matches(event, row.at):
             return True
         entry, size = _entry(event, row)
-        if self._entries and self._bytes + size > PAGE_BYTES_MAX:
+        if self._entries and self._bytes + size > self._bytes_max:
             return False
         self._entries.append(entry)
         self._bytes += size

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+import nats.errors
 from nats.aio.msg import Msg
 
 from actors.edge.link import Link
@@ -23,6 +25,8 @@ NAME: Final = "meterd"
 QUEUE: Final = "meterd"
 CLAIM_S: Final = 0.3
 """How long a start listens for another meterd on the same prefix."""
+RECLAIM_S: Final = 10.0
+"""How often a holder makes sure that it is the only one."""
 _DESCRIPTION: Final = "Meters usage per user, prices it, and says whether the next call may be made"
 
 
@@ -153,6 +157,21 @@ class Claim:
         await subscription.unsubscribe()
         return self._rival
 
+    async def keep(self) -> None:
+        """Claim again and again; returns when there is another holder, with the lesser id.
+
+        A holder that NATS could not reach while another meterd started has not heard its claim.
+        """
+        inbox = self._link.client.new_inbox()
+        await self._link.listen(inbox, self._on_answer)
+        while not self._heard.is_set():
+            try:
+                async with asyncio.timeout(RECLAIM_S):
+                    await self._heard.wait()
+            except TimeoutError:
+                with suppress(nats.errors.Error, OSError):
+                    await self._link.client.publish(self._subject, self._say(), reply=inbox)
+
     def _say(self) -> bytes:
         return msgspec.json.encode(_Claimant(self._instance, self._holds))
 
@@ -166,6 +185,7 @@ class Claim:
             other = msgspec.json.decode(message.data, type=_Claimant)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return
-        if not self._holds and (other.holds or other.id < self._instance):
+        lesser = other.id < self._instance
+        if (other.holds and lesser) if self._holds else (other.holds or lesser):
             self._rival = other.id
             self._heard.set()
