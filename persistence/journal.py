@@ -25,7 +25,8 @@ class Row(NamedTuple):
         seq: position in the log, 1 is the first.
         partition: 0 to 63, derived from the user.
         user: the user id.
-        key: the event's idempotency key; at most one row per user has it. None: has none.
+        key: the event's idempotency key, None where it has none. At most one row of a user
+            has it: the owner looks a key up before it uses it, the journal does not.
         kind: the event's kind.
         at: when it took effect, microseconds since the epoch; never falls within a user.
         notify: whether the row has something to publish.

@@ -23,11 +23,11 @@ from persistence import schema
 from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
+from persistence.index import LUMP_ROWS, LogIndex
 from persistence.journal import Row, Snapshot
 
 # At most 32,766 variables fit into one statement on every SQLite since 3.32.
 ROWS_PER_STATEMENT: Final = 1024
-KEYS_PER_LUMP: Final = 4096
 CHECKPOINT_PAGES: Final = 4_000
 WAL_PAGES_MAX: Final = 16_000
 WRITER_CACHE_KIB: Final = 16_384
@@ -57,20 +57,24 @@ class SQLiteJournal:
         checkpointer: Connection,
         recoveries: Connection,
         pages: Connection,
+        index: LogIndex,
     ) -> None:
         self._files = files
         self._writer = writer
         self._checkpointer = checkpointer
         self._recoveries = recoveries
         self._pages = pages
+        self._index = index
         self._uncopied_pages = 0
         self._grown = asyncio.Event()
         self._broken: DiskFailed | None = None
         self._checkpoints = asyncio.create_task(self._checkpoint(), name="journal-checkpoints")
 
     @classmethod
-    async def open(cls, directory: Path) -> SQLiteJournal:
+    async def open(cls, directory: Path, *, lump_rows: int = LUMP_ROWS) -> SQLiteJournal:
         """Open or create the journal of a directory.
+
+        ``lump_rows`` is how many rows the index takes in at once.
 
         Raises:
             Refused: the directory is held or cannot be written, or the database is not one
@@ -85,21 +89,25 @@ class SQLiteJournal:
                 await writer.call(_prepare, path)
                 # Unwound in reverse: when only the writer is left the WAL can be emptied.
                 files.push_async_callback(_empty_wal, writer)
-                others = []
+                others: list[Connection] = []
                 for read_only in (False, True, True):
                     connection = await Connection.open(path, read_only=read_only)
                     files.push_async_callback(connection.close)
                     others.append(connection)
                     await connection.call(_configure)
+                index = await LogIndex.open(directory, path, lump_rows=lump_rows)
+                files.push_async_callback(index.close)
             except sqlite3.Error as error:
                 raise Refused(f"{path} cannot be opened: {error}") from error
-            return cls(files.pop_all(), writer, *others)
+            checkpointer, recoveries, pages = others
+            return cls(files.pop_all(), writer, checkpointer, recoveries, pages, index)
 
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
         """See `Journal.append`. A caller that is cancelled does not stop the write."""
         if self._broken:
             raise DiskFailed(f"the disk failed before: {self._broken}") from self._broken
         await self._writer.write(_append, rows, snapshots)
+        self._index.add(rows)
         # A row changes at most about two pages of its own, a block the last ones of the trees.
         self._uncopied_pages += 4 + 2 * len(rows)
         if self._uncopied_pages >= CHECKPOINT_PAGES:
@@ -123,40 +131,41 @@ class SQLiteJournal:
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
         """See `Journal.history`."""
-        return await _rows(
-            self._recoveries, "user_id = ? AND seq > ? ORDER BY seq LIMIT ?", user, after, limit
-        )
+        return await _at(self._recoveries, await self._index.after(user, after, limit))
 
     async def newest(
         self, user: str, before: int, limit: int, kind: str | None = None
     ) -> list[Row]:
         """See `Journal.newest`."""
-        where = "user_id = ? AND seq < ?"
-        args: tuple[object, ...] = (user, before)
-        if kind is not None:
-            where += " AND kind = ?"
-            args += (kind,)
         if kind not in {None, _COMMON_KIND}:
-            where += f" AND kind <> '{_COMMON_KIND}'"  # lets SQLite use the partial index
-        return await _rows(self._pages, f"{where} ORDER BY seq DESC LIMIT ?", *args, limit)
+            return await _rows(
+                self._pages,
+                # The last condition lets SQLite use the partial index.
+                f"user_id = ? AND seq < ? AND kind = ? AND kind <> '{_COMMON_KIND}'"
+                " ORDER BY seq DESC LIMIT ?",
+                user,
+                before,
+                kind,
+                limit,
+            )
+        found: list[Row] = []
+        while len(found) < limit:
+            positions = await self._index.before(user, before, limit)
+            rows = (await _at(self._pages, positions))[::-1]
+            found += [row for row in rows if kind is None or row.kind == kind]
+            if len(positions) < limit:
+                break
+            before = positions[-1]
+        return found[:limit]
 
     async def find(self, user: str, key: str) -> Row | None:
         """See `Journal.find`."""
-        found = await _rows(self._recoveries, "user_id = ? AND event_id = ?", user, key)
-        return found[0] if found else None
+        seq = await self._index.find(user, key)
+        return None if seq is None else (await _at(self._recoveries, [seq]))[0]
 
-    async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
+    def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
         """See `Journal.keys`."""
-        last = ("", "")  # before every key, since a user id is not empty
-        while lump := await self._pages.read(
-            "SELECT user_id, event_id FROM log"
-            " WHERE event_id IS NOT NULL AND (user_id, event_id) > (?, ?)"
-            " ORDER BY user_id, event_id LIMIT ?",
-            *last,
-            KEYS_PER_LUMP,
-        ):
-            last = lump[-1]
-            yield lump
+        return self._index.keys()
 
     async def notices(self, after: int, limit: int) -> list[Row]:
         """See `Journal.notices`."""
@@ -204,6 +213,14 @@ class SQLiteJournal:
             except JournalError as error:
                 # The WAL grows meanwhile; appends fail by themselves when the disk is full.
                 _log.warning("journal_checkpoint_postponed", error=str(error))
+
+
+async def _at(connection: Connection, positions: Sequence[int]) -> list[Row]:
+    """The rows at these positions, oldest first."""
+    if not positions:
+        return []
+    wanted = f"[{','.join(map(str, positions))}]"
+    return await _rows(connection, "seq IN (SELECT value FROM json_each(?)) ORDER BY seq", wanted)
 
 
 async def _rows(connection: Connection, where: str, *args: object) -> list[Row]:

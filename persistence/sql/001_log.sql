@@ -19,9 +19,8 @@ CREATE TABLE log (
     personal TEXT                 -- JSON, NULL where there is none or it was erased
 );
 
-CREATE UNIQUE INDEX log_key ON log (user_id, event_id) WHERE event_id IS NOT NULL;
--- Every index ends with seq by itself, since seq is the rowid.
-CREATE INDEX log_user ON log (user_id);
+-- Users and keys are indexed in a file of its own, off the commit path: persistence/index.py.
+-- The rare rows are indexed here. Every index ends with seq by itself, since seq is the rowid.
 CREATE INDEX log_kind ON log (user_id, kind) WHERE kind <> 'usage';
 CREATE INDEX log_notify ON log (notify) WHERE notify = 1;
 

@@ -123,14 +123,11 @@ async def test_personal_fields_can_be_erased_alone(
 @pytest.mark.parametrize(
     ("where", "index"),
     [
-        ("user_id = ? AND seq > ? ORDER BY seq", "INDEX log_user (user_id=? AND rowid>?)"),
-        ("user_id = ? AND seq < ? ORDER BY seq DESC", "INDEX log_user (user_id=? AND rowid<?)"),
         (
             "user_id = ? AND seq < ? AND kind = ? AND kind <> 'usage' ORDER BY seq DESC",
             "INDEX log_kind (user_id=? AND kind=? AND rowid<?)",
         ),
         ("notify = 1 AND seq > ? ORDER BY seq", "INDEX log_notify (notify=? AND rowid>?)"),
-        ("user_id = ? AND event_id = ?", "INDEX log_key (user_id=? AND event_id=?)"),
     ],
 )
 async def test_reads_find_their_rows_by_an_index(
@@ -140,17 +137,6 @@ async def test_reads_find_their_rows_by_an_index(
     plan = outside.execute(f"EXPLAIN QUERY PLAN SELECT * FROM log WHERE {where}", args).fetchall()
 
     assert [step[3] for step in plan] == [f"SEARCH log USING {index}"]
-
-
-async def test_keys_are_read_from_their_index_alone(outside: sqlite3.Connection) -> None:
-    plan = outside.execute(
-        "EXPLAIN QUERY PLAN SELECT user_id, event_id FROM log WHERE event_id IS NOT NULL"
-        " AND (user_id, event_id) > ('', '') ORDER BY user_id, event_id"
-    ).fetchall()
-
-    assert [step[3] for step in plan] == [
-        "SEARCH log USING COVERING INDEX log_key ((user_id,event_id)>(?,?))"
-    ]
 
 
 ALERT = Alert(

@@ -85,9 +85,10 @@ async def test_only_the_owner_can_read_the_files(
 
     modes = {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
 
-    assert modes == dict.fromkeys(
-        ["meterd.db", "meterd.db-shm", "meterd.db-wal", "meterd.lock"], 0o600
-    )
+    databases = {
+        f"{name}.db{part}" for name in ("meterd", "index") for part in ("", "-shm", "-wal")
+    }
+    assert modes == dict.fromkeys(databases | {"meterd.lock"}, 0o600)
     assert directory.stat().st_mode & 0o777 == 0o700
 
 
@@ -120,7 +121,8 @@ async def test_closing_leaves_everything_in_the_database_file(
     await sqlite_journal.append(make_rows(random.Random(1), 1, 100))
     await sqlite_journal.close()
 
-    assert sorted(path.name for path in directory.iterdir()) == ["meterd.db", "meterd.lock"]
+    names = ["index.db", "meterd.db", "meterd.lock"]
+    assert sorted(path.name for path in directory.iterdir()) == names
 
 
 async def test_closing_finishes_what_is_being_written(directory: Path) -> None:

@@ -1,0 +1,293 @@
+"""Where a user's rows and keys are in the log: derived data, off the commit path.
+
+An index on random keys costs a commit more than all else: each row of a block dirties pages
+of its own. So the log has no such index. This one has a file of its own, which is filled
+behind the log in sorted lumps, and holds in memory what the file does not have yet. After a
+crash the rows behind the file's position are read again; a file that is missing, damaged or
+of another log is made anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from persistence.connection import Connection
+from persistence.errors import Corrupt, JournalError
+from persistence.journal import Row
+
+INDEX: Final = "index.db"
+VERSION: Final = 1
+LUMP_ROWS: Final = 20_000
+KEYS_PER_PAGE: Final = 4096
+RETRY_S: Final = 1.0
+
+_SCHEMA: Final = """
+BEGIN IMMEDIATE;
+CREATE TABLE rows (user_id TEXT, seq INTEGER, PRIMARY KEY (user_id, seq)) WITHOUT ROWID;
+CREATE TABLE keys (user_id TEXT, event_id TEXT, seq INTEGER NOT NULL,
+    PRIMARY KEY (user_id, event_id)) WITHOUT ROWID;
+CREATE TABLE position (seq INTEGER NOT NULL, anchor TEXT NOT NULL);
+INSERT INTO position VALUES (0, '');
+PRAGMA user_version = 1;
+COMMIT;
+"""
+_ANCHOR: Final = (
+    "SELECT user_id || ' ' || at || ' ' || ifnull(event_id, '') FROM log.log WHERE seq = ?"
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class _Tail:
+    """The rows of one lump that the file does not have yet."""
+
+    __slots__ = ("count", "keys", "last", "users")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last = 0
+        self.users: dict[str, list[int]] = {}
+        self.keys: dict[tuple[str, str], int] = {}
+
+    def add(self, rows: Sequence[tuple[int, str, str | None]]) -> None:
+        users, keys = self.users, self.keys
+        for seq, user, key in rows:
+            positions = users.get(user)
+            if positions is None:
+                users[user] = [seq]
+            else:
+                positions.append(seq)
+            if key is not None:
+                keys.setdefault((user, key), seq)
+        self.count += len(rows)
+        self.last = rows[-1][0]
+
+
+class LogIndex:
+    """Positions by user and by key.
+
+    Args:
+        filler: writes the file, with the log attached.
+        reader: reads it.
+        position: up to where the file is filled.
+        lump_rows: how many rows are filled in at once.
+
+    Attributes:
+        filled: set while the file has all but the lump that is still open.
+    """
+
+    def __init__(
+        self, filler: Connection, reader: Connection, position: int, lump_rows: int
+    ) -> None:
+        self._filler = filler
+        self._reader = reader
+        self._position = position
+        self._lump_rows = lump_rows
+        self._tails = [_Tail()]  # oldest first; the last one is open
+        self._full = asyncio.Event()
+        self.filled = asyncio.Event()
+        self.filled.set()
+        self._filling = asyncio.create_task(self._fill_when_full(), name="journal-index")
+
+    @classmethod
+    async def open(cls, directory: Path, log: Path, *, lump_rows: int = LUMP_ROWS) -> LogIndex:
+        """Open the index of a log, or make it, and take in what the log has beyond it.
+
+        Raises:
+            sqlite3.Error: the file cannot be opened or made.
+        """
+        path = directory / INDEX
+        filler = await _open(path, log)
+        reader = await Connection.open(path, read_only=True)
+        position = await filler.call(_filled_to)
+        index = cls(filler, reader, position, lump_rows)
+        while rows := await filler.call(
+            _query,
+            "SELECT seq, user_id, event_id FROM log.log WHERE seq > ? ORDER BY seq LIMIT ?",
+            index._tails[-1].last or index._position,
+            lump_rows,
+        ):
+            index._tails[-1].add(rows)
+            if len(rows) < lump_rows:
+                break
+            await index._fill()
+        return index
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take in rows that have just become durable."""
+        if not rows:
+            return
+        tail = self._tails[-1]
+        tail.add([(row.seq, row.user, row.key) for row in rows])
+        if tail.count >= self._lump_rows:
+            self._tails.append(_Tail())
+            self._full.set()
+            self.filled.clear()
+
+    async def find(self, user: str, key: str) -> int | None:
+        """The position of the user's row with that key."""
+        for tail in self._tails:
+            seq = tail.keys.get((user, key))
+            if seq is not None:
+                return seq
+        found = await self._reader.read(
+            "SELECT seq FROM keys WHERE user_id = ? AND event_id = ?", user, key
+        )
+        return int(found[0][0]) if found else None
+
+    async def after(self, user: str, after: int, limit: int) -> list[int]:
+        """The first positions of the user after one."""
+        # What leaves memory while the file is read was in the file before.
+        recent = self._recent(user)
+        recent = recent[bisect_right(recent, after) :]
+        if after >= self._position:
+            return recent[:limit]
+        found = await self._reader.read(
+            "SELECT seq FROM rows WHERE user_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+            user,
+            after,
+            self._position,
+            limit,
+        )
+        return [*(seq for (seq,) in found), *recent][:limit]
+
+    async def before(self, user: str, before: int, limit: int) -> list[int]:
+        """The last positions of the user before one, newest first."""
+        recent = self._recent(user)
+        newest = recent[: bisect_left(recent, before)][: -limit - 1 : -1]
+        if len(newest) == limit:
+            return newest
+        found = await self._reader.read(
+            "SELECT seq FROM rows WHERE user_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+            user,
+            min(before, self._position + 1),
+            limit - len(newest),
+        )
+        return [*newest, *(seq for (seq,) in found)]
+
+    async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
+        """All (user, key) pairs, in lumps."""
+        last, position = ("", ""), self._position
+        in_memory = [pair for tail in self._tails for pair in tail.keys]
+        if in_memory:
+            yield in_memory
+        while page := await self._reader.read(
+            "SELECT user_id, event_id FROM keys WHERE (user_id, event_id) > (?, ?)"
+            " AND seq <= ? ORDER BY user_id, event_id LIMIT ?",
+            *last,
+            position,
+            KEYS_PER_PAGE,
+        ):
+            last = page[-1]
+            yield page
+
+    async def close(self) -> None:
+        """Close the file; what it lacks is read from the log at the next start."""
+        self._filling.cancel()
+        await asyncio.wait([self._filling])
+        await self._reader.close()
+        await self._filler.close()
+
+    def _recent(self, user: str) -> list[int]:
+        return [seq for tail in self._tails for seq in tail.users.get(user, ())]
+
+    async def _fill_when_full(self) -> None:
+        while True:
+            await self._full.wait()
+            self._full.clear()
+            while len(self._tails) > 1:
+                try:
+                    await self._fill()
+                except JournalError as error:
+                    # Reads stay right meanwhile: what is not in the file is in memory.
+                    _log.warning("index_fill_failed", error=str(error))
+                    await asyncio.sleep(RETRY_S)
+            self.filled.set()
+
+    async def _fill(self) -> None:
+        """Move the oldest lump from memory into the file."""
+        tail = self._tails[0]
+        await self._filler.write(_fill, self._position, tail.last)
+        self._position = tail.last
+        del self._tails[0]
+        if not self._tails:
+            self._tails.append(_Tail())
+
+
+async def _open(path: Path, log: Path) -> Connection:
+    """The connection that fills the file, which is made anew where it cannot be used."""
+    if path.exists():  # noqa: ASYNC240 -- at start, before anything else runs
+        filler = await Connection.open(path)
+        try:
+            await filler.call(_prepare, log)
+            if await filler.call(_belongs):
+                return filler
+            _log.warning("index_made_anew", reason="it is of another version or another log")
+        except sqlite3.DatabaseError as error:
+            _log.warning("index_made_anew", reason=str(error))
+        await filler.close()
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + suffix).unlink()
+    path.touch(mode=0o600)  # noqa: ASYNC240 -- as above
+    filler = await Connection.open(path)
+    await filler.call(_prepare, log)
+    await filler.call(_make)
+    return filler
+
+
+def _prepare(db: sqlite3.Connection, log: Path) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    # It may lose its last lumps with the power, never its order: position and rows go together.
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("ATTACH ? AS log", (f"{log.absolute().as_uri()}?mode=ro",))
+
+
+def _make(db: sqlite3.Connection) -> None:
+    db.executescript(_SCHEMA)
+
+
+def _belongs(db: sqlite3.Connection) -> bool:
+    """Whether the file is of this version and was filled from this log."""
+    if db.execute("PRAGMA user_version").fetchone() != (VERSION,):
+        return False
+    seq, anchor = db.execute("SELECT seq, anchor FROM position").fetchone()
+    found = db.execute(_ANCHOR, (seq,)).fetchone()
+    return bool(seq == 0 or found == (anchor,))
+
+
+def _filled_to(db: sqlite3.Connection) -> int:
+    (position,) = db.execute("SELECT seq FROM position").fetchone()
+    return int(position)
+
+
+def _query(db: sqlite3.Connection, query: str, *args: object) -> list[tuple[int, str, str | None]]:
+    return db.execute(query, args).fetchall()
+
+
+def _fill(db: sqlite3.Connection, after: int, last: int) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    db.execute(
+        "INSERT INTO rows SELECT user_id, seq FROM log.log"
+        " WHERE seq > ? AND seq <= ? ORDER BY user_id, seq",
+        (after, last),
+    )
+    # No user has a key twice: its owner looks it up before it uses it.
+    db.execute(
+        "INSERT OR IGNORE INTO keys SELECT user_id, event_id, seq FROM log.log"
+        " WHERE seq > ? AND seq <= ? AND event_id IS NOT NULL ORDER BY user_id, event_id, seq",
+        (after, last),
+    )
+    anchor = db.execute(_ANCHOR, (last,)).fetchone()
+    if anchor is None:
+        raise Corrupt(f"row {last} is not in the log")
+    db.execute("UPDATE position SET seq = ?, anchor = ?", (last, *anchor))
+    db.execute("COMMIT")

@@ -1,0 +1,143 @@
+"""The index of users and keys: derived from the log, and never believed against it."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from persistence import index
+from persistence.errors import Unavailable
+from persistence.journal import Row
+from persistence.sqlite import SQLiteJournal
+from tests.support.rows import make_rows, of_user
+
+ALL = 1_000_000
+LUMP = 50
+
+
+@pytest.fixture
+def random_() -> random.Random:
+    seed = random.SystemRandom().getrandbits(32)
+    print(f"seed {seed}")
+    return random.Random(seed)
+
+
+async def open_in_lumps(directory: Path) -> SQLiteJournal:
+    return await SQLiteJournal.open(directory, lump_rows=LUMP)
+
+
+async def check(journal: SQLiteJournal, rows: list[Row]) -> None:
+    """Every user's rows and every key are found as the rows say."""
+    for user in {row.user for row in rows}:
+        mine = of_user(rows, user)
+        assert await journal.history(user, 0, ALL) == mine
+        assert await journal.newest(user, ALL, ALL) == mine[::-1]
+        middle = mine[len(mine) // 2].seq
+        assert await journal.history(user, middle, 3) == [r for r in mine if r.seq > middle][:3]
+        older = [r for r in mine if r.seq < middle][::-1]
+        assert await journal.newest(user, middle, 3) == older[:3]
+    for row in rows:
+        assert row.key is None or await journal.find(row.user, row.key) == row
+    keys = sorted([pair async for lump in journal.keys() for pair in lump])  # noqa: SIM118
+    assert keys == sorted((row.user, row.key) for row in rows if row.key is not None)
+
+
+async def test_rows_are_found_in_memory_in_the_file_and_on_both_sides(
+    directory: Path, random_: random.Random
+) -> None:
+    journal = await open_in_lumps(directory)
+    rows: list[Row] = []
+    while len(rows) < 5 * LUMP + 7:
+        block = make_rows(random_, len(rows) + 1, random_.randrange(1, 40))
+        await journal.append(block)
+        rows += block
+        if random_.random() < 0.3:
+            await check(journal, rows)  # a lump may be on its way into the file
+    await journal._index.filled.wait()
+    await check(journal, rows)
+    await journal.close()
+
+    journal = await open_in_lumps(directory)
+    await check(journal, rows)
+    await journal.close()
+
+
+async def test_a_lump_that_is_in_the_file_is_not_in_memory(
+    directory: Path, random_: random.Random
+) -> None:
+    journal = await open_in_lumps(directory)
+    await journal.append(make_rows(random_, 1, LUMP))
+    await journal.append(make_rows(random_, LUMP + 1, 3))
+    await journal._index.filled.wait()
+
+    assert [tail.count for tail in journal._index._tails] == [3]
+    await journal.close()
+
+
+@pytest.mark.parametrize("harm", ["gone", "no database", "another version", "another log"])
+async def test_an_index_that_cannot_be_used_is_made_anew(
+    directory: Path, random_: random.Random, harm: str
+) -> None:
+    journal = await open_in_lumps(directory)
+    rows = make_rows(random_, 1, 3 * LUMP + 5)
+    await journal.append(rows)
+    await journal._index.filled.wait()
+    await journal.close()
+    path = directory / index.INDEX
+    if harm == "gone":
+        path.unlink()
+    elif harm == "no database":
+        path.write_bytes(b"\0" * 8192)
+    else:
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            if harm == "another version":
+                db.execute("PRAGMA user_version = 99")
+            else:
+                db.execute("UPDATE position SET anchor = 'of another log'")
+
+    journal = await open_in_lumps(directory)
+
+    await check(journal, rows)
+    await journal.close()
+
+
+async def test_an_index_that_lags_behind_catches_up_at_the_start(
+    directory: Path, random_: random.Random
+) -> None:
+    journal = await SQLiteJournal.open(directory)
+    rows = make_rows(random_, 1, 4 * LUMP + 9)
+    await journal.append(rows)
+    await journal.close()
+
+    journal = await open_in_lumps(directory)
+
+    assert [tail.count for tail in journal._index._tails] == [9]
+    await check(journal, rows)
+    await journal.close()
+
+
+async def test_a_fill_that_fails_is_tried_again_and_reads_stay_right(
+    directory: Path, random_: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = await open_in_lumps(directory)
+    monkeypatch.setattr(index, "RETRY_S", 0)
+    fill, failures = journal._index._fill, [Unavailable("no"), Unavailable("not yet")]
+
+    async def failing() -> None:
+        await check(journal, rows)
+        if failures:
+            raise failures.pop()
+        await fill()
+
+    monkeypatch.setattr(journal._index, "_fill", failing)
+    rows = make_rows(random_, 1, 2 * LUMP)
+    await journal.append(rows)
+    await journal._index.filled.wait()
+
+    assert not failures
+    await check(journal, rows)
+    await journal.close()
