@@ -36,7 +36,6 @@ def run(config: Config, *, embedded: bool) -> int:
     0: drained after SIGTERM or SIGINT. 1: could not start, or failed. 2: misconfigured.
     One line on stderr says why.
     """
-    sys.setswitchinterval(0.0005)
     logs.configure(config.log_level)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -129,7 +129,7 @@ class Account:
 def apply(account: Account, event: Event, at: int, seq: int) -> None:
     """Let a stored event take effect on the user's state."""
     match event:
-        case UsageRecorded():
+        case UsageRecorded():  # nearly always
             _count(account, event, at, seq)
         case CountersReset():
             _reset(_known(account, event.billing_period), at)
@@ -154,7 +154,9 @@ def _known(account: Account, key: str) -> Period:
 
 
 def _count(account: Account, event: UsageRecorded, at: int, seq: int) -> None:
-    period = _known(account, event.billing_period)
+    period = account.current
+    if period is None or period.key != event.billing_period:
+        period = _known(account, event.billing_period)
     tokens = event.tokens_input + event.tokens_output
     cost = event.cost_nano
     provider = INDEX[event.provider]
