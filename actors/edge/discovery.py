@@ -178,7 +178,8 @@ class Claim:
     async def _on_claim(self, message: Msg) -> None:
         if message.reply:
             self._link.send(message.reply, self._say())
-            await self._on_answer(message)
+            if not self._holds:  # anybody can claim: a holder gives way to an answer alone
+                await self._on_answer(message)
 
     async def _on_answer(self, message: Msg) -> None:
         try:

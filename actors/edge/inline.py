@@ -101,7 +101,7 @@ class InlineParser(Parser):
         self._rest = data[position:]
 
     async def _control(self, line: bytes) -> None:
-        client = self.nc
+        client: Any = self.nc
         if line.startswith(b"PONG") and client._pongs and client._pongs[0].done():
             # The flush that asked has given up. nats-py would set its result once more, fail,
             # and read no more from a connection that looks alive.
@@ -114,6 +114,7 @@ class InlineParser(Parser):
             raise  # nats-py reconnects
         except Exception:  # noqa: BLE001 -- as for messages
             _log.exception("control_line_failed")
+            super().reset()  # it may hold the line still
 
     async def _message(
         self, subject: bytes, sid: int, reply: bytes, headers: bytes, payload: bytes
@@ -127,8 +128,9 @@ class InlineParser(Parser):
                 headers,
             )
             return
+        client: Any = self.nc
         try:
-            await self.nc._process_msg(sid, subject, reply, payload, headers)
+            await client._process_msg(sid, subject, reply, payload, headers)
         except Exception:  # noqa: BLE001 -- whatever it is, it must not end the read loop
             _log.exception("message_dropped", sid=sid)
 

@@ -56,6 +56,7 @@ class Actor(Protocol):
 
     def quiescent(self) -> bool:
         """Whether nothing of its state is still to become durable."""
+        ...
 
     def snapshot(self) -> None:
         """Have the state written, where it is worth it. Called when quiescent."""
