@@ -30,7 +30,7 @@ class Bus:
         message = SimpleNamespace(data=data, reply=reply)
         for owner, name, callback in self.heard:
             if name == subject and owner is not sender:
-                self.tasks.add(asyncio.ensure_future(cast(Any, callback(message))))
+                self.tasks.add(asyncio.ensure_future(cast("Any", callback(message))))
 
 
 class BusLink:
@@ -61,7 +61,7 @@ class BusLink:
 
 
 def claim(bus: Bus, name: str, prefix: str = "usage.v1") -> Claim:
-    return Claim(cast(Link, BusLink(bus, name)), prefix, name)
+    return Claim(cast("Link", BusLink(bus, name)), prefix, name)
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +89,40 @@ async def test_prefixes_do_not_stand_in_each_others_way() -> None:
     bus = Bus()
     assert await claim(bus, "a", "usage.v1").take() is None
     assert await claim(bus, "b", "other.v1").take() is None
+
+
+async def test_of_two_holders_that_did_not_hear_each_other_the_one_with_the_greater_id_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(discovery, "RECLAIM_S", 0)
+    bus, elsewhere = Bus(), Bus()
+    first, second = claim(elsewhere, "a"), claim(bus, "b")
+    assert [await first.take(), await second.take()] == [None, None]
+    bus.heard += elsewhere.heard  # the network is whole again
+    elsewhere.heard = bus.heard
+    keeping = [asyncio.create_task(one.keep()) for one in (first, second)]
+    await until(keeping[1].done)
+    assert not keeping[0].done()
+    keeping[0].cancel()
+
+
+async def test_a_claim_alone_ends_no_holder() -> None:
+    bus = Bus()
+    holder = claim(bus, "b")
+    assert await holder.take() is None
+    keeping = asyncio.create_task(holder.keep())
+    stranger = BusLink(bus, "x")
+    answered: list[bytes] = []
+
+    async def on_answer(message: Any) -> None:
+        answered.append(message.data)
+
+    await stranger.listen("inbox.x", on_answer)
+    claimed = b'{"id":"","holds":true}'
+    await stranger.publish("usage.v1.ctl.claim.meterd", claimed, reply="inbox.x")
+    await until(lambda: bool(answered))
+    assert not keeping.done()
+    keeping.cancel()
 
 
 async def test_answers_that_are_none_do_not_keep_a_service_from_starting() -> None:

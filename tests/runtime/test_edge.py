@@ -224,7 +224,8 @@ async def test_the_figures_of_discovery_count_the_requests_and_errors_of_each_ve
     tallies = rig.service._edge.tallies
     assert {verb: (tally.requests, tally.errors) for verb, tally in tallies.items()} == {
         **dict.fromkeys(COMMANDS, (0, 0)),
-        **{"track": (3, 2), "stats": (1, 1)},
+        "track": (3, 2),
+        "stats": (1, 1),
     }
     assert "not JSON" in tallies["track"].last_error
     assert "invalid_user" in tallies["stats"].last_error

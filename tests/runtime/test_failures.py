@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -97,7 +96,7 @@ async def test_rows_that_cannot_be_read_refuse_only_their_user(rig: Rig, lines: 
 
 
 @pytest.fixture
-def defect(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def defect(monkeypatch: pytest.MonkeyPatch) -> None:
     """`enforce` has a defect for one model."""
 
     def broken(period: Any, ask: Any, *rest: Any) -> Any:
@@ -106,7 +105,6 @@ def defect(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return enforce(period, ask, *rest)
 
     monkeypatch.setattr(actor, "enforce", broken)
-    return
 
 
 @pytest.mark.usefixtures("defect")

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from actors.billing import snapshot as snapshots
+from actors.runtime import registry
 from persistence.journal import Row
+from tests.support.faults import Gate
 from tests.support.rig import Rig, Start, until
 
 SEED = 20_260_305
@@ -131,6 +133,32 @@ async def test_a_refusal_gives_its_place_back_at_once(start: Start) -> None:
         assert (await rig.ask("track", provider="nobody")).code == "unknown_provider"
         assert (await rig.ask("stats", billing_period="1999-01")).code == "unknown_period"
     assert rig.registry.waiting == 0
+
+
+async def test_no_more_pages_are_read_at_a_time_than_the_cap_allows(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.ask("track", provider="tavily")
+    newest, gate = rig.journal.newest, Gate()
+    running = most = 0
+
+    async def counted(*args: Any) -> list[Row]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await gate.enter()
+        running -= 1
+        return await newest(*args)
+
+    monkeypatch.setattr(rig.journal, "newest", counted)
+    gate.close()
+    pages = [rig.send("logs") for _ in range(3 * registry.DETOURS_MAX)]
+    await until(lambda: running == registry.DETOURS_MAX)
+    assert (await rig.ask("track", provider="tavily")).code == ""  # they block nobody
+    gate.open()
+    answers = await rig.answers(*pages)
+    assert {len(answer.body["logs"]) for answer in answers} == {1}
+    assert most == registry.DETOURS_MAX
 
 
 async def test_an_idle_actor_leaves_and_comes_back_the_same(start: Start) -> None:

@@ -14,7 +14,7 @@ from persistence.memory import MemoryJournal
 from tests.support.rig import Logs, Rig, Start
 
 SECOND = 1_000_000
-CALL = {"provider": "tavily", "cost": 0.25, "metadata": {"a": "b"}}
+CALL: dict[str, Any] = {"provider": "tavily", "cost": 0.25, "metadata": {"a": "b"}}
 
 
 def original(body: dict[str, Any]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class World:
             while (rig := self.rig) is None:  # noqa: ASYNC110 -- turns are all the time there is
                 await asyncio.sleep(0)
             to = rig.send(verb, user, **body)
-            while self.rig is rig and to not in rig.link.answers:
+            while self.rig is rig and to not in rig.link.answers:  # noqa: ASYNC110 -- as above
                 await asyncio.sleep(0)
             if to in rig.link.answers:
                 (answer,) = rig.link.answers[to]

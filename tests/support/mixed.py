@@ -30,10 +30,10 @@ class Ask:
 
 def draw(rng: random.Random, count: int) -> list[Ask]:
     """So many requests, the first of which opens the log."""
-    asks = [Ask("track", PROVIDERS[0])]
-    for verb in rng.choices(_VERBS, _WEIGHTS, k=count - 1):
-        asks.append(Ask(verb, rng.choice(PROVIDERS) if verb in {"track", "enforce"} else ""))
-    return asks
+    verbs = rng.choices(_VERBS, _WEIGHTS, k=count - 1)
+    priced = {"track", "enforce"}
+    rest = (Ask(verb, rng.choice(PROVIDERS) if verb in priced else "") for verb in verbs)
+    return [Ask("track", PROVIDERS[0]), *rest]
 
 
 def post_all(client: RawClient, user: str, asks: Sequence[Ask], window: int) -> list[Message]:

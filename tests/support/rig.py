@@ -117,7 +117,9 @@ class FakeLink:
         async def publish(subject: str, payload: bytes, **_: str) -> None:
             """A claim, which nobody hears."""
 
-        return SimpleNamespace(new_inbox=lambda: "_INBOX.claim", publish=publish)
+        return SimpleNamespace(
+            new_inbox=lambda: "_INBOX.claim", publish=publish, max_payload=1_048_576
+        )
 
     def send(self, reply_to: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
         if not self.broken:
