@@ -169,13 +169,13 @@ class Page:
     """
 
     def __init__(
-        self, wanted: Filter, limit: int, before: int, bytes_max: int = PAGE_BYTES_MAX
+        self, wanted: Filter, limit: int, before: int, bytes_max: int | None = None
     ) -> None:
         self.before = before
         self.full = False
         self._wanted = wanted
         self._limit = limit
-        self._bytes_max = bytes_max
+        self._bytes_max = PAGE_BYTES_MAX if bytes_max is None else bytes_max
         self._entries: list[LogEntry] = []
         self._bytes = 0
         self._scanned = 0
