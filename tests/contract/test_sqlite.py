@@ -108,11 +108,12 @@ async def test_a_directory_that_cannot_be_created_is_refused(tmp_path: Path) -> 
     assert "cannot be used" in await refusal(tmp_path / "file" / "data")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 async def test_a_directory_that_cannot_be_written_is_refused(directory: Path) -> None:
     directory.mkdir(mode=0o500)
+    if os.geteuid() == 0:
+        directory = Path("/proc")  # where not even root may write
 
-    assert "cannot be used: Permission denied" in await refusal(directory)
+    assert f"{directory} cannot be used" in await refusal(directory)
 
 
 async def test_closing_leaves_everything_in_the_database_file(
