@@ -81,8 +81,7 @@ class UserActor:
         if detour is not None:
             return detour
         at = max(now, self._account.at)
-        rolled = due(self._account, at, services.catalog)
-        if rolled:
+        if rolled := due(self._account, at, services.catalog):
             self._append(rolled, at)
         match request.command:
             case Track() as call:
@@ -156,28 +155,33 @@ class UserActor:
         personal: str | None = None,
     ) -> None:
         """Apply events and append their rows; the key and personal fields go with the last."""
-        account, writer = self._account, self._services.writer
-        rows = []
-        last = len(events) - 1
-        for index, event in enumerate(events):
-            seq = writer.next_seq + index
-            keyed = request is not None and index == last
-            rows.append(
-                Row(
-                    seq,
-                    self._partition,
-                    account.user,
-                    request.key if keyed and request is not None else None,
-                    KIND[type(event)],
-                    at,
-                    notifies(event),
-                    encode_event(event),
-                    personal if keyed else None,
-                )
-            )
-            apply(account, event, at, seq)
+        writer = self._services.writer
+        first = writer.next_seq
+        last = first + len(events) - 1
+        key = None if request is None else request.key
+        rows = [
+            self._row(event, at, seq, key, personal) if seq == last else self._row(event, at, seq)
+            for seq, event in enumerate(events, first)
+        ]
+        for seq, event in enumerate(events, first):
+            apply(self._account, event, at, seq)
         self._unsaved += len(rows)
         writer.append(rows, request)
+
+    def _row(
+        self, event: Event, at: int, seq: int, key: str | None = None, personal: str | None = None
+    ) -> Row:
+        return Row(
+            seq,
+            self._partition,
+            self._account.user,
+            key,
+            KIND[type(event)],
+            at,
+            notifies(event),
+            encode_event(event),
+            personal,
+        )
 
     # -- before a request runs
 

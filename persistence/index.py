@@ -57,18 +57,18 @@ class _Tail:
         self.users: dict[str, list[int]] = {}
         self.keys: dict[tuple[str, str], int] = {}
 
-    def add(self, rows: Sequence[tuple[int, str, str | None]]) -> None:
+    def add(self, rows: Sequence[Row]) -> None:
         users, keys = self.users, self.keys
-        for seq, user, key in rows:
-            positions = users.get(user)
-            if positions is None:
-                users[user] = [seq]
+        for row in rows:
+            user, seq = row.user, row.seq
+            if user in users:
+                users[user].append(seq)
             else:
-                positions.append(seq)
-            if key is not None:
-                keys.setdefault((user, key), seq)
+                users[user] = [seq]
+            if row.key is not None:
+                keys[user, row.key] = seq
         self.count += len(rows)
-        self.last = rows[-1][0]
+        self.last = rows[-1].seq
 
 
 class LogIndex:
@@ -110,8 +110,7 @@ class LogIndex:
         position = await filler.call(_filled_to)
         index = cls(filler, reader, position, lump_rows)
         while rows := await filler.call(
-            _query,
-            "SELECT seq, user_id, event_id FROM log.log WHERE seq > ? ORDER BY seq LIMIT ?",
+            _beyond,
             index._tails[-1].last or index._position,
             lump_rows,
         ):
@@ -126,7 +125,7 @@ class LogIndex:
         if not rows:
             return
         tail = self._tails[-1]
-        tail.add([(row.seq, row.user, row.key) for row in rows])
+        tail.add(rows)
         if tail.count >= self._lump_rows:
             self._tails.append(_Tail())
             self._full.set()
@@ -269,8 +268,13 @@ def _filled_to(db: sqlite3.Connection) -> int:
     return int(position)
 
 
-def _query(db: sqlite3.Connection, query: str, *args: object) -> list[tuple[int, str, str | None]]:
-    return db.execute(query, args).fetchall()
+def _beyond(db: sqlite3.Connection, after: int, limit: int) -> list[Row]:
+    """Rows of the log after a position, without what the index does not need of them."""
+    found = db.execute(
+        "SELECT seq, user_id, event_id FROM log.log WHERE seq > ? ORDER BY seq LIMIT ?",
+        (after, limit),
+    )
+    return [Row(seq, 0, user, key, "", 0, False, "", None) for seq, user, key in found]
 
 
 def _fill(db: sqlite3.Connection, after: int, last: int) -> None:

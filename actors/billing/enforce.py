@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from actors.billing.catalog import Catalog
-from actors.billing.limits import CALLS, COST, TOKENS, UNITS, Limit, table_of
+from actors.billing.limits import CALLS, COST, TOKENS, UNITS, Limit
 from actors.billing.pricing import estimate
 from actors.billing.state import Period
 from messages.codec import money_of
@@ -46,7 +46,7 @@ def enforce(period: Period, ask: Enforce, at: int, catalog: Catalog, seq: int) -
     violated: list[Limit] = []
     resets_at = _moment(period.end)
     hopeless = False  # whether a violated limit is too small for this call at any time
-    for limit in table_of(period.terms).touched(provider.name, actual):
+    for limit in period.table.touched(provider.name, actual):
         requested = asked[limit.unit]
         used = period.used[limit.slot]
         states.append(_state(limit, used, requested, resets_at))

@@ -17,6 +17,8 @@ from actors.billing.limits import (
     TEXT_CALLS,
     TOTAL_COST,
     WAVESPEED_CALLS,
+    LimitTable,
+    table_of,
 )
 from actors.billing.providers import TEXT_PROVIDERS, WAVESPEED
 from messages.events import (
@@ -60,6 +62,7 @@ class Period:
         levels: the highest threshold that each limit has crossed, in percent. Usage only
             grows between resets, so this is both what fired and where the limit stands.
         announced: whether its end was published.
+        table: the plan's limits by what touches them.
     """
 
     key: str
@@ -75,6 +78,10 @@ class Period:
     response_micros: int = 0
     last_updated: int | None = None
     announced: bool = False
+    table: LimitTable = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.table = table_of(self.terms)
 
     @property
     def status(self) -> str:

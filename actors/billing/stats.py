@@ -5,7 +5,7 @@ from __future__ import annotations
 from actors.billing.alerts import level_of_all
 from actors.billing.catalog import Catalog, is_cost
 from actors.billing.enforce import percentage
-from actors.billing.limits import PROVIDER_NAMES, TOTAL_COST, table_of
+from actors.billing.limits import PROVIDER_NAMES, TOTAL_COST
 from actors.billing.periods import month_of, new_key
 from actors.billing.state import Account, Period, Raised, status_of
 from messages.commands import Stats
@@ -53,7 +53,7 @@ def stats(account: Account, period: Period) -> StatsReply:
 def summary(period: Period, *, seq: int, alerts: tuple[AlertReply, ...] = ()) -> StatsReply:
     """What a period counted, as ``stats`` shows it and ``period_closed`` publishes it."""
     used = period.used
-    table = table_of(period.terms)
+    table = period.table
     providers = {
         name: Usage(used[3 * i], used[3 * i + 1], usd(used[3 * i + 2]))
         for i, name in enumerate(PROVIDER_NAMES)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from actors.billing.alerts import level_of, raised_by
 from actors.billing.catalog import Catalog
-from actors.billing.limits import Limit, table_of
+from actors.billing.limits import Limit
 from actors.billing.periods import AHEAD, GRACE, month_of, new_key
 from actors.billing.pricing import Charge, charge, check_parts
 from actors.billing.snapshot import totals_of
@@ -87,7 +87,8 @@ def track(account: Account, call: Track, at: int, catalog: Catalog) -> Recorded:
         before += added
     else:
         place = _now(account, current, priced, at)
-    return Recorded((*before, _event(call, priced, place)), _personal(call))
+    event = _event(call, priced, place)
+    return Recorded((*before, event) if before else (event,), _personal(call))
 
 
 def reset(account: Account, command: Reset) -> Recorded | None:
@@ -192,7 +193,7 @@ def _now(account: Account, current: Period, priced: _Priced, at: int) -> _Place:
     crossings: list[tuple[Limit, int, int]] = []
     levels = current.levels
     added = (1, priced.tokens, priced.total)
-    for limit in table_of(current.terms).touched(priced.provider, priced.actual):
+    for limit in current.table.touched(priced.provider, priced.actual):
         before = levels.get(limit.name, 0)
         if before == 100 or limit.disabled:
             continue
