@@ -15,8 +15,8 @@ from collections import deque
 from typing import Final
 
 FIRST_CAPACITY: Final = 1 << 16
-_BITS_PER_KEY: Final = 12
-_PROBES: Final = 6  # about one false "maybe" in 300 at full capacity
+_BITS_PER_KEY: Final = 16
+_PROBES: Final = 4  # about one false "maybe" in 400 at full capacity
 
 
 class KeyFilter:

@@ -39,7 +39,6 @@ OTHER: Final = "other"
 UNREAD_MAX: Final = 50
 """Unread alerts that a live user keeps in memory."""
 
-_STATUS: Final = {0: "active", 80: "warning", 90: "warning", 100: "limit_reached"}
 _TEXT: Final = frozenset(INDEX[name] for name in TEXT_PROVIDERS)
 
 
@@ -101,7 +100,9 @@ class Period:
 
 def status_of(levels: dict[str, int]) -> str:
     """The usage status of the thresholds that were crossed."""
-    return _STATUS[max(levels.values(), default=0)] if levels else "active"
+    if not levels:
+        return "active"
+    return "limit_reached" if 100 in levels.values() else "warning"
 
 
 @dataclass(slots=True)

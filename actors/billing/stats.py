@@ -58,13 +58,14 @@ def summary(period: Period, *, seq: int, alerts: tuple[AlertReply, ...] = ()) ->
         name: Usage(used[3 * i], used[3 * i + 1], usd(used[3 * i + 2]))
         for i, name in enumerate(PROVIDER_NAMES)
     }
+    level = level_of_all(used, table)
     calls = sum(usage.calls for usage in providers.values())
     return StatsReply(
         billing_period=period.key,
         period_start=to_datetime(period.start),
         period_end=to_datetime(period.end),
         # Exact values, not what fired: late events raise no alert.
-        usage_status=status_of({"all": level_of_all(used, table)}),
+        usage_status=status_of({"all": level} if level else {}),
         total_calls=calls,
         total_tokens=sum(usage.tokens for usage in providers.values()),
         total_cost=usd(used[TOTAL_COST]),

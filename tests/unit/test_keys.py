@@ -41,7 +41,7 @@ def test_a_filter_grows_by_whole_filters_and_keeps_the_old_ones() -> None:
     found = KeyFilter(100)
     for pair in of("alice", 0, 701):
         found.add(pair)
-    assert [len(bits) for bits in found._filters] == [150, 300, 600, 1_200]
+    assert [len(bits) for bits in found._filters] == [200, 400, 800, 1_600]
     assert all(found.may_hold(pair) for pair in of("alice", 0, 701))
 
 
