@@ -49,7 +49,7 @@ class InlineParser(Parser):
     def __init__(self, client: Any) -> None:
         self._rest = b""
         self._resets = 0
-        self._served = -1
+        self._served = b""
         self._deliver: Deliver | None = None
         super().__init__(client)
 
@@ -64,7 +64,7 @@ class InlineParser(Parser):
 
     def serve(self, sid: int, deliver: Deliver) -> None:
         """Hand the messages of subscription ``sid`` to ``deliver``, which must not raise."""
-        self._served = sid
+        self._served = str(sid).encode()
         self._deliver = deliver
 
     def reset(self) -> None:
@@ -94,9 +94,19 @@ class InlineParser(Parser):
             if len(data) < stop + 2:
                 break
             position = stop + 2
-            body = start + int(words[-2]) if line[:1] == b"H" else start
-            has_reply = len(words) == (6 if line[:1] == b"H" else 5)
-            reply = words[3] if has_reply else b""
+            body, usual = start, 5  # words of a line with a reply subject
+            if line[:1] == b"H":
+                body, usual = start + int(words[-2]), 6
+            reply = words[3] if len(words) == usual else b""
+            if words[2] == self._served and self._deliver is not None:
+                # Bytes that are no UTF-8 become surrogates, which no valid token has.
+                self._deliver(
+                    words[1].decode("utf-8", "surrogateescape"),
+                    reply.decode("utf-8", "surrogateescape"),
+                    data[body:stop],
+                    data[start:body],
+                )
+                continue
             await self._message(words[1], int(words[2]), reply, data[start:body], data[body:stop])
         self._rest = data[position:]
 
@@ -119,15 +129,6 @@ class InlineParser(Parser):
     async def _message(
         self, subject: bytes, sid: int, reply: bytes, headers: bytes, payload: bytes
     ) -> None:
-        if sid == self._served and self._deliver is not None:
-            # Bytes that are no UTF-8 become surrogates, which no valid token has.
-            self._deliver(
-                subject.decode("utf-8", "surrogateescape"),
-                reply.decode("utf-8", "surrogateescape"),
-                payload,
-                headers,
-            )
-            return
         client: Any = self.nc
         try:
             await client._process_msg(sid, subject, reply, payload, headers)
