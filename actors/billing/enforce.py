@@ -114,7 +114,7 @@ def _state(limit: Limit, used: int, requested: int, resets_at: datetime) -> Limi
         held=held,
         requested=shown_requested,
         remaining=remaining,
-        percentage=None if limit.disabled else round(used * 100 / value, 4),
+        percentage=None if limit.disabled else percentage(used, value),
         resets_at=resets_at,
     )
 
