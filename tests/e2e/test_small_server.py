@@ -1,0 +1,60 @@
+"""A nats-server with a small max_payload: replies fit, and none ends the connection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from messages.subjects import PREFIX, request_subject
+from tests.support.nats import start_nats_server
+from tests.support.raw import RawClient
+from tests.support.service import Service
+
+MAX_PAYLOAD = 16 * 1024
+LOGS = request_subject(PREFIX, "logs", "alice")
+TRACK = request_subject(PREFIX, "track", "alice")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Service]:
+    server = start_nats_server(tmp_path, f"max_payload: {MAX_PAYLOAD}")
+    url = {"METERD_NATS_URL": server.url}
+    with Service(tmp_path / "data", command="serve", env=url) as service:
+        yield service
+        assert service.terminate() == 0
+    server.kill()
+
+
+def track(client: RawClient, key: str, **fields: object) -> None:
+    reply = client.request(TRACK, {"provider": "exa", "event_id": key, **fields})
+    assert reply.json()["usage_logged"]
+
+
+def test_pages_of_the_log_fit_and_a_walk_shows_every_event_once(small: Service) -> None:
+    keys = [f"k{n}" for n in range(30)]
+    with RawClient(small.url) as client:
+        for key in keys:
+            track(client, key, error_message="x" * 2_000)
+        shown: list[str] = []
+        cursor = None
+        while True:
+            reply = client.request(LOGS, {"limit": 1_000, "cursor": cursor})
+            assert len(reply.body) <= MAX_PAYLOAD
+            shown += [entry["event_id"] for entry in reply.json()["logs"]]
+            cursor = reply.json()["next_cursor"]
+            if cursor is None:
+                break
+    assert shown == keys[::-1]
+
+
+def test_a_reply_that_cannot_fit_is_an_error_and_the_service_goes_on(small: Service) -> None:
+    with RawClient(small.url) as client:
+        # The request just fits; its entry in the log has more fields.
+        body = {"provider": "exa", "error_message": "\U0001f600" * 3_900}
+        assert client.request(TRACK, json.dumps(body, ensure_ascii=False).encode()).json()["seq"]
+        reply = client.request(LOGS)
+        assert reply.json()["error"]["code"] == "internal"
+        assert client.request(request_subject(PREFIX, "stats", "alice")).json()["total_calls"] == 1
