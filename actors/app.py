@@ -30,7 +30,7 @@ from actors.runtime.registry import Actor, Limits, Registry
 from actors.user import Services, recover
 from messages.units import to_datetime
 from persistence.journal import Journal
-from persistence.keys import KeyTable
+from persistence.keys import KeyFilter
 from persistence.writer import Block, Writer
 
 VERSION: Final = metadata.version(NAME)
@@ -71,7 +71,6 @@ class Service:
         self._stack = AsyncExitStack()
         self._subscription: Subscription | None = None
         self._outbox = Outbox(config.prefix, journal, link)
-        self._keys = KeyTable(config.recent_keys_max)
         self._writer = Writer(
             journal,
             on_durable=self._on_durable,
@@ -82,7 +81,7 @@ class Service:
         self._services = Services(
             journal=journal,
             writer=self._writer,
-            keys=self._keys,
+            keys=KeyFilter(),
             catalog=default_catalog(),
             clock=self._clock,
             snapshot_events=config.snapshot_events,
@@ -114,8 +113,7 @@ class Service:
             rival = await claim.take()
             if rival is not None:
                 raise StartError(f"another meterd ({rival}) serves {self._config.prefix} here")
-            async for pairs in self._journal.keys():
-                self._keys.load(pairs)
+            await self._load_keys()
             self.watch(await self._writer.start(), "the journal's writer ended")
             self.watch(await self._outbox.start(), "the outbox ended")
             self.watch(asyncio.create_task(self._sweep()), "the sweep of idle users ended")
@@ -181,6 +179,13 @@ class Service:
         except TimeoutError:
             _log.warning("outbox_not_empty", next_start="publishes the rest")
 
+    async def _load_keys(self) -> None:
+        keys = self._services.keys
+        keys.reserve(await self._journal.last_seq() * 3 // 2)  # with room to grow
+        async for pairs in self._journal.keys():
+            for user, key in pairs:
+                keys.add(user, key)
+
     async def _recover(self, user: str) -> Actor:
         return await recover(user, self._services)
 
@@ -193,7 +198,6 @@ class Service:
         self._outbox.take(block.rows)
 
     def _on_failure(self, users: set[str]) -> None:
-        self._keys.forget_after(self._writer.durable)
         self._registry.forget(users)
 
     async def _sweep(self) -> None:

@@ -32,7 +32,6 @@ class Config:
         recoveries_max: users loaded from disk at the same time.
         waiting_max: requests that wait in all; more are refused.
         waiting_per_user_max: requests that wait for one user; more are refused.
-        recent_keys_max: idempotency keys kept in memory.
         snapshot_events: a user's state is snapshotted after so many events.
         drain_s: how long a stop waits for requests that were taken.
         log_level: of the log on stderr.
@@ -56,7 +55,6 @@ class Config:
     recoveries_max: int = 64
     waiting_max: int = 32_768
     waiting_per_user_max: int = 16_384
-    recent_keys_max: int = 100_000
     snapshot_events: int = 1_000
     drain_s: float = 30.0
     log_level: str = "info"
@@ -69,7 +67,6 @@ _BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "recoveries_max": (1, 4_096),
     "waiting_max": (32_768, 1_048_576),
     "waiting_per_user_max": (16_384, 1_048_576),
-    "recent_keys_max": (1, 10_000_000),
     "snapshot_events": (1, 1_000_000),
     "drain_s": (1, 3_600),
 }

@@ -35,7 +35,7 @@ from messages.replies import ResetReply
 from messages.subjects import encode_user, partition_of
 from persistence.errors import Corrupt, NotStored
 from persistence.journal import Journal, Row, Snapshot
-from persistence.keys import KeyTable
+from persistence.keys import KeyFilter
 from persistence.writer import Writer
 
 HISTORY_PAGE: Final = 1_000
@@ -51,7 +51,7 @@ class Services:
 
     journal: Journal
     writer: Writer
-    keys: KeyTable
+    keys: KeyFilter
     catalog: Catalog
     clock: Clock
     snapshot_events: int
@@ -77,12 +77,13 @@ class UserActor:
         """
         services = self._services
         now = services.clock.now()
+        account = self._account
         detour = self._admit(request, now)
         if detour is not None:
             return detour
-        at = max(now, self._account.at)
-        if rolled := due(self._account, at, services.catalog):
-            self._append(rolled, at)
+        at = max(now, account.at)
+        if account.current is not None and account.current.end <= at:
+            self._append(due(account, at, services.catalog), at)
         match request.command:
             case Track() as call:
                 self._record(request, track(self._account, call, at, services.catalog), at)
@@ -119,14 +120,13 @@ class UserActor:
         last = first + len(recorded.events) - 1
         event = recorded.events[-1]
         assert isinstance(event, UsageRecorded | CountersReset)
-        request.prepare(
-            track_reply(event, key, last)
-            if isinstance(event, UsageRecorded)
-            else reset_reply(event, key, last)
-        )
+        if isinstance(event, UsageRecorded):
+            request.payload = track_reply(event, key, last)
+        else:
+            request.prepare(reset_reply(event, key, last))
         personal = None if recorded.personal is None else encode_event(recorded.personal)
         self._append(recorded.events, at, request, personal)
-        self._services.keys.remember(self._account.user, key, last)
+        self._services.keys.add(self._account.user, key)
         if self._unsaved >= self._services.snapshot_events:
             self._save()
 
@@ -155,33 +155,20 @@ class UserActor:
         personal: str | None = None,
     ) -> None:
         """Apply events and append their rows; the key and personal fields go with the last."""
-        writer = self._services.writer
-        first = writer.next_seq
-        last = first + len(events) - 1
-        key = None if request is None else request.key
-        rows = [
-            self._row(event, at, seq, key, personal) if seq == last else self._row(event, at, seq)
-            for seq, event in enumerate(events, first)
-        ]
-        for seq, event in enumerate(events, first):
-            apply(self._account, event, at, seq)
+        writer, account = self._services.writer, self._account
+        seq, last = writer.next_seq, writer.next_seq + len(events) - 1
+        rows: list[Row] = []
+        for event in events:
+            key = about = None
+            if seq == last and request is not None:
+                key, about = request.key, personal
+            body, notify = encode_event(event), notifies(event)
+            kind = KIND[type(event)]
+            rows.append(Row(seq, self._partition, account.user, key, kind, at, notify, body, about))
+            apply(account, event, at, seq)
+            seq += 1
         self._unsaved += len(rows)
         writer.append(rows, request)
-
-    def _row(
-        self, event: Event, at: int, seq: int, key: str | None = None, personal: str | None = None
-    ) -> Row:
-        return Row(
-            seq,
-            self._partition,
-            self._account.user,
-            key,
-            KIND[type(event)],
-            at,
-            notifies(event),
-            encode_event(event),
-            personal,
-        )
 
     # -- before a request runs
 
@@ -191,13 +178,12 @@ class UserActor:
             raise RequestError("deadline_exceeded", "not executed: its deadline had passed")
         if not self._services.writer.accepting:
             raise RequestError("unavailable", "not executed: behind a failed write")
-        if request.key is None or request.key_is_new:
-            return None
-        return self._known(request, request.key)
-
-    def _known(self, request: Request, key: str) -> Detour | None:
-        """What a key that the caller gave needs before the request may run, None if it is new."""
-        if self._services.keys.surely_new(self._account.user, key):
+        key = request.key
+        if (
+            key is None
+            or request.key_is_new
+            or self._services.keys.surely_new(self._account.user, key)
+        ):
             return None
         return Detour(self._look_up(request, key), blocks=True)
 
@@ -210,8 +196,8 @@ class UserActor:
             request.key_is_new = True
             return True
         event = decode_event(row.kind, row.body)
-        request.prepare(
-            original(request.command, event, row.personal, key, row.seq, self._services.catalog)
+        request.payload = original(
+            request.command, event, row.personal, key, row.seq, self._services.catalog
         )
         request.durable()
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
+from json.encoder import encode_basestring
 from typing import Any, Final
 
 import msgspec
@@ -98,6 +99,11 @@ def money_of(raw: msgspec.Raw, field: str) -> int | None:
 def encode_reply(reply: Any) -> bytes:
     """A reply or error body as JSON; decimals become exact JSON numbers."""
     return _ENCODER.encode(reply)
+
+
+def quoted(text: str) -> str:
+    """A JSON string."""
+    return encode_basestring(text)
 
 
 def error_headers(error: RequestError) -> dict[str, str]:

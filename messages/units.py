@@ -78,6 +78,11 @@ def usd(nano: int) -> Decimal:
     return _EXACT.scaleb(nano, _TO_USD) if nano else _NOTHING
 
 
+def usd_text(nano: int) -> str:
+    """Nano-USD as an exact JSON number of USD; ``nano`` is not negative."""
+    return f"{nano // NANO_PER_USD}.{nano % NANO_PER_USD:09d}" if nano else "0"
+
+
 def to_micros(moment: datetime) -> int:
     """An aware datetime as microseconds since the epoch."""
     return (moment - EPOCH) // _MICROSECOND

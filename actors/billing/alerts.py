@@ -9,11 +9,10 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-from actors.billing.limits import COST, UNITS, Limit, LimitTable
+from actors.billing.limits import COST, THRESHOLDS, UNITS, Limit, LimitTable
 from messages.events import Alert
 from messages.units import NANO_PER_USD
 
-THRESHOLDS: Final = (80, 90, 100)
 _SEVERITY: Final = {80: "info", 90: "warning", 100: "error"}
 
 

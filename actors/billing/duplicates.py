@@ -10,11 +10,10 @@ from typing import Final
 
 from actors.billing.catalog import Catalog
 from actors.billing.track import reset_reply, track_reply
-from messages.codec import decode_personal, money_of
+from messages.codec import decode_personal, encode_reply, money_of
 from messages.commands import Reset, Track
 from messages.errors import RequestError
 from messages.events import CountersReset, Event, Personal, UsageRecorded
-from messages.replies import ResetReply, TrackReply
 
 _NOTHING: Final = Personal()
 
@@ -26,8 +25,8 @@ def original(
     key: str,
     seq: int,
     catalog: Catalog,
-) -> TrackReply | ResetReply:
-    """The reply that the event of this key had.
+) -> bytes:
+    """The encoded reply that the event of this key had.
 
     Raises:
         RequestError: ``idempotency_mismatch``, or ``invalid_request`` where ``cost`` is no money.
@@ -36,7 +35,7 @@ def original(
         case Track(), UsageRecorded() if _same_call(command, event, personal, catalog):
             return track_reply(event, key, seq, duplicate=True)
         case Reset(), CountersReset() if command.reason == event.reason:
-            return reset_reply(event, key, seq, duplicate=True)
+            return encode_reply(reset_reply(event, key, seq, duplicate=True))
         case _:
             raise RequestError(
                 "idempotency_mismatch",

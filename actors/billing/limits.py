@@ -34,6 +34,8 @@ CALLS: Final = 0
 TOKENS: Final = 1
 COST: Final = 2
 UNITS: Final = ("calls", "tokens", "cost")
+THRESHOLDS: Final = (80, 90, 100)
+"""Percentages of a limit at which it warns."""
 
 TEXT_CALLS: Final = 3 * len(PROVIDER_NAMES)
 WAVESPEED_CALLS: Final = TEXT_CALLS + 1
@@ -56,6 +58,7 @@ class Limit(NamedTuple):
         unit: CALLS, TOKENS or COST.
         value: the bound, in nano-USD for COST.
         hard: whether it refuses; soft limits only warn.
+        warns_at: the usage from which a threshold is reached.
         disabled: the plan allows none of it (a free plan's 0).
         provider: whose calls it counts, None where it counts cost or a group.
     """
@@ -64,6 +67,7 @@ class Limit(NamedTuple):
     slot: int
     unit: int
     value: int
+    warns_at: int
     hard: bool
     disabled: bool
     provider: str | None
@@ -106,7 +110,8 @@ class LimitTable:
         disabled = value == 0
         soft = self._grouped and unit == CALLS and provider in TEXT_PROVIDERS and not disabled
         of_one = provider if provider in INDEX and not is_cost(name) else None
-        return Limit(name, slot, unit, value, not soft, disabled, of_one)
+        warns_at = -(-value * THRESHOLDS[0] // 100)
+        return Limit(name, slot, unit, value, warns_at, not soft, disabled, of_one)
 
     def _touching(self, provider: str, spanning: bool) -> tuple[Limit, ...]:
         slots = {3 * INDEX[provider] + unit for unit in (CALLS, TOKENS, COST)} | {TOTAL_COST}

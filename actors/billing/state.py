@@ -178,8 +178,11 @@ def _count(account: Account, event: UsageRecorded, at: int, seq: int) -> None:
         used[TEXT_CALLS] += 1
     if WAVESPEED in (event.provider, event.actual):
         used[WAVESPEED_CALLS] += 1
-    _add(period.actual, event.actual, tokens, cost)
-    _add(period.models, event.model, tokens, cost)
+    for counts, name in ((period.actual, event.actual), (period.models, event.model)):
+        entry = counts.get(name) or _entry(counts, name)
+        entry[0] += 1
+        entry[1] += tokens
+        entry[2] += cost
     if event.status_code >= 400:
         period.errors += 1
     if event.response_time:
@@ -191,17 +194,11 @@ def _count(account: Account, event: UsageRecorded, at: int, seq: int) -> None:
     account.logged[event.provider] = account.logged.get(event.provider, 0) + 1
 
 
-def _add(counts: dict[str, list[int]], name: str, tokens: int, cost: int) -> None:
-    entry = counts.get(name)
-    if entry is None:
-        if len(counts) >= NAMES_MAX and name != OTHER:
-            # One place is kept for all that does not fit by name.
-            _add(counts, OTHER, tokens, cost)
-            return
-        entry = counts[name] = [0, 0, 0]
-    entry[0] += 1
-    entry[1] += tokens
-    entry[2] += cost
+def _entry(counts: dict[str, list[int]], name: str) -> list[int]:
+    """Where a name that is not counted yet is counted."""
+    if len(counts) >= NAMES_MAX:
+        name = OTHER  # one place is kept for all that does not fit by name
+    return counts.setdefault(name, [0, 0, 0])
 
 
 def _reset(period: Period, at: int) -> None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
 from actors.clock import Clock
 from actors.runtime.request import Replies, Request, Tally
@@ -17,10 +18,36 @@ from messages.errors import InvalidRequest, RequestError
 from messages.subjects import decode_user, partition_of
 from messages.units import to_micros
 
+ROUTES_MAX: Final = 65_536
 KEY_CHARACTERS_MAX: Final = 128
+OF_USER: Final = "of_user"
+OWN: Final = "own"
+OTHER: Final = "other"
 OWN_SUBJECTS: Final = frozenset({"alert", "event", "ctl"})
 
 _log = structlog.get_logger(__name__)
+
+
+class Route(Struct, frozen=True):
+    """What a subject says.
+
+    Attributes:
+        kind: `OF_USER` for a verb and a user, `OWN` where the service itself publishes, `OTHER`.
+        verb: the verb, or all tokens after the prefix.
+        tally: counts its requests.
+        token: the user's token.
+        user: the user id, empty where it cannot be read.
+        wrong: why the user's part is refused.
+        changes: whether the verb changes something.
+    """
+
+    kind: str
+    verb: str
+    tally: Tally
+    token: str
+    user: str
+    wrong: str | None
+    changes: bool
 
 
 class Edge:
@@ -46,26 +73,21 @@ class Edge:
         self._clock = clock
         self.tallies = {verb: Tally() for verb in COMMANDS}
         self._other = Tally()
+        # Most subjects come again and again; those with the longest tokens fill 30 MB.
+        self._route = lru_cache(ROUTES_MAX)(self._resolve)
 
     def deliver(self, subject: str, reply_to: str, payload: bytes, headers: bytes) -> None:
         """Take one message; every request gets its answer from here or from its actor."""
         started = self._clock.ticks()
-        tokens = subject[self._skip :].split(".")
-        partition = None
-        if len(tokens) == 4 and tokens[0] == "p":
-            _, partition, verb, token = tokens
-        elif len(tokens) == 2:
-            verb, token = tokens
-        elif not reply_to or tokens[0] in OWN_SUBJECTS:
+        route = self._route(subject)
+        if route.kind is not OF_USER and (route.kind is OWN or not reply_to):
             return  # what the service itself publishes is no request
-        else:
-            verb, token = ".".join(tokens), ""
-        tally = self.tallies.get(verb, self._other)
+        tally = route.tally
         tally.requests += 1
-        request = Request("", token, None, reply_to, self._replies)
+        request = Request(route.user, route.token, None, reply_to, self._replies)
         request.tally = tally
         try:
-            self._fill(request, verb, token, partition, payload, headers)
+            self._fill(request, route, payload, headers)
             self._dispatch(request)
         except RequestError as error:
             request.refuse(error)
@@ -76,41 +98,43 @@ class Edge:
             request.refuse(RequestError("internal", why, error_id=error_id))
         tally.processing_ns += self._clock.ticks() - started
 
-    def _fill(
-        self,
-        request: Request,
-        verb: str,
-        token: str,
-        partition: str | None,
-        payload: bytes,
-        headers: bytes,
-    ) -> None:
+    def _fill(self, request: Request, route: Route, payload: bytes, headers: bytes) -> None:
         try:
-            command = decode_command(verb, payload)
+            command = decode_command(route.verb, payload)
         except RequestError:
-            if verb in CHANGES:  # for the error, where the rest of the body has one
+            if route.changes:  # for the error, where the rest of the body has one
                 request.key = key_of(payload) or _message_id(headers)
             raise
-        if verb in CHANGES:
+        if route.changes:
             key = command.event_id or _message_id(headers)  # type: ignore[union-attr]
             request.key_is_new = key is None
             # Nobody can guess a key and use it before it is made.
             request.key = key or secrets.token_hex(16)
-        request.user, home = _user_of(token)
-        if partition is not None and partition != home:
-            raise RequestError("invalid_user", "the subject's partition is not that of the user")
+        if route.wrong is not None:
+            raise RequestError("invalid_user", route.wrong)
         request.command = command
         if command.deadline is not None:
             request.deadline = to_micros(command.deadline)
 
-
-@lru_cache(maxsize=65_536)
-def _user_of(token: str) -> tuple[str, str]:
-    """The user of a token, and the partition token that its requests come on."""
-    try:
-        return decode_user(token), str(partition_of(token))
-    except ValueError as error:
-        raise RequestError("invalid_user", clip(str(error))) from None
+    def _resolve(self, subject: str) -> Route:
+        tokens = subject[self._skip :].split(".")
+        partition, kind = None, OF_USER
+        if len(tokens) == 4 and tokens[0] == "p":
+            _, partition, name, token = tokens
+        elif len(tokens) == 2:
+            name, token = tokens
+        else:
+            name, token, kind = ".".join(tokens), "", OWN if tokens[0] in OWN_SUBJECTS else OTHER
+        user = ""
+        wrong: str | None = None
+        try:
+            user = decode_user(token)
+            if partition is not None and partition != str(partition_of(token)):
+                wrong = "the subject's partition is not that of the user"
+        except ValueError as error:
+            wrong = clip(str(error))
+        tally = self.tallies.get(name, self._other)
+        return Route(kind, name, tally, token, user, wrong, changes=name in CHANGES)
 
 
 def _message_id(headers: bytes) -> str | None:

@@ -48,12 +48,12 @@ class Request:
         key_is_new: whether the key is known to be new: the service made it, or the log was asked.
         deadline: microseconds since the epoch, None without one.
         tally: counts its verb's requests and errors.
+        payload: the encoded answer that `durable` will send.
         cell: the place in the registry where it waits.
     """
 
     __slots__ = (
         "_headers",
-        "_payload",
         "_replies",
         "_reply_to",
         "answered",
@@ -63,6 +63,7 @@ class Request:
         "key",
         "key_is_new",
         "owner",
+        "payload",
         "tally",
         "token",
         "user",
@@ -92,16 +93,16 @@ class Request:
         self.cell: Any = None
         self._reply_to = reply_to
         self._replies = replies
-        self._payload = b""
+        self.payload = b""
         self._headers: dict[str, str] | None = None
 
     def prepare(self, reply: Any) -> None:
         """Encode the answer that `durable` will send."""
-        self._payload = encode_reply(reply)
+        self.payload = encode_reply(reply)
 
     def prepare_error(self, error: RequestError) -> None:
         """Encode an error as the answer that `durable` will send."""
-        self._payload = encode_reply(ErrorReply(error.body(self.key)))
+        self.payload = encode_reply(ErrorReply(error.body(self.key)))
         self._headers = error_headers(error)
 
     def durable(self) -> None:
@@ -110,7 +111,7 @@ class Request:
             return
         self.answered = True
         if self._reply_to:
-            self._replies.send(self._reply_to, self._payload, self._headers)
+            self._replies.send(self._reply_to, self.payload, self._headers)
         if self.owner is not None:
             self.owner.answered(self)
 

@@ -57,7 +57,6 @@ class World:
         rig = Rig(
             self.journal,
             snapshot_events=rng.choice([1, 4, 1000]),
-            recent_keys_max=rng.choice([1, 5, 100_000]),
             live_users_max=rng.choice([1, 3, 100]),
             recoveries_max=rng.choice([1, 2, 64]),
             waiting_per_user_max=rng.choice([2, 100]),

@@ -7,6 +7,8 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any, Final, NamedTuple, TypeVar
 
+import msgspec
+
 from actors.billing import enforce as enforcing
 from actors.billing import stats as summaries
 from actors.billing import track as changes
@@ -22,6 +24,7 @@ from messages.units import to_datetime, to_micros
 
 STRIDE: Final = 3
 """Positions from one row of the user to the next: other users' rows stand between them."""
+_TRACKED: Final = msgspec.json.Decoder(TrackReply)
 _MOMENTS: Final = ("timestamp", "deadline", "since", "until")
 
 _C = TypeVar("_C", bound=Command)
@@ -155,7 +158,7 @@ class Meter:
         self._append(recorded.events, at, key, personal)
         event = recorded.events[-1]
         assert isinstance(event, UsageRecorded)
-        return changes.track_reply(event, key, self.account.seq)
+        return _TRACKED.decode(changes.track_reply(event, key, self.account.seq))
 
     def reset(self, **fields: Any) -> ResetReply | None:
         """Start the counters again; None where all are zero."""

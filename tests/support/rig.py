@@ -203,7 +203,7 @@ class Rig:
         self.registry = self.service._registry
         self.registry._now = lambda: self.seconds
         self.writer = self.service._writer
-        self.keys = self.service._keys
+        self.keys = self.service._services.keys
         self.outbox = self.service._outbox
 
     @classmethod
