@@ -103,7 +103,7 @@ class CountersReset(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
 
 
-class UsageRecorded(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False):
     """A call was made, priced and counted in ``billing_period``.
 
     ``timestamp`` is when the call was made as its caller says, absent where that is when it

@@ -37,12 +37,12 @@ class TrackReply(Struct, kw_only=True, gc=False):
     seq: int
 
 
-class LimitState(Struct, kw_only=True, gc=False):
+class LimitState(Struct, gc=False):
     """One limit that the call touches; ``remaining`` is limit - used - held."""
 
     name: str
     unit: str
-    window: str = "billing_period"
+    window: str
     kind: str
     limit: Number
     used: Number
@@ -53,7 +53,7 @@ class LimitState(Struct, kw_only=True, gc=False):
     resets_at: datetime
 
 
-class EnforceReply(Struct, kw_only=True):
+class EnforceReply(Struct):
     """Whether the call may be made, and every limit that decided it."""
 
     allowed: bool

@@ -80,7 +80,9 @@ def usd(nano: int) -> Decimal:
 
 def usd_text(nano: int) -> str:
     """Nano-USD as an exact JSON number of USD; ``nano`` is not negative."""
-    return f"{nano // NANO_PER_USD}.{nano % NANO_PER_USD:09d}" if nano else "0"
+    if nano < NANO_PER_USD:
+        return f"0.{nano:09d}"
+    return f"{nano // NANO_PER_USD}.{nano % NANO_PER_USD:09d}"
 
 
 def to_micros(moment: datetime) -> int:

@@ -23,6 +23,7 @@ _REACHED: Final = {
     TOKENS: "token_limit_exceeded",
     COST: "cost_limit_reached",
 }
+WINDOW: Final = "billing_period"
 _ORDER: Final = ("disabled_by_plan", *_REACHED.values())
 
 
@@ -56,17 +57,17 @@ def enforce(period: Period, ask: Enforce, at: int, catalog: Catalog, seq: int) -
     reason, message = _verdict(violated, period, asked)
     wait = -(-(period.end - at) // MICROS_PER_SECOND)
     return EnforceReply(
-        allowed=not violated,
-        message=message,
-        reason_code=reason,
-        provider=provider.name,
-        actual_provider_name=actual,
-        violated=tuple(limit.name for limit in violated),
-        limits=tuple(states),
-        usage_status=period.status,
-        billing_period=period.key,
-        retry_after=wait if violated and not hopeless else None,
-        seq=seq,
+        not violated,
+        message,
+        reason,
+        provider.name,
+        actual,
+        tuple(limit.name for limit in violated),
+        tuple(states),
+        period.status,
+        period.key,
+        wait if violated and not hopeless else None,
+        seq,
     )
 
 
@@ -105,17 +106,18 @@ def _state(limit: Limit, used: int, requested: int, resets_at: datetime) -> Limi
     if unit == COST:
         amounts = tuple(usd(amount) for amount in (value, used, 0, requested, value - used))
     shown_limit, shown_used, held, shown_requested, remaining = amounts
-    return LimitState(
-        name=limit.name,
-        unit=UNITS[unit],
-        kind="hard" if limit.hard else "soft",
-        limit=shown_limit,
-        used=shown_used,
-        held=held,
-        requested=shown_requested,
-        remaining=remaining,
-        percentage=None if limit.disabled else percentage(used, value),
-        resets_at=resets_at,
+    return LimitState(  # in the order of the fields: keywords take three times as long
+        limit.name,
+        UNITS[unit],
+        WINDOW,
+        "hard" if limit.hard else "soft",
+        shown_limit,
+        shown_used,
+        held,
+        shown_requested,
+        remaining,
+        None if limit.disabled else percentage(used, value),
+        resets_at,
     )
 
 

@@ -5,6 +5,7 @@ Pure: the state, the command, the moment and the catalogue go in; nothing is cha
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -32,8 +33,6 @@ from messages.events import (
 )
 from messages.replies import ResetReply
 from messages.units import to_micros, usd_text
-
-_BOOL: Final = {False: "false", True: "true"}
 
 
 class Recorded(Struct, frozen=True):
@@ -110,21 +109,41 @@ def track_reply(event: UsageRecorded, key: str, seq: int, *, duplicate: bool = F
     first takes three times as long, and every call that is tracked waits for it.
     """
     catalog = event.cost_catalog_nano
-    hold = event.hold_status
-    late_settle = event.hold_id is not None and hold != "settled"
+    about = _about(
+        event.billing_period, event.status, event.priced, event.provider, event.actual, event.late
+    )
+    rest = _PLAIN if event.hold_id is None and not event.alerts else _rest(event)
     return (
-        f'{{"usage_logged":true,"event_id":{quoted(key)},"duplicate":{_BOOL[duplicate]},'
-        f'"cost":{usd_text(event.cost_nano)},"cost_input":{usd_text(event.cost_input_nano)},'
+        f'{{"usage_logged":true,"event_id":{quoted(key)},'
+        f'"duplicate":{"true" if duplicate else "false"},"cost":{usd_text(event.cost_nano)},'
+        f'"cost_input":{usd_text(event.cost_input_nano)},'
         f'"cost_output":{usd_text(event.cost_output_nano)},'
         f'"cost_catalog":{"null" if catalog is None else usd_text(catalog)},'
-        f'"tokens_used":{event.tokens_input + event.tokens_output},'
-        f'"billing_period":"{event.billing_period}","usage_status":"{event.status}",'
-        f'"priced":"{event.priced}","provider":"{event.provider}",'
-        f'"actual_provider_name":{quoted(event.actual)},"late":{_BOOL[event.late]},'
-        f'"hold_status":{"null" if hold is None else quoted(hold)},'
-        f'"late_settle":{_BOOL[late_settle]},'
-        f'"alerts":[{",".join([quoted(alert.id) for alert in event.alerts])}],"seq":{seq}}}'
+        f'"tokens_used":{event.tokens_input + event.tokens_output},{about},{rest},"seq":{seq}}}'
     ).encode()
+
+
+_PLAIN: Final = '"hold_status":null,"late_settle":false,"alerts":[]'
+
+
+@lru_cache(maxsize=4096)
+def _about(period: str, status: str, priced: str, provider: str, actual: str, late: bool) -> str:
+    """The part of a reply that is the same for very many calls."""
+    return (
+        f'"billing_period":"{period}","usage_status":"{status}","priced":"{priced}",'
+        f'"provider":"{provider}","actual_provider_name":{quoted(actual)},'
+        f'"late":{"true" if late else "false"}'
+    )
+
+
+def _rest(event: UsageRecorded) -> str:
+    status = "null" if event.hold_status is None else quoted(event.hold_status)
+    late_settle = event.hold_id is not None and event.hold_status != "settled"
+    alerts = ",".join([quoted(alert.id) for alert in event.alerts])
+    return (
+        f'"hold_status":{status},"late_settle":{"true" if late_settle else "false"},'
+        f'"alerts":[{alerts}]'
+    )
 
 
 def reset_reply(event: CountersReset, key: str, seq: int, *, duplicate: bool = False) -> ResetReply:
@@ -180,16 +199,16 @@ def _price(call: Track, at: int, catalog: Catalog) -> _Priced:
     billed = None if call.cost is ABSENT else money_of(call.cost, "cost")
     cost = charge(found.price, call)
     return _Priced(
-        provider=provider.name,
-        actual=provider.actual_of(call.actual_provider_name, call.model_used, call.endpoint),
-        model=model,
-        moment=moment,
-        tokens=(call.tokens_input or 0) + (call.tokens_output or 0),
-        cost=cost,
-        billed=billed,
-        total=cost.total if billed is None else billed,
-        how=found.how if billed is None else "caller",
-        version=found.price.version,
+        provider.name,
+        provider.actual_of(call.actual_provider_name, call.model_used, call.endpoint),
+        model,
+        moment,
+        (call.tokens_input or 0) + (call.tokens_output or 0),
+        cost,
+        billed,
+        cost.total if billed is None else billed,
+        found.how if billed is None else "caller",
+        found.price.version,
     )
 
 
@@ -234,39 +253,40 @@ def _late(
 
 def _event(call: Track, priced: _Priced, place: _Place) -> UsageRecorded:
     by_caller = priced.billed is not None
+    # In the order of the fields: with keywords it takes three times as long.
     return UsageRecorded(
-        provider=priced.provider,
-        actual=priced.actual,
-        model=priced.model,
-        billing_period=place.period,
-        status=place.status,
-        priced=priced.how,
-        price_version=priced.version,
-        cost_nano=priced.total,
-        cost_input_nano=0 if by_caller else priced.cost.input,
-        cost_output_nano=0 if by_caller else priced.cost.output,
-        cost_catalog_nano=priced.cost.total if by_caller else None,
-        tokens_input=call.tokens_input or 0,
-        tokens_output=call.tokens_output or 0,
-        tokens_cache_read=call.tokens_cache_read,
-        tokens_cache_write=call.tokens_cache_write,
-        tokens_reasoning=call.tokens_reasoning,
-        search_count=call.search_count,
-        image_count=call.image_count,
-        page_count=call.page_count,
-        endpoint=call.endpoint or "",
-        method="POST" if call.method is None else call.method,
-        response_time=call.response_time or 0.0,
-        status_code=200 if call.status_code is None else call.status_code,
-        request_size=call.request_size,
-        response_size=call.response_size,
-        retry_count=call.retry_count or 0,
-        timestamp=None if call.timestamp is None else priced.moment,
-        late=place.late,
-        adjusted=place.adjusted,
-        hold_id=call.hold_id,
-        hold_status=None if call.hold_id is None else "unknown",
-        alerts=place.alerts,
+        priced.provider,
+        priced.actual,
+        priced.model,
+        place.period,
+        place.status,
+        priced.how,
+        priced.version,
+        priced.total,
+        0 if by_caller else priced.cost.input,
+        0 if by_caller else priced.cost.output,
+        priced.cost.total if by_caller else None,
+        call.tokens_input or 0,
+        call.tokens_output or 0,
+        call.tokens_cache_read,
+        call.tokens_cache_write,
+        call.tokens_reasoning,
+        call.search_count,
+        call.image_count,
+        call.page_count,
+        call.endpoint or "",
+        "POST" if call.method is None else call.method,
+        call.response_time or 0.0,
+        200 if call.status_code is None else call.status_code,
+        call.request_size,
+        call.response_size,
+        call.retry_count or 0,
+        None if call.timestamp is None else priced.moment,
+        place.late,
+        place.adjusted,
+        call.hold_id,
+        None if call.hold_id is None else "unknown",
+        place.alerts,
     )
 
 

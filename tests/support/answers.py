@@ -48,6 +48,7 @@ TRACKED = TrackReply(
     seq=7,
 )
 LIMIT = LimitState(
+    window="billing_period",
     name="monthly_cost",
     unit="cost",
     kind="hard",
