@@ -19,7 +19,7 @@ from typing import Final
 
 import structlog
 
-from persistence.connection import Connection
+from persistence.connection import Connection, read_error
 from persistence.errors import Corrupt, JournalError
 from persistence.journal import Row
 
@@ -109,16 +109,24 @@ class LogIndex:
         reader = await Connection.open(path, read_only=True)
         position = await filler.call(_filled_to)
         index = cls(filler, reader, position, lump_rows)
-        while rows := await filler.call(
-            _beyond,
-            index._tails[-1].last or index._position,
-            lump_rows,
-        ):
+        while rows := await filler.call(_beyond, index._last, lump_rows):
             index._tails[-1].add(rows)
             if len(rows) < lump_rows:
                 break
             await index._fill()
         return index
+
+    async def catch_up(self) -> None:
+        """Take in what the log has beyond the index: a write whose outcome was not known.
+
+        Raises:
+            Unavailable: the log cannot be read.
+        """
+        try:
+            while rows := await self._filler.call(_beyond, self._last, self._lump_rows):
+                self.add(rows)
+        except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
+            raise read_error(error) from error
 
     def add(self, rows: Sequence[Row]) -> None:
         """Take in rows that have just become durable."""
@@ -194,6 +202,11 @@ class LogIndex:
         await asyncio.wait([self._filling])
         await self._reader.close()
         await self._filler.close()
+
+    @property
+    def _last(self) -> int:
+        """The newest position that the index has."""
+        return next((tail.last for tail in reversed(self._tails) if tail.last), self._position)
 
     def _recent(self, user: str) -> list[int]:
         return [seq for tail in self._tails for seq in tail.users.get(user, ())]

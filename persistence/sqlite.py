@@ -116,6 +116,7 @@ class SQLiteJournal:
 
     async def last_seq(self) -> int:
         """See `Journal.last_seq`."""
+        await self._index.catch_up()
         ((last,),) = await self._recoveries.read("SELECT coalesce(max(seq), 0) FROM log")
         return int(last)
 

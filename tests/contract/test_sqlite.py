@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -281,6 +282,35 @@ def test_a_failed_write_is_stored_only_where_that_is_certain(
 )
 def test_a_failed_read_tells_damage_from_the_rest(code: int, expected: type[JournalError]) -> None:
     assert type(read_error(error_of(code))) is expected
+
+
+@pytest.mark.parametrize("lump_rows", [1, 3, 1_000])
+async def test_a_write_of_unknown_outcome_that_is_stored_is_read_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lump_rows: int
+) -> None:
+    journal = await SQLiteJournal.open(tmp_path, lump_rows=lump_rows)
+    await journal.append([make_row(1, key="k1"), make_row(2, key="k2")])
+    write = journal._writer.write
+
+    async def stores_and_fails(*args: Any) -> None:
+        await write(*args)
+        raise OutcomeUnknown("it went wrong at the end")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal._writer, "write", stores_and_fails)
+        with pytest.raises(OutcomeUnknown):
+            await journal.append([make_row(3, key="k3"), make_row(4, key="k4")])
+    assert await journal.last_seq() == 4
+
+    user = make_row(3).user
+    assert [row.seq for row in await journal.history(user, 0, 10)] == [1, 2, 3, 4]
+    assert [row.seq for row in await journal.newest(user, 5, 10)] == [4, 3, 2, 1]
+    found = await journal.find(user, "k4")
+    assert found is not None
+    assert found.seq == 4
+    await journal.append([make_row(5, key="k5")])
+    assert [row.seq for row in await journal.history(user, 3, 10)] == [4, 5]
+    await journal.close()
 
 
 # A killed process
