@@ -164,7 +164,7 @@ class Writer:
     def append(self, rows: Sequence[Row], waiter: Waiter | None = None) -> None:
         """Put the rows of one change, whose first position is `next_seq`, into a block."""
         block = self._open()
-        block.rows.extend(rows)
+        block.rows += rows
         if waiter is not None:
             block.waiters.append(waiter)
         self.next_seq += len(rows)

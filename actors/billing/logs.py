@@ -17,7 +17,7 @@ import msgspec
 
 from actors.billing.catalog import Catalog
 from actors.billing.periods import AHEAD
-from actors.billing.state import Account
+from actors.billing.state import Account, logged
 from messages.codec import decode_event, decode_personal, encode_reply
 from messages.commands import Logs
 from messages.errors import InvalidRequest
@@ -129,11 +129,11 @@ def total_of(account: Account, wanted: Filter) -> int | None:
     if wanted.provider is not None and wanted.billing_period is not None:
         return None
     if wanted.provider is not None:
-        return account.logged.get(wanted.provider, 0)
+        return logged(account).get(wanted.provider, 0)
     if wanted.billing_period is not None:
         period = account.period(wanted.billing_period)
         return None if period is None else period.totals()[0]
-    return sum(account.logged.values())
+    return sum(logged(account).values())
 
 
 def cursor_of(before: int, wanted: Filter) -> str:

@@ -18,7 +18,7 @@ from actors.billing.providers import TEXT_PROVIDERS
 from actors.billing.state import UNREAD_MAX, Account, Period, Raised, providers_of
 from messages.events import Alert, Counters, PeriodTotals, PlanTerms
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 
 class _Period(Struct, omit_defaults=True):
@@ -33,7 +33,7 @@ class _Snapshot(Struct, omit_defaults=True):
     current: _Period | None = None
     closed: list[_Period] = []
     months: dict[str, int] = {}
-    logged: dict[str, int] = {}
+    before: dict[str, int] = {}
     unread: list[tuple[Alert, int, int]] = []
 
 
@@ -50,7 +50,7 @@ def encode(account: Account) -> bytes:
             current=_dump(account.current) if account.current else None,
             closed=[_dump(period) for period in account.closed],
             months=account.months,
-            logged=account.logged,
+            before=account.before,
             unread=[(raised.alert, raised.at, raised.seq) for raised in account.unread],
         )
     )
@@ -70,7 +70,7 @@ def decode(user: str, body: bytes) -> Account:
         current=_load(found.current) if found.current else None,
         closed=[_load(period) for period in found.closed],
         months=found.months,
-        logged=found.logged,
+        before=found.before,
         unread=deque((Raised(*raised) for raised in found.unread), maxlen=UNREAD_MAX),
     )
 

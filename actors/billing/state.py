@@ -114,7 +114,7 @@ class Account:
         current: the current period, None for a user without a log.
         closed: earlier periods that may still get late events, in the order they were opened.
         months: how many periods start in each month, for their keys.
-        logged: calls per provider ever logged.
+        before: calls per provider that were logged in other periods than the current one.
         unread: the newest unread alerts, oldest first.
     """
 
@@ -124,7 +124,7 @@ class Account:
     current: Period | None = None
     closed: list[Period] = field(default_factory=list)
     months: dict[str, int] = field(default_factory=dict)
-    logged: dict[str, int] = field(default_factory=dict)
+    before: dict[str, int] = field(default_factory=dict)
     unread: deque[Raised] = field(default_factory=lambda: deque(maxlen=UNREAD_MAX))
 
     def period(self, key: str) -> Period | None:
@@ -154,6 +154,16 @@ def apply(account: Account, event: Event, at: int, seq: int) -> None:
     account.seq = seq
 
 
+def logged(account: Account) -> dict[str, int]:
+    """Calls ever logged, by provider."""
+    calls = dict(account.before)
+    if account.current is not None:
+        for used in filter(None, (account.current.used, account.current.earlier)):
+            for name, (count, _, _) in providers_of(used).items():
+                calls[name] = calls.get(name, 0) + count
+    return calls
+
+
 def _known(account: Account, key: str) -> Period:
     period = account.period(key)
     if period is None:
@@ -165,6 +175,7 @@ def _count(account: Account, event: UsageRecorded, at: int, seq: int) -> None:
     period = account.current
     if period is None or period.key != event.billing_period:
         period = _known(account, event.billing_period)
+        account.before[event.provider] = account.before.get(event.provider, 0) + 1
     tokens = event.tokens_input + event.tokens_output
     cost = event.cost_nano
     provider = INDEX[event.provider]
@@ -191,7 +202,6 @@ def _count(account: Account, event: UsageRecorded, at: int, seq: int) -> None:
     for alert in event.alerts:
         period.levels[alert.limit_name] = alert.threshold_percentage
         account.unread.append(Raised(alert, at, seq))
-    account.logged[event.provider] = account.logged.get(event.provider, 0) + 1
 
 
 def _entry(counts: dict[str, list[int]], name: str) -> list[int]:
@@ -216,6 +226,7 @@ def _reset(period: Period, at: int) -> None:
 def _roll(account: Account, event: PeriodRolled) -> None:
     if account.current is not None:
         account.current.announced = True
+        account.before = logged(account)
         account.closed.append(account.current)
     _open(account, event)
     account.current = Period(event.key, event.start, event.end, event.terms)

@@ -112,7 +112,8 @@ def track_reply(event: UsageRecorded, key: str, seq: int, *, duplicate: bool = F
     about = _about(
         event.billing_period, event.status, event.priced, event.provider, event.actual, event.late
     )
-    rest = _PLAIN if event.hold_id is None and not event.alerts else _rest(event)
+    plain = event.hold_id is None and event.hold_status is None and not event.alerts
+    rest = _PLAIN if plain else _rest(event)
     return (
         f'{{"usage_logged":true,"event_id":{quoted(key)},'
         f'"duplicate":{"true" if duplicate else "false"},"cost":{usd_text(event.cost_nano)},'

@@ -99,13 +99,13 @@ class InlineParser(Parser):
                 body, usual = start + int(words[-2]), 6
             reply = words[3] if len(words) == usual else b""
             if words[2] == self._served and self._deliver is not None:
-                # Bytes that are no UTF-8 become surrogates, which no valid token has.
-                self._deliver(
-                    words[1].decode("utf-8", "surrogateescape"),
-                    reply.decode("utf-8", "surrogateescape"),
-                    data[body:stop],
-                    data[start:body],
-                )
+                try:
+                    subject, reply_to = words[1].decode(), reply.decode()
+                except UnicodeDecodeError:
+                    # What is no UTF-8 becomes surrogates, which no valid token has.
+                    subject = words[1].decode("utf-8", "surrogateescape")
+                    reply_to = reply.decode("utf-8", "surrogateescape")
+                self._deliver(subject, reply_to, data[body:stop], data[start:body])
                 continue
             await self._message(words[1], int(words[2]), reply, data[start:body], data[body:stop])
         self._rest = data[position:]
@@ -146,7 +146,7 @@ class Outgoing:
         """Send one answer. Best effort: while the connection is down little is kept."""
         client = self._client
         size = len(payload)
-        if not client.is_connected and client._pending_data_size + size > client._max_pending_size:
+        if client._pending_data_size + size > client._max_pending_size and not client.is_connected:
             _log.warning("reply_dropped", reason="not connected")
             return
         # The bytes that came, whatever they are: the server took them once.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -19,6 +18,7 @@ from messages.subjects import decode_user, partition_of
 from messages.units import to_micros
 
 ROUTES_MAX: Final = 65_536
+"""Routes that are kept; with the longest tokens they fill 30 MB."""
 KEY_CHARACTERS_MAX: Final = 128
 OF_USER: Final = "of_user"
 OWN: Final = "own"
@@ -73,13 +73,12 @@ class Edge:
         self._clock = clock
         self.tallies = {verb: Tally() for verb in COMMANDS}
         self._other = Tally()
-        # Most subjects come again and again; those with the longest tokens fill 30 MB.
-        self._route = lru_cache(ROUTES_MAX)(self._resolve)
+        self._routes: dict[str, Route] = {}
 
     def deliver(self, subject: str, reply_to: str, payload: bytes, headers: bytes) -> None:
         """Take one message; every request gets its answer from here or from its actor."""
         started = self._clock.ticks()
-        route = self._route(subject)
+        route = self._routes.get(subject) or self._resolve(subject)
         if route.kind is not OF_USER and (route.kind is OWN or not reply_to):
             return  # what the service itself publishes is no request
         tally = route.tally
@@ -117,6 +116,7 @@ class Edge:
             request.deadline = to_micros(command.deadline)
 
     def _resolve(self, subject: str) -> Route:
+        """Take a subject apart; most come again and again."""
         tokens = subject[self._skip :].split(".")
         partition, kind = None, OF_USER
         if len(tokens) == 4 and tokens[0] == "p":
@@ -134,7 +134,11 @@ class Edge:
         except ValueError as error:
             wrong = clip(str(error))
         tally = self.tallies.get(name, self._other)
-        return Route(kind, name, tally, token, user, wrong, changes=name in CHANGES)
+        route = Route(kind, name, tally, token, user, wrong, changes=name in CHANGES)
+        if len(self._routes) >= ROUTES_MAX:
+            self._routes.clear()  # an order of use would cost every message more than this
+        self._routes[subject] = route
+        return route
 
 
 def _message_id(headers: bytes) -> str | None:

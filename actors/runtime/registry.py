@@ -13,7 +13,7 @@ import secrets
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
@@ -65,7 +65,7 @@ class Actor(Protocol):
 class Cell:
     """The place of one id."""
 
-    __slots__ = ("actor", "busy", "stash", "used_at", "user", "waiting")
+    __slots__ = ("actor", "again", "busy", "stash", "used_at", "user", "waiting")
 
     def __init__(self, user: str) -> None:
         self.user = user
@@ -73,6 +73,7 @@ class Cell:
         self.busy = False  # loading, or on a blocking detour: requests go to the stash
         self.stash: deque[Request] = deque()
         self.waiting = 0
+        self.again = False  # used again since it was queued
         self.used_at = 0.0
 
 
@@ -127,9 +128,9 @@ class Registry:
         if not self.open:
             request.refuse(RequestError("unavailable", "not executed: the service is stopping"))
             return
-        cell = self._cells.get(request.user)
-        if self.waiting >= self._limits.waiting_max or (
-            cell is not None and cell.waiting >= self._limits.waiting_per_user_max
+        cell, limits = self._cells.get(request.user), self._limits
+        if self.waiting >= limits.waiting_max or (
+            cell is not None and cell.waiting >= limits.waiting_per_user_max
         ):
             request.refuse(RequestError("overloaded", "not executed: too many requests wait"))
             return
@@ -140,7 +141,7 @@ class Registry:
                 return
             cell = self._claim(request.user)
         else:
-            self._cells.move_to_end(request.user)
+            cell.again = True
         cell.used_at = self._now()
         cell.waiting += 1
         self.waiting += 1
@@ -178,10 +179,11 @@ class Registry:
     def passivate(self) -> None:
         """Snapshot and drop actors that are idle; called now and then."""
         before = self._now() - self._limits.idle_s
-        idle = takewhile(lambda cell: cell.used_at <= before, self._cells.values())
-        for cell in list(islice(idle, PASSIVATED_MAX)):  # the order is that of use
-            if self._releasable(cell):
+        for cell in list(islice(self._cells.values(), PASSIVATED_MAX)):
+            if cell.used_at <= before and self._releasable(cell):
                 self._release(cell)
+            else:
+                self._queue(cell)
 
     async def snapshot_all(self) -> None:
         """Have the state of every live actor written, before the service ends."""
@@ -202,12 +204,31 @@ class Registry:
 
     def _claim(self, user: str) -> Cell:
         if len(self._cells) >= self._limits.live_max:
-            oldest = islice(self._cells.values(), LOOKED_AT_PER_CLAIM)
-            for cell in list(islice(filter(self._releasable, oldest), RELEASED_PER_CLAIM)):
-                self._release(cell)
+            self._make_room()
         cell = self._cells[user] = Cell(user)
         self._load(cell, after_drop=False)
         return cell
+
+    def _make_room(self) -> None:
+        """Release some of the cells that were not used since they were queued.
+
+        This is the clock algorithm (Corbato, "A Paging Experiment with the Multics System",
+        1968): nearly the least recently used, and a use costs nothing but a flag.
+        """
+        released = 0
+        for cell in list(islice(self._cells.values(), LOOKED_AT_PER_CLAIM)):
+            if cell.again or not self._releasable(cell):
+                self._queue(cell)
+                continue
+            self._release(cell)
+            released += 1
+            if released == RELEASED_PER_CLAIM:
+                return
+
+    def _queue(self, cell: Cell) -> None:
+        """Put a cell behind all others."""
+        cell.again = False
+        self._cells.move_to_end(cell.user)
 
     @staticmethod
     def _releasable(cell: Cell) -> bool:

@@ -161,7 +161,7 @@ def kind_of(name: str) -> str:
 def an_account() -> Account:
     """A user in April with a closed March, as the golden snapshot keeps it."""
     account = Account("alice", seq=77, at=NOON + 1, months={"2026-03": 2, "2026-04": 1})
-    account.logged = {"gemini": 42, "video": 1, "openai": 1}
+    account.before = {"gemini": 42, "video": 1}
     used = [0] * SLOTS
     openai = 3 * INDEX["openai"]
     used[openai : openai + 3] = [1, 1, 150]
@@ -189,7 +189,7 @@ def an_account() -> Account:
 def test_every_kind_of_event_has_golden_bytes_and_no_file_is_forgotten() -> None:
     assert {kind_of(name) for name in EVENTS} == set(KIND.values())
     files = {path.stem for path in DATA.glob("*.json")}
-    assert files == {*EVENTS, "personal", "snapshot.1", "snapshot.1.empty"}
+    assert files == {*EVENTS, "personal", "snapshot.2", "snapshot.2.empty"}
 
 
 @pytest.mark.parametrize("kind", KIND.values())
@@ -243,15 +243,15 @@ def test_a_kind_that_this_version_does_not_know_is_an_error() -> None:
 
 def test_the_golden_snapshot_is_of_the_schema_that_is_written() -> None:
     # A new schema adds a golden file; a snapshot of another schema is ignored and rebuilt.
-    assert snapshots.SCHEMA == 1
+    assert snapshots.SCHEMA == 2
 
 
 def test_a_stored_snapshot_is_read_as_it_was_meant() -> None:
-    found = snapshots.decode("alice", golden("snapshot.1").encode())
+    found = snapshots.decode("alice", golden("snapshot.2").encode())
     assert found == an_account()
-    assert snapshots.decode("bob", golden("snapshot.1.empty").encode()) == Account("bob")
+    assert snapshots.decode("bob", golden("snapshot.2.empty").encode()) == Account("bob")
 
 
 def test_a_snapshot_is_stored_as_it_always_was() -> None:
-    assert snapshots.encode(an_account()).decode() == golden("snapshot.1")
-    assert snapshots.encode(Account("alice")).decode() == golden("snapshot.1.empty")
+    assert snapshots.encode(an_account()).decode() == golden("snapshot.2")
+    assert snapshots.encode(Account("alice")).decode() == golden("snapshot.2.empty")

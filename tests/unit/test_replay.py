@@ -21,7 +21,7 @@ from actors.billing import snapshot as snapshots
 from actors.billing.alerts import level_of_all
 from actors.billing.limits import table_of
 from actors.billing.periods import GRACE
-from actors.billing.state import Account, apply
+from actors.billing.state import Account, apply, logged
 from messages.codec import encode_event
 from messages.events import KIND, Event, PeriodRolled, PeriodSealed
 from messages.replies import TrackReply
@@ -221,7 +221,7 @@ def test_what_is_announced_and_sealed_adds_up_to_the_single_charges(script: list
             kept[event.totals.key] = snapshots.period_of(event.totals).totals()
     assert kept == {key: model.totals(key) for key in kept}
     assert set(model.ever) <= set(kept)  # no charge is lost, none is in two periods
-    assert sum(account.logged.values()) == sum(calls for calls, _, _ in kept.values())
+    assert sum(logged(account).values()) == sum(calls for calls, _, _ in kept.values())
 
 
 @settings(max_examples=100)
