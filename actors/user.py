@@ -116,13 +116,12 @@ class UserActor:
         """Apply and append a change, and prepare its reply."""
         key = request.key
         assert key is not None
-        first = self._services.writer.next_seq
-        last = first + len(recorded.events) - 1
+        last = self._services.writer.next_seq + len(recorded.events) - 1
         event = recorded.events[-1]
-        assert isinstance(event, UsageRecorded | CountersReset)
         if isinstance(event, UsageRecorded):
             request.payload = track_reply(event, key, last)
         else:
+            assert isinstance(event, CountersReset)
             request.prepare(reset_reply(event, key, last))
         personal = None if recorded.personal is None else encode_event(recorded.personal)
         self._append(recorded.events, at, request, personal)

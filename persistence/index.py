@@ -47,26 +47,28 @@ _log = structlog.get_logger(__name__)
 
 
 class _Tail:
-    """The rows of one lump that the file does not have yet."""
+    """The rows of one lump that the file does not have yet.
 
-    __slots__ = ("count", "keys", "last", "users")
+    Attributes:
+        users: positions by key, oldest first, by user; a row without a key is there under its
+            position. A row costs one entry, of strings and integers that exist already.
+    """
+
+    __slots__ = ("count", "last", "users")
 
     def __init__(self) -> None:
         self.count = 0
         self.last = 0
-        self.users: dict[str, list[int]] = {}
-        self.keys: dict[tuple[str, str], int] = {}
+        self.users: dict[str, dict[str | int, int]] = {}
 
     def add(self, rows: Sequence[Row]) -> None:
-        users, keys = self.users, self.keys
+        users = self.users
         for row in rows:
             user, seq = row.user, row.seq
-            if user in users:
-                users[user].append(seq)
-            else:
-                users[user] = [seq]
-            if row.key is not None:
-                keys[user, row.key] = seq
+            places = users.get(user)
+            if places is None:
+                places = users[user] = {}
+            places[row.key or seq] = seq
         self.count += len(rows)
         self.last = rows[-1].seq
 
@@ -142,9 +144,8 @@ class LogIndex:
     async def find(self, user: str, key: str) -> int | None:
         """The position of the user's row with that key."""
         for tail in self._tails:
-            seq = tail.keys.get((user, key))
-            if seq is not None:
-                return seq
+            if user in tail.users and key in tail.users[user]:
+                return tail.users[user][key]
         found = await self._reader.read(
             "SELECT seq FROM keys WHERE user_id = ? AND event_id = ?", user, key
         )
@@ -183,7 +184,13 @@ class LogIndex:
     async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
         """All (user, key) pairs, in lumps."""
         last, position = ("", ""), self._position
-        in_memory = [pair for tail in self._tails for pair in tail.keys]
+        in_memory = [
+            (user, key)
+            for tail in self._tails
+            for user, places in tail.users.items()
+            for key in places
+            if isinstance(key, str)
+        ]
         if in_memory:
             yield in_memory
         while page := await self._reader.read(
@@ -209,7 +216,7 @@ class LogIndex:
         return next((tail.last for tail in reversed(self._tails) if tail.last), self._position)
 
     def _recent(self, user: str) -> list[int]:
-        return [seq for tail in self._tails for seq in tail.users.get(user, ())]
+        return [seq for tail in self._tails for seq in tail.users.get(user, {}).values()]
 
     async def _fill_when_full(self) -> None:
         while True:
