@@ -27,7 +27,7 @@ FAILED: Final = 1
 MISUSED: Final = 2
 # The collector's default thresholds cost a third of the throughput: the many containers of
 # live users are walked again and again. What exists after start is taken out of its sight.
-_GC_THRESHOLDS: Final = (50_000, 20, 50)
+_GC_THRESHOLDS: Final = (200_000, 20, 50)
 
 
 def run(config: Config, *, embedded: bool) -> int:

@@ -75,21 +75,28 @@ class UserActor:
         Raises:
             RequestError: the request is refused; nothing of it happened.
         """
-        services = self._services
+        services, account = self._services, self._account
         now = services.clock.now()
-        account = self._account
-        detour = self._admit(request, now)
-        if detour is not None:
-            return detour
+        if request.deadline is not None and request.deadline < now:
+            raise RequestError("deadline_exceeded", "not executed: its deadline had passed")
+        if not services.writer.accepting:
+            raise RequestError("unavailable", "not executed: behind a failed write")
+        key = request.key
+        if (
+            key is not None
+            and not request.key_is_new
+            and not services.keys.surely_new(account.user, key)
+        ):
+            return Detour(self._look_up(request, key), blocks=True)
         at = max(now, account.at)
         if account.current is not None and account.current.end <= at:
             self._append(due(account, at, services.catalog), at)
         match request.command:
             case Track() as call:
-                self._record(request, track(self._account, call, at, services.catalog), at)
+                self._record(request, track(account, call, at, services.catalog), at)
             case Enforce() as ask:
-                period = current_of(self._account, at, services.catalog)
-                reply = enforce(period, ask, at, services.catalog, self._account.seq)
+                period = current_of(account, at, services.catalog)
+                reply = enforce(period, ask, at, services.catalog, account.seq)
                 self._answer(request, reply)
             case Reset() as command:
                 self._reset(request, command, at)
@@ -169,22 +176,7 @@ class UserActor:
         self._unsaved += len(rows)
         writer.append(rows, request)
 
-    # -- before a request runs
-
-    def _admit(self, request: Request, now: int) -> Detour | None:
-        """Refuse what must not run, and send what must look up its key on a detour."""
-        if request.deadline is not None and request.deadline < now:
-            raise RequestError("deadline_exceeded", "not executed: its deadline had passed")
-        if not self._services.writer.accepting:
-            raise RequestError("unavailable", "not executed: behind a failed write")
-        key = request.key
-        if (
-            key is None
-            or request.key_is_new
-            or self._services.keys.surely_new(self._account.user, key)
-        ):
-            return None
-        return Detour(self._look_up(request, key), blocks=True)
+    # -- a key that may be known
 
     async def _look_up(self, request: Request, key: str) -> bool:
         """Answer a duplicate from its row; True where the key turns out to be new."""

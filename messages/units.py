@@ -80,8 +80,8 @@ def usd(nano: int) -> Decimal:
 
 def usd_text(nano: int) -> str:
     """Nano-USD as an exact JSON number of USD; ``nano`` is not negative."""
-    if nano < NANO_PER_USD:
-        return f"0.{nano:09d}"
+    if nano < NANO_PER_USD:  # nearly always; a digit in front is quicker than a format
+        return "0." + str(nano + NANO_PER_USD)[1:]
     return f"{nano // NANO_PER_USD}.{nano % NANO_PER_USD:09d}"
 
 

@@ -2,7 +2,7 @@
 
 An index on random keys costs a commit more than all else: each row of a block dirties pages
 of its own. So the log has no such index. This one has a file of its own, which is filled
-behind the log in sorted lumps, and holds in memory what the file does not have yet. After a
+behind the log in sorted lumps, and has the positions in memory that the file does not have. After a
 crash the rows behind the file's position are read again; a file that is missing, damaged or
 of another log is made anew.
 """
@@ -47,28 +47,23 @@ _log = structlog.get_logger(__name__)
 
 
 class _Tail:
-    """The rows of one lump that the file does not have yet.
-
-    Attributes:
-        users: positions by key, oldest first, by user; a row without a key is there under its
-            position. A row costs one entry, of strings and integers that exist already.
-    """
+    """The rows of one lump that the file does not have yet: positions by user, oldest first."""
 
     __slots__ = ("count", "last", "users")
 
     def __init__(self) -> None:
         self.count = 0
         self.last = 0
-        self.users: dict[str, dict[str | int, int]] = {}
+        self.users: dict[str, list[int]] = {}
 
     def add(self, rows: Sequence[Row]) -> None:
         users = self.users
         for row in rows:
-            user, seq = row.user, row.seq
-            places = users.get(user)
-            if places is None:
-                places = users[user] = {}
-            places[row.key or seq] = seq
+            user = row.user
+            if user in users:
+                users[user].append(row.seq)
+            else:
+                users[user] = [row.seq]
         self.count += len(rows)
         self.last = rows[-1].seq
 
@@ -83,6 +78,7 @@ class LogIndex:
         lump_rows: how many rows are filled in at once.
 
     Attributes:
+        position: up to where the file is filled.
         filled: set while the file has all but the lump that is still open.
     """
 
@@ -91,7 +87,7 @@ class LogIndex:
     ) -> None:
         self._filler = filler
         self._reader = reader
-        self._position = position
+        self.position = position
         self._lump_rows = lump_rows
         self._tails = [_Tail()]  # oldest first; the last one is open
         self._full = asyncio.Event()
@@ -111,7 +107,7 @@ class LogIndex:
         reader = await Connection.open(path, read_only=True)
         position = await filler.call(_filled_to)
         index = cls(filler, reader, position, lump_rows)
-        while rows := await filler.call(_beyond, index._last, lump_rows):
+        while rows := await filler.call(_beyond, index.last, lump_rows):
             index._tails[-1].add(rows)
             if len(rows) < lump_rows:
                 break
@@ -125,7 +121,7 @@ class LogIndex:
             Unavailable: the log cannot be read.
         """
         try:
-            while rows := await self._filler.call(_beyond, self._last, self._lump_rows):
+            while rows := await self._filler.call(_beyond, self.last, self._lump_rows):
                 self.add(rows)
         except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
             raise read_error(error) from error
@@ -142,10 +138,7 @@ class LogIndex:
             self.filled.clear()
 
     async def find(self, user: str, key: str) -> int | None:
-        """The position of the user's row with that key."""
-        for tail in self._tails:
-            if user in tail.users and key in tail.users[user]:
-                return tail.users[user][key]
+        """The position of the user's row with that key, where the file has it."""
         found = await self._reader.read(
             "SELECT seq FROM keys WHERE user_id = ? AND event_id = ?", user, key
         )
@@ -154,45 +147,36 @@ class LogIndex:
     async def after(self, user: str, after: int, limit: int) -> list[int]:
         """The first positions of the user after one."""
         # What leaves memory while the file is read was in the file before.
-        recent = self._recent(user)
+        recent = self.recent(user)
         recent = recent[bisect_right(recent, after) :]
-        if after >= self._position:
+        if after >= self.position:
             return recent[:limit]
         found = await self._reader.read(
             "SELECT seq FROM rows WHERE user_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
             user,
             after,
-            self._position,
+            self.position,
             limit,
         )
         return [*(seq for (seq,) in found), *recent][:limit]
 
     async def before(self, user: str, before: int, limit: int) -> list[int]:
         """The last positions of the user before one, newest first."""
-        recent = self._recent(user)
+        recent = self.recent(user)
         newest = recent[: bisect_left(recent, before)][: -limit - 1 : -1]
         if len(newest) == limit:
             return newest
         found = await self._reader.read(
             "SELECT seq FROM rows WHERE user_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
             user,
-            min(before, self._position + 1),
+            min(before, self.position + 1),
             limit - len(newest),
         )
         return [*newest, *(seq for (seq,) in found)]
 
     async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
-        """All (user, key) pairs, in lumps."""
-        last, position = ("", ""), self._position
-        in_memory = [
-            (user, key)
-            for tail in self._tails
-            for user, places in tail.users.items()
-            for key in places
-            if isinstance(key, str)
-        ]
-        if in_memory:
-            yield in_memory
+        """All (user, key) pairs that the file has, in lumps."""
+        last, position = ("", ""), self.position
         while page := await self._reader.read(
             "SELECT user_id, event_id FROM keys WHERE (user_id, event_id) > (?, ?)"
             " AND seq <= ? ORDER BY user_id, event_id LIMIT ?",
@@ -211,12 +195,13 @@ class LogIndex:
         await self._filler.close()
 
     @property
-    def _last(self) -> int:
+    def last(self) -> int:
         """The newest position that the index has."""
-        return next((tail.last for tail in reversed(self._tails) if tail.last), self._position)
+        return next((tail.last for tail in reversed(self._tails) if tail.last), self.position)
 
-    def _recent(self, user: str) -> list[int]:
-        return [seq for tail in self._tails for seq in tail.users.get(user, {}).values()]
+    def recent(self, user: str) -> list[int]:
+        """The positions of the user that the file does not have yet, oldest first."""
+        return [seq for tail in self._tails for seq in tail.users.get(user, ())]
 
     async def _fill_when_full(self) -> None:
         while True:
@@ -234,8 +219,8 @@ class LogIndex:
     async def _fill(self) -> None:
         """Move the oldest lump from memory into the file."""
         tail = self._tails[0]
-        await self._filler.write(_fill, self._position, tail.last)
-        self._position = tail.last
+        await self._filler.write(_fill, self.position, tail.last)
+        self.position = tail.last
         del self._tails[0]
         if not self._tails:
             self._tails.append(_Tail())

@@ -14,20 +14,23 @@ from __future__ import annotations
 from array import array
 from typing import Final
 
-FIRST_CAPACITY: Final = 1 << 16
+FIRST_CAPACITY: Final = 1 << 18
+GROWTH: Final = 4
 _WORD_BITS: Final = 64
 _BITS_PER_PAIR: Final = 24
-_MASKS_BITS: Final = 12
 
 
-def _mask(number: int) -> int:
-    """A word with (nearly always) 5 bits set: they come from a scrambled number, 6 bits each."""
-    scrambled = number * 0x9E3779B97F4A7C15 % (1 << 64) >> 30  # Knuth's multiplicative hash
-    return sum({1 << (scrambled >> shift & 63) for shift in range(0, 30, 6)})
+def _mask(number: int, bits: int) -> int:
+    """A word with (nearly always) so many bits set: they come from a scrambled number."""
+    scrambled = number * 0x9E3779B97F4A7C15 % (1 << 64) >> 34  # Knuth's multiplicative hash
+    return sum({1 << (scrambled >> 6 * place & 63) for place in range(bits)})
 
 
-_MASKS: Final = tuple(map(_mask, range(1, (1 << _MASKS_BITS) + 1)))
-_MASK_OF: Final = len(_MASKS) - 1
+# A pair sets the bits of one mask of each: two small tables stay in the cache, and one large
+# one, or five shifts, take longer.
+_THREE_BITS: Final = tuple(_mask(number, 3) for number in range(1, 257))
+_TWO_BITS: Final = tuple(_mask(number, 2) for number in range(257, 513))
+_MASK_BITS: Final = 16
 
 
 class KeyFilter:
@@ -36,7 +39,8 @@ class KeyFilter:
     It lives and dies with the process, so Python's own salted hash will do.
 
     Args:
-        capacity: how many pairs the first filter is for; each further one is twice as large.
+        capacity: how many pairs the first filter is for; each further one is for `GROWTH` times
+            as many.
     """
 
     _words: array[int]
@@ -48,8 +52,8 @@ class KeyFilter:
     def surely_new(self, user: str, key: str) -> bool:
         """True where the pair was never put in; False says nothing."""
         place = hash((user, key))
-        mask = _MASKS[place & _MASK_OF]
-        place >>= _MASKS_BITS
+        mask = _THREE_BITS[place & 255] | _TWO_BITS[place >> 8 & 255]
+        place >>= _MASK_BITS
         if self._words[place % len(self._words)] & mask == mask:
             return False
         # Not any(): a generator costs more than the usual single round.
@@ -62,10 +66,11 @@ class KeyFilter:
         """Put a pair in."""
         if self._left == 0:
             self._full.append(self._words)
-            self._open(self._capacity * 2)
+            self._open(self._capacity * GROWTH)
         self._left -= 1
         place = hash((user, key))
-        self._words[(place >> _MASKS_BITS) % len(self._words)] |= _MASKS[place & _MASK_OF]
+        mask = _THREE_BITS[place & 255] | _TWO_BITS[place >> 8 & 255]
+        self._words[(place >> _MASK_BITS) % len(self._words)] |= mask
 
     def reserve(self, count: int) -> None:
         """Make room for so many more pairs at once, so that a look asks few filters."""

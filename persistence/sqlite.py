@@ -23,7 +23,7 @@ from persistence import schema
 from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
-from persistence.index import LUMP_ROWS, LogIndex
+from persistence.index import KEYS_PER_PAGE, LUMP_ROWS, LogIndex
 from persistence.journal import Row, Snapshot
 
 # At most 32,766 variables fit into one statement on every SQLite since 3.32.
@@ -31,6 +31,7 @@ ROWS_PER_STATEMENT: Final = 1024
 CHECKPOINT_PAGES: Final = 4_000
 WAL_PAGES_MAX: Final = 16_000
 WRITER_CACHE_KIB: Final = 16_384
+RECENT_MAX: Final = 1_000
 
 _COMMON_KIND: Final = "usage"  # every other kind has an index, log_kind
 _COLUMNS: Final = "seq, partition, user_id, event_id, kind, at, notify, body, personal"
@@ -161,12 +162,35 @@ class SQLiteJournal:
 
     async def find(self, user: str, key: str) -> Row | None:
         """See `Journal.find`."""
+        # What leaves memory after this is in the file by then.
+        recent = self._index.recent(user)
+        if (
+            len(recent) > RECENT_MAX
+        ):  # one busy user: to look at all rows costs less than to name them
+            where = "seq >= ? AND user_id = ? AND event_id = ?"
+            rows = await _rows(self._recoveries, where, recent[0], user, key)
+        elif recent:
+            rows = await _at(self._recoveries, recent, key)
+        else:
+            rows = []
+        if rows:
+            return rows[0]
         seq = await self._index.find(user, key)
         return None if seq is None else (await _at(self._recoveries, [seq]))[0]
 
-    def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
+    async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
         """See `Journal.keys`."""
-        return self._index.keys()
+        after, last = self._index.position, self._index.last
+        async for pairs in self._index.keys():
+            yield pairs
+        while rows := await self._recoveries.read(
+            "SELECT seq, user_id, event_id FROM log WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+            after,
+            last,
+            KEYS_PER_PAGE,
+        ):
+            after = rows[-1][0]
+            yield [(user, key) for _, user, key in rows if key is not None]
 
     async def notices(self, after: int, limit: int) -> list[Row]:
         """See `Journal.notices`."""
@@ -216,12 +240,15 @@ class SQLiteJournal:
                 _log.warning("journal_checkpoint_postponed", error=str(error))
 
 
-async def _at(connection: Connection, positions: Sequence[int]) -> list[Row]:
-    """The rows at these positions, oldest first."""
+async def _at(
+    connection: Connection, positions: Sequence[int], key: str | None = None
+) -> list[Row]:
+    """The rows at these positions, oldest first; with ``key`` those that have it."""
     if not positions:
         return []
     wanted = f"[{','.join(map(str, positions))}]"
-    return await _rows(connection, "seq IN (SELECT value FROM json_each(?)) ORDER BY seq", wanted)
+    where = "seq IN (SELECT value FROM json_each(?)) AND event_id IS ifnull(?, event_id)"
+    return await _rows(connection, f"{where} ORDER BY seq", wanted, key)
 
 
 async def _rows(connection: Connection, where: str, *args: object) -> list[Row]:

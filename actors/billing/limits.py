@@ -92,9 +92,18 @@ class LimitTable:
             for spanning in (False, True)
         }
 
+        self._watched = {
+            call: tuple((x.slot, x.unit, x.warns_at, x) for x in touched if not x.disabled)
+            for call, touched in self._touched.items()
+        }
+
     def touched(self, provider: str, actual: str) -> tuple[Limit, ...]:
         """The limits that a call of this provider, served by that one, counts against."""
         return self._touched[provider, actual == WAVESPEED]
+
+    def watched(self, provider: str, actual: str) -> tuple[tuple[int, int, int, Limit], ...]:
+        """The touched limits that can warn, as (slot, unit, warns_at, limit)."""
+        return self._watched[provider, actual == WAVESPEED]
 
     def _limit(self, name: str, value: int) -> Limit | None:
         if value == 0 and not self._free:

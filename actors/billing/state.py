@@ -36,6 +36,7 @@ from messages.units import MICROS_PER_SECOND
 NAMES_MAX: Final = 100
 """Names of models and actual providers that a period counts apart."""
 OTHER: Final = "other"
+ACTIVE: Final = "active"
 UNREAD_MAX: Final = 50
 """Unread alerts that a live user keeps in memory."""
 
@@ -101,7 +102,7 @@ class Period:
 def status_of(levels: dict[str, int]) -> str:
     """The usage status of the thresholds that were crossed."""
     if not levels:
-        return "active"
+        return ACTIVE
     return "limit_reached" if 100 in levels.values() else "warning"
 
 

@@ -16,7 +16,7 @@ from actors.billing.limits import Limit
 from actors.billing.periods import AHEAD, GRACE, month_of, new_key
 from actors.billing.pricing import Charge, charge, check_parts
 from actors.billing.snapshot import totals_of
-from actors.billing.state import Account, Period, status_of
+from actors.billing.state import ACTIVE, Account, Period, status_of
 from messages.codec import money_of, quoted
 from messages.commands import ABSENT, Reset, Track
 from messages.errors import RequestError
@@ -218,15 +218,16 @@ def _now(account: Account, current: Period, priced: _Priced, at: int) -> _Place:
     crossings: list[tuple[Limit, int, int]] = []
     levels = current.levels
     added = (1, priced.tokens, priced.total)
-    for limit in current.table.touched(priced.provider, priced.actual):
-        used = current.used[limit.slot] + added[limit.unit]
-        if used < limit.warns_at or limit.disabled:
+    counters = current.used
+    for slot, unit, warns_at, limit in current.table.watched(priced.provider, priced.actual):
+        used = counters[slot] + added[unit]
+        if used < warns_at:
             continue
         before = levels.get(limit.name, 0)
         if level_of(used, limit.value) > before:
             crossings.append((limit, before, used))
     if not crossings:
-        return _Place(current.key, current.status)
+        return _Place(current.key, status_of(levels) if levels else ACTIVE)
     alerts = raised_by(
         crossings, user=account.user, period=current.key, arming=f"{account.seq}:{at}"
     )

@@ -81,21 +81,20 @@ class InlineParser(Parser):
             end = data.find(b"\r\n", position)
             if end < 0:
                 break
-            line = data[position:end]
-            if not line.startswith((b"MSG ", b"HMSG ")):
-                await self._control(line + b"\r\n")
+            words = data[position:end].split(b" ")
+            if words[0] != b"MSG" and words[0] != b"HMSG":
+                await self._control(data[position : end + 2])
                 if self._resets != resets:
                     return  # the connection was lost: what is left of it is of no use
                 position = end + 2
                 continue
-            words = line.split(b" ")
             start = end + 2
             stop = start + int(words[-1])
             if len(data) < stop + 2:
                 break
             position = stop + 2
             body, usual = start, 5  # words of a line with a reply subject
-            if line[:1] == b"H":
+            if words[0] == b"HMSG":
                 body, usual = start + int(words[-2]), 6
             reply = words[3] if len(words) == usual else b""
             if words[2] == self._served and self._deliver is not None:

@@ -42,7 +42,7 @@ def test_a_key_that_was_used_is_not_new_for_its_user_only() -> None:
 
 @pytest.mark.parametrize("capacity", [1_000, 8_000, 1 << 16])
 def test_few_pairs_that_were_never_put_in_are_looked_up(capacity: int) -> None:
-    # Grown three times, full, or with room to spare: about 0.2 % for each full filter.
+    # Grown twice, full, or with room to spare: about 0.2 % for each full filter.
     keys = KeyFilter(capacity)
     for pair in of("alice", 0, 8_000):
         keys.add(*pair)
@@ -52,10 +52,10 @@ def test_few_pairs_that_were_never_put_in_are_looked_up(capacity: int) -> None:
 
 def test_a_filter_grows_by_whole_filters_and_keeps_the_old_ones() -> None:
     keys = KeyFilter(100)
-    for pair in of("alice", 0, 701):
+    for pair in of("alice", 0, 501):
         keys.add(*pair)
-    assert [len(words) for words in [*keys._full, keys._words]] == [38, 75, 150, 300]
-    assert not any(keys.surely_new(*pair) for pair in of("alice", 0, 701))
+    assert [len(words) for words in [*keys._full, keys._words]] == [38, 150, 600]
+    assert not any(keys.surely_new(*pair) for pair in of("alice", 0, 501))
 
 
 def test_room_that_was_reserved_needs_no_growth() -> None:
