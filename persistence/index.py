@@ -25,7 +25,7 @@ from persistence.journal import Row
 
 INDEX: Final = "index.db"
 VERSION: Final = 1
-LUMP_ROWS: Final = 20_000
+LUMP_ROWS: Final = 100_000
 KEYS_PER_PAGE: Final = 4096
 RETRY_S: Final = 1.0
 

@@ -184,7 +184,8 @@ class SQLiteJournal:
         async for pairs in self._index.keys():
             yield pairs
         while rows := await self._recoveries.read(
-            "SELECT seq, user_id, event_id FROM log WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+            "SELECT seq, user_id, event_id FROM log WHERE seq > ? AND seq <= ?"
+            " ORDER BY seq LIMIT ?",
             after,
             last,
             KEYS_PER_PAGE,

@@ -77,6 +77,7 @@ class InlineParser(Parser):
         """Take the next bytes of the connection."""
         data = self._rest + data if self._rest else data
         position, resets = 0, self._resets
+        served, deliver = self._served, self._deliver
         while True:
             end = data.find(b"\r\n", position)
             if end < 0:
@@ -97,14 +98,14 @@ class InlineParser(Parser):
             if words[0] == b"HMSG":
                 body, usual = start + int(words[-2]), 6
             reply = words[3] if len(words) == usual else b""
-            if words[2] == self._served and self._deliver is not None:
+            if words[2] == served and deliver is not None:
                 try:
                     subject, reply_to = words[1].decode(), reply.decode()
                 except UnicodeDecodeError:
                     # What is no UTF-8 becomes surrogates, which no valid token has.
                     subject = words[1].decode("utf-8", "surrogateescape")
                     reply_to = reply.decode("utf-8", "surrogateescape")
-                self._deliver(subject, reply_to, data[body:stop], data[start:body])
+                deliver(subject, reply_to, data[body:stop], data[start:body])
                 continue
             await self._message(words[1], int(words[2]), reply, data[start:body], data[body:stop])
         self._rest = data[position:]
