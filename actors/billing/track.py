@@ -106,7 +106,7 @@ def track_reply(event: UsageRecorded, key: str, seq: int, *, duplicate: bool = F
     """What ``track`` answers for an event of the log, now or when its key comes again.
 
     It is a `TrackReply`, encoded. Written out here, because to make the struct and its decimals
-    first takes three times as long, and every call that is tracked waits for it.
+    first takes twice as long, and every call that is tracked waits for it.
     """
     catalog = event.cost_catalog_nano
     about = _about(
