@@ -2,9 +2,9 @@
 
 An index on random keys costs a commit more than all else: each row of a block dirties pages
 of its own. So the log has no such index. This one has a file of its own, which is filled
-behind the log in sorted lumps, and has the positions in memory that the file does not have. After a
-crash the rows behind the file's position are read again; a file that is missing, damaged or
-of another log is made anew.
+behind the log in sorted lumps; the positions that the file does not have yet are in memory.
+After a crash the rows behind the file's position are read again; a file that is missing,
+damaged or of another log is made anew.
 """
 
 from __future__ import annotations
@@ -122,12 +122,14 @@ class LogIndex:
         """
         try:
             while rows := await self._filler.call(_beyond, self.last, self._lump_rows):
-                self.add(rows)
+                self.add(rows)  # without those that an append has added meanwhile
         except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
             raise read_error(error) from error
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Take in rows that have just become durable."""
+        """Take in rows that are durable; those that the index has are left out."""
+        if rows and rows[0].seq <= self.last:
+            rows = [row for row in rows if row.seq > self.last]
         if not rows:
             return
         tail = self._tails[-1]

@@ -56,7 +56,7 @@ def enforce(period: Period, ask: Enforce, at: int, catalog: Catalog, seq: int) -
             hopeless = hopeless or not _fits(limit, 0, requested)
     reason, message = _verdict(violated, period, asked)
     wait = -(-(period.end - at) // MICROS_PER_SECOND)
-    return EnforceReply(
+    return EnforceReply(  # in the order of the fields, as in `_state`
         not violated,
         message,
         reason,
@@ -106,7 +106,7 @@ def _state(limit: Limit, used: int, requested: int, resets_at: datetime) -> Limi
     if unit == COST:
         amounts = tuple(usd(amount) for amount in (value, used, 0, requested, value - used))
     shown_limit, shown_used, held, shown_requested, remaining = amounts
-    return LimitState(  # in the order of the fields: keywords take three times as long
+    return LimitState(  # in the order of the fields: keywords take far longer
         limit.name,
         UNITS[unit],
         WINDOW,

@@ -57,8 +57,8 @@ class Limit(NamedTuple):
         slot: the counter that it bounds.
         unit: CALLS, TOKENS or COST.
         value: the bound, in nano-USD for COST.
-        hard: whether it refuses; soft limits only warn.
         warns_at: the usage from which a threshold is reached.
+        hard: whether it refuses; soft limits only warn.
         disabled: the plan allows none of it (a free plan's 0).
         provider: whose calls it counts, None where it counts cost or a group.
     """
@@ -91,7 +91,6 @@ class LimitTable:
             for name in PROVIDER_NAMES
             for spanning in (False, True)
         }
-
         self._watched = {
             call: tuple((x.slot, x.unit, x.warns_at, x) for x in touched if not x.disabled)
             for call, touched in self._touched.items()

@@ -313,6 +313,27 @@ async def test_a_write_of_unknown_outcome_that_is_stored_is_read_like_any_other(
     await journal.close()
 
 
+async def test_a_row_is_there_once_though_the_end_is_asked_for_as_it_is_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = await SQLiteJournal.open(tmp_path)
+    write = journal._writer.write
+
+    async def writes_and_asks(*args: Any) -> None:
+        await write(*args)
+        assert await journal.last_seq() == 2
+
+    monkeypatch.setattr(journal._writer, "write", writes_and_asks)
+    await journal.append([make_row(1), make_row(2)])
+    monkeypatch.undo()
+    await journal.append([make_row(3)])
+    assert [row.seq for row in await journal.history("alice", 0, 10)] == [1, 2, 3]
+    assert [row.seq for row in await journal.newest("alice", 9, 10)] == [3, 2, 1]
+    assert journal._index.last == 3
+    assert [tail.count for tail in journal._index._tails] == [3]
+    await journal.close()
+
+
 # A killed process
 
 APPEND_FOR_EVER = """
