@@ -29,11 +29,12 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
+from messages.admission import EnforceReply
 from messages.codec import BODY_BYTES_MAX, decode_error, encode_reply
 from messages.commands import CHANGES
 from messages.errors import MeterdError, NoAnswer, NoService, RequestError
 from messages.fields import EnforceFields, LogsFields, TrackFields
-from messages.replies import EnforceReply, LogsReply, ResetReply, StatsReply, TrackReply
+from messages.replies import LogsReply, ResetReply, StatsReply, TrackReply
 from messages.subjects import PREFIX, check_prefix, request_subject
 
 BUDGET_S: Final = 2.0

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from msgspec.structs import fields
 
-from messages.commands import ABSENT, COMMANDS, Command, Key
+from messages.commands import COMMANDS, Batch, CloudEvent, CloudTrack, Command, Track
 from messages.errors import ERRORS, ErrorReply, InvalidRequest, RequestError
-from messages.events import KIND, Event, Personal
+from messages.events import KIND, CatalogEvent, Event, Personal
+from messages.scalars import ABSENT, Key
 from messages.units import MONEY_DECIMALS_MAX, parse_amount
 
 BODY_BYTES_MAX: Final = 64 * 1024
+BATCH_BYTES_MAX: Final = 512 * 1024
+BATCH_EVENTS_MAX: Final = 1_000
 
 _FIELD_OF_OBJECT: Final = re.compile(
     r"^Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL
@@ -29,7 +32,15 @@ _MONEY_FIELDS: Final = {
     verb: next((field.name for field in fields(kind) if field.type is msgspec.Raw), None)
     for verb, kind in COMMANDS.items()
 }
-_EVENT_DECODERS: Final = {name: msgspec.json.Decoder(kind) for kind, name in KIND.items()}
+_CLOUD_EVENT_DECODER: Final = msgspec.json.Decoder(CloudEvent)
+_TRACK_DECODER: Final = msgspec.json.Decoder(Track)
+_CLOUD_MARK: Final = b'"specversion"'
+_EVENT_DECODERS: Final[dict[str, msgspec.json.Decoder[Event]]] = {
+    KIND[kind]: msgspec.json.Decoder(kind) for kind in get_args(Event)
+}
+_CATALOG_DECODERS: Final[dict[str, msgspec.json.Decoder[CatalogEvent]]] = {
+    KIND[kind]: msgspec.json.Decoder(kind) for kind in get_args(CatalogEvent)
+}
 
 
 class _Keyed(msgspec.Struct):
@@ -51,20 +62,66 @@ def decode_command(verb: str, body: bytes) -> Command:
     decoder = _COMMAND_DECODERS.get(verb)
     if decoder is None:
         raise RequestError("unknown_verb", f"there is no verb {clip(verb)!r}")
-    if len(body) > BODY_BYTES_MAX:
-        raise RequestError("too_large", f"the body is over {BODY_BYTES_MAX} bytes")
+    limit = BATCH_BYTES_MAX if verb == "batch" else BODY_BYTES_MAX
+    if len(body) > limit:
+        raise RequestError("too_large", f"the body is over {limit} bytes")
     try:
         return decoder.decode(body or b"{}")
-    except msgspec.ValidationError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if verb == "track" and _CLOUD_MARK in body:
+            return _decode_cloud_event(body)
+        raise _refusal(error, _MONEY_FIELDS[verb]) from None
+
+
+def decode_batch(batch: Batch) -> list[Track | RequestError]:
+    """The events of a batch, or why one is refused; one bad event never fails the others.
+
+    Raises:
+        RequestError: ``too_large``: more than 1,000 events.
+    """
+    if len(batch.events) > BATCH_EVENTS_MAX:
+        raise RequestError(
+            "too_large", f"a batch has at most {BATCH_EVENTS_MAX} events", field="events"
+        )
+    return [_decode_track(bytes(event)) for event in batch.events]
+
+
+def _decode_track(body: bytes) -> Track | RequestError:
+    try:
+        call = decode_command("track", body)
+        assert isinstance(call, Track)
+        if call.deadline is not None:
+            raise InvalidRequest("a batch has one deadline, at its top", "deadline")
+    except RequestError as error:
+        error.event_id = key_of(body)
+        return error
+    return call
+
+
+def _decode_cloud_event(body: bytes) -> CloudTrack:
+    """A ``track`` in the envelope of a CloudEvent."""
+    try:
+        envelope = _CLOUD_EVENT_DECODER.decode(body)
+        call = _TRACK_DECODER.decode(envelope.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refusal(error, "data") from None
+    sent = msgspec.structs.asdict(call)
+    sent["event_id"] = call.event_id or envelope.id
+    sent["timestamp"] = call.timestamp or envelope.time
+    return CloudTrack(**sent, source=envelope.source)
+
+
+def _refusal(error: Exception, money_field: str | None) -> InvalidRequest:
+    """What a caller is told about a body that cannot be decoded."""
+    if isinstance(error, msgspec.ValidationError):
         text = str(error)
         found = _FIELD_OF_OBJECT.search(text) or _FIELD_OF_PATH.search(text)
-        raise InvalidRequest(clip(text), clip(found[1]) if found and found[1] else None) from None
-    except msgspec.DecodeError as error:
-        raise InvalidRequest(f"not JSON: {clip(str(error))}") from None
-    except UnicodeDecodeError:
-        raise InvalidRequest("not UTF-8") from None
-    except RecursionError:
-        raise InvalidRequest("nested too deep", _MONEY_FIELDS[verb]) from None
+        return InvalidRequest(clip(text), clip(found[1]) if found and found[1] else None)
+    if isinstance(error, msgspec.DecodeError):
+        return InvalidRequest(f"not JSON: {clip(str(error))}")
+    if isinstance(error, UnicodeDecodeError):
+        return InvalidRequest("not UTF-8")
+    return InvalidRequest("nested too deep", money_field)
 
 
 def key_of(body: bytes) -> str | None:
@@ -127,19 +184,24 @@ def decode_error(body: bytes) -> RequestError:
     )
 
 
-def encode_event(event: Event | Personal) -> str:
+def encode_event(event: Event | CatalogEvent | Personal) -> str:
     """The text of an event as the log keeps it."""
     return _ENCODER.encode(event).decode()
 
 
 def decode_event(kind: str, body: str) -> Event:
-    """An event of the log.
+    """An event of a user's log.
 
     Raises:
         KeyError: a kind that this version does not know.
         msgspec.DecodeError: the text is not that of such an event.
     """
     return _EVENT_DECODERS[kind].decode(body)
+
+
+def decode_catalog_event(kind: str, body: str) -> CatalogEvent:
+    """An event of the catalogue's log; raises as `decode_event`."""
+    return _CATALOG_DECODERS[kind].decode(body)
 
 
 def decode_personal(body: str | None) -> Personal | None:

@@ -6,28 +6,27 @@ Money arrives as the text of a JSON number (`Raw`) and is parsed exactly by the 
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Raw, Struct
 
-ABSENT: Final = Raw(b"null")
-
-Key = Annotated[str, Meta(min_length=1, max_length=128)]
-Text = Annotated[str, Meta(max_length=256)]
-Endpoint = Annotated[str, Meta(max_length=1024)]
-ErrorText = Annotated[str, Meta(max_length=4096)]
-Tokens = Annotated[int, Meta(ge=0, le=10**9)]
-Count = Annotated[int, Meta(ge=0, le=10**6)]
-Size = Annotated[int, Meta(ge=0, le=10**12)]
-Seconds = Annotated[float, Meta(ge=0, le=86_400)]
-StatusCode = Annotated[int, Meta(ge=100, le=599)]
-Moment = Annotated[datetime, Meta(tz=True)]
-PeriodKey = Annotated[str, Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])(\.([2-9]|[1-9][0-9]+))?\Z")]
-Metadata = Annotated[
-    dict[Annotated[str, Meta(max_length=64)], Text],
-    Meta(max_length=16),
-]
+from messages.scalars import (
+    ABSENT,
+    Calls,
+    Count,
+    Endpoint,
+    ErrorText,
+    Key,
+    Metadata,
+    Moment,
+    PeriodKey,
+    Seconds,
+    Size,
+    StatusCode,
+    Text,
+    Tokens,
+    Ttl,
+)
 
 
 class Track(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -62,6 +61,27 @@ class Track(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=Fa
     deadline: Moment | None = None
 
 
+class CloudTrack(Track, frozen=True, kw_only=True, gc=False):
+    """A ``track`` that came as a CloudEvent 1.0.
+
+    The event's ``id`` is its key, where the data has none, and ``source`` a part of its content.
+    """
+
+    source: Text = ""
+
+
+class CloudEvent(Struct, frozen=True, kw_only=True):
+    """The envelope of CloudEvents 1.0 in structured JSON; its extensions are left alone."""
+
+    specversion: Literal["1.0"]
+    id: Key
+    source: Annotated[str, Meta(min_length=1, max_length=256)]
+    type: Annotated[str, Meta(min_length=1, max_length=256)]
+    data: Raw
+    time: Moment | None = None
+    datacontenttype: Literal["application/json"] | None = None
+
+
 class Enforce(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """May this user make this call?"""
 
@@ -71,7 +91,7 @@ class Enforce(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=
     endpoint: Endpoint | None = None
     tokens_requested: Tokens | None = None
     cost_requested: Raw = ABSENT
-    calls: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    calls: Calls | None = None
     deadline: Moment | None = None
 
 
@@ -104,15 +124,177 @@ class Logs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deadline: Moment | None = None
 
 
-Change = Track | Reset
-Read = Enforce | Stats | Logs
+class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Up to 1,000 ``track`` bodies, as sent: one bad event never fails the others."""
+
+    events: list[Raw]
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class Operation(Enforce, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One call of a ``preflight``."""
+
+    operation_type: Text | None = None
+
+
+class PreflightHold(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Have each operation of a ``preflight`` set aside."""
+
+    ttl: Ttl | None = None
+    event_id: Key | None = None
+
+
+class Preflight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """May this user make all of these calls?"""
+
+    operations: Annotated[list[Operation], Meta(min_length=1, max_length=100)]
+    hold: PreflightHold | None = None
+    deadline: Moment | None = None
+
+    @property
+    def event_id(self) -> str | None:
+        """The key of the holds."""
+        return None if self.hold is None else self.hold.event_id
+
+
+class Hold(Enforce, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Check a call and set aside what it needs, in one step."""
+
+    ttl: Ttl | None = None
+    event_id: Key | None = None
+
+
+class Extend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Have a hold last ``ttl`` seconds from now, or hold other amounts."""
+
+    hold_id: Text
+    ttl: Ttl | None = None
+    tokens_requested: Tokens | None = None
+    cost_requested: Raw = ABSENT
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class Release(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """End a hold: its call will not be made."""
+
+    hold_id: Text
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class Holds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The open holds."""
+
+    deadline: Moment | None = None
+
+
+class Trends(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The user's last periods."""
+
+    months: Annotated[int, Meta(ge=1, le=36)] | None = None
+    deadline: Moment | None = None
+
+
+class Alerts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The alerts that were raised, newest first."""
+
+    unread_only: bool | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    billing_period: PeriodKey | None = None
+    deadline: Moment | None = None
+
+
+class Ack(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Mark alerts read: those of ``ids``, or all."""
+
+    ids: Annotated[list[Text], Meta(max_length=1000)] | None = None
+    all: bool | None = None
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class Subscribe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Put the user on a plan; ``overrides`` replace limits of the plan for this user."""
+
+    plan: Text
+    billing_cycle: Literal["monthly", "yearly"]
+    auto_renew: bool | None = None
+    period_start: Moment | None = None
+    period: Literal["keep", "new"] | None = None
+    overrides: dict[Text, Raw] | None = None
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class Cancel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """End the subscription, with its billing cycle or at once."""
+
+    at_period_end: bool | None = None
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class Suspend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Have ``enforce``, ``hold`` and ``preflight`` refuse until ``resume``."""
+
+    reason: Text | None = None
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class Resume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """End a suspension."""
+
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class Subscription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The subscription and its history."""
+
+    deadline: Moment | None = None
+
+
+class Dashboard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Stats, trends, unread alerts and projections in one reply."""
+
+    deadline: Moment | None = None
+
+
+Change = (
+    Track | Batch | Hold | Extend | Release | Reset | Ack | Subscribe | Cancel | Suspend | Resume
+)
+Read = Enforce | Preflight | Holds | Stats | Trends | Logs | Alerts | Subscription | Dashboard
 Command = Change | Read
 
 COMMANDS: Final[dict[str, type[Command]]] = {
     "track": Track,
+    "batch": Batch,
     "enforce": Enforce,
+    "preflight": Preflight,
+    "hold": Hold,
+    "extend": Extend,
+    "release": Release,
+    "holds": Holds,
     "reset": Reset,
     "stats": Stats,
+    "trends": Trends,
     "logs": Logs,
+    "alerts": Alerts,
+    "ack": Ack,
+    "subscribe": Subscribe,
+    "cancel": Cancel,
+    "suspend": Suspend,
+    "resume": Resume,
+    "subscription": Subscription,
+    "dashboard": Dashboard,
 }
-CHANGES: Final = frozenset({"track", "reset"})
+CHANGES: Final = frozenset(
+    {
+        *("track", "batch", "preflight", "hold", "extend", "release", "reset", "ack"),
+        *("subscribe", "cancel", "suspend", "resume"),
+    }
+)
+"""The verbs that take a key; a ``preflight`` changes something only where it holds."""

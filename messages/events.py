@@ -54,7 +54,8 @@ class PeriodTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that a period counted, as a closed period is kept.
 
     ``providers`` holds the counters since the last reset, ``earlier`` what was counted before
-    it; ``wavespeed_calls`` counts the calls of or served by wavespeed.
+    it; ``wavespeed_calls`` counts the calls of or served by wavespeed; ``alerts`` how many were
+    raised; ``slept`` are the starts of the periods slept through before it.
     """
 
     key: str
@@ -69,16 +70,45 @@ class PeriodTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     errors: int = 0
     response_micros: int = 0
     last_updated: int | None = None
+    alerts: int = 0
+    slept: tuple[int, ...] = ()
+
+
+class Subscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A user's plan and the grid of months that it set.
+
+    Period k is [anchor + k months, anchor + (k + 1) months); the billing cycle under way
+    begins with period ``cycle``. ``price_nano`` is the plan's price per month.
+    """
+
+    plan: str
+    tier: str
+    price_nano: int
+    billing_cycle: str
+    anchor: int
+    cycle: int = 0
+    auto_renew: bool = True
+    cancel_at_period_end: bool = False
+    cancelled: bool = False
+    overrides: tuple[tuple[str, int], ...] = ()
 
 
 class PeriodRolled(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A period became the current one; ``closed`` is the one that was, if any."""
+    """A period became the current one; ``closed`` is the one that was, if any.
+
+    ``slept`` are the starts of the newest periods between the two in which nothing was written.
+    ``subscription`` is there where the boundary changed it; ``renewed`` where a billing cycle
+    began with it.
+    """
 
     key: str
     start: int
     end: int
     terms: PlanTerms
     closed: PeriodTotals | None = None
+    slept: tuple[int, ...] = ()
+    subscription: Subscription | None = None
+    renewed: bool = False
 
 
 class PeriodAdded(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -108,7 +138,7 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False):
 
     ``timestamp`` is when the call was made as its caller says, absent where that is when it
     arrived. ``response_time`` is in seconds. ``adjusted`` is what a period that was announced
-    as closed counts after this late event.
+    as closed counts after this late event. ``source`` is that of a CloudEvent.
     """
 
     provider: str
@@ -143,6 +173,7 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False):
     hold_id: str | None = None
     hold_status: str | None = None
     alerts: tuple[Alert, ...] = ()
+    source: str | None = None
 
 
 class Personal(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -154,12 +185,177 @@ class Personal(Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata: dict[str, str] | None = None
 
 
-Event = PeriodRolled | PeriodAdded | PeriodSealed | CountersReset | UsageRecorded
+class LimitThen(Struct, frozen=True, array_like=True):
+    """A limit as it stood when a hold was decided; amounts as in `Alert`."""
 
-KIND: Final[dict[type[Event], str]] = {
+    name: str
+    kind: str
+    limit: int
+    used: int
+    held: int
+
+
+class Decision(Struct, frozen=True, omit_defaults=True):
+    """What the reply of a granted hold says beside the amounts."""
+
+    billing_period: str
+    status: str
+    resets_at: int
+    limits: tuple[LimitThen, ...] = ()
+
+
+class HoldPlaced(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Amounts were set aside until ``expires_at``; the hold's id is the row's key.
+
+    ``derived``: the cost is the service's estimate and follows the tokens. ``content`` is the
+    digest of what was asked, as in all events below.
+    """
+
+    hold_id: str
+    provider: str
+    actual: str
+    model: str
+    calls: int
+    tokens: int
+    cost_nano: int
+    expires_at: int
+    decision: Decision
+    content: str
+    derived: bool = False
+
+
+class HoldExtended(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An open hold has another expiry or other amounts."""
+
+    hold_id: str
+    tokens: int
+    cost_nano: int
+    expires_at: int
+    calls: int
+    provider: str
+    actual: str
+    decision: Decision
+    content: str
+    derived: bool = False
+
+
+class HoldReleased(Struct, frozen=True, kw_only=True):
+    """An open hold was ended without a call."""
+
+    hold_id: str
+    content: str
+
+
+class PreflightHeld(Struct, frozen=True, kw_only=True):
+    """All operations of a preflight were set aside, by the rows just before this one."""
+
+    operations: tuple[HoldPlaced, ...]
+    content: str
+
+
+class AlertsRead(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Alerts were marked read; ``unread`` is how many are left."""
+
+    ids: tuple[str, ...]
+    unread: int
+    content: str
+
+
+class Subscribed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The user is on a plan from now on.
+
+    ``terms`` hold for the current period, which this opened where ``opened`` is set, by a row
+    just before. ``previous`` is the plan before, None without one; ``usage_before`` is what the
+    period before counted.
+    """
+
+    subscription: Subscription
+    terms: PlanTerms
+    renewal_type: str
+    content: str
+    opened: bool = False
+    previous: str | None = None
+    before: str | None = None
+    usage_before: Counters = (0, 0, 0)
+    suspended: bool = False
+    alerts: tuple[Alert, ...] = ()
+
+
+class SubscriptionChanged(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``cancel``, ``suspend`` or ``resume`` (``change``) took effect.
+
+    ``terms`` are there where the current period has others from now on.
+    """
+
+    change: str
+    content: str
+    subscription: Subscription | None = None
+    suspended: bool = False
+    reason: str | None = None
+    expired: bool = False
+    terms: PlanTerms | None = None
+    alerts: tuple[Alert, ...] = ()
+
+
+class PlanPut(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The catalogue has a new version of a plan; prices in nano-USD."""
+
+    terms: PlanTerms
+    price_monthly_nano: int
+    price_yearly_nano: int
+    content: str
+
+
+class PricePut(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The catalogue has a price from ``effective_from`` on; pico-USD per unit."""
+
+    provider: str
+    model: str
+    version: int
+    effective_from: int
+    content: str
+    input_token: int | None = None
+    output_token: int | None = None
+    cache_read_token: int | None = None
+    cache_write_token: int | None = None
+    reasoning_token: int | None = None
+    request: int | None = None
+    search: int | None = None
+    image: int | None = None
+    page: int | None = None
+
+
+Event = (
+    PeriodRolled
+    | PeriodAdded
+    | PeriodSealed
+    | CountersReset
+    | UsageRecorded
+    | HoldPlaced
+    | HoldExtended
+    | HoldReleased
+    | PreflightHeld
+    | AlertsRead
+    | Subscribed
+    | SubscriptionChanged
+)
+"""What can happen to a user."""
+CatalogEvent = PlanPut | PricePut
+"""What can happen to the catalogue."""
+
+KIND: Final[dict[type[Event | CatalogEvent], str]] = {
     PeriodRolled: "period_rolled",
     PeriodAdded: "period_added",
     PeriodSealed: "period_sealed",
     CountersReset: "reset",
     UsageRecorded: "usage",
+    HoldPlaced: "hold",
+    HoldExtended: "hold_extended",
+    HoldReleased: "hold_released",
+    PreflightHeld: "preflight",
+    AlertsRead: "alerts_read",
+    Subscribed: "subscribed",
+    SubscriptionChanged: "subscription_changed",
+    PlanPut: "plan",
+    PricePut: "price",
 }

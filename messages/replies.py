@@ -8,10 +8,9 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-Number = int | Decimal
-"""Counts stay integers; amounts of money are decimals of USD."""
+from messages.admission import Held, Number
 
 
 class TrackReply(Struct, kw_only=True, gc=False):
@@ -37,35 +36,15 @@ class TrackReply(Struct, kw_only=True, gc=False):
     seq: int
 
 
-class LimitState(Struct, gc=False):
-    """One limit that the call touches; ``remaining`` is limit - used - held."""
+class BatchReply(Struct, kw_only=True):
+    """For each event, in order, the text of its `TrackReply` or error body."""
 
-    name: str
-    unit: str
-    window: str
-    kind: str
-    limit: Number
-    used: Number
-    held: Number
-    requested: Number
-    remaining: Number
-    percentage: float | None
-    resets_at: datetime
-
-
-class EnforceReply(Struct):
-    """Whether the call may be made, and every limit that decided it."""
-
-    allowed: bool
-    message: str
-    reason_code: str
-    provider: str
-    actual_provider_name: str
-    violated: tuple[str, ...]
-    limits: tuple[LimitState, ...]
-    usage_status: str
-    billing_period: str
-    retry_after: int | None
+    results: tuple[Raw, ...]
+    accepted: int
+    duplicates: int
+    rejected: int
+    event_id: str
+    duplicate: bool = False
     seq: int
 
 
@@ -118,15 +97,6 @@ class AlertReply(Struct, kw_only=True):
     is_read: bool
     read_at: datetime | None
     seq: int
-
-
-class Held(Struct):
-    """What open holds set aside."""
-
-    calls: int
-    tokens: int
-    cost: Decimal
-    open: int
 
 
 class StatsReply(Struct, kw_only=True):
@@ -202,4 +172,115 @@ class LogsReply(Struct, kw_only=True):
     seq: int
 
 
-Reply = TrackReply | EnforceReply | ResetReply | StatsReply | LogsReply
+class ProviderTrend(Struct):
+    """A provider's use by period."""
+
+    calls: tuple[int, ...]
+    cost: tuple[Decimal, ...]
+    tokens: tuple[int, ...]
+
+
+class TrendsReply(Struct, kw_only=True):
+    """The user's last periods, oldest first; every array is as long as ``periods``."""
+
+    periods: tuple[str, ...]
+    total_calls: tuple[int, ...]
+    total_cost: tuple[Decimal, ...]
+    total_tokens: tuple[int, ...]
+    provider_trends: dict[str, ProviderTrend]
+    seq: int
+
+
+class AlertsReply(Struct, kw_only=True):
+    """Alerts, newest first; ``total`` of them match, ``unread_count`` are unread."""
+
+    alerts: tuple[AlertReply, ...]
+    total: int
+    unread_count: int
+    seq: int
+
+
+class AckReply(Struct, kw_only=True):
+    """How many alerts this marked read, and how many are left unread."""
+
+    acked: int
+    unread_count: int
+    event_id: str
+    duplicate: bool = False
+    seq: int
+
+
+class SubscriptionState(Struct, kw_only=True):
+    """A subscription; the period is the billing cycle's."""
+
+    plan: str
+    tier: str
+    billing_cycle: str
+    status: str
+    current_period_start: datetime
+    current_period_end: datetime
+    auto_renew: bool
+    cancel_at_period_end: bool
+    overrides: dict[str, Number]
+
+
+class SubscriptionChangeReply(Struct, kw_only=True):
+    """The subscription after a change; ``alerts`` are the ids that it raised."""
+
+    subscription: SubscriptionState | None
+    renewal_type: str | None
+    alerts: tuple[str, ...]
+    event_id: str
+    duplicate: bool = False
+    seq: int
+
+
+class UsageBefore(Struct, kw_only=True):
+    """What the period before a renewal had counted."""
+
+    billing_period: str | None
+    calls: int
+    tokens: int
+    cost: Decimal
+
+
+class RenewalEntry(Struct, kw_only=True):
+    """A subscription that began or went on."""
+
+    renewal_type: str
+    plan: str
+    tier: str
+    billing_cycle: str
+    previous_plan: str | None
+    period_start: datetime
+    period_end: datetime
+    usage_before: UsageBefore
+    created_at: datetime
+    seq: int
+
+
+class SubscriptionReply(Struct, kw_only=True):
+    """The subscription, null where there never was one, and its newest renewals first."""
+
+    subscription: SubscriptionState | None
+    history: tuple[RenewalEntry, ...]
+    seq: int
+
+
+class Projections(Struct, kw_only=True):
+    """What the period comes to at this rate; ``cost_limit`` is null where there is none."""
+
+    projected_cost: Decimal
+    cost_limit: Decimal | None
+    projected_percentage: float | None
+    days_left: int
+
+
+class DashboardReply(Struct, kw_only=True):
+    """Stats, trends of six months, unread alerts and projections, all as of ``seq``."""
+
+    stats: StatsReply
+    trends: TrendsReply
+    alerts: tuple[AlertReply, ...]
+    projections: Projections
+    seq: int

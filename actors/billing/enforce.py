@@ -13,9 +13,9 @@ from actors.billing.catalog import Catalog
 from actors.billing.limits import CALLS, COST, TOKENS, UNITS, Limit
 from actors.billing.pricing import estimate
 from actors.billing.state import Period
+from messages.admission import EnforceReply, LimitState, Number
 from messages.codec import money_of
 from messages.commands import Enforce
-from messages.replies import EnforceReply, LimitState, Number
 from messages.units import MICROS_PER_SECOND, to_datetime, usd
 
 _REACHED: Final = {

@@ -8,10 +8,11 @@ from actors.billing.enforce import percentage
 from actors.billing.limits import PROVIDER_NAMES, TOTAL_COST
 from actors.billing.periods import month_of, new_key
 from actors.billing.state import Account, Period, Raised, status_of
+from messages.admission import Held
 from messages.commands import Stats
 from messages.errors import RequestError
 from messages.events import PlanTerms
-from messages.replies import AlertReply, Held, PlanLimits, StatsReply, Usage
+from messages.replies import AlertReply, PlanLimits, StatsReply, Usage
 from messages.units import MICROS_PER_SECOND, to_datetime, usd
 
 SHOWN_ALERTS: int = 10

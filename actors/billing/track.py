@@ -18,7 +18,7 @@ from actors.billing.pricing import Charge, charge, check_parts
 from actors.billing.snapshot import totals_of
 from actors.billing.state import ACTIVE, Account, Period, status_of
 from messages.codec import money_of, quoted
-from messages.commands import ABSENT, Reset, Track
+from messages.commands import Reset, Track
 from messages.errors import RequestError
 from messages.events import (
     Alert,
@@ -32,6 +32,7 @@ from messages.events import (
     UsageRecorded,
 )
 from messages.replies import ResetReply
+from messages.scalars import ABSENT
 from messages.units import to_micros, usd_text
 
 

@@ -10,16 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from messages.replies import (
-    EnforceReply,
-    LimitState,
-    LogsReply,
-    Number,
-    ResetReply,
-    StatsReply,
-    TrackReply,
-    Usage,
-)
+from messages.admission import EnforceReply, LimitState, Number
+from messages.replies import LogsReply, ResetReply, StatsReply, TrackReply, Usage
 
 _STATUS: Final = {"active": "green", "warning": "yellow", "limit_reached": "red"}
 _SEVERITY: Final = {"info": "cyan", "warning": "yellow", "error": "red"}

@@ -12,14 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from messages.admission import EnforceReply, Held, LimitState
 from messages.client import UsageClient
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
 from messages.replies import (
     AlertReply,
-    EnforceReply,
-    Held,
-    LimitState,
     LogEntry,
     PlanLimits,
     ResetReply,

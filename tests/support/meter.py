@@ -16,10 +16,11 @@ from actors.billing.catalog import Catalog, default_catalog
 from actors.billing.periods import month_of
 from actors.billing.pricing import Price
 from actors.billing.state import Account, Period, apply
+from messages.admission import EnforceReply
 from messages.codec import decode_command, decode_event, encode_event, encode_reply
 from messages.commands import Command, Enforce, Logs, Reset, Stats, Track
 from messages.events import KIND, CountersReset, Event, PeriodRolled, PlanTerms, UsageRecorded
-from messages.replies import EnforceReply, ResetReply, StatsReply, TrackReply
+from messages.replies import ResetReply, StatsReply, TrackReply
 from messages.units import to_datetime, to_micros
 
 STRIDE: Final = 3

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.billing.pricing import Price
+from messages.admission import EnforceReply, LimitState
 from messages.codec import encode_reply
 from messages.errors import InvalidRequest
-from messages.replies import EnforceReply, LimitState
 from messages.units import to_datetime
 from tests.support.meter import Meter, catalog_of, micros, nano, plan
 

@@ -6,18 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from messages.admission import EnforceReply, LimitState
 from messages.commands import COMMANDS
 from messages.errors import ERRORS
-from messages.replies import (
-    AlertReply,
-    EnforceReply,
-    LimitState,
-    LogEntry,
-    LogsReply,
-    ResetReply,
-    StatsReply,
-    TrackReply,
-)
+from messages.replies import AlertReply, LogEntry, LogsReply, ResetReply, StatsReply, TrackReply
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 REPLIES = {
