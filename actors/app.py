@@ -27,7 +27,8 @@ from actors.edge.link import Link
 from actors.edge.outbox import Outbox
 from actors.edge.service import Edge
 from actors.runtime.registry import Actor, Limits, Registry
-from actors.user import Services, recover
+from actors.services import Services
+from actors.user import recover
 from messages.units import to_datetime
 from persistence.journal import Journal
 from persistence.keys import KeyFilter

@@ -7,65 +7,43 @@ registry recovers the actor. The reply leaves when the rows are durable.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
-import msgspec
-import structlog
-
-from actors.billing import logs as pages
 from actors.billing import snapshot as snapshots
-from actors.billing.catalog import Catalog
+from actors.billing.account import Account
+from actors.billing.answers import answer
 from actors.billing.duplicates import original
-from actors.billing.enforce import enforce
 from actors.billing.notices import notifies
-from actors.billing.snapshot import period_of
-from actors.billing.state import Account, Period, apply
-from actors.billing.stats import current_of, find_period, stats, summary, unknown_period
-from actors.billing.track import Recorded, due, reset, reset_reply, track, track_reply
-from actors.clock import Clock
+from actors.billing.recorded import Recorded, Refused
+from actors.billing.rolling import due
+from actors.billing.state import apply
+from actors.changes import CHANGES
+from actors.lookups import Facts, look_up
+from actors.queries import QUERIES
+from actors.reading import stored
+from actors.recovery import load
 from actors.runtime.registry import Detour
 from actors.runtime.request import Request
+from actors.services import Services
 from messages.codec import decode_event, encode_event
-from messages.commands import Enforce, Logs, Reset, Stats, Track
 from messages.errors import RequestError
-from messages.events import KIND, CountersReset, Event, PeriodSealed, UsageRecorded
-from messages.replies import ResetReply
+from messages.events import KIND, Event
 from messages.subjects import encode_user, partition_of
-from persistence.errors import Corrupt, NotStored
-from persistence.journal import Journal, Row, Snapshot
-from persistence.keys import KeyFilter
-from persistence.writer import Writer
+from persistence.journal import Row, Snapshot
 
-HISTORY_PAGE: Final = 1_000
 PASSIVATION_EVENTS: Final = 16
 """A passive user's state is not written for fewer events: replaying them costs less."""
-
-_log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all actors share."""
-
-    journal: Journal
-    writer: Writer
-    keys: KeyFilter
-    catalog: Catalog
-    clock: Clock
-    snapshot_events: int
-    page_bytes_max: int = pages.PAGE_BYTES_MAX
 
 
 class UserActor:
     """One user's state and the requests on it."""
 
-    __slots__ = ("_account", "_partition", "_services", "_unsaved")
+    __slots__ = ("_partition", "_unsaved", "account", "services")
 
     def __init__(self, account: Account, services: Services, unsaved: int = 0) -> None:
-        self._account = account
-        self._services = services
+        self.account = account
+        self.services = services
         self._unsaved = unsaved  # events since the newest snapshot
         self._partition = partition_of(encode_user(account.user))
 
@@ -75,7 +53,7 @@ class UserActor:
         Raises:
             RequestError: the request is refused; nothing of it happened.
         """
-        services, account = self._services, self._account
+        services, account = self.services, self.account
         now = services.clock.now()
         if request.deadline is not None and request.deadline < now:
             raise RequestError("deadline_exceeded", "not executed: its deadline had passed")
@@ -90,246 +68,127 @@ class UserActor:
             return Detour(self._look_up(request, key), blocks=True)
         at = max(now, account.at)
         if account.current is not None and account.current.end <= at:
-            self._append(due(account, at, services.catalog), at)
-        match request.command:
-            case Track() as call:
-                self._record(request, track(account, call, at, services.catalog), at)
-            case Enforce() as ask:
-                period = current_of(account, at, services.catalog)
-                reply = enforce(period, ask, at, services.catalog, account.seq)
-                self._answer(request, reply)
-            case Reset() as command:
-                self._reset(request, command, at)
-            case Stats() as ask:
-                return self._stats(request, ask, at)
-            case Logs() as ask:
-                return self._logs(request, ask)
-            case command:
-                raise TypeError(f"no handler for {type(command).__name__}")
-        return None
+            self._append(Recorded(due(account, at, services.catalog)), at)
+        command = request.command
+        return _HANDLERS[type(command)](self, request, command, at)
 
     def quiescent(self) -> bool:
         """Whether everything that the state reflects is durable."""
-        return self._account.seq <= self._services.writer.durable
+        return self.account.seq <= self.services.writer.durable
 
     def snapshot(self) -> None:
         """Have the state written, where replaying the rest of the log would cost more."""
         if self._unsaved >= PASSIVATION_EVENTS:
             self._save()
 
-    # -- changes
+    def answer(self, request: Request, reply: object) -> None:
+        """Answer when all that the reply reflects is durable."""
+        request.prepare(reply)
+        self.services.writer.after(self.account.seq, request)
 
-    def _record(self, request: Request, recorded: Recorded, at: int) -> None:
+    # -- what handlers are made of
+
+    def decided(self, request: Request, decided: Recorded | Refused, at: int) -> None:
+        """Record a change, or answer why it is none."""
+        if isinstance(decided, Recorded):
+            self.record(request, decided, at)
+        else:
+            self.answer(request, decided.reply)
+
+    def record(self, request: Request, recorded: Recorded, at: int) -> None:
         """Apply and append a change, and prepare its reply."""
         key = request.key
         assert key is not None
-        last = self._services.writer.next_seq + len(recorded.events) - 1
-        event = recorded.events[-1]
-        if isinstance(event, UsageRecorded):
-            request.payload = track_reply(event, key, last)
-        else:
-            assert isinstance(event, CountersReset)
-            request.prepare(reset_reply(event, key, last))
-        personal = None if recorded.personal is None else encode_event(recorded.personal)
-        self._append(recorded.events, at, request, personal)
-        self._services.keys.add(self._account.user, key)
-        if self._unsaved >= self._services.snapshot_events:
+        last = self.services.writer.next_seq + len(recorded.events) - 1
+        request.payload = answer(recorded.events[-1], key, last, at)
+        self._append(recorded, at, request)
+        self.grown()
+
+    def _append(self, recorded: Recorded, at: int, request: Request | None = None) -> None:
+        key = None if request is None else request.key
+        rows = self.rows_of(recorded, key, at, self.services.writer.next_seq)
+        self.append(rows, request)
+
+    def grown(self) -> None:
+        """Have the state written now and then."""
+        if self._unsaved >= self.services.snapshot_events:
             self._save()
 
-    def _reset(self, request: Request, command: Reset, at: int) -> None:
-        recorded = reset(self._account, command)
-        if recorded is not None:
-            self._record(request, recorded, at)
-            return
-        assert request.key is not None
-        period = current_of(self._account, at, self._services.catalog)
-        refused = ResetReply(
-            reset=False,
-            counters_reset=False,
-            reason="no_summary",
-            billing_period=period.key,
-            event_id=request.key,
-            seq=self._account.seq,
-        )
-        self._answer(request, refused)
-
-    def _append(
-        self,
-        events: Sequence[Event],
-        at: int,
-        request: Request | None = None,
-        personal: str | None = None,
-    ) -> None:
-        """Apply events and append their rows; the key and personal fields go with the last."""
-        writer, account = self._services.writer, self._account
-        seq, last = writer.next_seq, writer.next_seq + len(events) - 1
+    def rows_of(self, recorded: Recorded, key: str | None, at: int, seq: int) -> list[Row]:
+        """Apply the events of a change; their rows from ``seq`` on, for `append`."""
+        account, events = self.account, recorded.events
         rows: list[Row] = []
-        for event in events:
-            key = about = None
-            if seq == last and request is not None:
-                key, about = request.key, personal
-            body, notify = encode_event(event), notifies(event)
-            kind = KIND[type(event)]
-            rows.append(Row(seq, self._partition, account.user, key, kind, at, notify, body, about))
+        last, about = len(events) - 1, None
+        for index, event in enumerate(events):
+            own = recorded.keys[index] if index < len(recorded.keys) else None
+            if index == last:
+                own = key
+                if recorded.personal is not None:
+                    about = encode_event(recorded.personal)
+            if own is not None:
+                self.services.keys.add(account.user, own)
+            rows.append(self._row(event, own, at, seq, about))
             apply(account, event, at, seq)
             seq += 1
-        self._unsaved += len(rows)
-        writer.append(rows, request)
+        return rows
 
-    # -- a key that may be known
+    def append(self, rows: Sequence[Row], request: Request | None) -> None:
+        """Have rows of applied events written, and the request answered then."""
+        self._unsaved += len(rows)
+        self.services.writer.append(rows, request)
+
+    def _row(self, event: Event, key: str | None, at: int, seq: int, about: str | None) -> Row:
+        kind, body, user = KIND[type(event)], encode_event(event), self.account.user
+        return Row(seq, self._partition, user, key, kind, at, notifies(event), body, about)
+
+    # -- what only the log knows
 
     async def _look_up(self, request: Request, key: str) -> bool:
         """Answer a duplicate from its row; True where the key turns out to be new."""
         # The original may be in flight: after this its row is on disk.
-        await _stored(self._services.writer.settle())
-        row = await self._services.journal.find(self._account.user, key)
+        await stored(self.services.writer.barrier())
+        row = await self.services.journal.find(self.account.user, key)
         if row is None:
             request.key_is_new = True
             return True
         event = decode_event(row.kind, row.body)
         request.payload = original(
-            request.command, event, row.personal, key, row.seq, self._services.catalog
+            request.command, event, row.personal, key, row.seq, row.at, self.services.catalog
         )
         request.durable()
         return False
 
-    # -- reads
+    def find(self, request: Request, keys: Sequence[str] = (), holds: Sequence[str] = ()) -> Detour:
+        """Have keys and holds looked up for a request, which is then handled again."""
 
-    def _answer(self, request: Request, reply: object) -> None:
-        """Answer when all that the reply reflects is durable."""
-        request.prepare(reply)
-        self._services.writer.after(self._account.seq, request)
+        async def find() -> bool:
+            facts = request.facts = request.facts or Facts()
+            await look_up(self.services, facts, self.account.user, keys, holds)
+            return True
 
-    def _stats(self, request: Request, ask: Stats, at: int) -> Detour | None:
-        period = find_period(self._account, ask, at, self._services.catalog)
-        if period is None:
-            assert ask.billing_period is not None
-            settled = self._services.writer.barrier()
-            work = self._old_stats(request, ask.billing_period, self._account.seq, settled)
-            return Detour(work, blocks=False)
-        self._answer(request, stats(self._account, period))
-        return None
-
-    async def _old_stats(
-        self, request: Request, key: str, seq: int, settled: Awaitable[bool]
-    ) -> bool:
-        await _stored(settled)
-        period = await self._sealed(key, seq)
-        if period is None:
-            raise unknown_period(key)
-        request.prepare(summary(period, seq=seq))
-        request.durable()
-        return False
-
-    def _logs(self, request: Request, ask: Logs) -> Detour:
-        # What the page shows is decided here: when its task runs, later changes may be in, or
-        # those that it would show may be lost.
-        seq, settled = self._account.seq, self._services.writer.barrier()
-        wanted = pages.filter_of(ask, self._services.catalog)
-        before, total = seq + 1, None
-        if ask.cursor:
-            before = pages.read_cursor(ask.cursor, wanted)
-        else:
-            total = pages.total_of(self._account, wanted)
-        page = pages.Page(wanted, ask.limit or pages.PAGE, before, self._services.page_bytes_max)
-        sealed = not ask.cursor and total is None and wanted.only_period()
-        work = self._page(request, wanted, page, seq, total, settled, sealed=sealed)
-        return Detour(work, blocks=False)
-
-    async def _page(
-        self,
-        request: Request,
-        wanted: pages.Filter,
-        page: pages.Page,
-        seq: int,
-        total: int | None,
-        settled: Awaitable[bool],
-        *,
-        sealed: bool,
-    ) -> bool:
-        """Answer ``logs`` from the rows up to ``seq``; ``sealed``: the period left the state."""
-        await _stored(settled)
-        if sealed:
-            period = await self._sealed(wanted.billing_period or "", seq)
-            total = 0 if period is None else period.totals()[0]
-        journal, user = self._services.journal, self._account.user
-        if wanted.event_id is not None:
-            row = await journal.find(user, wanted.event_id)
-            page.take([row] if row is not None and row.seq < page.before else [], last=True)
-        while not page.full:
-            rows = await journal.newest(user, page.before, pages.CHUNK)
-            page.take(rows, last=len(rows) < pages.CHUNK)
-        request.prepare(page.reply(total, seq))
-        request.durable()
-        return False
-
-    async def _sealed(self, key: str, seq: int) -> Period | None:
-        """A period that left the state, from the row that sealed it."""
-        before = seq + 1
-        while rows := await self._services.journal.newest(
-            self._account.user, before, HISTORY_PAGE, KIND[PeriodSealed]
-        ):
-            for row in rows:
-                event = decode_event(row.kind, row.body)
-                if isinstance(event, PeriodSealed) and event.totals.key == key:
-                    return period_of(event.totals)
-            before = rows[-1].seq
-        return None
+        return Detour(find(), blocks=True)
 
     def _save(self) -> None:
-        account = self._account
+        account = self.account
         body = snapshots.encode(account)
-        self._services.writer.offer(
+        self.services.writer.offer(
             Snapshot(self._partition, account.user, account.seq, snapshots.SCHEMA, body)
         )
         self._unsaved = 0
 
 
-async def _stored(settled: Awaitable[bool]) -> None:
-    """Wait until what was appended is durable.
-
-    Raises:
-        NotStored: some of it was lost, so what the actor knows is ahead of the log.
-    """
-    if not await settled:
-        raise NotStored("behind a failed write")
+_HANDLERS: Final[Mapping[type, Callable[[UserActor, Request, Any, int], Detour | None]]] = {
+    **CHANGES,
+    **QUERIES,
+}
 
 
 async def recover(user: str, services: Services) -> UserActor:
-    """Load a user's actor: the newest usable snapshot, then the rows after it.
+    """Load a user's actor.
 
     Raises:
         Unavailable: the log cannot be read now.
         Corrupt: a row cannot be read.
     """
-    account, unsaved = await _start(user, services), 0
-    while True:
-        rows = await services.journal.history(user, account.seq, HISTORY_PAGE)
-        for row in rows:
-            try:
-                event = decode_event(row.kind, row.body)
-            except (KeyError, msgspec.DecodeError) as error:
-                raise Corrupt(f"row {row.seq} ({row.kind}) cannot be read: {error}") from error
-            apply(account, event, row.at, row.seq)
-        unsaved += len(rows)
-        if len(rows) < HISTORY_PAGE:
-            return UserActor(account, services, unsaved)
-
-
-async def _start(user: str, services: Services) -> Account:
-    """The state of the user's snapshot; an empty one where it cannot be used."""
-    stored = await services.journal.snapshot(user)
-    if stored is None:
-        return Account(user)
-    if stored.schema != snapshots.SCHEMA or stored.seq > services.writer.durable:
-        _log.warning("snapshot_ignored", user=user, schema=stored.schema, seq=stored.seq)
-        return Account(user)
-    try:
-        account = snapshots.decode(user, stored.body)
-    except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
-        _log.warning("snapshot_unreadable", user=user, seq=stored.seq, error=str(error))
-        return Account(user)
-    if account.seq != stored.seq:
-        _log.warning("snapshot_unreadable", user=user, seq=stored.seq, error="another position")
-        return Account(user)
-    return account
+    account, unsaved = await load(user, services)
+    return UserActor(account, services, unsaved)

@@ -27,10 +27,15 @@ _FIELD_OF_PATH: Final = re.compile(r" - at (?:`key` in )?`\$\.?([^.`\[]*)")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 
 _COMMAND_DECODERS: Final = {verb: msgspec.json.Decoder(kind) for verb, kind in COMMANDS.items()}
-# Only the text of a money field is taken whole, however deep it is nested.
-_MONEY_FIELDS: Final = {
-    verb: next((field.name for field in fields(kind) if field.type is msgspec.Raw), None)
-    for verb, kind in COMMANDS.items()
+# What is taken as text is taken whole, however deep it is nested.
+_TEXT_FIELDS: Final = {
+    **{
+        verb: next((field.name for field in fields(kind) if field.type is msgspec.Raw), None)
+        for verb, kind in COMMANDS.items()
+    },
+    "batch": "events",
+    "preflight": "operations",
+    "subscribe": "overrides",
 }
 _CLOUD_EVENT_DECODER: Final = msgspec.json.Decoder(CloudEvent)
 _TRACK_DECODER: Final = msgspec.json.Decoder(Track)
@@ -70,7 +75,7 @@ def decode_command(verb: str, body: bytes) -> Command:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if verb == "track" and _CLOUD_MARK in body:
             return _decode_cloud_event(body)
-        raise _refusal(error, _MONEY_FIELDS[verb]) from None
+        raise _refusal(error, _TEXT_FIELDS[verb]) from None
 
 
 def decode_batch(batch: Batch) -> list[Track | RequestError]:
@@ -111,17 +116,17 @@ def _decode_cloud_event(body: bytes) -> CloudTrack:
     return CloudTrack(**sent, source=envelope.source)
 
 
-def _refusal(error: Exception, money_field: str | None) -> InvalidRequest:
+def _refusal(error: Exception, text_field: str | None) -> InvalidRequest:
     """What a caller is told about a body that cannot be decoded."""
     if isinstance(error, msgspec.ValidationError):
         text = str(error)
-        found = _FIELD_OF_OBJECT.search(text) or _FIELD_OF_PATH.search(text)
+        found = _FIELD_OF_PATH.search(text) or _FIELD_OF_OBJECT.search(text)
         return InvalidRequest(clip(text), clip(found[1]) if found and found[1] else None)
     if isinstance(error, msgspec.DecodeError):
         return InvalidRequest(f"not JSON: {clip(str(error))}")
     if isinstance(error, UnicodeDecodeError):
         return InvalidRequest("not UTF-8")
-    return InvalidRequest("nested too deep", money_field)
+    return InvalidRequest("nested too deep", text_field)
 
 
 def key_of(body: bytes) -> str | None:

@@ -54,8 +54,8 @@ class PeriodTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that a period counted, as a closed period is kept.
 
     ``providers`` holds the counters since the last reset, ``earlier`` what was counted before
-    it; ``wavespeed_calls`` counts the calls of or served by wavespeed; ``alerts`` how many were
-    raised; ``slept`` are the starts of the periods slept through before it.
+    it; ``wavespeed_calls`` counts the calls of or served by wavespeed; ``slept`` are the starts
+    of the newest periods just before it in which nothing was written.
     """
 
     key: str
@@ -70,7 +70,6 @@ class PeriodTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     errors: int = 0
     response_micros: int = 0
     last_updated: int | None = None
-    alerts: int = 0
     slept: tuple[int, ...] = ()
 
 
@@ -97,8 +96,8 @@ class PeriodRolled(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A period became the current one; ``closed`` is the one that was, if any.
 
     ``slept`` are the starts of the newest periods between the two in which nothing was written.
-    ``subscription`` is there where the boundary changed it; ``renewed`` where a billing cycle
-    began with it.
+    ``subscription`` is there where the boundary changed it, ``renewed`` where a billing cycle
+    began with it; ``suspended``: the user is.
     """
 
     key: str
@@ -109,6 +108,7 @@ class PeriodRolled(Struct, frozen=True, kw_only=True, omit_defaults=True):
     slept: tuple[int, ...] = ()
     subscription: Subscription | None = None
     renewed: bool = False
+    suspended: bool = False
 
 
 class PeriodAdded(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -138,7 +138,8 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False):
 
     ``timestamp`` is when the call was made as its caller says, absent where that is when it
     arrived. ``response_time`` is in seconds. ``adjusted`` is what a period that was announced
-    as closed counts after this late event. ``source`` is that of a CloudEvent.
+    as closed counts after this late event. ``late_settle``: the hold that
+    it names was not open any more. ``source`` is that of a CloudEvent.
     """
 
     provider: str
@@ -173,6 +174,7 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False):
     hold_id: str | None = None
     hold_status: str | None = None
     alerts: tuple[Alert, ...] = ()
+    late_settle: bool = False
     source: str | None = None
 
 
@@ -247,9 +249,13 @@ class HoldReleased(Struct, frozen=True, kw_only=True):
 
 
 class PreflightHeld(Struct, frozen=True, kw_only=True):
-    """All operations of a preflight were set aside, by the rows just before this one."""
+    """All operations of a preflight were set aside, by the rows just before this one.
+
+    ``types`` are what the caller calls the operations.
+    """
 
     operations: tuple[HoldPlaced, ...]
+    types: tuple[str | None, ...]
     content: str
 
 
@@ -292,7 +298,6 @@ class SubscriptionChanged(Struct, frozen=True, kw_only=True, omit_defaults=True)
     subscription: Subscription | None = None
     suspended: bool = False
     reason: str | None = None
-    expired: bool = False
     terms: PlanTerms | None = None
     alerts: tuple[Alert, ...] = ()
 

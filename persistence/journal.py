@@ -97,6 +97,14 @@ class Journal(Protocol):
         """The user's row with that idempotency key."""
         ...
 
+    async def find_all(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
+        """The user's rows with these idempotency keys, by key; at most 2,000 keys."""
+        ...
+
+    async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
+        """The user's rows with ``notify`` and ``seq < before``, newest first, at most ``limit``."""
+        ...
+
     def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
         """All (user, key) pairs, in lumps, in any order."""
         ...

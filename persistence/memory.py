@@ -73,6 +73,15 @@ class MemoryJournal:
         """See `Journal.find`."""
         return self._of_key.get((user, key))
 
+    async def find_all(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
+        """See `Journal.find_all`."""
+        return {key: row for key in keys if (row := self._of_key.get((user, key))) is not None}
+
+    async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
+        """See `Journal.noticed`."""
+        rows = reversed(self._of_user.get(user, []))
+        return [row for row in rows if row.notify and row.seq < before][:limit]
+
     async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
         """See `Journal.keys`."""
         keys = list(self._of_key)

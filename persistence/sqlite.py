@@ -178,6 +178,16 @@ class SQLiteJournal:
         seq = await self._index.find(user, key)
         return None if seq is None else (await _at(self._recoveries, [seq]))[0]
 
+    async def find_all(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
+        """See `Journal.find_all`."""
+        found = [(key, await self.find(user, key)) for key in keys]
+        return {key: row for key, row in found if row is not None}
+
+    async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
+        """See `Journal.noticed`."""
+        where = "user_id = ? AND notify = 1 AND seq < ? ORDER BY seq DESC LIMIT ?"
+        return await _rows(self._pages, where, user, before, limit)
+
     async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
         """See `Journal.keys`."""
         after, last = self._index.position, self._index.last

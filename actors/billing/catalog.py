@@ -12,6 +12,8 @@ import msgspec
 
 from actors.billing.pricing import ESTIMATE, Price
 from actors.billing.providers import Provider, Providers
+from messages.codec import money_of
+from messages.errors import InvalidRequest
 from messages.events import PlanTerms
 from messages.units import MONEY_DECIMALS_MAX, PRICE_DECIMALS_MAX, parse_amount
 
@@ -31,17 +33,29 @@ _UNITS: Final = (
 
 
 class Priced(msgspec.Struct, frozen=True):
-    """A price and how it was found: ``catalog``, ``provider_default`` or ``estimate``."""
+    """A price and how it was found: ``catalog``, ``provider_default`` or ``estimate``.
+
+    ``older`` is the price that was valid before.
+    """
 
     price: Price
     how: str
+    older: Priced | None = None
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A plan; prices in nano-USD."""
+
+    terms: PlanTerms
+    price_monthly_nano: int
+    price_yearly_nano: int
 
 
 class Catalog:
     """What calls cost and what plans allow. Read by `decide` only, never by `apply`."""
 
     def __init__(
-        self, providers: Iterable[Provider], prices: Iterable[Price], plans: Iterable[PlanTerms]
+        self, providers: Iterable[Provider], prices: Iterable[Price], plans: Iterable[Plan]
     ) -> None:
         self.providers = Providers(providers)
         # Made once: every charge asks for one of these.
@@ -50,17 +64,58 @@ class Catalog:
         self._defaults = {
             row.provider: Priced(row, "provider_default") for row in rows if row.model == "default"
         }
-        self._plans = {plan.tier: plan for plan in plans}
+        self._plans = {plan.terms.name: plan for plan in plans}
 
     @property
     def free(self) -> PlanTerms:
         """The plan of a user without a subscription."""
-        return self._plans[FREE_TIER]
+        plan = self.plan(FREE_TIER)
+        assert plan is not None
+        return plan.terms
 
-    def price(self, provider: str, model: str) -> Priced:
-        """The price of a model: its own row, else its provider's default, else an estimate."""
-        return self._own.get((provider, model)) or self._defaults.get(provider) or _ESTIMATED
+    def plan(self, name: str) -> Plan | None:
+        """The plan of a name, else the first of a tier."""
+        plan = self._plans.get(name)
+        if plan is not None:
+            return plan
+        return next((plan for plan in self._plans.values() if plan.terms.tier == name), None)
 
+    def price(self, provider: str, model: str, moment: int) -> Priced:
+        """The price of a model at a moment: its own row, else its provider's default one.
+
+        Where neither is valid then it is an estimate.
+        """
+        found = self._own.get((provider, model))
+        while found is not None and found.price.effective_from > moment:
+            found = found.older
+        if found is None:
+            found = self._defaults.get(provider)
+            while found is not None and found.price.effective_from > moment:
+                found = found.older
+        return found or _ESTIMATED
+
+    def limit_value(self, name: str, raw: msgspec.Raw, field: str) -> int:
+        """The value of a limit as it was sent: a count, or nano-USD.
+
+        Raises:
+            InvalidRequest: there is no such limit, or it cannot have that value.
+        """
+        provider, _, unit = name.rpartition("_")
+        known = name in SPANNING or (
+            unit in {"calls", "tokens", "cost"}
+            and any(provider == known.name for known in self.providers.all)
+        )
+        if not known:
+            raise InvalidRequest(f"there is no limit {name[:64]!r}", field)
+        if is_cost(name):
+            return money_of(raw, field) or 0
+        text = bytes(raw)
+        if not text.isdigit() or len(text) > 15:
+            raise InvalidRequest(f"{name} must be an integer from 0 to 10^15 - 1", field)
+        return int(text)
+
+
+SPANNING: Final = frozenset({"ai_text_generation_calls", "monthly_cost"})
 
 _ESTIMATED: Final = Priced(ESTIMATE, "estimate")
 
@@ -86,7 +141,7 @@ def default_catalog() -> Catalog:
     return Catalog(
         load("providers.json", list[Provider]),
         (_price(row) for row in prices),
-        (_terms(row) for row in load("plans.json", list[_PlanRow])),
+        (_plan(row) for row in load("plans.json", list[_PlanRow])),
     )
 
 
@@ -99,12 +154,16 @@ def _price(row: dict[str, str]) -> Price:
     return Price(provider=row["provider"], model=row["model"], version=1, effective_from=0, **units)
 
 
-def _terms(row: _PlanRow) -> PlanTerms:
+def _plan(row: _PlanRow) -> Plan:
     limits = tuple(
         (name, parse_amount(value, MONEY_DECIMALS_MAX) if is_cost(name) else int(value))
         for name, value in row.limits.items()
     )
-    return PlanTerms(row.name, row.tier, 1, limits, row.features)
+    return Plan(
+        PlanTerms(row.name, row.tier, 1, limits, row.features),
+        parse_amount(row.price_monthly, MONEY_DECIMALS_MAX),
+        parse_amount(row.price_yearly, MONEY_DECIMALS_MAX),
+    )
 
 
 def is_cost(limit: str) -> bool:

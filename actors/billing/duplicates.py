@@ -8,41 +8,92 @@ from __future__ import annotations
 
 from typing import Final
 
+from actors.billing.answers import answer
 from actors.billing.catalog import Catalog
-from actors.billing.track import reset_reply, track_reply
-from messages.codec import decode_personal, encode_reply, money_of
-from messages.commands import Reset, Track
+from actors.billing.contents import content_of
+from messages.codec import decode_personal, money_of
+from messages.commands import (
+    Ack,
+    Cancel,
+    Change,
+    CloudTrack,
+    Extend,
+    Hold,
+    Preflight,
+    Release,
+    Reset,
+    Resume,
+    Subscribe,
+    Suspend,
+    Track,
+)
 from messages.errors import RequestError
-from messages.events import CountersReset, Event, Personal, UsageRecorded
+from messages.events import (
+    AlertsRead,
+    CountersReset,
+    Event,
+    HoldExtended,
+    HoldPlaced,
+    HoldReleased,
+    Personal,
+    PreflightHeld,
+    Subscribed,
+    SubscriptionChanged,
+    UsageRecorded,
+)
 
 _NOTHING: Final = Personal()
 
 
 def original(
-    command: Track | Reset,
+    command: Change | Preflight,
     event: Event,
     personal: str | None,
     key: str,
     seq: int,
+    at: int,
     catalog: Catalog,
 ) -> bytes:
     """The encoded reply that the event of this key had.
 
     Raises:
-        RequestError: ``idempotency_mismatch``, or ``invalid_request`` where ``cost`` is no money.
+        RequestError: ``idempotency_mismatch``, or ``invalid_request`` where money is none.
     """
+    if _same(command, event, personal, catalog):
+        return answer(event, key, seq, at, duplicate=True)
+    raise mismatch(key)
+
+
+def mismatch(key: str) -> RequestError:
+    """The error for a key that was used before, for something else."""
+    return RequestError(
+        "idempotency_mismatch",
+        "this event_id was used before, for other content",
+        field="event_id",
+        event_id=key,
+    )
+
+
+def _same(
+    command: Change | Preflight, event: Event, personal: str | None, catalog: Catalog
+) -> bool:
     match command, event:
-        case Track(), UsageRecorded() if _same_call(command, event, personal, catalog):
-            return track_reply(event, key, seq, duplicate=True)
-        case Reset(), CountersReset() if command.reason == event.reason:
-            return encode_reply(reset_reply(event, key, seq, duplicate=True))
+        case Track(), UsageRecorded():
+            return _same_call(command, event, personal, catalog)
+        case Reset(), CountersReset():
+            return command.reason == event.reason
+        case (
+            (Hold(), HoldPlaced())
+            | (Extend(), HoldExtended())
+            | (Release(), HoldReleased())
+            | (Preflight(), PreflightHeld())
+            | (Ack(), AlertsRead())
+            | (Subscribe(), Subscribed())
+            | (Cancel() | Suspend() | Resume(), SubscriptionChanged())
+        ):
+            return content_of(command, catalog) == getattr(event, "content", None)
         case _:
-            raise RequestError(
-                "idempotency_mismatch",
-                "this event_id was used before, for other content",
-                field="event_id",
-                event_id=key,
-            )
+            return False
 
 
 def _same_call(call: Track, event: UsageRecorded, personal: str | None, catalog: Catalog) -> bool:
@@ -74,6 +125,7 @@ def _same_call(call: Track, event: UsageRecorded, personal: str | None, catalog:
         and call.response_size == event.response_size
         and (call.retry_count or 0) == event.retry_count
         and call.hold_id == event.hold_id
+        and (call.source if isinstance(call, CloudTrack) else None) == event.source
         and call.user_agent == about.user_agent
         and call.ip_address == about.ip_address
         and call.error_message == about.error_message

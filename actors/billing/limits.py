@@ -78,6 +78,7 @@ class LimitTable:
 
     Attributes:
         limits: every limit in force, disabled ones too; an unlimited one is not in force.
+        by_name: the same by name.
     """
 
     def __init__(self, terms: PlanTerms) -> None:
@@ -86,6 +87,7 @@ class LimitTable:
         self._free = terms.tier == FREE_TIER
         found = (self._limit(name, value) for name, value in terms.limits)
         self.limits = tuple(limit for limit in found if limit is not None)
+        self.by_name = {limit.name: limit for limit in self.limits}
         self._touched = {
             (name, spanning): self._touching(name, spanning)
             for name in PROVIDER_NAMES
@@ -133,6 +135,39 @@ class LimitTable:
             return limit.slot in slots
 
         return tuple(sorted(filter(touches, self.limits), key=lambda limit: limit.unit))
+
+
+def unit_of(name: str) -> int:
+    """The unit of a limit's name: CALLS, TOKENS or COST."""
+    return UNITS.index(name.rpartition("_")[2])
+
+
+def add_amounts(
+    slots: list[int], provider: str, actual: str, amounts: tuple[int, int, int]
+) -> None:
+    """Count calls, tokens and cost of a provider in all slots that they belong to."""
+    calls, tokens, cost = amounts
+    slot = 3 * INDEX[provider]
+    slots[slot] += calls
+    slots[slot + 1] += tokens
+    slots[slot + 2] += cost
+    slots[TOTAL_COST] += cost
+    if provider in TEXT_PROVIDERS:
+        slots[TEXT_CALLS] += calls
+    if WAVESPEED in (provider, actual):
+        slots[WAVESPEED_CALLS] += calls
+
+
+def changed_limits(before: LimitTable, after: LimitTable) -> list[str]:
+    """The limits whose value is another one, also those that come or go."""
+    old, new = before.by_name, after.by_name
+    return [
+        name
+        for name in {**old, **new}
+        if name not in old
+        or name not in new
+        or (old[name].value, old[name].disabled) != (new[name].value, new[name].disabled)
+    ]
 
 
 @lru_cache(maxsize=4096)

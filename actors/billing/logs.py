@@ -15,9 +15,9 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from actors.billing.account import Account, logged
 from actors.billing.catalog import Catalog
 from actors.billing.periods import AHEAD
-from actors.billing.state import Account, logged
 from messages.codec import decode_event, decode_personal, encode_reply
 from messages.commands import Logs
 from messages.errors import InvalidRequest

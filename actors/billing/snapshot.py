@@ -6,19 +6,19 @@ state is rebuilt from the log.
 
 from __future__ import annotations
 
-from collections import deque
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from actors.billing.account import Account, Period, Raised, providers_of
+from actors.billing.holding import OpenHold, OpenHolds
 from actors.billing.limits import INDEX, SLOTS, TEXT_CALLS, TOTAL_COST, WAVESPEED_CALLS
 from actors.billing.providers import TEXT_PROVIDERS
-from actors.billing.state import UNREAD_MAX, Account, Period, Raised, providers_of
-from messages.events import Alert, Counters, PeriodTotals, PlanTerms
+from messages.events import Alert, Counters, PeriodTotals, PlanTerms, Subscription
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 
 
 class _Period(Struct, omit_defaults=True):
@@ -35,6 +35,10 @@ class _Snapshot(Struct, omit_defaults=True):
     months: dict[str, int] = {}
     before: dict[str, int] = {}
     unread: list[tuple[Alert, int, int]] = []
+    sealed: int = 0
+    subscription: Subscription | None = None
+    suspended: bool = False
+    holds: list[OpenHold] = []
 
 
 _encoder: Final = msgspec.json.Encoder()
@@ -51,7 +55,11 @@ def encode(account: Account) -> bytes:
             closed=[_dump(period) for period in account.closed],
             months=account.months,
             before=account.before,
-            unread=[(raised.alert, raised.at, raised.seq) for raised in account.unread],
+            unread=[(raised.alert, raised.at, raised.seq) for raised in account.unread.values()],
+            sealed=account.sealed,
+            subscription=account.subscription,
+            suspended=account.suspended,
+            holds=list(account.holds or ()),
         )
     )
 
@@ -71,7 +79,11 @@ def decode(user: str, body: bytes) -> Account:
         closed=[_load(period) for period in found.closed],
         months=found.months,
         before=found.before,
-        unread=deque((Raised(*raised) for raised in found.unread), maxlen=UNREAD_MAX),
+        unread={alert.id: Raised(alert, at, seq) for alert, at, seq in found.unread},
+        sealed=found.sealed,
+        subscription=found.subscription,
+        suspended=found.suspended,
+        holds=OpenHolds(found.holds) if found.holds else None,
     )
 
 
@@ -91,6 +103,7 @@ def totals_of(period: Period) -> PeriodTotals:
         errors=period.errors,
         response_micros=period.response_micros,
         last_updated=period.last_updated,
+        slept=period.slept,
     )
 
 
@@ -110,6 +123,7 @@ def period_of(totals: PeriodTotals) -> Period:
         errors=totals.errors,
         response_micros=totals.response_micros,
         last_updated=totals.last_updated,
+        slept=totals.slept,
     )
 
 

@@ -1,4 +1,4 @@
-"""The state of one user, and `apply`: the only way in which it ever changes.
+"""`apply`: the only way in which a user's state ever changes.
 
 Live and replayed events go through the same `apply`, which looks at nothing but the state
 and the event: replay equals live, bit for bit. Time acts only through an event's ``at``.
@@ -6,163 +6,62 @@ and the event: replay equals live, bit for bit. Time acts only through an event'
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple, assert_never
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
+from actors.billing.account import (
+    ENDED_MAX,
+    NAMES_MAX,
+    OTHER,
+    UNREAD_MAX,
+    Account,
+    Period,
+    Raised,
+    logged,
+)
+from actors.billing.holding import OpenHold, OpenHolds
 from actors.billing.limits import (
     INDEX,
-    PROVIDER_NAMES,
     SLOTS,
     TEXT_CALLS,
     TOTAL_COST,
     WAVESPEED_CALLS,
-    LimitTable,
+    changed_limits,
     table_of,
 )
 from actors.billing.providers import TEXT_PROVIDERS, WAVESPEED
 from messages.events import (
     Alert,
+    AlertsRead,
     CountersReset,
     Event,
+    HoldExtended,
+    HoldPlaced,
+    HoldReleased,
     PeriodAdded,
     PeriodRolled,
     PeriodSealed,
     PlanTerms,
+    PreflightHeld,
+    Subscribed,
+    SubscriptionChanged,
     UsageRecorded,
 )
 from messages.units import MICROS_PER_SECOND
 
-NAMES_MAX: Final = 100
-"""Names of models and actual providers that a period counts apart."""
-OTHER: Final = "other"
-ACTIVE: Final = "active"
-UNREAD_MAX: Final = 50
-"""Unread alerts that a live user keeps in memory."""
-
 _TEXT: Final = frozenset(INDEX[name] for name in TEXT_PROVIDERS)
-
-
-class Raised(NamedTuple):
-    """An alert with when and where it entered the log."""
-
-    alert: Alert
-    at: int
-    seq: int
-
-
-@dataclass(slots=True)
-class Period:
-    """What one billing period counted.
-
-    Attributes:
-        used: the counters since the last reset, by slot (see `limits`).
-        earlier: what was counted before the last reset, by slot; None where none happened.
-        actual, models: calls, tokens and cost since the last reset by name.
-        levels: the highest threshold that each limit has crossed, in percent. Usage only
-            grows between resets, so this is both what fired and where the limit stands.
-        announced: whether its end was published.
-        table: the plan's limits by what touches them.
-    """
-
-    key: str
-    start: int
-    end: int
-    terms: PlanTerms
-    used: list[int] = field(default_factory=lambda: [0] * SLOTS)
-    earlier: list[int] | None = None
-    actual: dict[str, list[int]] = field(default_factory=dict)
-    models: dict[str, list[int]] = field(default_factory=dict)
-    levels: dict[str, int] = field(default_factory=dict)
-    errors: int = 0
-    response_micros: int = 0
-    last_updated: int | None = None
-    announced: bool = False
-    table: LimitTable = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self.table = table_of(self.terms)
-
-    @property
-    def status(self) -> str:
-        """active, warning from 80 percent, limit_reached from 100 percent of any limit."""
-        return status_of(self.levels)
-
-    def totals(self) -> tuple[int, int, int]:
-        """Calls, tokens and cost of all that the period logged, over all resets."""
-        calls, tokens, cost = (sum(self.used[unit:TEXT_CALLS:3]) for unit in range(3))
-        if self.earlier is not None:
-            before = self.earlier
-            calls += sum(before[0:TEXT_CALLS:3])
-            tokens += sum(before[1:TEXT_CALLS:3])
-            cost += sum(before[2:TEXT_CALLS:3])
-        return calls, tokens, cost
-
-
-def status_of(levels: dict[str, int]) -> str:
-    """The usage status of the thresholds that were crossed."""
-    if not levels:
-        return ACTIVE
-    return "limit_reached" if 100 in levels.values() else "warning"
-
-
-@dataclass(slots=True)
-class Account:
-    """One user's live state as of position ``seq``.
-
-    Attributes:
-        at: when the newest event took effect; time never runs backwards for a user.
-        current: the current period, None for a user without a log.
-        closed: earlier periods that may still get late events, in the order they were opened.
-        months: how many periods start in each month, for their keys.
-        before: calls per provider that were logged in other periods than the current one.
-        unread: the newest unread alerts, oldest first.
-    """
-
-    user: str
-    seq: int = 0
-    at: int = 0
-    current: Period | None = None
-    closed: list[Period] = field(default_factory=list)
-    months: dict[str, int] = field(default_factory=dict)
-    before: dict[str, int] = field(default_factory=dict)
-    unread: deque[Raised] = field(default_factory=lambda: deque(maxlen=UNREAD_MAX))
-
-    def period(self, key: str) -> Period | None:
-        """The period of a key, where it is the current one or within the grace."""
-        if self.current is not None and self.current.key == key:
-            return self.current
-        return next((period for period in self.closed if period.key == key), None)
 
 
 def apply(account: Account, event: Event, at: int, seq: int) -> None:
     """Let a stored event take effect on the user's state."""
-    match event:
-        case UsageRecorded():  # nearly always
-            _count(account, event, at, seq)
-        case CountersReset():
-            _reset(_known(account, event.billing_period), at)
-        case PeriodRolled():
-            _roll(account, event)
-        case PeriodAdded():
-            _open(account, event)
-            account.closed.append(Period(event.key, event.start, event.end, event.terms))
-        case PeriodSealed():
-            account.closed = [p for p in account.closed if p.key != event.totals.key]
-        case _:
-            assert_never(event)
+    if account.holds is not None:
+        _expire(account, account.holds, at)
+    if type(event) is UsageRecorded:  # nearly always
+        _count(account, event, at, seq)
+    else:
+        _EFFECTS[type(event)](account, event, at, seq)
     account.at = at
     account.seq = seq
-
-
-def logged(account: Account) -> dict[str, int]:
-    """Calls ever logged, by provider."""
-    calls = dict(account.before)
-    if account.current is not None:
-        for used in filter(None, (account.current.used, account.current.earlier)):
-            for name, (count, _, _) in providers_of(used).items():
-                calls[name] = calls.get(name, 0) + count
-    return calls
 
 
 def _known(account: Account, key: str) -> Period:
@@ -180,7 +79,7 @@ def _count(account: Account, event: UsageRecorded, at: int, seq: int) -> None:
     tokens = event.tokens_input + event.tokens_output
     cost = event.cost_nano
     provider = INDEX[event.provider]
-    used = period.used
+    used = period.used  # `limits.add_amounts`, written out: every call waits for this
     slot = 3 * provider
     used[slot] += 1
     used[slot + 1] += tokens
@@ -200,9 +99,18 @@ def _count(account: Account, event: UsageRecorded, at: int, seq: int) -> None:
     if event.response_time:
         period.response_micros += round(event.response_time * MICROS_PER_SECOND)
     period.last_updated = at
-    for alert in event.alerts:
+    if event.hold_status == "settled" and not event.late_settle and event.hold_id is not None:
+        _end(account, event.hold_id, "settled")
+    if event.alerts:
+        _raise(account, period, event.alerts, at, seq)
+
+
+def _raise(account: Account, period: Period, alerts: Sequence[Alert], at: int, seq: int) -> None:
+    for alert in alerts:
         period.levels[alert.limit_name] = alert.threshold_percentage
-        account.unread.append(Raised(alert, at, seq))
+        account.unread[alert.id] = Raised(alert, at, seq)
+    while len(account.unread) > UNREAD_MAX:
+        del account.unread[next(iter(account.unread))]
 
 
 def _entry(counts: dict[str, list[int]], name: str) -> list[int]:
@@ -212,7 +120,8 @@ def _entry(counts: dict[str, list[int]], name: str) -> list[int]:
     return counts.setdefault(name, [0, 0, 0])
 
 
-def _reset(period: Period, at: int) -> None:
+def _reset(account: Account, event: CountersReset, at: int, _: int) -> None:
+    period = _known(account, event.billing_period)
     earlier = period.earlier or [0] * SLOTS
     period.earlier = [before + now for before, now in zip(earlier, period.used, strict=True)]
     period.used = [0] * SLOTS
@@ -224,13 +133,42 @@ def _reset(period: Period, at: int) -> None:
     period.last_updated = at
 
 
-def _roll(account: Account, event: PeriodRolled) -> None:
+def _roll(account: Account, event: PeriodRolled, _at: int, _seq: int) -> None:
     if account.current is not None:
         account.current.announced = True
         account.before = logged(account)
         account.closed.append(account.current)
     _open(account, event)
-    account.current = Period(event.key, event.start, event.end, event.terms)
+    account.current = Period(event.key, event.start, event.end, event.terms, slept=event.slept)
+    if event.subscription is not None:
+        account.subscription = event.subscription
+
+
+def _add(account: Account, event: PeriodAdded, _at: int, _seq: int) -> None:
+    _open(account, event)
+    account.closed.append(Period(event.key, event.start, event.end, event.terms))
+
+
+def _seal(account: Account, event: PeriodSealed, _at: int, _seq: int) -> None:
+    account.closed = [period for period in account.closed if period.key != event.totals.key]
+    account.sealed += 1
+
+
+def _read(account: Account, event: AlertsRead, _at: int, _seq: int) -> None:
+    for alert_id in event.ids:
+        account.unread.pop(alert_id, None)
+
+
+def _subscribe(account: Account, event: Subscribed, at: int, seq: int) -> None:
+    account.subscription = event.subscription
+    _replan(account, event.terms, event.alerts, at, seq)
+
+
+def _change(account: Account, event: SubscriptionChanged, at: int, seq: int) -> None:
+    account.subscription = event.subscription
+    account.suspended = event.suspended
+    if event.terms is not None:
+        _replan(account, event.terms, event.alerts, at, seq)
 
 
 def _open(account: Account, event: PeriodRolled | PeriodAdded) -> None:
@@ -238,10 +176,83 @@ def _open(account: Account, event: PeriodRolled | PeriodAdded) -> None:
     account.months[month] = account.months.get(month, 0) + 1
 
 
-def providers_of(used: list[int]) -> dict[str, tuple[int, int, int]]:
-    """Calls, tokens and cost by provider of flat counters, for providers with any use."""
-    return {
-        name: (used[3 * i], used[3 * i + 1], used[3 * i + 2])
-        for i, name in enumerate(PROVIDER_NAMES)
-        if any(used[3 * i : 3 * i + 3])
-    }
+def _replan(account: Account, terms: PlanTerms, alerts: Sequence[Alert], at: int, seq: int) -> None:
+    """Put other terms in force: limits whose value changed are armed again, the others stay."""
+    period = account.current
+    if period is None:
+        raise ValueError("a plan is put in force without a period")
+    before, period.terms, period.table = period.table, terms, table_of(terms)
+    for name in changed_limits(before, period.table):
+        period.levels.pop(name, None)
+    _raise(account, period, alerts, at, seq)
+
+
+def _hold(account: Account, event: HoldPlaced | HoldExtended, at: int, _: int) -> None:
+    if account.holds is None:
+        account.holds = OpenHolds()
+    if isinstance(event, HoldPlaced):
+        model, created_at = event.model, at
+    else:
+        before = account.holds.get(event.hold_id, at)
+        if before is None:
+            raise ValueError(f"an event extends the hold {event.hold_id!r}, which is not open")
+        model, created_at = before.model, before.created_at
+    account.holds.put(
+        OpenHold(
+            event.hold_id,
+            event.provider,
+            event.actual,
+            model,
+            (event.calls, event.tokens, event.cost_nano),
+            event.derived,
+            created_at,
+            event.expires_at,
+        )
+    )
+
+
+def _release(account: Account, event: HoldReleased, _at: int, _seq: int) -> None:
+    _end(account, event.hold_id, "released")
+
+
+def _keep_reply(account: Account, event: PreflightHeld, at: int, seq: int) -> None:
+    """The rows before it hold; this one is there for its reply."""
+
+
+def _end(account: Account, hold_id: str, how: str) -> None:
+    holds = account.holds
+    if holds is None:
+        raise ValueError(f"an event ends the hold {hold_id!r}, which is not open")
+    holds.remove(hold_id)
+    _remember(account, hold_id, how)
+    if not holds:
+        account.holds = None
+
+
+def _expire(account: Account, holds: OpenHolds, at: int) -> None:
+    for hold_id in holds.expire(at):
+        _remember(account, hold_id, "expired")
+    if not holds:
+        account.holds = None
+
+
+def _remember(account: Account, hold_id: str, how: str) -> None:
+    account.ended[hold_id] = how
+    if len(account.ended) > ENDED_MAX:
+        del account.ended[next(iter(account.ended))]
+
+
+_EFFECTS: Final[Mapping[type[Event], Callable[[Account, Any, int, int], None]]] = {
+    UsageRecorded: _count,
+    PeriodRolled: _roll,
+    PeriodAdded: _add,
+    PeriodSealed: _seal,
+    CountersReset: _reset,
+    HoldPlaced: _hold,
+    HoldExtended: _hold,
+    HoldReleased: _release,
+    PreflightHeld: _keep_reply,
+    AlertsRead: _read,
+    Subscribed: _subscribe,
+    SubscriptionChanged: _change,
+}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
+from actors.billing.account import Account, Period, status_of
 from actors.billing.alerts import level_of_all
 from actors.billing.catalog import Catalog, is_cost
 from actors.billing.enforce import percentage
+from actors.billing.holds import held_in_all
+from actors.billing.inbox import alert_reply
 from actors.billing.limits import PROVIDER_NAMES, TOTAL_COST
-from actors.billing.periods import month_of, new_key
-from actors.billing.state import Account, Period, Raised, status_of
+from actors.billing.rolling import current_of
 from messages.admission import Held
 from messages.commands import Stats
 from messages.errors import RequestError
@@ -16,14 +20,6 @@ from messages.replies import AlertReply, PlanLimits, StatsReply, Usage
 from messages.units import MICROS_PER_SECOND, to_datetime, usd
 
 SHOWN_ALERTS: int = 10
-
-
-def current_of(account: Account, at: int, catalog: Catalog) -> Period:
-    """The current period; for a user without a log the one that a first event would open."""
-    if account.current is not None:
-        return account.current
-    start, end = month_of(at)
-    return Period(new_key(start, account.months), start, end, catalog.free)
 
 
 def find_period(account: Account, ask: Stats, at: int, catalog: Catalog) -> Period | None:
@@ -41,17 +37,20 @@ def unknown_period(key: str) -> RequestError:
     )
 
 
-def stats(account: Account, period: Period) -> StatsReply:
+def stats(account: Account, period: Period, at: int) -> StatsReply:
     """The counters of a period since its last reset, with its plan's limits."""
-    unread = list(account.unread)[-SHOWN_ALERTS:]
+    unread = islice(reversed(account.unread.values()), SHOWN_ALERTS)
     return summary(
         period,
         seq=account.seq,
-        alerts=tuple(alert_reply(account.user, raised) for raised in reversed(unread)),
+        alerts=tuple(alert_reply(account.user, raised) for raised in unread),
+        held=held_in_all(account, at),
     )
 
 
-def summary(period: Period, *, seq: int, alerts: tuple[AlertReply, ...] = ()) -> StatsReply:
+def summary(
+    period: Period, *, seq: int, alerts: tuple[AlertReply, ...] = (), held: Held | None = None
+) -> StatsReply:
     """What a period counted, as ``stats`` shows it and ``period_closed`` publishes it."""
     used = period.used
     table = period.table
@@ -85,33 +84,8 @@ def summary(period: Period, *, seq: int, alerts: tuple[AlertReply, ...] = ()) ->
             if not limit.disabled
         },
         alerts=alerts,
-        held=Held(0, 0, usd(0), 0),
+        held=held or Held(0, 0, usd(0), 0),
         last_updated=None if period.last_updated is None else to_datetime(period.last_updated),
-        seq=seq,
-    )
-
-
-def alert_reply(user: str, raised: Raised) -> AlertReply:
-    """An alert as replies and publications show it."""
-    alert, at, seq = raised
-    money = alert.unit == "cost"
-    return AlertReply(
-        id=alert.id,
-        type=alert.type,
-        threshold_percentage=alert.threshold_percentage,
-        severity=alert.severity,
-        user_id=user,
-        limit_name=alert.limit_name,
-        unit=alert.unit,
-        provider=alert.provider,
-        title=alert.title,
-        message=alert.message,
-        used=usd(alert.used) if money else alert.used,
-        limit=usd(alert.limit) if money else alert.limit,
-        billing_period=alert.billing_period,
-        created_at=to_datetime(at),
-        is_read=False,
-        read_at=None,
         seq=seq,
     )
 

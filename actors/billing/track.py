@@ -5,20 +5,23 @@ Pure: the state, the command, the moment and the catalogue go in; nothing is cha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
 
+from actors.billing.account import ACTIVE, Account, Period, status_of
 from actors.billing.alerts import level_of, raised_by
 from actors.billing.catalog import Catalog
 from actors.billing.limits import Limit
 from actors.billing.periods import AHEAD, GRACE, month_of, new_key
 from actors.billing.pricing import Charge, charge, check_parts
-from actors.billing.snapshot import totals_of
-from actors.billing.state import ACTIVE, Account, Period, status_of
+from actors.billing.recorded import Recorded, Refused
+from actors.billing.rolling import current_of, current_or_opened
 from messages.codec import money_of, quoted
-from messages.commands import Reset, Track
+from messages.commands import CloudTrack, Reset, Track
 from messages.errors import RequestError
 from messages.events import (
     Alert,
@@ -26,9 +29,8 @@ from messages.events import (
     CountersReset,
     Event,
     PeriodAdded,
-    PeriodRolled,
-    PeriodSealed,
     Personal,
+    PlanTerms,
     UsageRecorded,
 )
 from messages.replies import ResetReply
@@ -36,71 +38,66 @@ from messages.scalars import ABSENT
 from messages.units import to_micros, usd_text
 
 
-class Recorded(Struct, frozen=True):
-    """A change that happened: its events in order, the last of which carries the key."""
-
-    events: tuple[Event, ...]
-    personal: Personal | None = None
-
-
-def due(account: Account, at: int, catalog: Catalog) -> tuple[Event, ...]:
-    """The events of a boundary that has passed, none where none has.
-
-    However many periods were slept through, one event opens the current one. Closed periods
-    that no late event can reach any more are sealed beside it.
-    """
-    current = account.current
-    if current is None or at < current.end:
-        return ()
-    sealed = tuple(
-        PeriodSealed(totals=totals_of(period))
-        for period in account.closed
-        if period.end + GRACE <= at
-    )
-    return (*sealed, opening(account, at, catalog))
-
-
-def opening(account: Account, at: int, catalog: Catalog) -> PeriodRolled:
-    """The event that makes the period of ``at`` the current one."""
-    start, end = month_of(at)
-    return PeriodRolled(
-        key=new_key(start, account.months),
-        start=start,
-        end=end,
-        terms=catalog.free,
-        closed=totals_of(account.current) if account.current else None,
-    )
-
-
-def track(account: Account, call: Track, at: int, catalog: Catalog) -> Recorded:
+def track(
+    account: Account,
+    call: Track,
+    at: int,
+    catalog: Catalog,
+    ended: Mapping[str, str] | None = None,
+) -> Recorded:
     """Price a call that was made and say in which period it counts.
+
+    Args:
+        account: whose call it is.
+        call: the call.
+        at: now.
+        catalog: the prices and plans.
+        ended: how holds ended that are not open any more, by id; others are unknown.
 
     Raises:
         RequestError: ``unknown_provider``, ``invalid_request`` or ``timestamp_out_of_range``.
             Nothing else is refused: the call has happened.
     """
     priced = _price(call, at, catalog)
-    before: tuple[Event, ...] = ()
-    current = account.current
-    if current is None:
-        rolled = opening(account, at, catalog)
-        current = Period(rolled.key, rolled.start, rolled.end, rolled.terms)
-        before = (rolled,)
+    current, before = current_or_opened(account, at, catalog)
+    added: tuple[Event, ...] = ()
     if min(priced.moment, at) < current.start:
         place, added = _late(account, current, priced, catalog)
-        before += added
     else:
         place = _now(account, current, priced, at)
-    event = _event(call, priced, place)
-    return Recorded((*before, event) if before else (event,), _personal(call))
+    settled = _PLAIN_CALL if call.hold_id is None else _settle(account, call.hold_id, at, ended)
+    event = _event(call, priced, place, settled)
+    return Recorded((*before, *added, event) if before or added else (event,), _personal(call))
 
 
-def reset(account: Account, command: Reset) -> Recorded | None:
-    """Start the counters of the current period again; None where all of them are zero."""
+def _settle(
+    account: Account, hold_id: str, at: int, ended: Mapping[str, str] | None
+) -> tuple[str | None, bool]:
+    """What becomes of the hold that a call names: its status, and whether it was over before."""
+    if account.hold(hold_id, at) is not None:
+        return "settled", False
+    if account.holds is not None and hold_id in account.holds:
+        return "expired", True  # with this event
+    return account.ended.get(hold_id) or (ended or {}).get(hold_id, "unknown"), True
+
+
+def reset(
+    account: Account, command: Reset, at: int, catalog: Catalog, key: str
+) -> Recorded | Refused:
+    """Start the counters of the current period again; refused where all of them are zero."""
     current = account.current
-    if current is None or not any(current.used):
-        return None
-    return Recorded((CountersReset(billing_period=current.key, reason=command.reason),))
+    if current is not None and any(current.used):
+        return Recorded((CountersReset(billing_period=current.key, reason=command.reason),))
+    return Refused(
+        ResetReply(
+            reset=False,
+            counters_reset=False,
+            reason="no_summary",
+            billing_period=current_of(account, at, catalog).key,
+            event_id=key,
+            seq=account.seq,
+        )
+    )
 
 
 def track_reply(event: UsageRecorded, key: str, seq: int, *, duplicate: bool = False) -> bytes:
@@ -125,6 +122,7 @@ def track_reply(event: UsageRecorded, key: str, seq: int, *, duplicate: bool = F
     ).encode()
 
 
+_PLAIN_CALL: Final = (None, False)
 _PLAIN: Final = '"hold_status":null,"late_settle":false,"alerts":[]'
 
 
@@ -140,24 +138,11 @@ def _about(period: str, status: str, priced: str, provider: str, actual: str, la
 
 def _rest(event: UsageRecorded) -> str:
     status = "null" if event.hold_status is None else quoted(event.hold_status)
-    late_settle = event.hold_id is not None and event.hold_status != "settled"
+    late_settle = event.late_settle or event.hold_status not in {None, "settled"}
     alerts = ",".join([quoted(alert.id) for alert in event.alerts])
     return (
         f'"hold_status":{status},"late_settle":{"true" if late_settle else "false"},'
         f'"alerts":[{alerts}]'
-    )
-
-
-def reset_reply(event: CountersReset, key: str, seq: int, *, duplicate: bool = False) -> ResetReply:
-    """What ``reset`` answers for an event of the log."""
-    return ResetReply(
-        reset=True,
-        counters_reset=True,
-        reason=None,
-        billing_period=event.billing_period,
-        event_id=key,
-        duplicate=duplicate,
-        seq=seq,
     )
 
 
@@ -197,7 +182,7 @@ def _price(call: Track, at: int, catalog: Catalog) -> _Priced:
                 field="timestamp",
             )
     model = call.model_used or provider.default_model
-    found = catalog.price(provider.name, model)
+    found = catalog.price(provider.name, model, min(moment, at))
     billed = None if call.cost is ABSENT else money_of(call.cost, "cost")
     cost = charge(found.price, call)
     return _Priced(
@@ -247,14 +232,32 @@ def _late(
             counts = (calls + 1, tokens + priced.tokens, cost + priced.total)
             adjusted = counts if period.announced else None
             return _Place(period.key, current.status, late=True, adjusted=adjusted), ()
-    start, end = month_of(priced.moment)
-    added = PeriodAdded(
-        key=new_key(start, account.months), start=start, end=end, terms=catalog.free
-    )
+    start, end, terms = _gap(account, current, priced.moment, catalog)
+    added = PeriodAdded(key=new_key(start, account.months), start=start, end=end, terms=terms)
     return _Place(added.key, current.status, late=True), (added,)
 
 
-def _event(call: Track, priced: _Priced, place: _Place) -> UsageRecorded:
+def _gap(
+    account: Account, current: Period, moment: int, catalog: Catalog
+) -> tuple[int, int, PlanTerms]:
+    """The period of a moment in which nothing was written so far: start, end and terms."""
+    known = [*account.closed, current]
+    for period in known:
+        starts = (*period.slept, period.start)
+        for start, end in pairwise(starts):
+            if start <= moment < end:
+                return start, end, period.terms
+    # Before the first: calendar months, as far as no known period is in the way.
+    start, end = month_of(moment)
+    first = [period.slept[0] if period.slept else period.start for period in known]
+    end = min(end, *(begin for begin in first if begin > moment))
+    start = max([start, *(period.end for period in known if period.end <= moment)])
+    return start, end, catalog.free
+
+
+def _event(
+    call: Track, priced: _Priced, place: _Place, settled: tuple[str | None, bool]
+) -> UsageRecorded:
     by_caller = priced.billed is not None
     # In the order of the fields: with keywords it takes three times as long.
     return UsageRecorded(
@@ -288,8 +291,10 @@ def _event(call: Track, priced: _Priced, place: _Place) -> UsageRecorded:
         place.late,
         place.adjusted,
         call.hold_id,
-        None if call.hold_id is None else "unknown",
+        settled[0],
         place.alerts,
+        settled[1],
+        call.source if type(call) is CloudTrack else None,
     )
 
 

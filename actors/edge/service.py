@@ -12,7 +12,7 @@ from msgspec import Struct
 from actors.clock import Clock
 from actors.runtime.request import Replies, Request, Tally
 from messages.codec import clip, decode_command, key_of
-from messages.commands import CHANGES, COMMANDS
+from messages.commands import CHANGES, COMMANDS, Preflight
 from messages.errors import InvalidRequest, RequestError
 from messages.subjects import decode_user, partition_of
 from messages.units import to_micros
@@ -104,7 +104,7 @@ class Edge:
             if route.changes:  # for the error, where the rest of the body has one
                 request.key = key_of(payload) or _message_id(headers)
             raise
-        if route.changes:
+        if route.changes and not (isinstance(command, Preflight) and command.hold is None):
             key = command.event_id or _message_id(headers)  # type: ignore[union-attr]
             request.key_is_new = key is None
             # Nobody can guess a key and use it before it is made.

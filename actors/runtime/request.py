@@ -47,6 +47,7 @@ class Request:
         key: the idempotency key of a change, None for a read.
         key_is_new: whether the key is known to be new: the service made it, or the log was asked.
         deadline: microseconds since the epoch, None without one.
+        facts: what its actor looked up for it before it can be handled, None before.
         tally: counts its verb's requests and errors.
         payload: the encoded answer that `durable` will send.
         cell: the place in the registry where it waits.
@@ -60,6 +61,7 @@ class Request:
         "cell",
         "command",
         "deadline",
+        "facts",
         "key",
         "key_is_new",
         "owner",
@@ -87,6 +89,7 @@ class Request:
         self.key = key
         self.key_is_new = key_is_new
         self.deadline = deadline
+        self.facts: Any = None
         self.answered = False
         self.tally: Tally | None = None
         self.owner: Owner | None = None

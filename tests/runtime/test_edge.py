@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from messages.codec import BODY_BYTES_MAX
+from messages.codec import BATCH_BYTES_MAX, BODY_BYTES_MAX
 from messages.commands import COMMANDS
 from messages.errors import ERRORS
 from messages.subjects import PARTITIONS, encode_user, partition_of
@@ -78,7 +78,7 @@ async def test_only_the_users_own_partition_is_served(rig: Rig) -> None:
 @pytest.mark.parametrize(
     "subject",
     [
-        *("nothing.alice", "Track.alice", "alert.alice", "event.alice", "batch.alice", "p.alice"),
+        *("nothing.alice", "Track.alice", "alert.alice", "event.alice", "nothing.alice", "p.alice"),
         *("track.a.b", "catalog.plans.list", "p.1.track", "p.1.track.a.b", "", "."),
         *("p.8.nothing.alice", "tr\udcffck.alice", "*.alice", "x.y.z.alice", "a" * 4000),
     ],
@@ -98,7 +98,8 @@ async def test_what_the_service_itself_publishes_is_no_request(rig: Rig, subject
         rig.link.deliver(f"usage.v1.{subject}", reply, b"{}", b"")  # type: ignore[misc]
     await rig.ask("stats")
     assert "to.me" not in rig.link.answers
-    assert [tally.requests for tally in rig.service._edge.tallies.values()] == [0, 0, 0, 1, 0]
+    asked = {verb: tally.requests for verb, tally in rig.service._edge.tallies.items()}
+    assert {verb: count for verb, count in asked.items() if count} == {"stats": 1}
 
 
 async def test_a_verb_without_a_user_is_invalid_user(rig: Rig) -> None:
@@ -114,7 +115,8 @@ async def test_other_verbs_without_a_reply_subject_are_ignored(rig: Rig) -> None
 
 @pytest.mark.parametrize("verb", COMMANDS)
 async def test_the_size_of_a_body_is_bounded_before_it_is_read(rig: Rig, verb: str) -> None:
-    fits = b" " * (BODY_BYTES_MAX - 2) + b"{}"
+    size = BATCH_BYTES_MAX if verb == "batch" else BODY_BYTES_MAX
+    fits = b" " * (size - 2) + b"{}"
     answer = await served(rig, f"usage.v1.{verb}.alice", fits)
     assert answer.code in {"", "invalid_request"}
     refused(await served(rig, f"usage.v1.{verb}.alice", fits + b" "), "too_large")
@@ -125,7 +127,8 @@ async def test_an_empty_body_means_an_empty_object(rig: Rig, verb: str) -> None:
     empty = await served(rig, f"usage.v1.{verb}.alice", b"")
     same = await served(rig, f"usage.v1.{verb}.alice", b"{}")
     assert empty.code == same.code
-    assert empty.error == same.error
+    if empty.code:  # each has a key of its own, made by the service
+        assert {**empty.error, "event_id": ""} == {**same.error, "event_id": ""}
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

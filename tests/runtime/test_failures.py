@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors import user as actor
+from actors import queries
 from actors.billing.enforce import enforce
 from messages.units import MICROS_PER_DAY
 from persistence.journal import Row
@@ -99,12 +99,12 @@ async def test_rows_that_cannot_be_read_refuse_only_their_user(rig: Rig, lines: 
 def defect(monkeypatch: pytest.MonkeyPatch) -> None:
     """`enforce` has a defect for one model."""
 
-    def broken(period: Any, ask: Any, *rest: Any) -> Any:
+    def broken(account: Any, period: Any, ask: Any, *rest: Any) -> Any:
         if ask.model_used == "bad":
             raise ValueError(SECRET)
-        return enforce(period, ask, *rest)
+        return enforce(account, period, ask, *rest)
 
-    monkeypatch.setattr(actor, "enforce", broken)
+    monkeypatch.setattr(queries, "enforce", broken)
 
 
 @pytest.mark.usefixtures("defect")
@@ -133,7 +133,13 @@ async def test_a_raising_handler_costs_only_its_own_request(rig: Rig, lines: Log
     assert (await rig.ask("stats", "bob")).body["total_calls"] == 2
 
 
-@pytest.mark.parametrize("where", ["apply", "encode_event", "track_reply", "track"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        *("actors.user.apply", "actors.user.encode_event", "actors.user.answer"),
+        "actors.changes.track",
+    ],
+)
 async def test_what_a_defect_leaves_half_done_is_not_in_the_log(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -143,7 +149,7 @@ async def test_what_a_defect_leaves_half_done_is_not_in_the_log(
         raise ValueError(SECRET)
 
     with monkeypatch.context() as patched:
-        patched.setattr(actor, where, broken)
+        patched.setattr(where, broken)
         bad = rig.track(event_id="k")
     assert (await rig.answer(bad)).code == "internal"
     answer = await rig.ask("track", provider="tavily", event_id="k")

@@ -170,7 +170,7 @@ async def test_an_idle_actor_leaves_and_comes_back_the_same(start: Start) -> Non
     await rig.ask("reset")
     await rig.ask("track", provider="tavily", status_code=500, response_time=1.25)
     before = (await rig.ask("stats")).body
-    state = snapshots.encode(rig.live("alice")._account)
+    state = snapshots.encode(rig.live("alice").account)
 
     rig.seconds = 59.0
     rig.registry.passivate()
@@ -184,7 +184,7 @@ async def test_an_idle_actor_leaves_and_comes_back_the_same(start: Start) -> Non
     assert stored.body == state
 
     assert (await rig.ask("stats")).body == before
-    assert snapshots.encode(rig.live("alice")._account) == state
+    assert snapshots.encode(rig.live("alice").account) == state
 
 
 async def test_a_message_keeps_an_actor_from_being_idle(start: Start) -> None:

@@ -274,14 +274,14 @@ async def prepared(start: Start, events: int = 30, **settings: Any) -> tuple[Rig
     for n in range(events):
         await rig.ask("track", provider="gemini", tokens_input=n, event_id=f"k{n}", cost=0.05)
     await rig.idle()
-    state = snapshots.encode(rig.live("alice")._account)
+    state = snapshots.encode(rig.live("alice").account)
     await rig.crash()
     return rig, state
 
 
 async def loaded(rig: Rig) -> bytes:
     await rig.ask("stats")
-    return snapshots.encode(rig.live("alice")._account)
+    return snapshots.encode(rig.live("alice").account)
 
 
 async def test_snapshot_and_later_rows_give_the_live_state(start: Start) -> None:
@@ -304,7 +304,7 @@ async def test_a_log_longer_than_a_page_of_history_is_replayed_whole(
     old, state = await prepared(start)
     old.inner._snapshots.clear()
     for page in (1, 7, 31, 32):
-        monkeypatch.setattr("actors.user.HISTORY_PAGE", page)
+        monkeypatch.setattr("actors.recovery.HISTORY_PAGE", page)
         rig = await start(old.inner)
         assert await loaded(rig) == state
         await rig.crash()

@@ -291,7 +291,7 @@ async def check_totals(rig: Rig) -> None:
 async def states(rig: Rig) -> dict[str, bytes]:
     for user in USERS:
         assert (await rig.ask("stats", user)).code == ""
-    return {user: snapshots.encode(rig.live(user)._account) for user in USERS if rig.live(user)}
+    return {user: snapshots.encode(rig.live(user).account) for user in USERS if rig.live(user)}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -133,6 +133,15 @@ class FaultyJournal:
         await self._before_read(user)
         return await self._inner.find(user, key)
 
+    async def find_all(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
+        """See `Journal.find_all`."""
+        await self._before_read(user)
+        return await self._inner.find_all(user, keys)
+
+    async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
+        """See `Journal.noticed`."""
+        return await self._inner.noticed(user, before, limit)
+
     async def _before_read(self, user: str) -> None:
         await self.reads.enter()
         for whose in (user, None):

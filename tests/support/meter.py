@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from actors.billing import enforce as enforcing
+from actors.billing import holds as holding
 from actors.billing import stats as summaries
+from actors.billing import subscribing
 from actors.billing import track as changes
-from actors.billing.catalog import Catalog, default_catalog
+from actors.billing.account import Account, Period
+from actors.billing.answers import answer
+from actors.billing.catalog import Catalog, Plan, default_catalog
+from actors.billing.inbox import ack
 from actors.billing.periods import month_of
 from actors.billing.pricing import Price
-from actors.billing.state import Account, Period, apply
-from messages.admission import EnforceReply
+from actors.billing.recorded import Recorded, Refused
+from actors.billing.rolling import current_of, due
+from actors.billing.state import apply
+from messages.admission import EnforceReply, HoldsReply
 from messages.codec import decode_command, decode_event, encode_event, encode_reply
-from messages.commands import Command, Enforce, Logs, Reset, Stats, Track
-from messages.events import KIND, CountersReset, Event, PeriodRolled, PlanTerms, UsageRecorded
+from messages.commands import (
+    Ack,
+    Cancel,
+    Command,
+    Enforce,
+    Extend,
+    Hold,
+    Logs,
+    Preflight,
+    Release,
+    Reset,
+    Resume,
+    Stats,
+    Subscribe,
+    Suspend,
+    Track,
+)
+from messages.events import KIND, Event, PeriodRolled, PlanTerms, UsageRecorded
 from messages.replies import ResetReply, StatsReply, TrackReply
 from messages.units import to_datetime, to_micros
 
 STRIDE: Final = 3
 """Positions from one row of the user to the next: other users' rows stand between them."""
 _TRACKED: Final = msgspec.json.Decoder(TrackReply)
+_RESET: Final = msgspec.json.Decoder(ResetReply)
 _MOMENTS: Final = ("timestamp", "deadline", "since", "until")
 
 _C = TypeVar("_C", bound=Command)
@@ -53,7 +79,7 @@ def plan(limits: Mapping[str, int], tier: str = "pro") -> PlanTerms:
 
 def catalog_of(*prices: Price, free: Mapping[str, int] | None = None) -> Catalog:
     """The real providers with other prices and another free plan, by default without limits."""
-    return Catalog(default_catalog().providers.all, prices, [plan(free or {}, "free")])
+    return Catalog(default_catalog().providers.all, prices, [Plan(plan(free or {}, "free"), 0, 0)])
 
 
 def _command(kind: type[_C], verb: str, fields: dict[str, Any]) -> _C:
@@ -143,7 +169,7 @@ class Meter:
 
     def wake(self) -> list[Event]:
         """Let a boundary that has passed take effect, as every message does first."""
-        return self._append(changes.due(self.account, self.now, self.catalog), self.now)
+        return self._append(due(self.account, self.now, self.catalog), self.now)
 
     def track(self, provider: str = "openai", **fields: Any) -> TrackReply:
         """A call was made."""
@@ -154,31 +180,57 @@ class Meter:
         self.wake()
         at = self.now
         recorded = changes.track(self.account, call, at, self.catalog)
-        personal = None if recorded.personal is None else encode_event(recorded.personal)
         key = call.event_id or f"key-{len(self.log)}"
-        self._append(recorded.events, at, key, personal)
-        event = recorded.events[-1]
-        assert isinstance(event, UsageRecorded)
-        return _TRACKED.decode(changes.track_reply(event, key, self.account.seq))
+        return _TRACKED.decode(self._record(recorded, key))
+
+    def do(self, verb: str, **fields: Any) -> dict[str, Any]:
+        """Any other change, decided as the actor does; its reply, also where it is refused."""
+        self.wake()
+        command = decode_command(verb, encode_reply(fields))
+        key = getattr(command, "event_id", None) or f"key-{len(self.log)}"
+        decided = self._decide(command, key)
+        if isinstance(decided, Refused):
+            reply = encode_reply(decided.reply)
+        else:
+            reply = self._record(decided, key)
+        found: dict[str, Any] = json.loads(reply, parse_float=Decimal)
+        return found
+
+    def _decide(self, command: Any, key: str) -> Recorded | Refused:
+        at, catalog = self.now, self.catalog
+        decide: dict[type, Callable[..., Recorded | Refused]] = {
+            Track: lambda: changes.track(self.account, command, at, catalog),
+            Hold: lambda: holding.hold(self.account, command, at, catalog, key),
+            Extend: lambda: holding.extend(self.account, command, at, catalog, key),
+            Release: lambda: holding.release(self.account, command, at, catalog),
+            Preflight: lambda: holding.preflight(self.account, command, at, catalog, key),
+            Subscribe: lambda: subscribing.subscribe(self.account, command, at, catalog),
+            Cancel: lambda: subscribing.cancel(self.account, command, at, catalog),
+            Suspend: lambda: subscribing.suspend(self.account, command, catalog),
+            Resume: lambda: subscribing.resume(self.account, command, catalog),
+            Ack: lambda: ack(self.account, command, catalog),
+        }
+        return decide[type(command)]()
+
+    def holds(self) -> HoldsReply:
+        """The open holds."""
+        return holding.holds(self.account, self.now)
 
     def reset(self, **fields: Any) -> ResetReply | None:
         """Start the counters again; None where all are zero."""
         self.wake()
-        recorded = changes.reset(self.account, a_reset(**fields))
-        if recorded is None:
-            return None
         key = fields.get("event_id") or f"key-{len(self.log)}"
-        self._append(recorded.events, self.now, key)
-        event = recorded.events[-1]
-        assert isinstance(event, CountersReset)
-        return changes.reset_reply(event, key, self.account.seq)
+        decided = changes.reset(self.account, a_reset(**fields), self.now, self.catalog, key)
+        if isinstance(decided, Refused):
+            return None
+        return _RESET.decode(self._record(decided, key))
 
     def enforce(self, provider: str = "openai", **fields: Any) -> EnforceReply:
         """May the call be made?"""
         self.wake()
-        period = summaries.current_of(self.account, self.now, self.catalog)
+        period = current_of(self.account, self.now, self.catalog)
         ask = an_enforce(provider, **fields)
-        return enforcing.enforce(period, ask, self.now, self.catalog, self.account.seq)
+        return enforcing.enforce(self.account, period, ask, self.now, self.catalog)
 
     def stats(self, key: str | None = None) -> StatsReply:
         """The summary of the current period, or of one within the grace."""
@@ -186,19 +238,30 @@ class Meter:
         ask = _command(Stats, "stats", {"billing_period": key})
         period = summaries.find_period(self.account, ask, self.now, self.catalog)
         assert period is not None
-        return summaries.stats(self.account, period)
+        return summaries.stats(self.account, period, self.now)
+
+    def _record(self, recorded: Recorded, key: str) -> bytes:
+        """Apply and log a change; its encoded reply."""
+        personal = None if recorded.personal is None else encode_event(recorded.personal)
+        self._append(recorded.events, self.now, key, personal, recorded.keys)
+        return answer(recorded.events[-1], key, self.account.seq, self.account.at)
 
     def _append(
-        self, events: Sequence[Event], at: int, key: str | None = None, personal: str | None = None
+        self,
+        events: Sequence[Event],
+        at: int,
+        key: str | None = None,
+        personal: str | None = None,
+        keys: Sequence[str | None] = (),
     ) -> list[Event]:
-        for event in events:
+        for index, event in enumerate(events):
             seq = (len(self.log) + 1) * STRIDE
             last = event is events[-1]
             body = encode_event(event)
             self.log.append(
                 Entry(
                     seq,
-                    key if last else None,
+                    key if last else (keys[index] if index < len(keys) else None),
                     KIND[type(event)],
                     at,
                     body,

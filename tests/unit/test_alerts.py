@@ -208,12 +208,12 @@ def test_the_status_of_a_reply_counts_what_its_own_event_crossed() -> None:
     assert meter.enforce("gemini").usage_status == "active"
 
 
-def test_a_user_keeps_only_the_newest_unread_alerts_in_memory() -> None:
+def test_beyond_a_thousand_the_oldest_unread_alert_counts_as_read() -> None:
     meter = Meter(terms=plan({"openai_calls": 1}))
-    for _ in range(30):
+    for _ in range(334):
         meter.track("openai")
         meter.reset()
-    newest = [alert.id for alert in all_alerts(meter)][::-1]
-    assert len(newest) == 90
-    assert [kept.alert.id for kept in meter.account.unread][::-1] == newest[:50]
-    assert [alert.id for alert in meter.stats().alerts] == newest[:10]
+    newest = [alert.id for alert in all_alerts(meter)]
+    assert len(newest) == 1002
+    assert list(meter.account.unread) == newest[2:]
+    assert [alert.id for alert in meter.stats().alerts] == newest[:-11:-1]

@@ -60,7 +60,7 @@ def again(meter: Meter, command: Track | Reset) -> TrackReply | ResetReply:
     """The answer to a command whose key is that of the newest row."""
     row = meter.log[-1]
     assert row.key is not None
-    reply = original(command, row.event, row.personal, row.key, row.seq, meter.catalog)
+    reply = original(command, row.event, row.personal, row.key, row.seq, row.at, meter.catalog)
     if isinstance(command, Track):
         return msgspec.json.decode(reply, type=TrackReply)
     return msgspec.json.decode(reply, type=ResetReply)

@@ -14,7 +14,7 @@ from actors.billing.catalog import default_catalog
 from actors.billing.pricing import ESTIMATE, Price, charge, check_parts, estimate
 from messages.commands import Track
 from messages.errors import InvalidRequest
-from tests.support.meter import Meter, a_track, catalog_of, nano, plan
+from tests.support.meter import NOON, Meter, a_track, catalog_of, nano, plan
 
 PRICES: list[dict[str, str]] = json.loads(
     files("actors.billing").joinpath("data/prices.json").read_text()
@@ -226,7 +226,7 @@ def test_parts_may_be_all_of_their_whole() -> None:
 
 @pytest.mark.parametrize("row", PRICES, ids=lambda row: f"{row['provider']}/{row['model']}")
 def test_every_default_price_is_found_by_its_exact_name_and_charged(row: dict[str, str]) -> None:
-    found = default_catalog().price(row["provider"], row["model"])
+    found = default_catalog().price(row["provider"], row["model"], NOON)
     usd = {
         key.removeprefix("cost_per_"): Fraction(text) for key, text in row.items() if "cost" in key
     }

@@ -55,7 +55,7 @@ def test_the_written_reply_is_the_struct_encoded(
         "actual_provider_name": event.actual,
         "late": event.late,
         "hold_status": event.hold_status,
-        "late_settle": event.hold_id is not None and event.hold_status != "settled",
+        "late_settle": event.late_settle or event.hold_status not in {None, "settled"},
         "alerts": [],
         "seq": seq,
     }

@@ -1,0 +1,140 @@
+"""How a user's actor takes a ``batch``: many calls, one durable write.
+
+The events are judged one after the other, each on top of those before it. A bad one is
+answered with its error and never fails the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from actors.billing.duplicates import original
+from actors.billing.track import track, track_reply
+from actors.lookups import Facts, may_have_ended
+from actors.runtime.registry import Detour
+from actors.runtime.request import Request
+from messages.codec import decode_batch, decode_event, encode_reply, quoted
+from messages.commands import Batch, Track
+from messages.errors import ErrorReply, RequestError
+from messages.events import UsageRecorded
+from persistence.journal import Row
+
+if TYPE_CHECKING:
+    from actors.user import UserActor
+
+REPLY_BYTES: Final = 480
+"""What the reply of one event takes at most, without its texts and alerts."""
+
+Calls = list[Track | RequestError]
+
+
+def batch(actor: UserActor, request: Request, ask: Batch, at: int) -> Detour | None:
+    """Record all good events of a batch, in order.
+
+    Raises:
+        RequestError: ``too_large``: over 1,000 events, or replies that do not fit into one.
+    """
+    services, account = actor.services, actor.account
+    facts: Facts | None = request.facts
+    if facts is None:
+        calls = decode_batch(ask)
+        keys = [_key_of(call, request.key or "", index) for index, call in enumerate(calls)]
+        _check_size(calls, keys, services.page_bytes_max)
+        facts = request.facts = Facts(batch=(calls, keys))
+        known = [key for key in keys if not services.keys.surely_new(account.user, key)]
+        ended = [
+            call.hold_id
+            for call in calls
+            if isinstance(call, Track)
+            and call.hold_id is not None
+            and may_have_ended(account, call.hold_id, services)
+        ]
+        if known or ended:
+            return actor.find(request, keys=known, holds=ended)
+    assert facts.batch is not None
+    work = _Work(actor, facts, at)
+    for call, key in zip(*facts.batch, strict=True):
+        work.take(call, key)
+    request.payload = work.reply(request.key or "")
+    if work.rows:
+        actor.append(work.rows, request)
+        actor.grown()
+    else:
+        services.writer.after(account.seq, request)
+    return None
+
+
+class _Work:
+    """One batch while its events are judged."""
+
+    def __init__(self, actor: UserActor, facts: Facts, at: int) -> None:
+        self.rows: list[Row] = []
+        self._actor = actor
+        self._facts = facts
+        self._at = at
+        self._seq = actor.services.writer.next_seq
+        self._results: list[bytes] = []
+        self._own: dict[str, Row] = {}  # keys that this batch has used
+        self._duplicates = 0
+        self._rejected = 0
+
+    def take(self, call: Track | RequestError, key: str) -> None:
+        """Judge one event, on top of those before it."""
+        try:
+            if isinstance(call, RequestError):
+                raise call
+            before = self._own.get(key) or self._facts.rows.get(key)
+            if before is None:
+                self._record(call, key)
+            else:
+                self._results.append(self._original(call, key, before))
+                self._duplicates += 1
+        except RequestError as error:
+            self._results.append(encode_reply(ErrorReply(error.body(key))))
+            self._rejected += 1
+
+    def reply(self, key: str) -> bytes:
+        """The encoded `BatchReply`."""
+        accepted = len(self._results) - self._duplicates - self._rejected
+        results = b",".join(self._results)
+        again = "true" if self._duplicates and not accepted else "false"
+        rest = (
+            f'],"accepted":{accepted},"duplicates":{self._duplicates},'
+            f'"rejected":{self._rejected},"event_id":{quoted(key)},"duplicate":{again},'
+            f'"seq":{self._actor.account.seq}}}'
+        )
+        return b'{"results":[' + results + rest.encode()
+
+    def _record(self, call: Track, key: str) -> None:
+        actor = self._actor
+        recorded = track(actor.account, call, self._at, actor.services.catalog, self._facts.ended)
+        rows = actor.rows_of(recorded, key, self._at, self._seq)
+        self._seq += len(rows)
+        self.rows += rows
+        self._own[key] = rows[-1]
+        event = recorded.events[-1]
+        assert isinstance(event, UsageRecorded)
+        self._results.append(track_reply(event, key, self._seq - 1))
+
+    def _original(self, call: Track, key: str, row: Row) -> bytes:
+        event = decode_event(row.kind, row.body)
+        catalog = self._actor.services.catalog
+        return original(call, event, row.personal, key, row.seq, row.at, catalog)
+
+
+def _key_of(call: Track | RequestError, key: str, index: int) -> str:
+    return call.event_id or f"{key}.{index}"
+
+
+def _check_size(calls: Calls, keys: list[str], bytes_max: int) -> None:
+    """Refuse a batch whose reply would be too large, before anything of it happens."""
+    size = sum(len(quoted(key).encode()) + REPLY_BYTES for key in keys)
+    size += sum(
+        len(quoted(call.actual_provider_name).encode())
+        for call in calls
+        if isinstance(call, Track) and call.actual_provider_name
+    )
+    if size > bytes_max:
+        raise RequestError(
+            "too_large", "the reply would be too large: send fewer events", field="events"
+        )

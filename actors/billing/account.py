@@ -1,0 +1,162 @@
+"""The live state of one user: what it counts and what it knows of plans, holds and alerts.
+
+Only `state.apply` changes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from actors.billing.holding import NONE_HELD, OpenHold, OpenHolds
+from actors.billing.limits import PROVIDER_NAMES, SLOTS, TEXT_CALLS, LimitTable, table_of
+from messages.events import Alert, PlanTerms, Subscription
+
+NAMES_MAX: Final = 100
+"""Names of models and actual providers that a period counts apart."""
+OTHER: Final = "other"
+ACTIVE: Final = "active"
+UNREAD_MAX: Final = 1_000
+"""Unread alerts of a user: beyond them the oldest counts as read."""
+ENDED_MAX: Final = 1_000
+"""Holds that ended which a live user remembers; the log knows the others."""
+
+
+class Raised(NamedTuple):
+    """An alert with when and where it entered the log."""
+
+    alert: Alert
+    at: int
+    seq: int
+
+
+@dataclass(slots=True)
+class Period:
+    """What one billing period counted.
+
+    Attributes:
+        used: the counters since the last reset, by slot (see `limits`).
+        earlier: what was counted before the last reset, by slot; None where none happened.
+        actual, models: calls, tokens and cost since the last reset by name.
+        levels: the highest threshold that each limit has crossed, in percent. Usage only
+            grows between resets, so this is both what fired and where the limit stands.
+        announced: whether its end was published.
+        slept: the starts of the newest periods just before it in which nothing was written.
+        table: the plan's limits by what touches them.
+    """
+
+    key: str
+    start: int
+    end: int
+    terms: PlanTerms
+    used: list[int] = field(default_factory=lambda: [0] * SLOTS)
+    earlier: list[int] | None = None
+    actual: dict[str, list[int]] = field(default_factory=dict)
+    models: dict[str, list[int]] = field(default_factory=dict)
+    levels: dict[str, int] = field(default_factory=dict)
+    errors: int = 0
+    response_micros: int = 0
+    last_updated: int | None = None
+    announced: bool = False
+    slept: tuple[int, ...] = ()
+    table: LimitTable = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.table = table_of(self.terms)
+
+    @property
+    def status(self) -> str:
+        """active, warning from 80 percent, limit_reached from 100 percent of any limit."""
+        return status_of(self.levels)
+
+    def logged(self) -> dict[str, tuple[int, int, int]]:
+        """Calls, tokens and cost of all that the period logged, over all resets, by provider."""
+        if self.earlier is None:
+            return providers_of(self.used)
+        return providers_of([a + b for a, b in zip(self.earlier, self.used, strict=True)])
+
+    def totals(self) -> tuple[int, int, int]:
+        """Calls, tokens and cost of all that the period logged, over all resets."""
+        calls, tokens, cost = (sum(self.used[unit:TEXT_CALLS:3]) for unit in range(3))
+        if self.earlier is not None:
+            before = self.earlier
+            calls += sum(before[0:TEXT_CALLS:3])
+            tokens += sum(before[1:TEXT_CALLS:3])
+            cost += sum(before[2:TEXT_CALLS:3])
+        return calls, tokens, cost
+
+
+def status_of(levels: dict[str, int]) -> str:
+    """The usage status of the thresholds that were crossed."""
+    if not levels:
+        return ACTIVE
+    return "limit_reached" if 100 in levels.values() else "warning"
+
+
+@dataclass(slots=True)
+class Account:
+    """One user's live state as of position ``seq``.
+
+    Attributes:
+        at: when the newest event took effect; time never runs backwards for a user.
+        current: the current period, None for a user without one.
+        closed: earlier periods that may still get late events, in the order they were opened.
+        months: how many periods start in each month, for their keys.
+        before: calls per provider that were logged in other periods than the current one.
+        unread: the unread alerts by id, oldest first.
+        sealed: how many periods have left this state and are rows of the log only.
+        subscription: the newest one, None where there never was one.
+        suspended: whether the user may make no calls.
+        holds: the open holds, None where there are none.
+        ended: how the newest holds ended, by id. Not part of the state: the log knows it too.
+    """
+
+    user: str
+    seq: int = 0
+    at: int = 0
+    current: Period | None = None
+    closed: list[Period] = field(default_factory=list)
+    months: dict[str, int] = field(default_factory=dict)
+    before: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, Raised] = field(default_factory=dict)
+    sealed: int = 0
+    subscription: Subscription | None = None
+    suspended: bool = False
+    holds: OpenHolds | None = None
+    ended: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def period(self, key: str) -> Period | None:
+        """The period of a key, where it is the current one or within the grace."""
+        if self.current is not None and self.current.key == key:
+            return self.current
+        return next((period for period in self.closed if period.key == key), None)
+
+    def hold(self, hold_id: str, at: int) -> OpenHold | None:
+        """A hold, where it is open at ``at``."""
+        return None if self.holds is None else self.holds.get(hold_id, at)
+
+    def held(self, at: int) -> list[int] | tuple[int, ...]:
+        """What the open holds set aside at ``at``, by slot."""
+        return NONE_HELD if self.holds is None else self.holds.slots(at)
+
+    def open_holds(self, at: int) -> list[OpenHold]:
+        """The holds that are open at ``at``, oldest first."""
+        return [] if self.holds is None else self.holds.open_at(at)
+
+
+def logged(account: Account) -> dict[str, int]:
+    """Calls ever logged, by provider."""
+    calls = dict(account.before)
+    if account.current is not None:
+        for name, (count, _, _) in account.current.logged().items():
+            calls[name] = calls.get(name, 0) + count
+    return calls
+
+
+def providers_of(used: list[int]) -> dict[str, tuple[int, int, int]]:
+    """Calls, tokens and cost by provider of flat counters, for providers with any use."""
+    return {
+        name: (used[3 * i], used[3 * i + 1], used[3 * i + 2])
+        for i, name in enumerate(PROVIDER_NAMES)
+        if any(used[3 * i : 3 * i + 3])
+    }

@@ -1,0 +1,297 @@
+"""Decide ``hold``, ``extend``, ``release`` and ``preflight``: admission that cannot overshoot.
+
+A hold checks every hard limit and sets amounts aside in one step; what is held counts in every
+later decision and never in the usage. Its id is the idempotency key of its request.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from actors.billing.account import Account, Period
+from actors.billing.catalog import Catalog
+from actors.billing.contents import TTL_S, content_of
+from actors.billing.enforce import (
+    HARD,
+    SOFT,
+    Call,
+    Verdict,
+    judge,
+    limit_states,
+    resolve,
+)
+from actors.billing.holding import HOLDS_MAX, OpenHold
+from actors.billing.limits import COST, TOKENS, add_amounts
+from actors.billing.pricing import estimate
+from actors.billing.recorded import Recorded, Refused
+from actors.billing.rolling import current_of, current_or_opened
+from messages.admission import (
+    Held,
+    HoldEntry,
+    HoldReply,
+    HoldsReply,
+    OperationReply,
+    PreflightReply,
+)
+from messages.codec import money_of
+from messages.commands import Extend, Hold, Operation, Preflight, Release
+from messages.errors import RequestError
+from messages.events import (
+    Decision,
+    Event,
+    HoldExtended,
+    HoldPlaced,
+    HoldReleased,
+    LimitThen,
+    PreflightHeld,
+)
+from messages.units import MICROS_PER_SECOND, to_datetime, usd
+
+_TOO_MANY: Final = ("too_many_holds", f"The account has {HOLDS_MAX:,} open holds already.")
+
+
+def hold(account: Account, ask: Hold, at: int, catalog: Catalog, key: str) -> Recorded | Refused:
+    """Check a call and set aside what it needs.
+
+    Raises:
+        RequestError: ``unknown_provider`` or ``invalid_request``.
+    """
+    call = resolve(ask, at, catalog)
+    period, opened = current_or_opened(account, at, catalog)
+    verdict = _full(judge(account, period, call, at), len(account.open_holds(at)))
+    if not verdict.allowed:
+        return Refused(_reply(account, period, call, verdict, key))
+    expires_at = at + (ask.ttl or TTL_S) * MICROS_PER_SECOND
+    placed = _placed(key, call, period, verdict, expires_at, content_of(ask, catalog))
+    return Recorded((*opened, placed))
+
+
+def extend(
+    account: Account, ask: Extend, at: int, catalog: Catalog, key: str
+) -> Recorded | Refused:
+    """Have an open hold last longer or hold other amounts; an increase is judged.
+
+    What is left out stays, but for a cost that was derived: it follows the tokens.
+
+    Raises:
+        RequestError: ``unknown_hold`` or ``invalid_request``.
+    """
+    held = _open_hold(account, ask.hold_id, at)
+    call = _extended(held, ask, at, catalog)
+    period = current_of(account, at, catalog)
+    others = list(account.held(at))
+    calls, tokens, cost = held.amounts
+    add_amounts(others, held.provider, held.actual, (-calls, -tokens, -cost))
+    grown = [unit for unit in (TOKENS, COST) if call.amounts[unit] > held.amounts[unit]]
+    verdict = judge(account, period, call, at, held=others, units=grown)
+    if grown and not verdict.allowed:
+        reply = _reply(account, period, call, verdict, key)
+        reply.hold_id, reply.expires_at = held.id, to_datetime(held.expires_at)
+        return Refused(reply)
+    event = HoldExtended(
+        hold_id=held.id,
+        tokens=call.amounts[TOKENS],
+        cost_nano=call.amounts[COST],
+        expires_at=held.expires_at if ask.ttl is None else at + ask.ttl * MICROS_PER_SECOND,
+        calls=calls,
+        provider=held.provider,
+        actual=held.actual,
+        decision=_decision(period, verdict),
+        content=content_of(ask, catalog),
+        derived=call.derived,
+    )
+    return Recorded((event,))
+
+
+def release(account: Account, ask: Release, at: int, catalog: Catalog) -> Recorded:
+    """End an open hold; its call will not be made.
+
+    Raises:
+        RequestError: ``unknown_hold``.
+    """
+    held = _open_hold(account, ask.hold_id, at)
+    return Recorded((HoldReleased(hold_id=held.id, content=content_of(ask, catalog)),))
+
+
+def preflight(
+    account: Account, ask: Preflight, at: int, catalog: Catalog, key: str | None
+) -> Recorded | Refused:
+    """Judge operations one after the other, each on top of those before it: all or none.
+
+    With a ``hold`` each gets its own; its key, and so its id, is ``<key>.<i>``.
+
+    Raises:
+        RequestError: ``unknown_provider`` or ``invalid_request``.
+    """
+    period, opened = current_or_opened(account, at, catalog)
+    used = list(period.used)
+    holding = ask.hold is not None
+    open_now = len(account.open_holds(at)) if holding else 0
+    placed: list[HoldPlaced] = []
+    replies: list[OperationReply] = []
+    ttl = ask.hold.ttl or TTL_S if ask.hold is not None else 0
+    content = content_of(ask, catalog)
+    for index, operation in enumerate(ask.operations):
+        call = resolve(operation, at, catalog)
+        verdict = judge(account, period, call, at, used=used)
+        if holding:
+            verdict = _full(verdict, open_now + index)
+            expires_at = at + ttl * MICROS_PER_SECOND
+            placed.append(_placed(f"{key}.{index}", call, period, verdict, expires_at, content))
+        replies.append(_operation(operation, period, call, verdict))
+        if not verdict.allowed:
+            return Refused(_preflight_reply(account, replies, index, key))
+        add_amounts(used, call.provider, call.actual, call.amounts)
+    if not holding:
+        return Refused(_preflight_reply(account, replies, None, None))
+    events: tuple[Event, ...] = (
+        *opened,
+        *placed,
+        PreflightHeld(
+            operations=tuple(placed),
+            types=tuple(operation.operation_type for operation in ask.operations),
+            content=content,
+        ),
+    )
+    return Recorded(events, keys=(*(None for _ in opened), *(hold.hold_id for hold in placed)))
+
+
+def holds(account: Account, at: int) -> HoldsReply:
+    """The open holds, oldest first."""
+    entries = tuple(
+        HoldEntry(
+            hold_id=hold.id,
+            provider=hold.provider,
+            actual_provider_name=hold.actual,
+            model_used=hold.model,
+            calls=hold.amounts[0],
+            tokens=hold.amounts[1],
+            cost=usd(hold.amounts[2]),
+            created_at=to_datetime(hold.created_at),
+            expires_at=to_datetime(hold.expires_at),
+        )
+        for hold in account.open_holds(at)
+    )
+    return HoldsReply(holds=entries, held=held_in_all(account, at), seq=account.seq)
+
+
+def held_in_all(account: Account, at: int) -> Held:
+    """What all open holds set aside together."""
+    amounts = [hold.amounts for hold in account.open_holds(at)]
+    calls, tokens, cost = (
+        (sum(parts) for parts in zip(*amounts, strict=True)) if amounts else (0,) * 3
+    )
+    return Held(calls, tokens, usd(cost), len(amounts))
+
+
+def _open_hold(account: Account, hold_id: str, at: int) -> OpenHold:
+    held = account.hold(hold_id, at)
+    if held is None:
+        raise RequestError(
+            "unknown_hold", f"there is no open hold {hold_id[:64]!r}", field="hold_id"
+        )
+    return held
+
+
+def _extended(held: OpenHold, ask: Extend, at: int, catalog: Catalog) -> Call:
+    """The hold's call with its new totals."""
+    calls, tokens, cost = held.amounts
+    given = money_of(ask.cost_requested, "cost_requested")
+    if ask.tokens_requested is not None:
+        tokens = ask.tokens_requested
+        if given is None and held.derived:
+            cost = estimate(catalog.price(held.provider, held.model, at).price, tokens, calls)
+    if given is not None:
+        cost = given
+    derived = held.derived and given is None
+    return Call(held.provider, held.actual, held.model, (calls, tokens, cost), derived)
+
+
+def _full(verdict: Verdict, open_now: int) -> Verdict:
+    """The verdict on a hold, where so many are open already."""
+    if not verdict.allowed or open_now < HOLDS_MAX:
+        return verdict
+    reason, message = _TOO_MANY
+    return verdict._replace(reason=reason, message=message)
+
+
+def _placed(
+    key: str, call: Call, period: Period, verdict: Verdict, expires_at: int, content: str
+) -> HoldPlaced:
+    calls, tokens, cost = call.amounts
+    return HoldPlaced(
+        hold_id=key,
+        provider=call.provider,
+        actual=call.actual,
+        model=call.model,
+        calls=calls,
+        tokens=tokens,
+        cost_nano=cost,
+        expires_at=expires_at,
+        decision=_decision(period, verdict),
+        content=content,
+        derived=call.derived,
+    )
+
+
+def _decision(period: Period, verdict: Verdict) -> Decision:
+    limits = tuple(
+        LimitThen(limit.name, HARD if limit.hard else SOFT, limit.value, used, held)
+        for limit, used, held in verdict.standings
+    )
+    return Decision(period.key, period.status, period.end, limits)
+
+
+def _reply(account: Account, period: Period, call: Call, verdict: Verdict, key: str) -> HoldReply:
+    """The reply of a hold that is refused."""
+    return HoldReply(
+        allowed=False,
+        message=verdict.message,
+        reason_code=verdict.reason,
+        provider=call.provider,
+        actual_provider_name=call.actual,
+        violated=verdict.violated,
+        limits=limit_states(verdict.standings, call.amounts, period.end),
+        usage_status=period.status,
+        billing_period=period.key,
+        retry_after=verdict.retry_after,
+        hold_id=None,
+        expires_at=None,
+        event_id=key,
+        seq=account.seq,
+    )
+
+
+def _operation(
+    operation: Operation, period: Period, call: Call, verdict: Verdict
+) -> OperationReply:
+    return OperationReply(
+        operation_type=operation.operation_type,
+        allowed=verdict.allowed,
+        message=verdict.message,
+        reason_code=verdict.reason,
+        provider=call.provider,
+        actual_provider_name=call.actual,
+        violated=verdict.violated,
+        limits=limit_states(verdict.standings, call.amounts, period.end),
+        usage_status=period.status,
+        billing_period=period.key,
+        retry_after=verdict.retry_after,
+        hold_id=None,
+        expires_at=None,
+    )
+
+
+def _preflight_reply(
+    account: Account, replies: list[OperationReply], failed: int | None, key: str | None
+) -> PreflightReply:
+    last = replies[-1]
+    return PreflightReply(
+        allowed=last.allowed,
+        message=last.message,
+        reason_code=last.reason_code,
+        failed_index=failed,
+        operations=tuple(replies),
+        event_id=key,
+        seq=account.seq,
+    )

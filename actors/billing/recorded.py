@@ -1,0 +1,26 @@
+"""What a decision comes to: the events of a change, or the reply of one that is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from messages.events import Event, Personal
+
+
+class Recorded(Struct, frozen=True):
+    """A change that happened: its events in order, the last of which carries the key.
+
+    ``keys`` are those of the events before the last, from the first on, where they have any.
+    """
+
+    events: tuple[Event, ...]
+    personal: Personal | None = None
+    keys: tuple[str | None, ...] = ()
+
+
+class Refused(Struct, frozen=True):
+    """A change that did not happen and does not use up its key: the reply that says so."""
+
+    reply: Any

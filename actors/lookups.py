@@ -1,0 +1,90 @@
+"""What only the log knows and a change has to know first: keys that came before, holds that ended.
+
+The lookups run off the loop while the user's later requests wait, so nothing changes between
+them and the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct, field
+
+from actors.billing.account import Account
+from actors.reading import stored
+from actors.services import Services
+from messages.codec import decode_event
+from messages.commands import Track
+from messages.errors import RequestError
+from messages.events import KIND, HoldExtended, HoldPlaced, HoldReleased, UsageRecorded
+from persistence.journal import Row
+
+PAGE: Final = 1_000
+_ENDS: Final = frozenset({KIND[HoldExtended], KIND[HoldReleased], KIND[UsageRecorded]})
+
+
+class Facts(Struct):
+    """What was looked up for one request.
+
+    Attributes:
+        rows: the user's rows of keys that came before, by key.
+        ended: how holds ended that are not open, by id; others are unknown.
+        raised: alerts that were raised, of those that are not unread.
+        batch: the decoded events of a batch and their keys.
+    """
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
+    raised: set[str] = field(default_factory=set)
+    batch: tuple[list[Track | RequestError], list[str]] | None = None
+
+
+def may_have_ended(account: Account, hold_id: str, services: Services) -> bool:
+    """Whether only the log can tell what became of a hold."""
+    if account.holds is not None and hold_id in account.holds:
+        return False
+    # A hold's id is the key of its request, so a key that was never used is no hold.
+    return hold_id not in account.ended and not services.keys.surely_new(account.user, hold_id)
+
+
+async def look_up(
+    services: Services, facts: Facts, user: str, keys: Sequence[str], holds: Iterable[str]
+) -> None:
+    """Add the rows of keys and the ends of holds, after all that was appended is durable.
+
+    Raises:
+        JournalError: the log cannot be read, or what the actor knows is ahead of it.
+    """
+    await stored(services.writer.barrier())
+    if keys:
+        facts.rows = await services.journal.find_all(user, keys)
+    for hold_id in holds:
+        facts.ended[hold_id] = await _end_of(services, user, hold_id)
+
+
+async def _end_of(services: Services, user: str, hold_id: str) -> str:
+    """How a hold that is not open ended: its row, then the rows of the time that it lasted."""
+    row = await services.journal.find(user, hold_id)
+    if row is None or row.kind != KIND[HoldPlaced]:
+        return "unknown"
+    placed = decode_event(row.kind, row.body)
+    assert isinstance(placed, HoldPlaced)
+    expires_at, after = placed.expires_at, row.seq
+    while rows := await services.journal.history(user, after, PAGE):
+        for row in rows:
+            if row.at >= expires_at:
+                return "expired"
+            if row.kind not in _ENDS or '"hold_id"' not in row.body:
+                continue
+            event = decode_event(row.kind, row.body)
+            if getattr(event, "hold_id", None) != hold_id:
+                continue
+            if isinstance(event, HoldExtended):
+                expires_at = event.expires_at
+            elif isinstance(event, HoldReleased):
+                return "released"
+            elif isinstance(event, UsageRecorded) and event.hold_status == "settled":
+                return "settled"
+        after = rows[-1].seq
+    return "expired"

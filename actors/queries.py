@@ -1,0 +1,172 @@
+"""How a user's actor answers each read: from the live state, or with a detour to the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from actors.billing import logs as pages
+from actors.billing.account import Period
+from actors.billing.enforce import enforce
+from actors.billing.holds import holds
+from actors.billing.inbox import alert_reply, alerts_reply, unread_alerts
+from actors.billing.rolling import current_of
+from actors.billing.snapshot import period_of, totals_of
+from actors.billing.stats import find_period, stats
+from actors.billing.subscriptions import state_of
+from actors.billing.trends import MONTHS, projections, trends
+from actors.reading import Reading
+from actors.runtime.registry import Detour
+from actors.runtime.request import Request
+from messages.commands import (
+    Alerts,
+    Dashboard,
+    Enforce,
+    Holds,
+    Logs,
+    Stats,
+    Subscription,
+    Trends,
+)
+from messages.replies import DashboardReply, SubscriptionReply
+
+if TYPE_CHECKING:
+    from actors.user import UserActor
+
+DASHBOARD_ALERTS: Final = 50
+"""Unread alerts that a dashboard shows."""
+
+
+def _enforce(actor: UserActor, request: Request, ask: Enforce, at: int) -> None:
+    account, catalog = actor.account, actor.services.catalog
+    period = current_of(account, at, catalog)
+    actor.answer(request, enforce(account, period, ask, at, catalog))
+
+
+def _holds(actor: UserActor, request: Request, _: Holds, at: int) -> None:
+    actor.answer(request, holds(actor.account, at))
+
+
+def _stats(actor: UserActor, request: Request, ask: Stats, at: int) -> Detour | None:
+    period = find_period(actor.account, ask, at, actor.services.catalog)
+    if period is None:
+        assert ask.billing_period is not None
+        return _detour(_reading(actor).old_stats(request, ask.billing_period))
+    actor.answer(request, stats(actor.account, period, at))
+    return None
+
+
+def _logs(actor: UserActor, request: Request, ask: Logs, _: int) -> Detour:
+    services = actor.services
+    wanted = pages.filter_of(ask, services.catalog)
+    before, total = actor.account.seq + 1, None
+    if ask.cursor:
+        before = pages.read_cursor(ask.cursor, wanted)
+    else:
+        total = pages.total_of(actor.account, wanted)
+    page = pages.Page(wanted, ask.limit or pages.PAGE, before, services.page_bytes_max)
+    sealed = not ask.cursor and total is None and wanted.only_period()
+    return _detour(_reading(actor).page(request, wanted, page, total, sealed=sealed))
+
+
+def _alerts(actor: UserActor, request: Request, ask: Alerts, _: int) -> Detour | None:
+    account = actor.account
+    unread = unread_alerts(account, ask.billing_period)
+    if ask.unread_only or not account.seq:
+        actor.answer(request, alerts_reply(account.user, ask, unread, unread, {}, account.seq))
+        return None
+    return _detour(_reading(actor).alerts(request, ask, unread))
+
+
+def _trends(actor: UserActor, request: Request, ask: Trends, at: int) -> Detour | None:
+    account = actor.account
+    months = ask.months or MONTHS
+    current = current_of(account, at, actor.services.catalog)
+
+    def reply(sealed: Sequence[Period], known: Sequence[Period], last: Period) -> object:
+        return trends([*sealed, *known], last, months, account_seq)
+
+    account_seq = account.seq
+    return _with_periods(actor, request, current, months, reply)
+
+
+def _dashboard(actor: UserActor, request: Request, _: Dashboard, at: int) -> Detour | None:
+    account = actor.account
+    current = current_of(account, at, actor.services.catalog)
+    summary = stats(account, current, at)
+    alerts = tuple(alert_reply(account.user, raised) for raised in unread_alerts(account, None))
+    outlook, seq = projections(current, at), account.seq
+
+    def reply(sealed: Sequence[Period], known: Sequence[Period], last: Period) -> object:
+        return DashboardReply(
+            stats=summary,
+            trends=trends([*sealed, *known], last, MONTHS, seq),
+            alerts=alerts[:DASHBOARD_ALERTS],
+            projections=outlook,
+            seq=seq,
+        )
+
+    return _with_periods(actor, request, current, MONTHS, reply)
+
+
+def _subscription(actor: UserActor, request: Request, _: Subscription, at: int) -> Detour | None:
+    account, seq = actor.account, actor.account.seq
+    state = state_of(account.subscription, at, suspended=account.suspended)
+    if state is None:
+        actor.answer(request, SubscriptionReply(subscription=None, history=(), seq=seq))
+        return None
+    reading = _reading(actor)
+
+    async def work() -> bool:
+        history = await reading.renewals()
+        request.prepare(SubscriptionReply(subscription=state, history=history, seq=seq))
+        request.durable()
+        return False
+
+    return _detour(work())
+
+
+def _with_periods(
+    actor: UserActor,
+    request: Request,
+    current: Period,
+    months: int,
+    reply: Callable[[Sequence[Period], Sequence[Period], Period], object],
+) -> Detour | None:
+    """Answer with the user's last periods: sealed ones from the log, where they are needed."""
+    account = actor.account
+    if not account.sealed or len(account.closed) + 1 >= months:
+        actor.answer(request, reply((), account.closed, current))
+        return None
+    # The live ones go on counting while the others are read.
+    known = [period_of(totals_of(period)) for period in account.closed]
+    last = period_of(totals_of(current))
+    reading = _reading(actor)
+
+    async def work() -> bool:
+        sealed = await reading.sealed(months)
+        request.prepare(reply(sealed, known, last))
+        request.durable()
+        return False
+
+    return _detour(work())
+
+
+def _reading(actor: UserActor) -> Reading:
+    return Reading(actor.services, actor.account.user, actor.account.seq)
+
+
+def _detour(work: Coroutine[Any, Any, bool]) -> Detour:
+    return Detour(work, blocks=False)
+
+
+QUERIES: Final[Mapping[type, Callable[[UserActor, Request, Any, int], Detour | None]]] = {
+    Enforce: _enforce,
+    Holds: _holds,
+    Stats: _stats,
+    Trends: _trends,
+    Logs: _logs,
+    Alerts: _alerts,
+    Subscription: _subscription,
+    Dashboard: _dashboard,
+}

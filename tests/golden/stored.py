@@ -1,0 +1,333 @@
+"""What the golden files mean: an object for each of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from actors.billing import snapshot as snapshots
+from actors.billing.account import Account, Period, Raised
+from actors.billing.holding import OpenHold, OpenHolds
+from actors.billing.limits import INDEX, SLOTS, TEXT_CALLS, TOTAL_COST, WAVESPEED_CALLS
+from messages.events import (
+    Alert,
+    AlertsRead,
+    CatalogEvent,
+    CountersReset,
+    Decision,
+    Event,
+    HoldExtended,
+    HoldPlaced,
+    HoldReleased,
+    LimitThen,
+    PeriodAdded,
+    PeriodRolled,
+    PeriodSealed,
+    PeriodTotals,
+    Personal,
+    PlanPut,
+    PlanTerms,
+    PreflightHeld,
+    PricePut,
+    Subscribed,
+    Subscription,
+    SubscriptionChanged,
+    UsageRecorded,
+)
+
+MARCH: Final = 1_772_323_200_000_000
+APRIL: Final = 1_775_001_600_000_000
+MAY: Final = 1_777_593_600_000_000
+NOON: Final = 1_773_576_000_000_000  # 2026-03-15T12:00:00Z
+
+FREE: Final = PlanTerms(
+    "Free",
+    "free",
+    1,
+    (("gemini_calls", 50), ("openai_calls", 0), ("monthly_cost", 2_000_000_000)),
+    ("basic_content_generation",),
+)
+BARE: Final = PlanTerms("Bare", "pro", 2, ())
+ALERT: Final = Alert(
+    id="8f2f0e8d0c5f4d6e9a7b1c3d",
+    type="limit_reached",
+    threshold_percentage=100,
+    severity="error",
+    limit_name="monthly_cost",
+    unit="cost",
+    provider=None,
+    title="Limit reached: monthly cost",
+    message="monthly_cost is used up in 2026-03: 2.5 of 2 USD.",
+    used=2_500_000_000,
+    limit=2_000_000_000,
+    billing_period="2026-03",
+)
+WARNING: Final = Alert(
+    id="0123456789abcdef01234567",
+    type="usage_warning",
+    threshold_percentage=80,
+    severity="info",
+    limit_name="gemini_calls",
+    unit="calls",
+    provider="gemini",
+    title="80% used: gemini calls",
+    message="gemini_calls has reached 80% in 2026-03: 40 of 50 calls.",
+    used=40,
+    limit=50,
+    billing_period="2026-03",
+)
+TOTALS: Final = PeriodTotals(
+    key="2026-03",
+    start=MARCH,
+    end=APRIL,
+    terms=FREE,
+    providers={"gemini": (2, 1_500, 450_000), "video": (1, 0, 250_000_000)},
+    earlier={"gemini": (40, 10**12, 2**64)},
+    wavespeed_calls=1,
+    actual_providers={"google": (2, 1_500, 450_000), "wavespeed": (1, 0, 250_000_000)},
+    models={"gemini-2.5-flash": (2, 1_500, 450_000), "wän": (1, 0, 250_000_000)},
+    errors=1,
+    response_micros=1_250_000,
+    last_updated=NOON,
+    slept=(1_769_904_000_000_000,),
+)
+OLD_TOTALS: Final = replace(TOTALS, slept=())
+SUBSCRIPTION: Final = Subscription(
+    plan="Pro",
+    tier="pro",
+    price_nano=79 * 10**9,
+    billing_cycle="yearly",
+    anchor=NOON,
+    cycle=12,
+    auto_renew=False,
+    cancel_at_period_end=True,
+    cancelled=True,
+    overrides=(("monthly_cost", 5 * 10**9), ("openai_calls", 7)),
+)
+BARE_SUBSCRIPTION: Final = Subscription(
+    plan="Basic", tier="basic", price_nano=0, billing_cycle="monthly", anchor=MARCH
+)
+DECISION: Final = Decision(
+    "2026-03", "warning", APRIL, (LimitThen("monthly_cost", "hard", 2 * 10**9, 10**9, 5),)
+)
+PLACED: Final = HoldPlaced(
+    hold_id="h-1",
+    provider="mistral",
+    actual="huggingface",
+    model="openai/gpt-oss-120b:groq",
+    calls=2,
+    tokens=10**9,
+    cost_nano=10**15,
+    expires_at=NOON + 60_000_000,
+    decision=DECISION,
+    content="0123456789abcdef01234567",
+    derived=True,
+)
+NOTHING: Final = PeriodTotals(key="2026-02", start=0, end=MARCH, terms=BARE)
+
+EVENTS: Final[dict[str, Event]] = {
+    "period_rolled": PeriodRolled(
+        key="2026-04",
+        start=APRIL,
+        end=MAY,
+        terms=FREE,
+        closed=TOTALS,
+        slept=(MARCH,),
+        subscription=SUBSCRIPTION,
+        renewed=True,
+        suspended=True,
+    ),
+    "period_rolled.1": PeriodRolled(
+        key="2026-04", start=APRIL, end=MAY, terms=FREE, closed=OLD_TOTALS
+    ),
+    "period_rolled.first": PeriodRolled(key="2026-03", start=MARCH, end=APRIL, terms=BARE),
+    "period_added": PeriodAdded(key="2026-03.2", start=MARCH, end=APRIL, terms=FREE),
+    "period_sealed": PeriodSealed(totals=TOTALS),
+    "period_sealed.1": PeriodSealed(totals=OLD_TOTALS),
+    "period_sealed.empty": PeriodSealed(totals=NOTHING),
+    "reset": CountersReset(billing_period="2026-03", reason="renewal of the plan"),
+    "reset.bare": CountersReset(billing_period="2026-03"),
+    "usage": UsageRecorded(
+        provider="mistral",
+        actual="huggingface",
+        model="openai/gpt-oss-120b:groq",
+        billing_period="2026-03",
+        status="limit_reached",
+        priced="caller",
+        price_version=1,
+        cost_nano=10**15,
+        cost_input_nano=2_000_000,
+        cost_output_nano=500_000,
+        cost_catalog_nano=2_500_000,
+        tokens_input=1_000,
+        tokens_output=500,
+        tokens_cache_read=300,
+        tokens_cache_write=0,
+        tokens_reasoning=100,
+        search_count=0,
+        image_count=1,
+        page_count=10**6,
+        endpoint='/v1/"chat"\n',
+        method="PUT",
+        response_time=0.1,
+        status_code=503,
+        request_size=10**12,
+        response_size=0,
+        retry_count=3,
+        timestamp=NOON,
+        late=True,
+        adjusted=(43, 10**12 + 3_000, 2**64 + 10**15),
+        hold_id="h-1",
+        hold_status="released",
+        alerts=(WARNING, ALERT),
+        late_settle=True,
+        source="/gateway/1",
+    ),
+    "usage.bare": UsageRecorded(
+        provider="openai",
+        actual="openai",
+        model="gpt-4o-mini",
+        billing_period="2026-03",
+        status="active",
+        priced="catalog",
+        price_version=1,
+        cost_nano=150,
+        cost_input_nano=150,
+        tokens_input=1,
+    ),
+    "hold": PLACED,
+    "hold.bare": replace(PLACED, derived=False, decision=Decision("2026-03", "active", APRIL)),
+    "hold_extended": HoldExtended(
+        hold_id="h-1",
+        tokens=5,
+        cost_nano=7,
+        expires_at=NOON,
+        calls=2,
+        provider="mistral",
+        actual="huggingface",
+        decision=DECISION,
+        content="0123456789abcdef01234567",
+        derived=True,
+    ),
+    "hold_released": HoldReleased(hold_id="h-1", content="0123456789abcdef01234567"),
+    "preflight": PreflightHeld(
+        operations=(PLACED,), types=("summary", None), content="0123456789abcdef01234567"
+    ),
+    "alerts_read": AlertsRead(ids=("a-1", "a-2"), unread=3, content="0123456789abcdef01234567"),
+    "subscribed": Subscribed(
+        subscription=SUBSCRIPTION,
+        terms=FREE,
+        renewal_type="upgrade",
+        content="0123456789abcdef01234567",
+        opened=True,
+        previous="Basic",
+        before="2026-03",
+        usage_before=(1, 2, 3),
+        suspended=True,
+        alerts=(WARNING,),
+    ),
+    "subscribed.bare": Subscribed(
+        subscription=BARE_SUBSCRIPTION,
+        terms=BARE,
+        renewal_type="new",
+        content="0123456789abcdef01234567",
+    ),
+    "subscription_changed": SubscriptionChanged(
+        change="cancel",
+        content="0123456789abcdef01234567",
+        subscription=SUBSCRIPTION,
+        suspended=True,
+        reason="not paid",
+        terms=FREE,
+        alerts=(WARNING,),
+    ),
+    "subscription_changed.bare": SubscriptionChanged(
+        change="resume", content="0123456789abcdef01234567"
+    ),
+}
+EVENTS["usage.1"] = replace(EVENTS["usage"], hold_status="unknown", late_settle=False, source=None)
+CATALOG_EVENTS: Final[dict[str, CatalogEvent]] = {
+    "plan": PlanPut(
+        terms=FREE,
+        price_monthly_nano=29 * 10**9,
+        price_yearly_nano=290 * 10**9,
+        content="0123456789abcdef01234567",
+    ),
+    "price": PricePut(
+        provider="openai",
+        model="gpt-5",
+        version=7,
+        effective_from=MARCH,
+        content="0123456789abcdef01234567",
+        input_token=1_250_000,
+        output_token=10**7,
+        cache_read_token=125_000,
+        cache_write_token=0,
+        reasoning_token=1,
+        request=2,
+        search=3,
+        image=4,
+        page=5,
+    ),
+    "price.bare": PricePut(
+        provider="openai",
+        model="gpt-5",
+        version=7,
+        effective_from=MARCH,
+        content="0123456789abcdef01234567",
+    ),
+}
+ALL: Final[dict[str, Event | CatalogEvent]] = {**EVENTS, **CATALOG_EVENTS}
+PERSONAL: Final = Personal(
+    user_agent="agent/1.0",
+    ip_address="2001:db8::1",
+    error_message="tïmeout\n",
+    metadata={"team": "blue", "": "empty"},
+)
+
+
+def an_account() -> Account:
+    """A user in April with a closed March, as the golden snapshot keeps it."""
+    account = Account("alice", seq=77, at=NOON + 1, months={"2026-03": 2, "2026-04": 1})
+    account.before = {"gemini": 42, "video": 1}
+    used = [0] * SLOTS
+    openai = 3 * INDEX["openai"]
+    used[openai : openai + 3] = [1, 1, 150]
+    used[TEXT_CALLS] = 1
+    used[TOTAL_COST] = 150
+    account.current = Period(
+        key="2026-04",
+        start=APRIL,
+        end=MAY,
+        terms=FREE,
+        used=used,
+        actual={"openai": [1, 1, 150]},
+        models={"gpt-4o-mini": [1, 1, 150]},
+        last_updated=NOON + 1,
+    )
+    march = snapshots.period_of(TOTALS)
+    march.levels = {"gemini_calls": 80, "monthly_cost": 100}
+    march.announced = True
+    assert march.used[WAVESPEED_CALLS] == 1
+    account.closed = [march, Period("2026-03.2", MARCH, APRIL, BARE)]
+    account.unread = {
+        WARNING.id: Raised(WARNING, NOON, 70),
+        ALERT.id: Raised(ALERT, NOON, 73),
+    }
+    account.sealed = 12
+    account.subscription = SUBSCRIPTION
+    account.suspended = True
+    amounts = (PLACED.calls, PLACED.tokens, PLACED.cost_nano)
+    account.holds = OpenHolds(
+        [
+            OpenHold(
+                *("h-1", PLACED.provider, PLACED.actual, PLACED.model),
+                amounts=amounts,
+                derived=True,
+                created_at=NOON,
+                expires_at=PLACED.expires_at,
+            )
+        ]
+    )
+    return account

@@ -1,0 +1,189 @@
+"""What each field of each verb may hold: values at its bounds, and values beyond them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+REQUIRED: dict[str, dict[str, Any]] = {
+    "track": {"provider": "openai"},
+    "enforce": {"provider": "openai"},
+    "reset": {},
+    "stats": {},
+    "logs": {},
+    "batch": {"events": []},
+    "preflight": {"operations": [{"provider": "openai"}]},
+    "hold": {"provider": "openai"},
+    "extend": {"hold_id": "h"},
+    "release": {"hold_id": "h"},
+    "holds": {},
+    "trends": {},
+    "alerts": {},
+    "ack": {},
+    "subscribe": {"plan": "Pro", "billing_cycle": "monthly"},
+    "cancel": {},
+    "suspend": {},
+    "resume": {},
+    "subscription": {},
+    "dashboard": {},
+}
+WIDE = "\U0001f600"  # four bytes, one character
+NOW = "2026-03-15T12:00:00Z"
+
+
+def integers(low: int, high: int) -> tuple[list[Any], list[Any]]:
+    return [low, low + 1, high], [low - 1, high + 1, 10**30, -(10**30), 1.0, 1e3, True, "1", [], {}]
+
+
+def texts(high: int, low: int = 0) -> tuple[list[Any], list[Any]]:
+    good = ["a" * low, "a" * high, WIDE * high, "a\u0000b" if high > 2 else ""]
+    return good, ["a" * (high + 1), WIDE * (high + 1), *([""] if low else []), 1, True, [], {}]
+
+
+MOMENT: tuple[list[Any], list[Any]] = (
+    [NOW, "2026-03-15T14:00:00.123456+02:00", "2026-03-15T12:00:00-00:00"],
+    [
+        "2026-03-15T12:00:00",
+        "2026-03-15",
+        "2026-03-15T12:00Z",
+        "2026-02-30T12:00:00Z",
+        "now",
+        0,
+        1.5,
+    ],
+)
+PERIOD: tuple[list[Any], list[Any]] = (
+    ["2026-03", "2026-12.2", "2026-03.10", "0001-01.99"],
+    [
+        "2026",
+        "2026-13",
+        "2026-00",
+        "2026-3",
+        "2026-03.1",
+        "2026-03.0",
+        "2026-03.02",
+        "2026-03.",
+        202603,
+        *("2026-03\n", " 2026-03", "2026-03-01", "٢٠٢٦-٠٣", ""),
+    ],
+)
+METADATA: tuple[list[Any], list[Any]] = (
+    [{}, {"k" * 64: "v" * 256}, {"": ""}, {str(n): "v" for n in range(16)}],
+    [
+        *({"k" * 65: "v"}, {"k": "v" * 257}, {str(n): "v" for n in range(17)}),
+        *({"k": 1}, {"k": None}, {"k": {"k": "v"}}, [], [["k", "v"]], "k", 1),
+    ],
+)
+TOKENS, COUNT, SIZE = integers(0, 10**9), integers(0, 10**6), integers(0, 10**12)
+TEXT, KEY, STATUS = texts(256), texts(128, low=1), integers(100, 599)
+FLAG: tuple[list[Any], list[Any]] = ([True, False], [0, 1, "true", [], {}])
+ASKED = {
+    "provider": TEXT,
+    "model_used": TEXT,
+    "actual_provider_name": TEXT,
+    "endpoint": texts(1_024),
+    "tokens_requested": TOKENS,
+    "calls": integers(1, 1_000),
+    "deadline": MOMENT,
+}
+
+BOUNDS: dict[str, dict[str, tuple[list[Any], list[Any]]]] = {
+    "track": {
+        "provider": TEXT,
+        "event_id": KEY,
+        "endpoint": texts(1_024),
+        "method": TEXT,
+        "model_used": TEXT,
+        "actual_provider_name": TEXT,
+        "tokens_input": TOKENS,
+        "tokens_output": TOKENS,
+        "tokens_cache_read": TOKENS,
+        "tokens_cache_write": TOKENS,
+        "tokens_reasoning": TOKENS,
+        "search_count": COUNT,
+        "image_count": COUNT,
+        "page_count": COUNT,
+        "response_time": (
+            [0, 0.0, 0.000001, 1, 86_400, 86_400.0],
+            [-1, -0.001, 86_400.001, 86_401, 10**400, True, "1", []],
+        ),
+        "status_code": STATUS,
+        "request_size": SIZE,
+        "response_size": SIZE,
+        "user_agent": TEXT,
+        "ip_address": TEXT,
+        "error_message": texts(4_096),
+        "retry_count": COUNT,
+        "timestamp": MOMENT,
+        "hold_id": TEXT,
+        "metadata": METADATA,
+        "deadline": MOMENT,
+    },
+    "enforce": ASKED,
+    "reset": {"reason": TEXT, "event_id": KEY, "deadline": MOMENT},
+    "stats": {"billing_period": PERIOD, "deadline": MOMENT},
+    "logs": {
+        "limit": integers(1, 1_000),
+        "cursor": texts(512),
+        "provider": TEXT,
+        "status_code": STATUS,
+        "billing_period": PERIOD,
+        "event_id": KEY,
+        "since": MOMENT,
+        "until": MOMENT,
+        "deadline": MOMENT,
+    },
+    "hold": {**ASKED, "ttl": integers(1, 86_400), "event_id": KEY},
+    "extend": {
+        "hold_id": TEXT,
+        "ttl": integers(1, 86_400),
+        "tokens_requested": TOKENS,
+        "event_id": KEY,
+        "deadline": MOMENT,
+    },
+    "release": {"hold_id": TEXT, "event_id": KEY, "deadline": MOMENT},
+    "holds": {"deadline": MOMENT},
+    "trends": {"months": integers(1, 36), "deadline": MOMENT},
+    "alerts": {
+        "unread_only": FLAG,
+        "limit": integers(1, 1_000),
+        "billing_period": PERIOD,
+        "deadline": MOMENT,
+    },
+    "ack": {
+        "ids": (
+            [[], ["a"], ["a" * 256] * 200, ["a"] * 1_000],
+            [["a"] * 1_001, ["a" * 257], [1], "a", {}],
+        ),
+        "all": FLAG,
+        "event_id": KEY,
+        "deadline": MOMENT,
+    },
+    "subscribe": {
+        "plan": TEXT,
+        "billing_cycle": (["monthly", "yearly"], ["weekly", "Monthly", "", 1, True]),
+        "auto_renew": FLAG,
+        "period_start": MOMENT,
+        "period": (["keep", "new"], ["old", "", 1]),
+        "overrides": ([{}], [[], "a", 1]),
+        "event_id": KEY,
+        "deadline": MOMENT,
+    },
+    "cancel": {"at_period_end": FLAG, "event_id": KEY, "deadline": MOMENT},
+    "suspend": {"reason": TEXT, "event_id": KEY, "deadline": MOMENT},
+    "resume": {"event_id": KEY, "deadline": MOMENT},
+    "subscription": {"deadline": MOMENT},
+    "dashboard": {"deadline": MOMENT},
+    "batch": {"events": ([[]], ["a", {}, 1]), "event_id": KEY, "deadline": MOMENT},
+    "preflight": {
+        "operations": ([], [[], [{"provider": "exa"}] * 101, [1], "a", {}]),
+        "hold": ([], [1, [], "a", {"ttl": 0}, {"ttl": 86_401}, {"event_id": ""}]),
+        "deadline": MOMENT,
+    },
+}
+FIELDS = [(verb, field) for verb, fields in BOUNDS.items() for field in fields]
+MONEY = [
+    ("track", "cost"),
+    ("enforce", "cost_requested"),
+    ("hold", "cost_requested"),
+    ("extend", "cost_requested"),
+]
