@@ -108,7 +108,10 @@ class Catalog:
         if not known:
             raise InvalidRequest(f"there is no limit {name[:64]!r}", field)
         if is_cost(name):
-            return money_of(raw, field) or 0
+            amount = money_of(raw, field)
+            if amount is None:
+                raise InvalidRequest(f"{name} must be a number", field)
+            return amount
         text = bytes(raw)
         if not text.isdigit() or len(text) > 15:
             raise InvalidRequest(f"{name} must be an integer from 0 to 10^15 - 1", field)

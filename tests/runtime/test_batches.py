@@ -1,0 +1,157 @@
+"""Batches and CloudEvents, through the actor and the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from messages.codec import decode_event
+from tests.support.faults import Fault
+from tests.support.rig import Rig
+
+CLOUD = {
+    "specversion": "1.0",
+    "id": "e-1",
+    "source": "/gateway",
+    "type": "call",
+    "time": "2026-03-15T11:00:00Z",
+    "data": {"provider": "gemini", "tokens_input": 5},
+}
+
+
+def codes(body: dict[str, Any]) -> list[str]:
+    return [found["error"]["code"] if "error" in found else "" for found in body["results"]]
+
+
+async def test_bad_events_between_good_ones_are_refused_and_the_good_ones_count(rig: Rig) -> None:
+    events = [
+        {"provider": "gemini", "event_id": "a", "tokens_input": 5},
+        {"provider": "nobody", "event_id": "b"},
+        {"provider": "gemini", "tokens_input": -1},
+        7,
+        {"provider": "gemini", "cost": "1"},
+        {"provider": "gemini", "deadline": "2030-01-01T00:00:00Z"},
+        {"provider": "gemini", "event_id": "c", "timestamp": "2020-01-01T00:00:00Z"},
+        {"provider": "exa"},
+    ]
+    body = (await rig.ask("batch", events=events, event_id="k")).body
+    assert codes(body) == [
+        *("", "unknown_provider", "invalid_request", "invalid_request", "invalid_request"),
+        *("invalid_request", "timestamp_out_of_range", ""),
+    ]
+    fields = [found["error"]["field"] for found in body["results"] if "error" in found]
+    assert fields == ["provider", "tokens_input", None, "cost", "deadline", "timestamp"]
+    assert [body[x] for x in ("accepted", "duplicates", "rejected")] == [2, 0, 6]
+    assert body["results"][7]["event_id"] == "k.7"
+    assert body["seq"] == body["results"][7]["seq"] == 3
+    assert (await rig.ask("stats")).body["total_calls"] == 2
+
+
+async def test_events_are_judged_on_top_of_those_before_them(rig: Rig) -> None:
+    events = [{"provider": "exa"}] * 10
+    body = (await rig.ask("batch", events=events)).body
+    assert [len(found["alerts"]) for found in body["results"]] == [0] * 7 + [1, 1, 1]
+    assert body["results"][9]["usage_status"] == "limit_reached"
+
+
+async def test_a_key_that_comes_twice_counts_once_within_a_batch_and_across(rig: Rig) -> None:
+    one = {"provider": "gemini", "tokens_input": 5, "event_id": "a"}
+    events = [one, one, {**one, "tokens_input": 6}, {**one, "event_id": "b"}]
+    body = (await rig.ask("batch", events=events)).body
+    assert codes(body) == ["", "", "idempotency_mismatch", ""]
+    assert body["results"][1] == {**body["results"][0], "duplicate": True}
+    assert [body[x] for x in ("accepted", "duplicates", "rejected")] == [2, 1, 1]
+    again = (await rig.ask("batch", events=[one, {"provider": "gemini"}])).body
+    assert again["results"][0] == body["results"][1]
+    assert [again[x] for x in ("accepted", "duplicates", "rejected")] == [1, 1, 0]
+    alone = (await rig.ask("track", **one)).body
+    assert alone == body["results"][1]
+
+
+async def test_a_batch_that_is_repeated_changes_nothing(rig: Rig) -> None:
+    events = [{"provider": "gemini"}, {"provider": "exa", "event_id": "e"}]
+    first = (await rig.ask("batch", events=events, event_id="k")).body
+    again = (await rig.ask("batch", events=events, event_id="k")).body
+    assert [again[x] for x in ("accepted", "duplicates", "rejected")] == [0, 2, 0]
+    assert again["duplicate"]
+    assert [{**found, "duplicate": False} for found in again["results"]] == first["results"]
+    assert again["seq"] == first["seq"]
+
+
+async def test_an_empty_batch_is_answered(rig: Rig) -> None:
+    body = (await rig.ask("batch", events=[])).body
+    assert (body["results"], body["accepted"], body["seq"]) == ([], 0, 0)
+
+
+async def test_over_a_thousand_events_are_too_large(rig: Rig) -> None:
+    event = {"provider": "exa"}
+    refused = await rig.ask("batch", events=[event] * 1001)
+    assert (refused.code, refused.error["field"]) == ("too_large", "events")
+    assert (await rig.ask("batch", events=[event] * 1000)).body["accepted"] == 1000
+
+
+async def test_a_batch_whose_reply_would_be_too_large_is_refused_before_it_counts(
+    rig: Rig,
+) -> None:
+    event = {"provider": "exa", "actual_provider_name": '"' * 256}
+    answer = await rig.ask("batch", events=[event] * 900, event_id='"' * 128)
+    assert answer.code == "too_large"
+    assert (await rig.ask("stats")).body["seq"] == 0
+
+
+async def test_all_events_of_a_batch_are_one_durable_write(rig: Rig) -> None:
+    rig.journal.appends.close()
+    sent = rig.send("batch", events=[{"provider": "exa"}] * 100)
+    rig.journal.fail_appends(Fault.NOT_STORED)
+    rig.journal.appends.open()
+    assert (await rig.answer(sent)).code in {"unavailable", "outcome_unknown"}
+    assert (await rig.ask("stats")).body["total_calls"] == 0
+
+
+async def test_batches_settle_holds_and_tell_how_others_ended(rig: Rig) -> None:
+    for name in ("h1", "h2"):
+        await rig.ask("hold", provider="gemini", event_id=name)
+    await rig.ask("release", hold_id="h2")
+    events = [{"provider": "gemini", "hold_id": hold} for hold in ("h1", "h1", "h2", "h3")]
+    rig = await rig.restart()
+    body = (await rig.ask("batch", events=events)).body
+    found = [(each["hold_status"], each["late_settle"]) for each in body["results"]]
+    assert found == [("settled", False), ("settled", True), ("released", True), ("unknown", True)]
+
+
+async def test_a_cloud_event_is_a_track(rig: Rig) -> None:
+    first = (await rig.ask("track", **CLOUD)).body
+    assert (first["event_id"], first["tokens_used"]) == ("e-1", 5)
+    assert (await rig.ask("track", **CLOUD)).body == {**first, "duplicate": True}
+    (entry,) = (await rig.ask("logs")).body["logs"]
+    assert entry["timestamp"] == "2026-03-15T11:00:00Z"
+    row = rig.inner._rows[-1]
+    assert decode_event(row.kind, row.body).source == "/gateway"  # type: ignore[union-attr]
+    body = (await rig.ask("batch", events=[CLOUD, {**CLOUD, "id": "e-2"}])).body
+    assert [body["duplicates"], body["accepted"]] == [1, 1]
+
+
+async def test_the_same_id_from_another_source_is_never_lost_in_silence(rig: Rig) -> None:
+    await rig.ask("track", **CLOUD)
+    other = await rig.ask("track", **{**CLOUD, "source": "/other"})
+    assert other.code == "idempotency_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"specversion": "0.3"}, "specversion"),
+        ({"id": ""}, "id"),
+        ({"source": None}, "source"),
+        ({"data": {"provider": "gemini", "nonsense": 1}}, "nonsense"),
+        ({"data": 5}, None),
+        ({"time": "yesterday"}, "time"),
+        ({"datacontenttype": "text/xml"}, "datacontenttype"),
+    ],
+)
+async def test_a_cloud_event_that_is_none_is_refused_by_its_field(
+    rig: Rig, change: dict[str, Any], field: str | None
+) -> None:
+    answer = await rig.ask("track", **{**CLOUD, **change})
+    assert (answer.code, answer.error["field"]) == ("invalid_request", field)
