@@ -42,6 +42,16 @@ COMMIT;
 _ANCHOR: Final = (
     "SELECT user_id || ' ' || at || ' ' || ifnull(event_id, '') FROM log.log WHERE seq = ?"
 )
+# From one user to the next by the primary key: not a look at every row.
+_NEXT_USERS: Final = """
+WITH RECURSIVE next (id) AS (
+    SELECT min(user_id) FROM rows WHERE user_id > ?1 AND user_id >= ?2
+    UNION ALL
+    SELECT (SELECT min(user_id) FROM rows WHERE user_id > next.id)
+    FROM next WHERE next.id IS NOT NULL
+)
+SELECT id FROM next WHERE id IS NOT NULL LIMIT ?3
+"""
 
 _log = structlog.get_logger(__name__)
 
@@ -145,6 +155,30 @@ class LogIndex:
             "SELECT seq FROM keys WHERE user_id = ? AND event_id = ?", user, key
         )
         return int(found[0][0]) if found else None
+
+    async def find_all(self, user: str, keys: str) -> list[int]:
+        """The positions of the user's rows with keys of a JSON array, where the file has them."""
+        found = await self._reader.read(
+            "SELECT seq FROM keys WHERE user_id = ?"
+            " AND event_id IN (SELECT value FROM json_each(?))",
+            user,
+            keys,
+        )
+        return [seq for (seq,) in found]
+
+    async def users(self, after: str, limit: int, prefix: str) -> list[str]:
+        """Users that have rows, in order, after one; without the nameless one."""
+        after = max(after, "")
+        # A user's id orders as its UTF-8 bytes do. What leaves memory is in the file before.
+        recent = {
+            user
+            for tail in self._tails
+            for user in tail.users
+            if user > after and user.startswith(prefix)
+        }
+        found = await self._reader.read(_NEXT_USERS, after, prefix, limit)
+        stored = [user for (user,) in found if user.startswith(prefix)]
+        return sorted({*stored, *recent})[:limit]
 
     async def after(self, user: str, after: int, limit: int) -> list[int]:
         """The first positions of the user after one."""

@@ -105,6 +105,13 @@ class Journal(Protocol):
         """The user's rows with ``notify`` and ``seq < before``, newest first, at most ``limit``."""
         ...
 
+    async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
+        """Users that have rows, in the order of their UTF-8 bytes, at most ``limit``.
+
+        Those behind ``after`` that begin with ``prefix``; the user ``""`` is never among them.
+        """
+        ...
+
     def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
         """All (user, key) pairs, in lumps, in any order."""
         ...

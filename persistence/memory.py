@@ -82,6 +82,11 @@ class MemoryJournal:
         rows = reversed(self._of_user.get(user, []))
         return [row for row in rows if row.notify and row.seq < before][:limit]
 
+    async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
+        """See `Journal.users`."""
+        found = (user for user in self._of_user if user > after and user.startswith(prefix))
+        return sorted(found)[:limit]
+
     async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
         """See `Journal.keys`."""
         keys = list(self._of_key)

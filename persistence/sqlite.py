@@ -7,6 +7,7 @@ pages. Checkpoints copy the WAL into the database on a fourth, off the writer's 
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
@@ -20,6 +21,7 @@ import structlog
 
 from messages.subjects import encode_user, partition_of
 from persistence import schema
+from persistence.chain import START, link
 from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
@@ -33,8 +35,13 @@ WAL_PAGES_MAX: Final = 16_000
 WRITER_CACHE_KIB: Final = 16_384
 RECENT_MAX: Final = 1_000
 
-_COMMON_KIND: Final = "usage"  # every other kind has an index, log_kind
+# Every other kind has an index, log_kind, whose condition a query has to repeat.
+_COMMON_KINDS: Final = ("usage", "hold", "hold_extended", "hold_released")
+_RARE: Final = f"kind NOT IN {_COMMON_KINDS}"
 _COLUMNS: Final = "seq, partition, user_id, event_id, kind, at, notify, body, personal"
+_AMONG: Final = (
+    "seq >= ? AND user_id = ? AND event_id IN (SELECT value FROM json_each(?)) ORDER BY seq"
+)
 _PADDING: Final = (0,) * len(Row._fields)
 _PUT_SNAPSHOT: Final = (
     "INSERT INTO snapshots (partition, user_id, seq, schema, body) VALUES (?, ?, ?, ?, ?)"
@@ -66,6 +73,7 @@ class SQLiteJournal:
         self._recoveries = recoveries
         self._pages = pages
         self._index = index
+        self._chain: bytes | None = None  # the newest link of the log, None where it is not known
         self._uncopied_pages = 0
         self._grown = asyncio.Event()
         self._broken: DiskFailed | None = None
@@ -107,7 +115,8 @@ class SQLiteJournal:
         """See `Journal.append`. A caller that is cancelled does not stop the write."""
         if self._broken:
             raise DiskFailed(f"the disk failed before: {self._broken}") from self._broken
-        await self._writer.write(_append, rows, snapshots)
+        chain, self._chain = self._chain, None  # unknown, should the write fail
+        self._chain = await self._writer.write(_append, rows, snapshots, chain)
         self._index.add(rows)
         # A row changes at most about two pages of its own, a block the last ones of the trees.
         self._uncopied_pages += 4 + 2 * len(rows)
@@ -139,12 +148,10 @@ class SQLiteJournal:
         self, user: str, before: int, limit: int, kind: str | None = None
     ) -> list[Row]:
         """See `Journal.newest`."""
-        if kind not in {None, _COMMON_KIND}:
+        if kind is not None and kind not in _COMMON_KINDS:
             return await _rows(
                 self._pages,
-                # The last condition lets SQLite use the partial index.
-                f"user_id = ? AND seq < ? AND kind = ? AND kind <> '{_COMMON_KIND}'"
-                " ORDER BY seq DESC LIMIT ?",
+                f"user_id = ? AND seq < ? AND kind = ? AND {_RARE} ORDER BY seq DESC LIMIT ?",
                 user,
                 before,
                 kind,
@@ -180,13 +187,23 @@ class SQLiteJournal:
 
     async def find_all(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
         """See `Journal.find_all`."""
-        found = [(key, await self.find(user, key)) for key in keys]
-        return {key: row for key, row in found if row is not None}
+        wanted = json.dumps(list(keys))
+        recent = self._index.recent(user)  # as in `find`
+        rows: list[Row] = []
+        if recent:
+            rows = await _rows(self._recoveries, _AMONG, recent[0], user, wanted)
+        positions = await self._index.find_all(user, wanted)
+        rows += await _at(self._recoveries, positions)
+        return {row.key: row for row in rows if row.key is not None}
 
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
         """See `Journal.noticed`."""
         where = "user_id = ? AND notify = 1 AND seq < ? ORDER BY seq DESC LIMIT ?"
         return await _rows(self._pages, where, user, before, limit)
+
+    async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
+        """See `Journal.users`."""
+        return await self._index.users(after, limit, prefix)
 
     async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
         """See `Journal.keys`."""
@@ -302,7 +319,15 @@ def _copy_wal(db: sqlite3.Connection, mode: str) -> int:
     return int(pages)
 
 
-def _append(db: sqlite3.Connection, rows: Sequence[Row], snapshots: Sequence[Snapshot]) -> None:
+def _append(
+    db: sqlite3.Connection,
+    rows: Sequence[Row],
+    snapshots: Sequence[Snapshot],
+    chain: bytes | None,
+) -> bytes | None:
+    """Write a block; the newest link of the chain."""
+    if rows:
+        chain = link(_newest_link(db) if chain is None else chain, rows)
     # Each statement hands the interpreter lock back and forth, which costs up to 5 ms each
     # time while the event loop is busy. So the usual block is one statement, which is its own
     # transaction, and not one per row between a BEGIN and a COMMIT.
@@ -310,27 +335,37 @@ def _append(db: sqlite3.Connection, rows: Sequence[Row], snapshots: Sequence[Sna
     if not alone:
         db.execute("BEGIN IMMEDIATE")
     for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        _insert(db, rows[start : start + ROWS_PER_STATEMENT])
+        _insert(db, rows[start : start + ROWS_PER_STATEMENT], (rows[-1].seq, chain))
     if snapshots:
         db.executemany(_PUT_SNAPSHOT, snapshots)
     if not alone:
         db.execute("COMMIT")
+    return chain
+
+
+def _newest_link(db: sqlite3.Connection) -> bytes:
+    """The link of the newest row, which ends a block; none where it is older than the chain."""
+    found = db.execute("SELECT chain FROM log ORDER BY seq DESC LIMIT 1").fetchone()
+    return START if found is None or found[0] is None else bytes(found[0])
 
 
 def _mark_published(db: sqlite3.Connection, seq: int) -> None:
     db.execute(_PUT_POSITION, (seq,))
 
 
-def _insert(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
+def _insert(
+    db: sqlite3.Connection, rows: Sequence[Row], last_link: tuple[int, bytes | None]
+) -> None:
     # To parse a statement costs as much as to run it: so few sizes, and the rest is padding.
     size = 1 << (len(rows) - 1).bit_length()
     values: tuple[Any, ...] = tuple(chain.from_iterable(rows))
-    db.execute(_insert_statement(size), values + _PADDING * (size - len(rows)))
+    db.execute(_insert_statement(size), last_link + values + _PADDING * (size - len(rows)))
 
 
 @lru_cache
 def _insert_statement(size: int) -> str:
     row = f"({', '.join('?' * len(Row._fields))})"
     values = ", ".join([row] * size)
-    select = f"SELECT * FROM (VALUES {values}) WHERE column1 > 0"  # noqa: S608 -- only "?" varies
-    return f"INSERT INTO log ({_COLUMNS}) {select}"
+    # Only the last row of a block has the link.
+    select = f"SELECT *, iif(column1 = ?, ?, NULL) FROM (VALUES {values})"  # noqa: S608 -- of "?"
+    return f"INSERT INTO log ({_COLUMNS}, chain) {select} WHERE column1 > 0"

@@ -143,8 +143,29 @@ async def test_reads_agree_with_a_plain_list_of_all_rows(
         assert await journal.rows(at, limit) == model[at : at + limit]
         notices = [row for row in model[at:] if row.notify]
         assert await journal.notices(at, limit) == notices[:limit]
+        noticed = [row for row in before if row.notify]
+        assert await journal.noticed(user, at, limit) == noticed[:limit]
+        holds = [row for row in before if row.kind == "hold"]
+        assert await journal.newest(user, at, limit, "hold") == holds[:limit]
         for row in rows:
             assert row.key is None or await journal.find(row.user, row.key) == row
+        mine = {row.key: row for row in model if row.user == user and row.key is not None}
+        asked = [*random_.sample(sorted(mine), len(mine) // 2), "never used", "'"]
+        found = {key: mine[key] for key in asked if key in mine}
+        assert await journal.find_all(user, asked) == found
+
+
+async def test_users_are_listed_in_the_order_of_their_bytes(journal: Journal) -> None:
+    names = ["b", "a", "", "ab", "é", "\U0001f600", "\uffff", "A", 'a"b', "b"]
+    for start in range(0, len(names), 3):
+        lump = names[start : start + 3]
+        await journal.append([make_row(start + n, name) for n, name in enumerate(lump, 1)])
+    ordered = sorted({*names} - {""}, key=str.encode)
+    assert await journal.users("", 100) == ordered
+    assert await journal.users("a", 2) == ordered[2:4]
+    assert await journal.users("", 100, "a") == ["a", 'a"b', "ab"]
+    assert await journal.users("a", 100, "a") == ['a"b', "ab"]
+    assert await journal.users("zzz", 100, "a") == []
 
 
 async def test_keys_are_all_keys_once(journal: Journal, random_: random.Random) -> None:

@@ -15,7 +15,7 @@ from messages.codec import encode_event
 from messages.events import Alert, Personal, UsageRecorded
 from persistence import schema
 from persistence.errors import Refused
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite import _RARE, SQLiteJournal
 from tests.support.rows import make_row
 
 ALL = 1_000_000
@@ -124,8 +124,12 @@ async def test_personal_fields_can_be_erased_alone(
     ("where", "index"),
     [
         (
-            "user_id = ? AND seq < ? AND kind = ? AND kind <> 'usage' ORDER BY seq DESC",
+            f"user_id = ? AND seq < ? AND kind = ? AND {_RARE} ORDER BY seq DESC",
             "INDEX log_kind (user_id=? AND kind=? AND rowid<?)",
+        ),
+        (
+            "user_id = ? AND notify = 1 AND seq < ? ORDER BY seq DESC",
+            "INDEX log_user_notify (user_id=? AND rowid<?)",
         ),
         ("notify = 1 AND seq > ? ORDER BY seq", "INDEX log_notify (notify=? AND rowid>?)"),
     ],

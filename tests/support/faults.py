@@ -138,6 +138,10 @@ class FaultyJournal:
         await self._before_read(user)
         return await self._inner.find_all(user, keys)
 
+    async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
+        """See `Journal.users`."""
+        return await self._inner.users(after, limit, prefix)
+
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
         """See `Journal.noticed`."""
         return await self._inner.noticed(user, before, limit)

@@ -21,7 +21,7 @@ def make_row(
 ) -> Row:
     """A row of ``user`` at ``seq``, in the user's partition, one second after the one before."""
     at = 1_700_000_000_000_000 + seq * 1_000_000
-    partition = partition_of(encode_user(user))
+    partition = partition_of(encode_user(user)) if user else 0
     return Row(seq, partition, user, key, kind, at, notify, body, personal)
 
 
@@ -32,7 +32,7 @@ def make_snapshot(user: str, seq: int, body: bytes = b"{}", schema: int = 1) -> 
 
 def make_rows(random_: random.Random, first: int, count: int) -> list[Row]:
     """Rows of a few users with random keys, kinds and notices."""
-    kinds = ("usage", "usage", "usage", "reset", "period_rolled")
+    kinds = ("usage", "usage", "usage", "reset", "hold", "period_rolled")
     return [
         make_row(
             seq,
