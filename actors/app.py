@@ -20,6 +20,7 @@ from nats.aio.subscription import Subscription
 
 from actors.billing.catalog import default_catalog
 from actors.billing.logs import PAGE_BYTES_MAX
+from actors.catalog import recover_catalog
 from actors.clock import Clock, SystemClock
 from actors.config import Config
 from actors.edge.discovery import NAME, QUEUE, Claim, Discovery
@@ -29,6 +30,7 @@ from actors.edge.service import Edge
 from actors.runtime.registry import Actor, Limits, Registry
 from actors.services import Services
 from actors.user import recover
+from messages.catalog import CATALOG_USER
 from messages.units import to_datetime
 from persistence.journal import Journal
 from persistence.keys import KeyFilter
@@ -115,6 +117,7 @@ class Service:
             if rival is not None:
                 raise StartError(f"another meterd ({rival}) serves {self._config.prefix} here")
             await self._load_keys()
+            await recover_catalog(self._services)  # before the first call is priced
             self.watch(await self._writer.start(), "the journal's writer ended")
             self.watch(await self._outbox.start(), "the outbox ended")
             self.watch(asyncio.create_task(self._sweep()), "the sweep of idle users ended")
@@ -188,6 +191,8 @@ class Service:
                 keys.add(user, key)
 
     async def _recover(self, user: str) -> Actor:
+        if user == CATALOG_USER:
+            return await recover_catalog(self._services)
         return await recover(user, self._services)
 
     async def _ready(self, after_drop: bool) -> None:

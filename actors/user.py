@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from actors.admission import admit
 from actors.billing import snapshot as snapshots
 from actors.billing.account import Account
 from actors.billing.answers import answer
@@ -27,7 +28,6 @@ from actors.runtime.registry import Detour
 from actors.runtime.request import Request
 from actors.services import Services
 from messages.codec import decode_event, encode_event
-from messages.errors import RequestError
 from messages.events import KIND, Event
 from messages.subjects import encode_user, partition_of
 from persistence.journal import Row, Snapshot
@@ -55,17 +55,8 @@ class UserActor:
         """
         services, account = self.services, self.account
         now = services.clock.now()
-        if request.deadline is not None and request.deadline < now:
-            raise RequestError("deadline_exceeded", "not executed: its deadline had passed")
-        if not services.writer.accepting:
-            raise RequestError("unavailable", "not executed: behind a failed write")
-        key = request.key
-        if (
-            key is not None
-            and not request.key_is_new
-            and not services.keys.surely_new(account.user, key)
-        ):
-            return Detour(self._look_up(request, key), blocks=True)
+        if not admit(request, services, now):
+            return Detour(self._look_up(request), blocks=True)
         at = max(now, account.at)
         if account.current is not None and account.current.end <= at:
             self._append(Recorded(due(account, at, services.catalog)), at)
@@ -143,8 +134,10 @@ class UserActor:
 
     # -- what only the log knows
 
-    async def _look_up(self, request: Request, key: str) -> bool:
+    async def _look_up(self, request: Request) -> bool:
         """Answer a duplicate from its row; True where the key turns out to be new."""
+        key = request.key
+        assert key is not None
         # The original may be in flight: after this its row is on disk.
         await stored(self.services.writer.barrier())
         row = await self.services.journal.find(self.account.user, key)

@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 import msgspec
 from msgspec.structs import fields
 
+from messages.catalog import CATALOG_COMMANDS, CatalogCommand
 from messages.commands import COMMANDS, Batch, CloudEvent, CloudTrack, Command, Track
 from messages.errors import ERRORS, ErrorReply, InvalidRequest, RequestError
 from messages.events import KIND, CatalogEvent, Event, Personal
@@ -26,7 +27,12 @@ _FIELD_OF_OBJECT: Final = re.compile(
 _FIELD_OF_PATH: Final = re.compile(r" - at (?:`key` in )?`\$\.?([^.`\[]*)")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 
-_COMMAND_DECODERS: Final = {verb: msgspec.json.Decoder(kind) for verb, kind in COMMANDS.items()}
+_COMMAND_DECODERS: Final[dict[str, msgspec.json.Decoder[Command]]] = {
+    verb: msgspec.json.Decoder(kind) for verb, kind in COMMANDS.items()
+}
+_CATALOG_COMMAND_DECODERS: Final[dict[str, msgspec.json.Decoder[CatalogCommand]]] = {
+    verb: msgspec.json.Decoder(kind) for verb, kind in CATALOG_COMMANDS.items()
+}
 # What is taken as text is taken whole, however deep it is nested.
 _TEXT_FIELDS: Final = {
     **{
@@ -76,6 +82,19 @@ def decode_command(verb: str, body: bytes) -> Command:
         if verb == "track" and _CLOUD_MARK in body:
             return _decode_cloud_event(body)
         raise _refusal(error, _TEXT_FIELDS[verb]) from None
+
+
+def decode_catalog_command(verb: str, body: bytes) -> CatalogCommand:
+    """As `decode_command`, for the catalogue: ``verb`` is such as ``catalog.plans.list``."""
+    decoder = _CATALOG_COMMAND_DECODERS.get(verb)
+    if decoder is None:
+        raise RequestError("unknown_verb", f"there is no verb {clip(verb)!r}")
+    if len(body) > BODY_BYTES_MAX:
+        raise RequestError("too_large", f"the body is over {BODY_BYTES_MAX} bytes")
+    try:
+        return decoder.decode(body or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refusal(error, None) from None
 
 
 def decode_batch(batch: Batch) -> list[Track | RequestError]:
@@ -137,8 +156,10 @@ def key_of(body: bytes) -> str | None:
         return None
 
 
-def money_of(raw: msgspec.Raw, field: str) -> int | None:
+def money_of(raw: msgspec.Raw, field: str, decimals_max: int = MONEY_DECIMALS_MAX) -> int | None:
     """The nano-USD of a money field as it was sent, None where it is absent.
+
+    With 12 for ``decimals_max`` it is a unit price, in pico-USD.
 
     Raises:
         InvalidRequest: not a number, negative, too large or too fine.
@@ -151,7 +172,7 @@ def money_of(raw: msgspec.Raw, field: str) -> int | None:
     if text[:1] not in b"-0123456789" or not text:
         raise InvalidRequest(f"Expected a number - at `$.{field}`", field)
     try:
-        return parse_amount(Decimal(text.decode("ascii")), MONEY_DECIMALS_MAX)
+        return parse_amount(Decimal(text.decode("ascii")), decimals_max)
     except InvalidOperation:  # an exponent that no decimal can hold
         raise InvalidRequest(f"{field} is out of range", field) from None
     except ValueError as error:

@@ -14,12 +14,14 @@ from actors.billing.pricing import ESTIMATE, Price
 from actors.billing.providers import Provider, Providers
 from messages.codec import money_of
 from messages.errors import InvalidRequest
-from messages.events import PlanTerms
+from messages.events import CatalogEvent, PlanPut, PlanTerms, PricePut
 from messages.units import MONEY_DECIMALS_MAX, PRICE_DECIMALS_MAX, parse_amount
 
 FREE_TIER: Final = "free"
+DEFAULT: Final = "default"
+"""The model whose price is that of its provider's models that have none."""
 _T = TypeVar("_T")
-_UNITS: Final = (
+UNIT_NAMES: Final = (
     "input_token",
     "output_token",
     "cache_read_token",
@@ -52,26 +54,66 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Catalog:
-    """What calls cost and what plans allow. Read by `decide` only, never by `apply`."""
+    """What calls cost and what plans allow. Read where things are decided, never by `apply`.
+
+    Attributes:
+        providers: all providers; they are part of the program.
+        version: that of the newest change: every change has a number of its own.
+        seq: the position of the catalogue's log up to which this is.
+    """
 
     def __init__(
         self, providers: Iterable[Provider], prices: Iterable[Price], plans: Iterable[Plan]
     ) -> None:
         self.providers = Providers(providers)
-        # Made once: every charge asks for one of these.
-        rows = list(prices)
-        self._own = {(row.provider, row.model): Priced(row, "catalog") for row in rows}
-        self._defaults = {
-            row.provider: Priced(row, "provider_default") for row in rows if row.model == "default"
-        }
+        self.version = 1
+        self.seq = 0
         self._plans = {plan.terms.name: plan for plan in plans}
+        self._rows: dict[tuple[str, str], list[Price]] = {}
+        # Made once per change: every charge asks for one of these.
+        self._own: dict[tuple[str, str], Priced] = {}
+        self._defaults: dict[str, Priced] = {}
+        for row in prices:
+            self._put(row)
+
+    def take(self, event: CatalogEvent, seq: int) -> None:
+        """Let a stored change of the catalogue take effect."""
+        if isinstance(event, PlanPut):
+            plan = Plan(event.terms, event.price_monthly_nano, event.price_yearly_nano)
+            self._plans[event.terms.name] = plan
+            self.version = event.terms.version
+        else:
+            self._put(price_of(event))
+            self.version = event.version
+        self.seq = seq
+
+    def _put(self, row: Price) -> None:
+        rows = self._rows.setdefault((row.provider, row.model), [])
+        rows.append(row)
+        # Of two for one moment the newer one counts.
+        rows.sort(key=lambda row: (row.effective_from, row.version))
+        self._own[row.provider, row.model] = _chain(rows, "catalog")
+        if row.model == DEFAULT:
+            self._defaults[row.provider] = _chain(rows, "provider_default")
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """All plans, in the order in which they were defined."""
+        return tuple(self._plans.values())
+
+    def prices(self, provider: str | None = None, model: str | None = None) -> list[Price]:
+        """All prices by provider, model and moment, also those of the past and the future."""
+        return [
+            row
+            for key in sorted(self._rows)
+            if provider in {None, key[0]} and model in {None, key[1]}
+            for row in self._rows[key]
+        ]
 
     @property
     def free(self) -> PlanTerms:
         """The plan of a user without a subscription."""
-        plan = self.plan(FREE_TIER)
-        assert plan is not None
-        return plan.terms
+        return next(plan.terms for plan in self._plans.values() if plan.terms.tier == FREE_TIER)
 
     def plan(self, name: str) -> Plan | None:
         """The plan of a name, else the first of a tier."""
@@ -118,6 +160,15 @@ class Catalog:
         return int(text)
 
 
+def _chain(rows: list[Price], how: str) -> Priced:
+    """The prices of one model, the newest moment in front."""
+    found: Priced | None = None
+    for row in rows:
+        found = Priced(row, how, found)
+    assert found is not None
+    return found
+
+
 SPANNING: Final = frozenset({"ai_text_generation_calls", "monthly_cost"})
 
 _ESTIMATED: Final = Priced(ESTIMATE, "estimate")
@@ -133,25 +184,40 @@ class _PlanRow(msgspec.Struct):
 
 
 @cache
-def default_catalog() -> Catalog:
-    """The catalogue that meterd starts with."""
+def _defaults() -> tuple[list[Provider], list[Price], list[Plan]]:
     data = files("actors.billing").joinpath("data")
 
     def load(name: str, kind: type[_T]) -> _T:
         return msgspec.json.decode(data.joinpath(name).read_bytes(), type=kind)
 
-    prices = load("prices.json", list[dict[str, str]])
-    return Catalog(
+    return (
         load("providers.json", list[Provider]),
-        (_price(row) for row in prices),
-        (_plan(row) for row in load("plans.json", list[_PlanRow])),
+        [_price(row) for row in load("prices.json", list[dict[str, str]])],
+        [_plan(row) for row in load("plans.json", list[_PlanRow])],
+    )
+
+
+def default_catalog() -> Catalog:
+    """The catalogue that meterd starts with."""
+    return Catalog(*_defaults())
+
+
+def price_of(event: PricePut) -> Price:
+    """The price of a stored change."""
+    units = {unit: getattr(event, unit) for unit in UNIT_NAMES}
+    return Price(
+        provider=event.provider,
+        model=event.model,
+        version=event.version,
+        effective_from=event.effective_from,
+        **units,
     )
 
 
 def _price(row: dict[str, str]) -> Price:
     units = {
         unit: parse_amount(Decimal(row[f"cost_per_{unit}"]), PRICE_DECIMALS_MAX)
-        for unit in _UNITS
+        for unit in UNIT_NAMES
         if f"cost_per_{unit}" in row
     }
     return Price(provider=row["provider"], model=row["model"], version=1, effective_from=0, **units)

@@ -117,7 +117,9 @@ class Discovery:
         }
 
     def _endpoint(self, verb: str) -> dict[str, Any]:
-        return {"name": verb, "subject": f"{self._prefix}.{verb}.*", "queue_group": QUEUE}
+        # A name has no dots, and the catalogue no user.
+        subject = f"{self._prefix}.{verb}" + ("" if "." in verb else ".*")
+        return {"name": verb.replace(".", "_"), "subject": subject, "queue_group": QUEUE}
 
 
 class _Claimant(msgspec.Struct):

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from actors.clock import Clock
 from actors.runtime.request import Replies, Request, Tally
-from messages.codec import clip, decode_command, key_of
+from messages.catalog import CATALOG_CHANGES, CATALOG_COMMANDS, CATALOG_USER
+from messages.codec import clip, decode_catalog_command, decode_command, key_of
 from messages.commands import CHANGES, COMMANDS, Preflight
 from messages.errors import InvalidRequest, RequestError
 from messages.subjects import decode_user, partition_of
@@ -21,6 +22,7 @@ ROUTES_MAX: Final = 65_536
 """Routes that are kept; with the longest tokens they fill 30 MB."""
 KEY_CHARACTERS_MAX: Final = 128
 OF_USER: Final = "of_user"
+CATALOG: Final = "catalog"
 OWN: Final = "own"
 OTHER: Final = "other"
 OWN_SUBJECTS: Final = frozenset({"alert", "event", "ctl"})
@@ -32,7 +34,8 @@ class Route(Struct, frozen=True):
     """What a subject says.
 
     Attributes:
-        kind: `OF_USER` for a verb and a user, `OWN` where the service itself publishes, `OTHER`.
+        kind: `OF_USER` for a verb and a user, `CATALOG`, `OWN` where the service itself
+            publishes, or `OTHER`.
         verb: the verb, or all tokens after the prefix.
         tally: counts its requests.
         token: the user's token.
@@ -71,7 +74,7 @@ class Edge:
         self._dispatch = dispatch
         self._replies = replies
         self._clock = clock
-        self.tallies = {verb: Tally() for verb in COMMANDS}
+        self.tallies = {verb: Tally() for verb in (*COMMANDS, *CATALOG_COMMANDS)}
         self._other = Tally()
         self._routes: dict[str, Route] = {}
 
@@ -79,7 +82,9 @@ class Edge:
         """Take one message; every request gets its answer from here or from its actor."""
         started = self._clock.ticks()
         route = self._routes.get(subject) or self._resolve(subject)
-        if route.kind is not OF_USER and (route.kind is OWN or not reply_to):
+        if route.kind is not OF_USER and (
+            route.kind is OWN or (route.kind is OTHER and not reply_to)
+        ):
             return  # what the service itself publishes is no request
         tally = route.tally
         tally.requests += 1
@@ -99,7 +104,8 @@ class Edge:
 
     def _fill(self, request: Request, route: Route, payload: bytes, headers: bytes) -> None:
         try:
-            command = decode_command(route.verb, payload)
+            decode = decode_catalog_command if route.kind is CATALOG else decode_command
+            command = decode(route.verb, payload)
         except RequestError:
             if route.changes:  # for the error, where the rest of the body has one
                 request.key = key_of(payload) or _message_id(headers)
@@ -125,16 +131,26 @@ class Edge:
             name, token = tokens
         else:
             name, token, kind = ".".join(tokens), "", OWN if tokens[0] in OWN_SUBJECTS else OTHER
-        user = ""
+            kind = CATALOG if name in CATALOG_COMMANDS else kind
+        user = CATALOG_USER
         wrong: str | None = None
-        try:
-            user = decode_user(token)
-            if partition is not None and partition != str(partition_of(token)):
-                wrong = "the subject's partition is not that of the user"
-        except ValueError as error:
-            wrong = clip(str(error))
+        if kind is not CATALOG:
+            try:
+                user = decode_user(token)
+                if partition is not None and partition != str(partition_of(token)):
+                    wrong = "the subject's partition is not that of the user"
+            except ValueError as error:
+                wrong = clip(str(error))
         tally = self.tallies.get(name, self._other)
-        route = Route(kind, name, tally, token, user, wrong, changes=name in CHANGES)
+        route = Route(
+            kind,
+            name,
+            tally,
+            token,
+            user,
+            wrong,
+            changes=name in CHANGES or name in CATALOG_CHANGES,
+        )
         if len(self._routes) >= ROUTES_MAX:
             self._routes.clear()  # an order of use would cost every message more than this
         self._routes[subject] = route

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from messages.catalog import CATALOG_COMMANDS
 from messages.commands import COMMANDS
 from messages.subjects import PREFIX, request_subject
 from tests.support.raw import RawClient
@@ -83,7 +84,8 @@ def test_info_is_an_info_response_with_one_endpoint_per_verb(client: RawClient) 
     for endpoint in info["endpoints"]:
         check_endpoint(endpoint)
     assert {e["name"]: e["subject"] for e in info["endpoints"]} == {
-        verb: f"{PREFIX}.{verb}.*" for verb in COMMANDS
+        **{verb: f"{PREFIX}.{verb}.*" for verb in COMMANDS},
+        **{verb.replace(".", "_"): f"{PREFIX}.{verb}" for verb in CATALOG_COMMANDS},
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from messages.catalog import CATALOG_COMMANDS
 from messages.codec import BATCH_BYTES_MAX, BODY_BYTES_MAX
 from messages.commands import COMMANDS
 from messages.errors import ERRORS
@@ -79,7 +80,7 @@ async def test_only_the_users_own_partition_is_served(rig: Rig) -> None:
     "subject",
     [
         *("nothing.alice", "Track.alice", "alert.alice", "event.alice", "nothing.alice", "p.alice"),
-        *("track.a.b", "catalog.plans.list", "p.1.track", "p.1.track.a.b", "", "."),
+        *("track.a.b", "catalog.plans.take", "p.1.track", "p.1.track.a.b", "", "."),
         *("p.8.nothing.alice", "tr\udcffck.alice", "*.alice", "x.y.z.alice", "a" * 4000),
     ],
 )
@@ -226,7 +227,7 @@ async def test_the_figures_of_discovery_count_the_requests_and_errors_of_each_ve
     await served(rig, "usage.v1.stats.a=b", b"")
     tallies = rig.service._edge.tallies
     assert {verb: (tally.requests, tally.errors) for verb, tally in tallies.items()} == {
-        **dict.fromkeys(COMMANDS, (0, 0)),
+        **dict.fromkeys([*COMMANDS, *CATALOG_COMMANDS], (0, 0)),
         "track": (3, 2),
         "stats": (1, 1),
     }

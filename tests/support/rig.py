@@ -270,6 +270,11 @@ class Rig:
         """Send a request and wait for its answer."""
         return await self.answer(self.send(verb, user, **body))
 
+    async def catalog(self, what: str, **body: Any) -> Answer:
+        """Ask something of the catalogue, such as ``plans.list``."""
+        payload = json.dumps(body).encode() if body else b""
+        return await self.answer(self.deliver(f"{PREFIX}.catalog.{what}", payload))
+
     def order(self, *to: str) -> list[str]:
         """Those of these requests that are answered, in the order of their answers."""
         return [answered for answered in self.link.answers if answered in to]

@@ -1,0 +1,21 @@
+"""What every actor asks of a request before it decides anything."""
+
+from __future__ import annotations
+
+from actors.runtime.request import Request
+from actors.services import Services
+from messages.errors import RequestError
+
+
+def admit(request: Request, services: Services, now: int) -> bool:
+    """Whether the request may be decided; False where its key may have come before.
+
+    Raises:
+        RequestError: ``deadline_exceeded``, or ``unavailable`` behind a failed write.
+    """
+    if request.deadline is not None and request.deadline < now:
+        raise RequestError("deadline_exceeded", "not executed: its deadline had passed")
+    if not services.writer.accepting:
+        raise RequestError("unavailable", "not executed: behind a failed write")
+    key = request.key
+    return key is None or request.key_is_new or services.keys.surely_new(request.user, key)

@@ -1,0 +1,206 @@
+"""The actor of the catalogue: plans and prices are changed and read in order, as users are.
+
+Its rows are those of a user without a name. What it decides on is ahead of the disk; what
+prices and admits the users' calls, `Services.catalog`, takes a change in when its row is
+durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from actors.admission import admit
+from actors.billing import cataloguing
+from actors.billing.account import Account, status_of
+from actors.billing.alerts import level_of_all
+from actors.billing.catalog import Catalog, default_catalog
+from actors.billing.duplicates import mismatch
+from actors.billing.limits import TEXT_CALLS, TOTAL_COST
+from actors.billing.rolling import due
+from actors.billing.state import apply
+from actors.reading import stored
+from actors.recovery import HISTORY_PAGE, load
+from actors.runtime.registry import Detour
+from actors.runtime.request import Request
+from actors.services import Services
+from messages.catalog import (
+    CATALOG_USER,
+    EstimateCost,
+    PlansList,
+    PlansPut,
+    PricesList,
+    PricesPut,
+    ProvidersList,
+    UserEntry,
+    UsersList,
+    UsersReply,
+)
+from messages.codec import decode_catalog_event, encode_event
+from messages.events import KIND, CatalogEvent
+from messages.units import to_datetime, usd
+from persistence.errors import Corrupt
+from persistence.journal import Row
+
+PARTITION: Final = 0
+"""Of the catalogue's rows, which no user's subject can name."""
+PAGE: Final = 50
+
+
+class CatalogActor:
+    """The catalogue as of the newest row, and the requests on it."""
+
+    def __init__(self, own: Catalog, services: Services, at: int) -> None:
+        self._own = own
+        self._services = services
+        self._at = at
+
+    def handle(self, request: Request) -> Detour | None:
+        """Take one request.
+
+        Raises:
+            RequestError: the request is refused; nothing of it happened.
+        """
+        now = self._services.clock.now()
+        if not admit(request, self._services, now):
+            return Detour(self._look_up(request), blocks=True)
+        at = max(now, self._at)
+        match request.command:
+            case PlansPut() as ask:
+                self._record(request, cataloguing.put_plan(self._own, ask), at)
+            case PricesPut() as ask:
+                self._record(request, cataloguing.put_price(self._own, ask, at), at)
+            case UsersList() as ask:
+                return Detour(self._users(request, ask, at), blocks=False)
+            case ask:
+                self._answer(request, _READS[type(ask)](self._own, ask, at))
+        return None
+
+    def quiescent(self) -> bool:
+        """Whether everything that the catalogue reflects is durable."""
+        return self._own.seq <= self._services.writer.durable
+
+    def snapshot(self) -> None:
+        """The catalogue has none: its rows are few."""
+
+    def _record(self, request: Request, event: CatalogEvent, at: int) -> None:
+        services, key = self._services, request.key
+        assert key is not None
+        seq, body = services.writer.next_seq, encode_event(event)
+        request.payload = cataloguing.answer(event, key, seq)
+        self._own.take(event, seq)
+        self._at = at
+        services.keys.add(CATALOG_USER, key)
+        row = Row(seq, PARTITION, CATALOG_USER, key, KIND[type(event)], at, False, body, None)
+        # In this order: when the caller is told, calls are priced by it.
+        services.writer.append([row], _Effect(services.catalog, event, seq))
+        services.writer.after(seq, request)
+
+    def _answer(self, request: Request, reply: object) -> None:
+        request.prepare(reply)
+        self._services.writer.after(self._own.seq, request)
+
+    async def _look_up(self, request: Request) -> bool:
+        """Answer a duplicate from its row; True where the key turns out to be new."""
+        key = request.key
+        assert key is not None
+        await stored(self._services.writer.barrier())
+        row = await self._services.journal.find(CATALOG_USER, key)
+        if row is None:
+            request.key_is_new = True
+            return True
+        event = decode_catalog_event(row.kind, row.body)
+        if cataloguing.content_of(request.command, self._own) != event.content:
+            raise mismatch(key)
+        request.payload = cataloguing.answer(event, key, row.seq, duplicate=True)
+        request.durable()
+        return False
+
+    async def _users(self, request: Request, ask: UsersList, at: int) -> bool:
+        """Answer with the users of a page, each as the log has them."""
+        journal, limit, prefix = self._services.journal, ask.limit or PAGE, ask.prefix or ""
+        filters = msgspec.json.encode([ask.billing_period, prefix])
+        digest = blake2b(filters, digest_size=6).hexdigest()
+        after = cataloguing.read_cursor(ask.cursor, digest, str) if ask.cursor else ""
+        seq = self._services.writer.durable
+        names = await journal.users(after, limit, prefix)
+        entries: list[UserEntry] = []
+        for name in names:
+            account, _ = await load(name, self._services)
+            entry = self._entry(account, ask.billing_period, at)
+            if entry is not None:
+                entries.append(entry)
+        last = len(names) < limit
+        cursor = None if last else cataloguing.cursor_of(names[-1], digest)
+        request.prepare(UsersReply(users=tuple(entries), next_cursor=cursor, seq=seq))
+        request.durable()
+        return False
+
+    def _entry(self, account: Account, key: str | None, at: int) -> UserEntry | None:
+        """A user's line, None where the user does not have that period."""
+        for event in due(account, at, self._services.catalog):  # as a read of the user would
+            apply(account, event, at, account.seq)
+        period = account.current if key is None else account.period(key)
+        if period is None:
+            return None
+        used = period.used
+        level = level_of_all(used, period.table)
+        return UserEntry(
+            user_id=account.user,
+            plan=period.terms.name,
+            billing_period=period.key,
+            total_calls=sum(used[0:TEXT_CALLS:3]),
+            total_tokens=sum(used[1:TEXT_CALLS:3]),
+            total_cost=usd(used[TOTAL_COST]),
+            usage_status=status_of({"all": level} if level else {}),
+            last_updated=None if period.last_updated is None else to_datetime(period.last_updated),
+        )
+
+
+class _Effect:
+    """Lets a change of the catalogue take effect when its row is durable."""
+
+    def __init__(self, catalog: Catalog, event: CatalogEvent, seq: int) -> None:
+        self._catalog = catalog
+        self._event = event
+        self._seq = seq
+
+    def durable(self) -> None:
+        self._catalog.take(self._event, self._seq)
+
+    def lost(self, *, unknown: bool) -> None:
+        """Nothing has changed; what is stored all the same is found by `recover_catalog`."""
+
+
+_READS: Final[Mapping[type, Callable[[Catalog, Any, int], object]]] = {
+    PlansList: lambda catalog, _ask, _at: cataloguing.plans(catalog),
+    PricesList: lambda catalog, ask, _at: cataloguing.prices(catalog, ask),
+    ProvidersList: lambda catalog, _ask, _at: cataloguing.providers(catalog),
+    EstimateCost: cataloguing.estimate,
+}
+
+
+async def recover_catalog(services: Services) -> CatalogActor:
+    """Load the catalogue from its rows, and have `Services.catalog` take in what it lacks.
+
+    Raises:
+        Unavailable: the log cannot be read now.
+        Corrupt: a row cannot be read.
+    """
+    own, at = default_catalog(), 0
+    while True:
+        rows = await services.journal.history(CATALOG_USER, own.seq, HISTORY_PAGE)
+        for row in rows:
+            try:
+                event = decode_catalog_event(row.kind, row.body)
+            except (KeyError, msgspec.DecodeError) as error:
+                raise Corrupt(f"row {row.seq} ({row.kind}) cannot be read: {error}") from error
+            own.take(event, row.seq)
+            at = row.at
+            if row.seq > services.catalog.seq:
+                services.catalog.take(event, row.seq)
+        if len(rows) < HISTORY_PAGE:
+            return CatalogActor(own, services, at)

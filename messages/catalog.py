@@ -1,0 +1,231 @@
+"""The catalogue on the wire: what may be asked of plans, prices, providers and users, and answers.
+
+Amounts of money arrive as the text of a JSON number, as in `commands`, and leave as decimals.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Final
+
+from msgspec import Meta, Raw, Struct
+
+from messages.admission import Number
+from messages.scalars import ABSENT, Count, Key, Moment, PeriodKey, Text, Tokens, Version
+
+Cursor = Annotated[str, Meta(max_length=512)]
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class PlansList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All plans."""
+
+    deadline: Moment | None = None
+
+
+class PlansPut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new plan, or a new version of one; for subscribers from their next period on."""
+
+    name: Name
+    tier: Name
+    price_monthly: Raw
+    price_yearly: Raw
+    limits: dict[Text, Raw]
+    features: Annotated[list[Text], Meta(max_length=100)]
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class PricesList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Prices, with those that were and will be valid."""
+
+    provider: Text | None = None
+    model: Text | None = None
+    cursor: Cursor | None = None
+    deadline: Moment | None = None
+
+
+class PricesPut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A price from a moment on; ``version`` is that of a listed row and is not looked at."""
+
+    provider: Text
+    model: Name
+    cost_per_input_token: Raw = ABSENT
+    cost_per_output_token: Raw = ABSENT
+    cost_per_cache_read_token: Raw = ABSENT
+    cost_per_cache_write_token: Raw = ABSENT
+    cost_per_reasoning_token: Raw = ABSENT
+    cost_per_request: Raw = ABSENT
+    cost_per_search: Raw = ABSENT
+    cost_per_image: Raw = ABSENT
+    cost_per_page: Raw = ABSENT
+    effective_from: Moment | None = None
+    version: Version | None = None
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class ProvidersList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All providers."""
+
+    deadline: Moment | None = None
+
+
+class EstimateCost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a call would cost now; the words of ``text`` count as input tokens."""
+
+    provider: Text
+    model_used: Text | None = None
+    tokens_input: Tokens | None = None
+    tokens_output: Tokens | None = None
+    text: str | None = None
+    search_count: Count | None = None
+    image_count: Count | None = None
+    page_count: Count | None = None
+    deadline: Moment | None = None
+
+
+class UsersList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of users, by id, with what a period of theirs counts."""
+
+    billing_period: PeriodKey | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    cursor: Cursor | None = None
+    prefix: Text | None = None
+    deadline: Moment | None = None
+
+
+CatalogCommand = (
+    PlansList | PlansPut | PricesList | PricesPut | ProvidersList | EstimateCost | UsersList
+)
+
+CATALOG_COMMANDS: Final[dict[str, type[CatalogCommand]]] = {
+    "catalog.plans.list": PlansList,
+    "catalog.plans.put": PlansPut,
+    "catalog.prices.list": PricesList,
+    "catalog.prices.put": PricesPut,
+    "catalog.providers.list": ProvidersList,
+    "catalog.estimate.cost": EstimateCost,
+    "catalog.users.list": UsersList,
+}
+CATALOG_CHANGES: Final = frozenset({"catalog.plans.put", "catalog.prices.put"})
+CATALOG_USER: Final = ""
+"""Whose rows of the log are the catalogue's: no user has this id."""
+
+
+class PlanEntry(Struct, kw_only=True):
+    """A plan; prices in USD."""
+
+    name: str
+    tier: str
+    price_monthly: Decimal
+    price_yearly: Decimal
+    limits: dict[str, Number]
+    features: tuple[str, ...]
+    version: int
+
+
+class PlansReply(Struct, kw_only=True):
+    """All plans; ``version`` is that of the newest change of the catalogue."""
+
+    plans: tuple[PlanEntry, ...]
+    version: int
+    seq: int
+
+
+class PlanPutReply(Struct, kw_only=True):
+    """The plan as it is from now on."""
+
+    plan: PlanEntry
+    version: int
+    event_id: str
+    duplicate: bool = False
+    seq: int
+
+
+class PriceEntry(Struct, kw_only=True):
+    """A price in USD per unit, null where the unit is not priced."""
+
+    provider: str
+    model: str
+    cost_per_input_token: Decimal | None
+    cost_per_output_token: Decimal | None
+    cost_per_cache_read_token: Decimal | None
+    cost_per_cache_write_token: Decimal | None
+    cost_per_reasoning_token: Decimal | None
+    cost_per_request: Decimal | None
+    cost_per_search: Decimal | None
+    cost_per_image: Decimal | None
+    cost_per_page: Decimal | None
+    effective_from: datetime
+    version: int
+
+
+class PricesReply(Struct, kw_only=True):
+    """Prices by provider, model and moment; a page may end before all are shown."""
+
+    prices: tuple[PriceEntry, ...]
+    next_cursor: str | None
+    version: int
+    seq: int
+
+
+class PricePutReply(Struct, kw_only=True):
+    """The price as it is stored."""
+
+    price: PriceEntry
+    version: int
+    event_id: str
+    duplicate: bool = False
+    seq: int
+
+
+class ProviderEntry(Struct, kw_only=True):
+    """A provider; ``aliases`` are accepted for its name."""
+
+    name: str
+    kind: str
+    default_model: str
+    aliases: tuple[str, ...]
+
+
+class ProvidersReply(Struct, kw_only=True):
+    """All providers."""
+
+    providers: tuple[ProviderEntry, ...]
+    version: int
+    seq: int
+
+
+class EstimateReply(Struct, kw_only=True):
+    """What the call would cost, in USD, and how the price was found."""
+
+    cost: Decimal
+    cost_input: Decimal
+    cost_output: Decimal
+    tokens_input: int
+    tokens_output: int
+    priced: str
+    seq: int
+
+
+class UserEntry(Struct, kw_only=True):
+    """A user and what a period counts since its last reset."""
+
+    user_id: str
+    plan: str
+    billing_period: str
+    total_calls: int
+    total_tokens: int
+    total_cost: Decimal
+    usage_status: str
+    last_updated: datetime | None
+
+
+class UsersReply(Struct, kw_only=True):
+    """A page of users in the order of their ids."""
+
+    users: tuple[UserEntry, ...]
+    next_cursor: str | None
+    seq: int
