@@ -10,7 +10,7 @@ from messages.codec import decode_event
 from tests.support.faults import Fault
 from tests.support.rig import Rig
 
-CLOUD = {
+CLOUD: dict[str, Any] = {
     "specversion": "1.0",
     "id": "e-1",
     "source": "/gateway",
@@ -56,7 +56,7 @@ async def test_events_are_judged_on_top_of_those_before_them(rig: Rig) -> None:
 
 
 async def test_a_key_that_comes_twice_counts_once_within_a_batch_and_across(rig: Rig) -> None:
-    one = {"provider": "gemini", "tokens_input": 5, "event_id": "a"}
+    one: dict[str, Any] = {"provider": "gemini", "tokens_input": 5, "event_id": "a"}
     events = [one, one, {**one, "tokens_input": 6}, {**one, "event_id": "b"}]
     body = (await rig.ask("batch", events=events)).body
     assert codes(body) == ["", "", "idempotency_mismatch", ""]

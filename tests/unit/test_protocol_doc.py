@@ -6,18 +6,79 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from messages.admission import EnforceReply, LimitState
+from messages.admission import (
+    EnforceReply,
+    HoldEntry,
+    HoldReply,
+    HoldsReply,
+    LimitState,
+    OperationReply,
+    PreflightReply,
+    ReleaseReply,
+)
+from messages.catalog import (
+    CATALOG_COMMANDS,
+    EstimateReply,
+    PlanEntry,
+    PlanPutReply,
+    PlansReply,
+    PriceEntry,
+    PricePutReply,
+    PricesReply,
+    ProvidersReply,
+    UserEntry,
+    UsersReply,
+)
 from messages.commands import COMMANDS
 from messages.errors import ERRORS
-from messages.replies import AlertReply, LogEntry, LogsReply, ResetReply, StatsReply, TrackReply
+from messages.replies import (
+    AckReply,
+    AlertReply,
+    AlertsReply,
+    BatchReply,
+    DashboardReply,
+    LogEntry,
+    LogsReply,
+    ResetReply,
+    StatsReply,
+    SubscriptionChangeReply,
+    SubscriptionReply,
+    SubscriptionState,
+    TrackReply,
+    TrendsReply,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
-REPLIES = {
+REPLIES: dict[str, type[msgspec.Struct]] = {
     "track": TrackReply,
+    "batch": BatchReply,
     "enforce": EnforceReply,
+    "preflight": PreflightReply,
+    "hold": HoldReply,
+    "extend": HoldReply,
+    "release": ReleaseReply,
+    "holds": HoldsReply,
     "reset": ResetReply,
     "stats": StatsReply,
+    "trends": TrendsReply,
     "logs": LogsReply,
+    "alerts": AlertsReply,
+    "ack": AckReply,
+    "subscribe": SubscriptionChangeReply,
+    "cancel": SubscriptionChangeReply,
+    "suspend": SubscriptionChangeReply,
+    "resume": SubscriptionChangeReply,
+    "subscription": SubscriptionReply,
+    "dashboard": DashboardReply,
+}
+CATALOG_REPLIES: dict[str, type[msgspec.Struct]] = {
+    "catalog.plans.list": PlansReply,
+    "catalog.plans.put": PlanPutReply,
+    "catalog.prices.list": PricesReply,
+    "catalog.prices.put": PricePutReply,
+    "catalog.providers.list": ProvidersReply,
+    "catalog.estimate.cost": EstimateReply,
+    "catalog.users.list": UsersReply,
 }
 
 
@@ -60,6 +121,35 @@ def test_a_verbs_reply_line_names_the_fields_of_its_reply(verb: str) -> None:
 
     assert line is not None
     assert names(line[1]) == list(REPLIES[verb].__struct_fields__)
+
+
+def test_the_catalogue_s_table_names_the_fields_of_each_request_and_reply() -> None:
+    rows = re.findall(r"^\| `(catalog\.[a-z.]+)` \| (.*) \| (.*) \|$", PAGE, re.MULTILINE)
+
+    assert {what: (names(asked), names(answered)) for what, asked, answered in rows} == {
+        what: (list(command.__struct_fields__), list(CATALOG_REPLIES[what].__struct_fields__))
+        for what, command in CATALOG_COMMANDS.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("begin", "kind"),
+    [
+        ("- A plan: ", PlanEntry),
+        ("- A price: ", PriceEntry),
+        ("- A user: ", UserEntry),
+        ("- Each of `operations`: ", OperationReply),
+        ("- `subscription`: ", SubscriptionState),
+        ("Each of `holds`: ", HoldEntry),
+    ],
+)
+def test_what_replies_are_made_of_is_described_field_by_field(
+    begin: str, kind: type[msgspec.Struct]
+) -> None:
+    line = next(line for line in PAGE.splitlines() if line.startswith(begin))
+
+    described = re.split(r"[.;]| of ", line.removeprefix(begin))[0]
+    assert names(described) == list(kind.__struct_fields__)
 
 
 def test_limits_and_alerts_are_described_field_by_field() -> None:
