@@ -51,6 +51,47 @@ class EnforceFields(TypedDict, total=False):
     calls: int | None
 
 
+class OperationFields(EnforceFields, total=False):
+    """One operation of `UsageClient.preflight`."""
+
+    operation_type: str | None
+
+
+class PreflightHoldFields(TypedDict, total=False):
+    """How `UsageClient.preflight` holds; ``ttl`` in seconds."""
+
+    ttl: int | None
+    event_id: str | None
+
+
+class HoldFields(EnforceFields, total=False):
+    """What `UsageClient.hold` takes; ``ttl`` in seconds."""
+
+    ttl: int | None
+    event_id: str | None
+
+
+class ExtendFields(TypedDict, total=False):
+    """What `UsageClient.extend` takes beside the hold; amounts are new totals."""
+
+    ttl: int | None
+    tokens_requested: int | None
+    cost_requested: Decimal | int | None
+    event_id: str | None
+
+
+class SubscribeFields(TypedDict, total=False):
+    """What `UsageClient.subscribe` takes; cost limits of ``overrides`` in USD."""
+
+    plan: Required[str]
+    billing_cycle: Required[str]
+    auto_renew: bool | None
+    period_start: datetime | None
+    period: str | None
+    overrides: Mapping[str, int | Decimal] | None
+    event_id: str | None
+
+
 class LogsFields(TypedDict, total=False):
     """What `UsageClient.logs` takes: the filters and the page."""
 

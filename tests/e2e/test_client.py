@@ -22,10 +22,11 @@ from actors.importer.mapping import FieldMap
 from actors.importer.plan import Plan, Timestamps, Usage
 from actors.importer.sender import Sender
 from actors.importer.tally import Tally
-from messages.client import CONNECTION, UsageClient
+from messages.client import UsageClient
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, NoService, RequestError
 from messages.replies import TrackReply
+from messages.transport import CONNECTION
 from tests.support.nats import NatsServer, start_nats_server
 from tests.support.service import Service
 

@@ -1,0 +1,344 @@
+"""How a caller's request reaches the service and comes back: deadline, key, retries, errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import chain, repeat
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+
+from messages.catalog import CATALOG_CHANGES
+from messages.codec import BATCH_BYTES_MAX, BODY_BYTES_MAX, decode_error, encode_reply
+from messages.commands import CHANGES
+from messages.errors import MeterdError, NoAnswer, NoService, RequestError
+from messages.subjects import PREFIX, check_prefix, request_subject
+
+BUDGET_S: Final = 2.0
+ATTEMPT_S: Final = 1.0
+CONNECTION: Final[dict[str, Any]] = {
+    "name": "meterd-client",
+    "max_reconnect_attempts": -1,  # nats-py gives up for good after 60 by default
+    "reconnect_time_wait": 0.25,
+    "ping_interval": 10,
+}
+
+# Between tries in seconds: from these ranges one after the other, then always from the last.
+_PAUSES: Final = ((0.01, 0.02), (0.025, 0.05), (0.05, 0.1), (0.1, 0.2), (0.2, 0.5))
+_MONEY: Final = frozenset({"cost", "cost_requested", "price_monthly", "price_yearly"})
+_AMOUNTS: Final = frozenset({"overrides", "limits"})
+
+_log = logging.getLogger(__name__)
+
+
+class Reply(Protocol):
+    """What the client reads of a message of nats-py."""
+
+    data: bytes
+    headers: dict[str, str] | None
+
+
+class Connection(Protocol):
+    """What the client needs of a connected client of nats-py."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a request would be sent at once."""
+        ...
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it will never be connected again."""
+        ...
+
+    @property
+    def max_payload(self) -> int:
+        """The size of the largest message in bytes."""
+        ...
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = ...,
+        timeout: float = ...,  # noqa: ASYNC109 - the name is nats-py's
+    ) -> Reply:
+        """Send one request and wait for one reply."""
+        ...
+
+    async def close(self) -> None:
+        """Close it for good."""
+        ...
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_key() -> str:
+    return uuid.uuid4().hex
+
+
+class Caller:
+    """Sends requests to meterd and returns the replies as they came.
+
+    Every call has one budget of time for all its tries and sends it along as its deadline, so
+    the clocks of caller and service may differ by less than the budget. It is repeated where
+    nobody answers, where the service says ``retryable``, where the connection is lost, and
+    where no reply comes: safe for changes too, because of their key.
+
+    Every call raises:
+        RequestError: the service refuses; `code` and `field` say what. ``invalid_user`` and
+            ``too_large`` are raised before anything is sent.
+        NoService: nobody answered within the budget; nothing was executed.
+        NoAnswer: no reply within the budget; a change may have happened. Repeat it with the
+            ``event_id`` of the error to learn which.
+        TypeError: money that is not an `int` or a `Decimal`.
+
+    Args:
+        nc: a connected client of nats-py.
+        prefix: what every subject starts with.
+        budget_s: the time for one call with all its tries.
+        attempt_s: the time after which one try counts as unanswered.
+        clock, now, sleep, uniform, new_key: time, randomness and keys, for tests.
+    """
+
+    def __init__(
+        self,
+        nc: Connection,
+        *,
+        prefix: str = PREFIX,
+        budget_s: float = BUDGET_S,
+        attempt_s: float = ATTEMPT_S,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = _utc_now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        uniform: Callable[[float, float], float] = random.uniform,
+        new_key: Callable[[], str] = _new_key,
+    ) -> None:
+        self._nc = nc
+        self._prefix = check_prefix(prefix)
+        self._budget_s = budget_s
+        self._attempt_s = attempt_s
+        self._clock = clock
+        self._now = now
+        self._sleep = sleep
+        self._uniform = uniform
+        self._new_key = new_key
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        prefix: str = PREFIX,
+        budget_s: float = BUDGET_S,
+        attempt_s: float = ATTEMPT_S,
+        connect_s: float | None = None,
+        **options: Any,
+    ) -> Self:
+        """Connect to NATS; ``options`` are those of nats-py.
+
+        Args:
+            url: of the server, or of several with commas between.
+            prefix: as of the class.
+            budget_s: as of the class.
+            attempt_s: as of the class.
+            connect_s: the time to connect; ``budget_s`` by default.
+            **options: for ``connect`` of nats-py, such as ``user`` or ``tls``.
+
+        Raises:
+            NoService: there is no connection within that time.
+        """
+        check_prefix(prefix)
+        return cls(
+            await _connect(url.split(","), connect_s or budget_s, options),
+            prefix=prefix,
+            budget_s=budget_s,
+            attempt_s=attempt_s,
+        )
+
+    async def close(self) -> None:
+        """Close the connection."""
+        with suppress(OSError):  # nats-py raises it where the server is gone already
+            await self._nc.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def request(self, verb: str, user: str, body: Mapping[str, object]) -> bytes:
+        """Call any verb; the reply's JSON as it came.
+
+        ``None`` in the body is left out. A change without an ``event_id`` gets one.
+        """
+        sent = _without_none(body)
+        event_id = None
+        if verb in CHANGES:
+            event_id = self._keyed(verb, sent)
+        try:
+            subject = request_subject(self._prefix, verb, user)
+        except ValueError as error:
+            raise RequestError("invalid_user", str(error)) from None
+        size_max = BATCH_BYTES_MAX if verb == "batch" else BODY_BYTES_MAX
+        return await self._send(subject, sent, event_id, size_max)
+
+    async def request_catalog(self, what: str, body: Mapping[str, object]) -> bytes:
+        """Ask something of the catalogue, such as ``plans.list``; as `request`."""
+        verb = f"catalog.{what}"
+        sent = _without_none(body)
+        event_id = None
+        if verb in CATALOG_CHANGES:
+            event_id = str(sent.setdefault("event_id", self._new_key()))
+        return await self._send(f"{self._prefix}.{verb}", sent, event_id, BODY_BYTES_MAX)
+
+    def _keyed(self, verb: str, sent: dict[str, object]) -> str | None:
+        """Give a change its key; a preflight changes something only where it holds."""
+        if verb != "preflight":
+            return str(sent.setdefault("event_id", self._new_key()))
+        hold = sent.get("hold")
+        if not isinstance(hold, Mapping):
+            return None
+        keyed = {"event_id": self._new_key(), **_without_none(hold)}
+        sent["hold"] = keyed
+        return str(keyed["event_id"])
+
+    async def _send(
+        self, subject: str, sent: dict[str, object], event_id: str | None, size_max: int
+    ) -> bytes:
+        _check_amounts(sent)
+        sent.setdefault("deadline", self._now() + timedelta(seconds=self._budget_s))
+        payload = encode_reply(sent)
+        # nats-py closes the connection for good where the server finds a message too large.
+        limit = min(size_max, self._nc.max_payload)
+        if len(payload) > limit:
+            raise RequestError("too_large", f"the body is over {limit} bytes")
+        return await self._exchange(subject, payload, event_id)
+
+    async def _exchange(self, subject: str, payload: bytes, event_id: str | None) -> bytes:
+        end = self._clock() + self._budget_s
+        unknown: MeterdError | None = None  # a change that may have happened stays unknown
+        for low, high in chain(_PAUSES, repeat(_PAUSES[-1])):
+            timeout_s = min(self._attempt_s, end - self._clock())
+            pause = self._uniform(low, high)
+            try:
+                return await self._attempt(subject, payload, timeout_s, event_id)
+            except RequestError as error:
+                if not error.retryable:
+                    raise
+                failure: MeterdError = error
+                pause = max(pause, error.retry_after or 0)
+                may_have_happened = error.code == "outcome_unknown"
+                over = error.code == "deadline_exceeded"  # ours: the end of the budget
+            except (NoService, NoAnswer) as error:
+                failure = error
+                may_have_happened = isinstance(error, NoAnswer)
+                over = self._nc.is_closed
+            if may_have_happened and event_id is not None:
+                unknown = failure
+            if over or self._clock() + pause >= end:
+                raise unknown or failure
+            await self._sleep(pause)
+        raise AssertionError("the pauses never end")
+
+    async def _attempt(
+        self, subject: str, payload: bytes, timeout_s: float, event_id: str | None
+    ) -> bytes:
+        if not self._nc.is_connected:  # nats-py would buffer it, past every deadline
+            raise NoService("not connected to NATS")
+        try:
+            async with asyncio.timeout(timeout_s):  # sending may wait too, where the peer stalls
+                reply = await self._nc.request(subject, payload, timeout=timeout_s)
+        except nats.errors.NoRespondersError:
+            raise NoService(f"no meterd answers on {self._prefix}") from None
+        except OSError:  # which a timeout is as well
+            raise NoAnswer("no reply from meterd in time", event_id) from None
+        except nats.errors.Error as error:  # closed, draining or full: nothing was sent
+            raise NoService(str(error)) from None
+        if reply.headers and "Nats-Service-Error-Code" in reply.headers:
+            raise _error_of(reply)
+        return reply.data
+
+
+async def _connect(servers: list[str], timeout_s: float, options: Mapping[str, Any]) -> Client:
+    failures: list[Exception] = []
+
+    async def on_error(error: Exception) -> None:
+        # What the server says tells more than the reset connection that follows it.
+        if not failures or isinstance(failures[0], OSError):
+            failures[:] = [error]
+        _log.debug("nats: %s", error)
+
+    nc = Client()
+    try:
+        async with asyncio.timeout(timeout_s):
+            await nc.connect(servers, **{**CONNECTION, "error_cb": on_error, **options})
+    except (TimeoutError, OSError, nats.errors.Error) as error:
+        with suppress(OSError):
+            await nc.close()
+        why = str(failures[0] if failures else error) or f"no reply within {timeout_s:g} s"
+        raise NoService(f"cannot connect to {', '.join(map(_shown, servers))}: {why}") from None
+    return nc
+
+
+def _shown(url: str) -> str:
+    """A server's address without the password that it may hold."""
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _without_none(body: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _check_amounts(body: Mapping[str, object]) -> None:
+    """Refuse money that is a binary float, wherever it is in the body."""
+    for name, value in body.items():
+        if isinstance(value, Mapping):
+            if name in _AMOUNTS:
+                for limit, amount in value.items():
+                    _check_money(f"{name}.{limit}", amount)
+            else:
+                _check_amounts(value)
+        elif isinstance(value, list | tuple):
+            for part in value:
+                if isinstance(part, Mapping):
+                    _check_amounts(part)
+        elif value is not None and (name in _MONEY or name.startswith("cost_per_")):
+            _check_money(name, value)
+
+
+def _check_money(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        kind = type(value).__name__
+        raise TypeError(
+            f"{name} must be an int or a Decimal, not a {kind}: money stays exact, "
+            f"and a binary float such as 0.1 is not. Write Decimal('0.1')"
+        )
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise ValueError(f"{name} must be a number, not {value}")
+
+
+def _error_of(reply: Reply) -> RequestError:
+    try:
+        return decode_error(reply.data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = (reply.headers or {}).get("Nats-Service-Error", "an error without a body")
+        return RequestError("internal", text)
