@@ -27,6 +27,7 @@ from actors.edge.discovery import NAME, QUEUE, Claim, Discovery
 from actors.edge.link import Link
 from actors.edge.outbox import Outbox
 from actors.edge.service import Edge
+from actors.edge.upkeep import Upkeep
 from actors.runtime.registry import Actor, Limits, Registry
 from actors.services import Services
 from actors.user import recover
@@ -133,6 +134,7 @@ class Service:
                 tallies=self._edge.tallies,
                 figures=self._figures,
             ).serve()
+            await Upkeep(self._config.prefix, self._link, self._registry.dispatch).serve()
             await self._link.flush()
             self.watch(asyncio.create_task(claim.keep()), "another meterd serves the prefix too")
         except (nats.errors.Error, OSError) as error:

@@ -15,8 +15,10 @@ from actors.billing.duplicates import mismatch
 from actors.billing.holds import extend, hold, preflight, release
 from actors.billing.inbox import ack, not_unread
 from actors.billing.track import reset, track
+from actors.edge.upkeep import Rebuild
 from actors.lookups import Facts, may_have_ended
-from actors.reading import Reading
+from actors.reading import Reading, stored
+from actors.recovery import load
 from actors.runtime.registry import Detour
 from actors.runtime.request import Request
 from messages.commands import (
@@ -117,6 +119,22 @@ def _resume(actor: UserActor, request: Request, ask: Resume, at: int) -> None:
     actor.record(request, subscribing.resume(actor.account, ask, actor.services.catalog), at)
 
 
+def _rebuild(actor: UserActor, request: Request, _: Rebuild, _at: int) -> Detour:
+    async def work() -> bool:
+        await stored(actor.services.writer.barrier())
+        account, rows = await load(actor.account.user, actor.services, from_log=True)
+        changed = account != actor.account
+        actor.account = account
+        if rows:
+            actor.save()
+        seq = account.seq
+        request.prepare({"user_id": account.user, "rows": rows, "changed": changed, "seq": seq})
+        request.durable()
+        return False
+
+    return Detour(work(), blocks=True)
+
+
 CHANGES: Final[Mapping[type, Callable[[UserActor, Request, Any, int], Detour | None]]] = {
     Track: _track,
     CloudTrack: _track,
@@ -131,4 +149,5 @@ CHANGES: Final[Mapping[type, Callable[[UserActor, Request, Any, int], Detour | N
     Cancel: _cancel,
     Suspend: _suspend,
     Resume: _resume,
+    Rebuild: _rebuild,
 }

@@ -19,14 +19,17 @@ HISTORY_PAGE: Final = 1_000
 _log = structlog.get_logger(__name__)
 
 
-async def load(user: str, services: Services) -> tuple[Account, int]:
+async def load(user: str, services: Services, *, from_log: bool = False) -> tuple[Account, int]:
     """The user's state as of the end of the log, and how many rows its snapshot lacked.
+
+    With ``from_log`` the snapshot is left alone.
 
     Raises:
         Unavailable: the log cannot be read now.
         Corrupt: a row cannot be read.
     """
-    account, unsaved = await _start(user, services), 0
+    account = Account(user) if from_log else await _start(user, services)
+    unsaved = 0
     while True:
         rows = await services.journal.history(user, account.seq, HISTORY_PAGE)
         for row in rows:

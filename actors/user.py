@@ -70,7 +70,7 @@ class UserActor:
     def snapshot(self) -> None:
         """Have the state written, where replaying the rest of the log would cost more."""
         if self._unsaved >= PASSIVATION_EVENTS:
-            self._save()
+            self.save()
 
     def answer(self, request: Request, reply: object) -> None:
         """Answer when all that the reply reflects is durable."""
@@ -103,7 +103,7 @@ class UserActor:
     def grown(self) -> None:
         """Have the state written now and then."""
         if self._unsaved >= self.services.snapshot_events:
-            self._save()
+            self.save()
 
     def rows_of(self, recorded: Recorded, key: str | None, at: int, seq: int) -> list[Row]:
         """Apply the events of a change; their rows from ``seq`` on, for `append`."""
@@ -161,7 +161,8 @@ class UserActor:
 
         return Detour(find(), blocks=True)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Have the state written as a snapshot."""
         account = self.account
         body = snapshots.encode(account)
         self.services.writer.offer(

@@ -207,6 +207,11 @@ def outcomes(reply: BatchReply) -> list[TrackReply | RequestError]:
     return found
 
 
+def decode_stats(body: bytes) -> StatsReply:
+    """The reply to ``stats`` of its JSON."""
+    return _decode(_STATS, body)
+
+
 def _decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
     try:
         return decoder.decode(body)

@@ -209,6 +209,11 @@ class Caller:
             event_id = str(sent.setdefault("event_id", self._new_key()))
         return await self._send(f"{self._prefix}.{verb}", sent, event_id, BODY_BYTES_MAX)
 
+    async def request_upkeep(self, what: str, user: str) -> bytes:
+        """Have the service look after one user's state, such as ``rebuild``."""
+        subject = request_subject(f"{self._prefix}.ctl", what, user)
+        return await self._exchange(subject, b"", None)
+
     def _keyed(self, verb: str, sent: dict[str, object]) -> str | None:
         """Give a change its key; a preflight changes something only where it holds."""
         if verb != "preflight":

@@ -43,5 +43,20 @@ def claim(directory: Path) -> int:
     return lock
 
 
+def is_held(directory: Path) -> bool:
+    """Whether a process holds the directory now."""
+    try:
+        lock = os.open(directory / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def _unusable(directory: Path, error: OSError) -> Refused:
     return Refused(f"the data directory {directory} cannot be used: {error.strerror}")

@@ -78,13 +78,24 @@ class Inspection:
             ).fetchone()
         return int(last), int(count)
 
-    def rows(self) -> Iterator[tuple[Row, bytes | None]]:
-        """All rows, oldest first, each with its link of the chain, None where it has none."""
+    def rows(self, after: int = 0) -> Iterator[tuple[Row, bytes | None]]:
+        """The rows behind a position, oldest first, each with its link of the chain or None."""
         with _translated():
-            found = self._db.execute(f"SELECT {_COLUMNS}, chain FROM log ORDER BY seq")  # noqa: S608
+            found = self._db.execute(
+                f"SELECT {_COLUMNS}, chain FROM log WHERE seq > ? ORDER BY seq",  # noqa: S608
+                (after,),
+            )
             while lump := found.fetchmany(_ROWS_AT_ONCE):
                 for row in lump:
                     yield Row._make((*row[:6], bool(row[6]), *row[7:9])), row[9]
+
+    def repeated_keys(self) -> Iterator[tuple[str, str, int]]:
+        """Keys that more than one row of a user has: user, key and how many rows."""
+        with _translated():
+            yield from self._db.execute(
+                "SELECT user_id, event_id, count(*) FROM log WHERE event_id IS NOT NULL"
+                " GROUP BY user_id, event_id HAVING count(*) > 1"
+            )
 
     def snapshots(self) -> dict[str, Snapshot]:
         """The newest snapshot of each user."""

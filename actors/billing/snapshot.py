@@ -7,6 +7,7 @@ state is rebuilt from the log.
 from __future__ import annotations
 
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -19,6 +20,7 @@ from actors.billing.providers import TEXT_PROVIDERS
 from messages.events import Alert, Counters, PeriodTotals, PlanTerms, Subscription
 
 SCHEMA: Final = 3
+DIGEST_BYTES: Final = 32
 
 
 class _Period(Struct, omit_defaults=True):
@@ -46,8 +48,8 @@ _decoder: Final = msgspec.json.Decoder(_Snapshot)
 
 
 def encode(account: Account) -> bytes:
-    """The user's state as it is stored; equal states give equal bytes."""
-    return _encoder.encode(
+    """The user's state as it is stored, with a digest; equal states give equal bytes."""
+    body = _encoder.encode(
         _Snapshot(
             seq=account.seq,
             at=account.at,
@@ -62,15 +64,19 @@ def encode(account: Account) -> bytes:
             holds=list(account.holds or ()),
         )
     )
+    return body + _digest(account.user, body)
 
 
 def decode(user: str, body: bytes) -> Account:
     """The state of stored bytes.
 
     Raises:
-        msgspec.DecodeError: the bytes are not a snapshot of this schema.
+        ValueError: the bytes are not a whole snapshot of this user and schema.
     """
-    found = _decoder.decode(body)
+    text, digest = body[:-DIGEST_BYTES], body[-DIGEST_BYTES:]
+    if _digest(user, text) != digest:
+        raise ValueError("it is not as it was written")
+    found = _decoder.decode(text)
     return Account(
         user=user,
         seq=found.seq,
@@ -131,6 +137,13 @@ def period_of(totals: PeriodTotals) -> Period:
 def intern(terms: PlanTerms) -> PlanTerms:
     """One object for equal terms: thousands of users share a plan."""
     return terms
+
+
+def _digest(user: str, body: bytes) -> bytes:
+    """Tells a snapshot from one that was changed or is another user's."""
+    source = blake2b(body, digest_size=DIGEST_BYTES // 2, salt=b"meterd")
+    source.update(user.encode())
+    return source.hexdigest().encode()
 
 
 def _dump(period: Period) -> _Period:

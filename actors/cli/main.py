@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from actors.cli import commands, importing, service
+from actors.cli import commands, importing, service, verify
 
 _HELP = """Meters API and LLM usage per user, prices it, and says whether the next call may be made.
 
@@ -30,6 +30,8 @@ app.command()(commands.reset)
 app.command()(commands.stats)
 app.command()(commands.logs)
 app.command("import")(importing.import_file)
+app.command()(verify.verify)
+app.command()(verify.rebuild)
 
 
 def _show_version(wanted: bool) -> None:

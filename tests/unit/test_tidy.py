@@ -111,7 +111,9 @@ def impure_billing_rules(module: Module) -> Iterator[str]:
     pure = set(sys.stdlib_module_names) - IMPURE | {"msgspec", "messages"}
     for name in imports(module):
         ours = name.startswith("actors.billing")
-        if not ours and (top(name) not in pure or name.startswith(("messages.client", "messages.transport"))):
+        if not ours and (
+            top(name) not in pure or name.startswith(("messages.client", "messages.transport"))
+        ):
             yield f"imports {name}"
     for node in module.nodes:
         if isinstance(node, ast.AsyncFunctionDef | ast.Await):

@@ -1,0 +1,154 @@
+"""The commands ``verify`` and ``rebuild``: trust in the numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from actors.cli.options import TIMEOUT_S, Json, Timeout, Url, User
+from actors.cli.output import is_human
+from actors.cli.service import DataDir
+from actors.cli.session import call, complain, errors_as_exit_codes, settings
+from actors.config import Config
+from actors.connection import connect_options
+from actors.verifying import Finding, LiveCheck, Report, Verifier
+from messages.client import UsageClient
+from messages.errors import MeterdError
+from messages.replies import StatsReply
+from persistence.datadir import is_held
+from persistence.errors import JournalError
+from persistence.inspection import Inspection
+
+EXIT_DIFFERS: Final = 1
+EXIT_COULD_NOT: Final = 2
+_AT_ONCE: Final = 64
+_CONNECT_S: Final = 2.0
+
+
+def verify(
+    data_dir: DataDir = None,
+    live: Annotated[
+        bool, typer.Option(help="Also compare what a running service says of each user.")
+    ] = True,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Replay the log and compare it with every snapshot, closed period and live summary.
+
+    Works beside a running service and only reads. Exit code 0: nothing differs, 1: something
+    does, 2: it could not be looked at.
+    """
+    with errors_as_exit_codes():
+        config = settings(url)
+    directory = data_dir or config.data_dir
+    findings: list[Finding] = []
+    try:
+        report, compared = _look(directory, config if live else None, findings.append)
+    except JournalError as error:
+        complain(str(error))
+        raise typer.Exit(EXIT_COULD_NOT) from None
+    _show(report, compared, findings, as_json=as_json)
+    if findings:
+        raise typer.Exit(EXIT_DIFFERS)
+
+
+def rebuild(
+    user: User, url: Url = None, timeout: Timeout = TIMEOUT_S * 15, as_json: Json = False
+) -> None:
+    """Have the running service restore a user's summary from the log alone."""
+    reply = call(url, timeout, lambda client: client.request_upkeep("rebuild", user))
+    if not is_human(as_json):
+        typer.echo(reply.decode())
+        return
+    found = msgspec.json.decode(reply)
+    changed = "it was another one" if found["changed"] else "it was the same"
+    Console().print(f"{user}: restored from {found['rows']:,} rows, {changed}", markup=False)
+
+
+def _look(directory: Path, config: Config | None, found: Any) -> tuple[Report, int | None]:
+    with Inspection.open(directory) as log:
+        _, rows = log.size()
+        with _bar(rows) as advance:
+            verifier = Verifier(log, found, advance)
+            report = verifier.run()
+    if config is None or not is_held(directory):
+        return report, None
+    summaries = asyncio.run(_ask(config, list(verifier.accounts)))
+    if summaries is None:
+        return report, None
+    with Inspection.open(directory) as log:
+        check = LiveCheck(verifier.accounts, report.last, found)
+        return report, check.run(log, summaries)
+
+
+async def _ask(config: Config, users: list[str]) -> dict[str, StatsReply] | None:
+    """What the running service says of each user; None where none runs."""
+    found: dict[str, StatsReply] = {}
+    gate = asyncio.Semaphore(_AT_ONCE)
+    try:
+        client = await UsageClient.connect(
+            config.nats_url, prefix=config.prefix, connect_s=_CONNECT_S, **connect_options(config)
+        )
+    except MeterdError:
+        return None
+    async with client:
+
+        async def one(user: str) -> None:
+            async with gate:
+                found[user] = await client.stats(user)
+
+        failed = await asyncio.gather(*map(one, users), return_exceptions=True)
+    for error in failed:
+        if isinstance(error, MeterdError):
+            return None  # it went away meanwhile
+        if error is not None:
+            raise error
+    return found
+
+
+def _bar(rows: int) -> Any:
+    """A progress bar on a terminal's stderr, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return nullcontext(lambda _: None)
+    return _Bar(rows)
+
+
+class _Bar:
+    def __init__(self, rows: int) -> None:
+        self._progress = Progress(console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task("replaying the log", total=rows)
+
+    def __enter__(self) -> Any:
+        self._progress.start()
+        return lambda rows: self._progress.update(self._task, completed=rows)
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
+def _show(report: Report, compared: int | None, findings: list[Finding], *, as_json: bool) -> None:
+    if not is_human(as_json):
+        whole = {
+            **report._asdict(),
+            "live": compared,
+            "differences": [finding._asdict() for finding in findings],
+        }
+        typer.echo(msgspec.json.encode(whole).decode())
+        return
+    for finding in findings:
+        where = ", ".join(part for part in (finding.user, finding.period, finding.field) if part)
+        typer.echo(f"{where}: {finding.why}")
+    asked = "no running service was asked" if compared is None else f"{compared:,} live summaries"
+    typer.echo(
+        f"{report.rows:,} rows of {report.users:,} users, {report.snapshots:,} snapshots, "
+        f"{report.closed:,} closed periods, {asked}: "
+        + (f"{len(findings):,} differences" if findings else "nothing differs")
+    )

@@ -1,0 +1,50 @@
+"""Control subjects for one user's state: not part of the contract, for operators.
+
+``<prefix>.ctl.rebuild.<user>``: the state is made anew from the log alone, and written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+from nats.aio.msg import Msg
+
+from actors.edge.link import Link
+from actors.runtime.request import Request
+from messages.codec import clip
+from messages.errors import RequestError
+from messages.subjects import decode_user
+
+
+class Rebuild(Struct, frozen=True):
+    """Restore the user's state from the log alone."""
+
+
+class Upkeep:
+    """Listens for the control subjects of a prefix.
+
+    Args:
+        prefix: what every subject starts with.
+        link: the connection.
+        dispatch: takes a request.
+    """
+
+    def __init__(self, prefix: str, link: Link, dispatch: Callable[[Request], None]) -> None:
+        self._subject = f"{prefix}.ctl.rebuild.*"
+        self._link = link
+        self._dispatch = dispatch
+
+    async def serve(self) -> None:
+        """Listen from now on."""
+        await self._link.listen(self._subject, self._on_message)
+
+    async def _on_message(self, message: Msg) -> None:
+        token = message.subject.rpartition(".")[2]
+        request = Request("", token, Rebuild(), message.reply, self._link)
+        try:
+            request.user = decode_user(token)
+        except ValueError as error:
+            request.refuse(RequestError("invalid_user", clip(str(error))))
+            return
+        self._dispatch(request)

@@ -1,0 +1,151 @@
+"""`meterd verify` and `meterd rebuild`, on real data, beside a service and without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from messages.subjects import PREFIX, request_subject
+from tests.support.raw import RawClient
+from tests.support.service import ROOT, Service
+
+TRIGGERS = "DROP TRIGGER log_is_never_changed; DROP TRIGGER log_is_never_removed;"
+
+
+def run(*args: str, url: str = "nats://127.0.0.1:1") -> tuple[int, Any]:
+    """A command of meterd: its exit code, and what it said."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "actors", *args],
+        cwd=ROOT,
+        env={**environ, "METERD_NATS_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
+
+
+def ask(client: RawClient, verb: str, user: str = "alice", **body: Any) -> Any:
+    return client.request(request_subject(PREFIX, verb, user), body).json()
+
+
+def use(client: RawClient) -> None:
+    """What leaves events of many kinds."""
+    for user in ("alice", "bob"):
+        ask(client, "subscribe", user, plan="Pro", billing_cycle="monthly")
+        for count in range(30):
+            ask(client, "track", user, provider="openai", tokens_input=count)
+        ask(client, "hold", user, provider="openai", event_id="h")
+        ask(client, "track", user, provider="openai", hold_id="h")
+        ask(client, "reset", user)
+        ask(client, "track", user, provider="exa", cost=3)
+    body = {"provider": "exa", "model": "new", "cost_per_search": 1}
+    client.request(f"{PREFIX}.catalog.prices.put", body)
+
+
+@pytest.fixture
+def stopped(up: Service) -> Path:
+    """The data of a service that has ended in order."""
+    with RawClient(up.url) as client:
+        use(client)
+    assert up.terminate() == 0
+    return up.data_dir
+
+
+def edit(directory: Path, script: str) -> None:
+    with closing(sqlite3.connect(directory / "meterd.db")) as db:
+        db.executescript(TRIGGERS + script)
+
+
+def test_nothing_differs_beside_a_running_service(up: Service, client: RawClient) -> None:
+    use(client)
+    code, report = run("verify", "--data-dir", str(up.data_dir), url=up.url)
+    assert (code, report["differences"], report["live"]) == (0, [], 2)
+    assert report["users"] == 2
+
+
+def test_nothing_differs_after_a_kill_and_a_start(up: Service, client: RawClient) -> None:
+    use(client)
+    up.kill()
+    code, report = run("verify", "--data-dir", str(up.data_dir))
+    assert (code, report["differences"], report["live"]) == (0, [], None)
+    up.start()
+    assert run("verify", "--data-dir", str(up.data_dir), url=up.url)[0] == 0
+
+
+def test_a_byte_flipped_in_a_snapshot_is_named_and_the_service_recovers_from_the_log(
+    stopped: Path, up: Service
+) -> None:
+    with closing(sqlite3.connect(stopped / "meterd.db")) as db:
+        ((user, body),) = db.execute("SELECT user_id, body FROM snapshots WHERE user_id = 'bob'")
+        at = body.index(b'"exa":[1,')
+        changed = body[: at + 7] + b"7" + body[at + 8 :]
+        db.execute("UPDATE snapshots SET body = ? WHERE user_id = ?", (changed, user))
+        db.commit()
+    code, report = run("verify", "--data-dir", str(stopped))
+    assert code == 1
+    (found,) = report["differences"]
+    assert (found["user"], found["field"]) == ("bob", "snapshot")
+    up.start()
+    with RawClient(up.url) as client:
+        assert ask(client, "stats", "bob")["provider_breakdown"]["exa"]["calls"] == 1
+        assert ask(client, "stats")["total_calls"] == 1
+    assert "snapshot_unreadable" in up.stderr
+
+
+def test_a_row_changed_by_hand_is_found(stopped: Path) -> None:
+    where = "kind = 'usage' AND user_id = 'alice'"
+    edit(
+        stopped,
+        "UPDATE log SET body = json_set(body, '$.cost_nano', 1)"
+        f" WHERE seq = (SELECT max(seq) FROM log WHERE {where})",
+    )
+    code, report = run("verify", "--data-dir", str(stopped))
+    assert code == 1
+    fields = {(found["user"], found["field"]) for found in report["differences"]}
+    assert ("alice", "providers") in fields
+    assert any(field.startswith("rows ") for user, field in fields if not user)
+
+
+def test_a_removed_row_is_found(stopped: Path) -> None:
+    edit(stopped, "DELETE FROM log WHERE seq = 5")
+    code, report = run("verify", "--data-dir", str(stopped))
+    assert code == 1
+    assert report["differences"]
+
+
+def test_a_summary_of_the_service_that_is_not_the_log_s_is_found_and_rebuilt(
+    up: Service, client: RawClient
+) -> None:
+    """A row that is changed under a running service: its memory says what was."""
+    use(client)
+    edit(up.data_dir, "UPDATE log SET body = json_set(body, '$.cost_nano', 9) WHERE seq = 3")
+    with closing(sqlite3.connect(up.data_dir / "meterd.db")) as db:
+        ((user,),) = db.execute("SELECT user_id FROM log WHERE seq = 3")
+    ask(client, "track", user, provider="exa")
+    code, report = run("verify", "--data-dir", str(up.data_dir), url=up.url)
+    assert code == 1
+    assert report["live"] == 2
+    code, rebuilt = run("rebuild", user, url=up.url)
+    assert (code, rebuilt["user_id"]) == (0, user)
+    assert rebuilt["changed"]
+    code, rebuilt = run("rebuild", user, url=up.url)
+    assert not rebuilt["changed"]
+
+
+def test_what_cannot_be_looked_at_is_exit_code_2(tmp_path: Path) -> None:
+    code, said = run("verify", "--data-dir", str(tmp_path / "nothing"))
+    assert code == 2
+    assert "there is no" in said
+    (tmp_path / "meterd.db").write_bytes(b"no database" * 100)
+    assert run("verify", "--data-dir", str(tmp_path))[0] == 2
