@@ -367,5 +367,5 @@ def _insert_statement(size: int) -> str:
     row = f"({', '.join('?' * len(Row._fields))})"
     values = ", ".join([row] * size)
     # Only the last row of a block has the link.
-    select = f"SELECT *, iif(column1 = ?, ?, NULL) FROM (VALUES {values})"  # noqa: S608 -- of "?"
+    select = f"SELECT *, CASE column1 WHEN ? THEN ? END FROM (VALUES {values})"  # noqa: S608 -- of "?"
     return f"INSERT INTO log ({_COLUMNS}, chain) {select} WHERE column1 > 0"

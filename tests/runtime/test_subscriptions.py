@@ -184,12 +184,12 @@ async def test_a_suspended_user_may_make_no_calls_until_resumed(rig: Rig) -> Non
     await subscribe(rig)
     reply = (await rig.ask("suspend", reason="not paid")).body
     assert reply["subscription"]["status"] == "suspended"
-    operations = [{"provider": "openai"}]
-    for verb, body in (
+    asked: list[tuple[str, dict[str, Any]]] = [
         ("enforce", {"provider": "openai"}),
         ("hold", {"provider": "openai"}),
-        ("preflight", {"operations": operations}),
-    ):
+        ("preflight", {"operations": [{"provider": "openai"}]}),
+    ]
+    for verb, body in asked:
         refused = (await rig.ask(verb, **body)).body
         assert (refused["allowed"], refused["reason_code"]) == (False, "suspended")
     assert (await rig.ask("track", provider="openai")).code == ""
