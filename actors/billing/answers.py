@@ -135,6 +135,7 @@ def _limits(event: HoldPlaced | HoldExtended) -> tuple[LimitState, ...]:
             then.kind,
             (then.limit, then.used, then.held, amounts[unit_of(then.name)]),
             event.decision.resets_at,
+            disabled=then.limit == 0,  # by a plan that came after the hold
         )
         for then in event.decision.limits
     )

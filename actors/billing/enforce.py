@@ -113,7 +113,6 @@ def judge(
     *,
     used: Sequence[int] | None = None,
     held: Sequence[int] | None = None,
-    units: Sequence[int] = (CALLS, TOKENS, COST),
 ) -> Verdict:
     """Check every hard limit that a call touches, each in its own unit, in one step.
 
@@ -124,7 +123,6 @@ def judge(
         at: now.
         used: the usage by slot, by default that of the period.
         held: what is held by slot, by default that of the open holds.
-        units: which units to check.
     """
     used = period.used if used is None else used
     held = account.held(at) if held is None else held
@@ -135,11 +133,7 @@ def judge(
         standing = Standing(limit, used[limit.slot], held[limit.slot])
         standings.append(standing)
         requested = call.amounts[limit.unit]
-        if (
-            limit.hard
-            and limit.unit in units
-            and not _fits(limit, standing.used + standing.held, requested)
-        ):
+        if limit.hard and not _fits(limit, standing.used + standing.held, requested):
             violated.append(standing)
             hopeless = hopeless or not _fits(limit, 0, requested)
     why = None if not account.suspended and account.subscription is None else barred(account, at)

@@ -82,8 +82,8 @@ def extend(
     others = list(account.held(at))
     calls, tokens, cost = held.amounts
     add_amounts(others, held.provider, held.actual, (-calls, -tokens, -cost))
-    grown = [unit for unit in (TOKENS, COST) if call.amounts[unit] > held.amounts[unit]]
-    verdict = judge(account, period, call, at, held=others, units=grown)
+    grown = any(call.amounts[unit] > held.amounts[unit] for unit in (TOKENS, COST))
+    verdict = judge(account, period, call, at, held=others)
     if grown and not verdict.allowed:
         reply = _reply(account, period, call, verdict, key)
         reply.hold_id, reply.expires_at = held.id, to_datetime(held.expires_at)

@@ -187,3 +187,20 @@ async def test_held_amounts_stay_through_reset_renewal_and_plan_change(rig: Rig)
     assert (await rig.ask("stats")).body["held"]["tokens"] == 9
     await rig.ask("subscribe", plan="Basic", billing_cycle="monthly", period="new")
     assert (await rig.ask("stats")).body["held"]["tokens"] == 9
+
+
+async def test_a_hold_outlives_a_plan_that_allows_no_such_call(rig: Rig) -> None:
+    await on_pro(rig)
+    await rig.ask("hold", provider="video", event_id="h")
+    await rig.ask("cancel", at_period_end=False)
+    longer = (await rig.ask("extend", hold_id="h", ttl=600)).body
+    assert longer["allowed"]
+    disabled = tokens_of(longer, "video_calls")
+    assert (disabled["limit"], disabled["percentage"]) == (0, None)
+    more = (await rig.ask("extend", hold_id="h", cost_requested=2)).body
+    assert (more["allowed"], more["reason_code"]) == (False, "disabled_by_plan")
+
+
+def tokens_of(body: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(x for x in body["limits"] if x["name"] == name)
+    return found
