@@ -27,6 +27,7 @@ from actors.edge.discovery import NAME, QUEUE, Claim, Discovery
 from actors.edge.link import Link
 from actors.edge.outbox import Outbox
 from actors.edge.service import Edge
+from actors.edge.stream import AlertStream
 from actors.edge.upkeep import Upkeep
 from actors.runtime.registry import Actor, Limits, Registry
 from actors.services import Services
@@ -74,7 +75,8 @@ class Service:
         self._instance = secrets.token_hex(11)
         self._stack = AsyncExitStack()
         self._subscription: Subscription | None = None
-        self._outbox = Outbox(config.prefix, journal, link)
+        stream = AlertStream(link, config.prefix, wanted=config.alert_stream.lower() != "off")
+        self._outbox = Outbox(config.prefix, journal, stream)
         self._writer = Writer(
             journal,
             on_durable=self._on_durable,

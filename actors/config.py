@@ -25,6 +25,8 @@ class Config:
         nats_server: the nats-server binary for `meterd up`; empty: PATH, then the package.
         nats_creds, nats_user, nats_password, nats_nkey_seed_file: as NATS clients know them.
         nats_tls_ca, nats_tls_cert, nats_tls_key, nats_tls_hostname: as NATS clients know them.
+        alert_stream: auto: alerts go into the stream METERD_ALERTS where the server has
+            JetStream; off: never, and the server of `meterd up` has none.
         prefix: what every subject starts with.
         data_dir: holds the database.
         live_users_max: actors kept in memory.
@@ -48,6 +50,7 @@ class Config:
     nats_tls_cert: str = ""
     nats_tls_key: str = ""
     nats_tls_hostname: str = ""
+    alert_stream: str = "auto"
     prefix: str = PREFIX
     data_dir: Path = Path("data")
     live_users_max: int = 100_000
@@ -70,7 +73,10 @@ _BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "snapshot_events": (1, 1_000_000),
     "drain_s": (1, 3_600),
 }
-_LEVELS: Final = ("debug", "info", "warning", "error")
+_WORDS: Final = {
+    "log_level": ("debug", "info", "warning", "error"),
+    "alert_stream": ("auto", "off"),
+}
 
 
 def load(environ: Mapping[str, str] | None = None) -> Config:
@@ -101,6 +107,7 @@ def _parse(variable: str, text: str, name: str, kind: Callable[[str], Any]) -> o
     low, high = _BOUNDS.get(name, (float("-inf"), float("inf")))
     if isinstance(value, int | float) and not low <= value <= high:
         raise ConfigError(f"{variable}={text!r}: not from {low:g} to {high:g}")
-    if name == "log_level" and text.lower() not in _LEVELS:
-        raise ConfigError(f"{variable}={text!r}: not one of {', '.join(_LEVELS)}")
+    words = _WORDS.get(name)
+    if words is not None and text.lower() not in words:
+        raise ConfigError(f"{variable}={text!r}: not one of {', '.join(words)}")
     return value

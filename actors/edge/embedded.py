@@ -31,6 +31,8 @@ _START_S: Final = 10.0
 _STOP_S: Final = 5.0
 _POLL_S: Final = 0.002
 _LOG_BYTES_MAX: Final = 10 * 1024 * 1024
+_STREAM_MEMORY_MAX: Final = 16 * 1024 * 1024
+_STREAM_FILES_MAX: Final = 1024 * 1024 * 1024
 _LOG_FILES_MAX: Final = 3
 _PR_SET_PDEATHSIG: Final = 1
 _LOG_PREFIX: Final = re.compile(r"^\[\d+\] \S+ \S+ \[\w+\]\s*")
@@ -49,6 +51,7 @@ class EmbeddedServer:
         port: where it listens on loopback; 0: a free one.
         prefix: the subjects to map to partitions.
         binary: a path or a name to look up; empty: PATH, then the package.
+        jetstream: whether it has JetStream, with its store in ``directory``.
         guarded: a guardian process ends the server with its parent; else the kernel does,
             which only Linux can.
     """
@@ -60,6 +63,7 @@ class EmbeddedServer:
         port: int,
         prefix: str = subjects.PREFIX,
         binary: str = "",
+        jetstream: bool = True,
         guarded: bool = sys.platform != "linux",
     ) -> None:
         self.directory = directory.absolute()
@@ -67,6 +71,7 @@ class EmbeddedServer:
         self._port = port
         self._prefix = prefix
         self._binary = binary
+        self._jetstream = jetstream
         self._guarded = guarded
         self._process: Process | None = None
         self._guardian: Process | None = None
@@ -137,7 +142,7 @@ class EmbeddedServer:
         for left_over in self.directory.glob("nats-server_*.ports"):
             left_over.unlink()  # of a killed server: a later one may get its process id
         source, destination = subjects.mapping(self._prefix)
-        settings = {
+        settings: dict[str, object] = {
             "server_name": "meterd",
             "host": HOST,
             "port": self._port or -1,
@@ -146,6 +151,12 @@ class EmbeddedServer:
             "logfile_max_num": _LOG_FILES_MAX,
             "mappings": {source: destination},
         }
+        if self._jetstream:
+            settings["jetstream"] = {
+                "store_dir": str(self.directory / "jetstream"),
+                "max_memory_store": _STREAM_MEMORY_MAX,
+                "max_file_store": _STREAM_FILES_MAX,
+            }
         config = self.directory / "nats-server.conf"  # its language includes JSON
         config.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
         return config

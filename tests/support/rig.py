@@ -194,7 +194,7 @@ class Rig:
         self.sent: list[str] = []
         self._numbers = itertools.count(1)
         self.service = Service(
-            Config(**settings),
+            Config(alert_stream="off", **settings),
             self.journal,
             cast("Link", self.link),
             self.ended.append,

@@ -1,0 +1,138 @@
+"""The stream of alerts, on real servers: who was away catches up, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from messages.subjects import PREFIX, request_subject
+from tests.support.nats import NatsServer, start_nats_server
+from tests.support.service import Service
+
+STREAM = "METERD_ALERTS"
+ALERTS = f"{PREFIX}.alert.>"
+WAIT_S = 20
+
+
+@pytest.fixture
+async def client(up: Service) -> AsyncIterator[Client]:
+    """A connection to the server of `up`."""
+    connection = await nats.connect(up.url)
+    yield connection
+    await connection.close()
+
+
+async def ask(client: Client, verb: str, user: str, **body: Any) -> Any:
+    subject = request_subject(PREFIX, verb, user)
+    return json.loads((await client.request(subject, json.dumps(body).encode(), timeout=5)).data)
+
+
+async def use_up(client: Client, user: str) -> list[str]:
+    """Reach every threshold of one limit; the alert ids."""
+    ids: list[str] = []
+    for _ in range(10):
+        ids += (await ask(client, "track", user, provider="exa"))["alerts"]
+    assert len(ids) == 3
+    return ids
+
+
+async def stored(js: JetStreamContext, count: int) -> list[str]:
+    """The ids of the first alerts of the stream, for a subscriber that was away."""
+    subscription = await js.subscribe(ALERTS, stream=STREAM, ordered_consumer=True)
+    found = [await subscription.next_msg(timeout=WAIT_S) for _ in range(count)]
+    await subscription.unsubscribe()
+    assert all(json.loads(m.data)["id"] == (m.headers or {})["Nats-Msg-Id"] for m in found)
+    return [json.loads(message.data)["id"] for message in found]
+
+
+async def test_a_subscriber_that_was_away_catches_up(client: Client) -> None:
+    ids = await use_up(client, "alice") + await use_up(client, "bob")
+    assert await stored(client.jetstream(), 6) == ids
+
+
+async def test_a_subscriber_that_is_there_hears_each_alert_as_it_comes(client: Client) -> None:
+    subscription = await client.subscribe(ALERTS)
+    ids = await use_up(client, "alice")
+    heard = [json.loads((await subscription.next_msg(timeout=WAIT_S)).data) for _ in ids]
+    assert [alert["id"] for alert in heard] == ids
+
+
+async def test_a_stream_that_was_deleted_is_made_again_and_no_alert_is_lost(
+    client: Client,
+) -> None:
+    js = client.jetstream()
+    first = await use_up(client, "alice")
+    assert await stored(js, 3) == first
+    await js.delete_stream(STREAM)
+    heard = await client.subscribe(ALERTS)
+    second = await use_up(client, "bob")
+    found: set[str] = set()
+    while not set(second) <= found:
+        message = await heard.next_msg(timeout=WAIT_S)
+        found.add(json.loads(message.data)["id"])
+    third = await use_up(client, "carol")
+    ids: list[str] = []
+    subscription = await js.subscribe(ALERTS, stream=STREAM, ordered_consumer=True)
+    while not set(third) <= set(ids):
+        ids.append(json.loads((await subscription.next_msg(timeout=WAIT_S)).data)["id"])
+    assert len(ids) == len(set(ids))
+
+
+async def test_after_kill_9_every_alert_is_in_the_stream_once(
+    nats_with_stream: NatsServer, tmp_path: Path
+) -> None:
+    env = {"METERD_NATS_URL": nats_with_stream.url}
+    connection = await nats.connect(nats_with_stream.url)
+    with Service(tmp_path / "data", command="serve", env=env) as service:
+        ids: list[str] = []
+        for number in range(4):
+            ids += await use_up(connection, f"u{number}")
+            service.kill()
+            service.start()
+        js = connection.jetstream()
+        assert sorted(await stored(js, len(ids))) == sorted(ids)
+        assert (await js.stream_info(STREAM)).state.messages == len(ids)
+    await connection.close()
+
+
+async def test_a_stream_of_another_prefix_is_widened(
+    nats_with_stream: NatsServer, tmp_path: Path
+) -> None:
+    connection = await nats.connect(nats_with_stream.url)
+    js = connection.jetstream()
+    await js.add_stream(name=STREAM, subjects=["other.v1.alert.>"])
+    env = {"METERD_NATS_URL": nats_with_stream.url}
+    with Service(tmp_path / "data", command="serve", env=env):
+        ids = await use_up(connection, "alice")
+        assert await stored(js, 3) == ids
+        subjects = (await js.stream_info(STREAM)).config.subjects
+    assert subjects == ["other.v1.alert.>", ALERTS]
+    await connection.close()
+
+
+async def test_without_jetstream_alerts_are_published_plainly(
+    serve: Service, nats_server: NatsServer
+) -> None:
+    connection = await nats.connect(nats_server.url)
+    subscription = await connection.subscribe(ALERTS)
+    ids = await use_up(connection, "alice")
+    heard = [json.loads((await subscription.next_msg(timeout=WAIT_S)).data) for _ in ids]
+    assert [alert["id"] for alert in heard] == ids
+    assert "no_alert_stream" in serve.stderr
+    await connection.close()
+
+
+@pytest.fixture
+def nats_with_stream(tmp_path: Path) -> Iterator[NatsServer]:
+    """A nats-server with JetStream."""
+    store = json.dumps(str(tmp_path / "jetstream"))
+    server = start_nats_server(tmp_path, f"jetstream: {{ store_dir: {store} }}")
+    yield server
+    server.kill()
