@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from actors.cli import commands, importing, service, verify
+from actors.cli import commands, importing, prices, service, verify
 
 _HELP = """Meters API and LLM usage per user, prices it, and says whether the next call may be made.
 
@@ -30,6 +30,7 @@ app.command()(commands.reset)
 app.command()(commands.stats)
 app.command()(commands.logs)
 app.command("import")(importing.import_file)
+app.add_typer(prices.app, name="prices")
 app.command()(verify.verify)
 app.command()(verify.rebuild)
 

@@ -1,0 +1,148 @@
+"""The command ``prices import``: a price list of others into the catalogue."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from hashlib import blake2b
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from actors.cli.options import TIMEOUT_S, Json, Timeout, Url
+from actors.cli.output import is_human
+from actors.cli.session import call, errors_as_exit_codes
+from actors.importer.errors import BadInput
+from actors.importer.pricelists import ListedPrice, PriceList, read_genai_prices, read_litellm
+from messages.catalog import PriceEntry, PricesReply
+from messages.client import UsageClient
+
+_SHOWN = 20
+
+app = typer.Typer(help="The price list of the catalogue.", no_args_is_help=True)
+
+
+@app.command("import")
+def import_prices(
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file", help="A JSON file in LiteLLM's form; else the package genai-prices."
+        ),
+    ] = None,
+    provider: Annotated[
+        list[str] | None, typer.Option("--provider", help="Only these. May be given again.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be put, and put nothing.")
+    ] = False,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """Put the prices that differ from those in force; say which fields cannot be taken."""
+    with errors_as_exit_codes():
+        found = _read(file)
+    rows = [row for row in found.rows if provider is None or row.provider in provider]
+    put, same = call(url, timeout, lambda client: _put_all(client, rows, dry_run=dry_run))
+    report = {
+        "put": put,
+        "same": same,
+        "dry_run": dry_run,
+        "left_out": [list(one) for one in found.left_out],
+        "skipped": dict(found.skipped),
+    }
+    if not is_human(as_json):
+        typer.echo(msgspec.json.encode(report).decode())
+        return
+    _show(found, put, same, dry_run=dry_run)
+
+
+def _read(file: Path | None) -> PriceList:
+    if file is not None:
+        try:
+            return read_litellm(file.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"{file}: {error}") from None
+    try:
+        from genai_prices.data import providers  # noqa: PLC0415 -- an extra
+    except ImportError:
+        raise BadInput(
+            "the package genai-prices is missing: pip install 'meterd[prices]'"
+        ) from None
+    return read_genai_prices(providers, datetime.now(UTC).date())
+
+
+async def _put_all(
+    client: UsageClient, rows: list[ListedPrice], *, dry_run: bool
+) -> tuple[int, int]:
+    """Put what differs; how many were put and how many are in force already."""
+    known = await _known(client)
+    put = same = 0
+    for row in rows:
+        before = _at(known.get((row.provider, row.model), []), row.since)
+        if before is not None and _costs(before) == row.costs:
+            same += 1
+            continue
+        put += 1
+        if not dry_run:
+            await client.request_catalog("prices.put", _body(row, before))
+    return put, same
+
+
+async def _known(client: UsageClient) -> dict[tuple[str, str], list[PriceEntry]]:
+    found: dict[tuple[str, str], list[PriceEntry]] = {}
+    cursor: str | None = None
+    while True:
+        reply = await client.request_catalog("prices.list", {"cursor": cursor})
+        page = msgspec.json.decode(reply, type=PricesReply)
+        for entry in page.prices:
+            found.setdefault((entry.provider, entry.model), []).append(entry)
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+def _at(entries: list[PriceEntry], since: date | None) -> PriceEntry | None:
+    """The newest price that is valid now, or from a day on."""
+    moment = datetime.now(UTC) if since is None else _midnight(since)
+    return next((e for e in reversed(entries) if e.effective_from <= moment), None)
+
+
+def _costs(entry: PriceEntry) -> dict[str, Decimal]:
+    costs: dict[str, Any] = msgspec.structs.asdict(entry)
+    return {
+        name: cost for name, cost in costs.items() if name.startswith("cost") and cost is not None
+    }
+
+
+def _body(row: ListedPrice, before: PriceEntry | None) -> dict[str, object]:
+    """A put whose key is the same whenever the same list is imported over the same price."""
+    version = 0 if before is None else before.version
+    source = msgspec.json.encode([row.provider, row.model, row.costs, str(row.since), version])
+    body: dict[str, object] = {"provider": row.provider, "model": row.model, **row.costs}
+    body["event_id"] = f"prices-{blake2b(source, digest_size=12).hexdigest()}"
+    if row.since is not None:
+        body["effective_from"] = _midnight(row.since)
+    return body
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _show(found: PriceList, put: int, same: int, *, dry_run: bool) -> None:
+    console = Console(markup=False)
+    console.print(f"{put:,} prices {'would be ' if dry_run else ''}put, {same:,} in force already")
+    others = ", ".join(f"{name} {count:,}" for name, count in found.skipped.most_common())
+    if others:
+        console.print(f"models of other providers: {others}")
+    if found.left_out:
+        console.print(f"{len(found.left_out):,} price fields cannot be taken:")
+        for provider, model, name in found.left_out[:_SHOWN]:
+            console.print(f"  {provider} {model}: {name}")
+        if len(found.left_out) > _SHOWN:
+            console.print("  (all of them with --json)")

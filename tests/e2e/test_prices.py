@@ -1,0 +1,56 @@
+"""`meterd prices import` into a running service."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from messages.subjects import PREFIX, request_subject
+from tests.support.raw import RawClient
+from tests.support.service import ROOT, Service
+
+
+def import_prices(url: str, *args: str) -> Any:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "actors", "prices", "import", *args],
+        cwd=ROOT,
+        env={**environ, "METERD_NATS_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_list_is_put_once_and_again_where_its_prices_change(
+    up: Service, client: RawClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "prices.json"
+    row: dict[str, Any] = {"litellm_provider": "openai", "output_cost_per_token": 0.5}
+
+    def listed(price: float) -> Any:
+        file.write_text(json.dumps({"gpt-9": {**row, "input_cost_per_token": price}}))
+        report = import_prices(up.url, "--file", str(file))
+        return report["put"], report["same"]
+
+    assert listed(0.25) == (1, 0)
+    assert listed(0.25) == (0, 1)
+    assert listed(0.5) == (1, 0)
+    assert listed(0.25) == (1, 0)  # back again: a change like any other
+    call = {"provider": "openai", "model_used": "gpt-9", "tokens_input": 1, "tokens_output": 1}
+    reply = client.request(request_subject(PREFIX, "track", "alice"), call).json()
+    assert (reply["cost"], reply["priced"]) == (0.75, "catalog")
+
+
+def test_the_package_is_imported_whole_and_a_second_time_changes_nothing(up: Service) -> None:
+    first = import_prices(up.url, "--provider", "mistral")
+    assert first["put"] > 10
+    again = import_prices(up.url, "--provider", "mistral", "--dry-run")
+    assert (again["put"], again["same"]) == (0, first["put"] + first["same"])
