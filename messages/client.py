@@ -12,7 +12,7 @@ retries, so that a reply that got lost never counts anything twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar, Unpack
 
 import msgspec
@@ -80,6 +80,16 @@ class UsageClient(Caller):
     async def track(self, user: str, **fields: Unpack[TrackFields]) -> TrackReply:
         """A call was made: price it, log it, count it. Always records, also over a limit."""
         return _decode(_TRACK, await self.request("track", user, {**fields}))
+
+    async def track_cloud_event(
+        self, user: str, envelope: Mapping[str, object], **fields: Unpack[TrackFields]
+    ) -> TrackReply:
+        """A `track` that came as a CloudEvent 1.0.
+
+        ``envelope`` has ``specversion``, ``id``, ``source`` and ``type``.
+        """
+        data = {name: value for name, value in fields.items() if value is not None}
+        return _decode(_TRACK, await self.request("track", user, {**envelope, "data": data}))
 
     async def enforce(self, user: str, **fields: Unpack[EnforceFields]) -> EnforceReply:
         """May this user make this call? A limit that says no is a reply, not an error."""

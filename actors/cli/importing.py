@@ -120,7 +120,10 @@ async def _send(
     async with await _connect(config, report, patience) as client:
 
         async def track(usage: Usage) -> TrackReply:
-            return await client.track(usage.user, **usage.body)
+            envelope = usage.row.envelope
+            if envelope is None:
+                return await client.track(usage.user, **usage.body)
+            return await client.track_cloud_event(usage.user, envelope, **usage.body)
 
         sender = Sender(track, report.settled, report.refused_by_service, in_flight)
         watching = asyncio.create_task(_watch(report, patience))

@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
+from actors.importer.cloudevents import unwrap
 from actors.importer.errors import BadInput
 
 FORMATS: Final = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -34,6 +35,7 @@ class Row:
         cells: what it holds, by column.
         content: all of it with the header, for a key that is the same for the same row.
         problem: why it cannot be read, None where it can.
+        envelope: of a CloudEvent, None for any other row.
     """
 
     number: int
@@ -41,6 +43,7 @@ class Row:
     cells: dict[str, object]
     content: tuple[object, ...]
     problem: str | None = None
+    envelope: dict[str, object] | None = None
 
 
 class Lines:
@@ -132,7 +135,10 @@ class CsvRows:
 
 
 class JsonRows:
-    """The objects of a JSON Lines file; numbers with a point stay exact decimals."""
+    """The objects of a JSON Lines file; numbers with a point stay exact decimals.
+
+    An object that is a CloudEvent is unwrapped.
+    """
 
     columns: tuple[str, ...] = ()  # each object names its own
 
@@ -143,6 +149,7 @@ class JsonRows:
         number = 0
         for raw in self._lines:
             cells: dict[str, object] = {}
+            envelope: dict[str, object] | None = None
             problem = None
             if self._lines.oversized:
                 self._lines.oversized = False
@@ -151,12 +158,12 @@ class JsonRows:
                 continue
             else:
                 try:
-                    cells = _object_of(raw)
+                    cells, envelope = unwrap(_object_of(raw))
                 except (ValueError, ArithmeticError, RecursionError) as error:
                     problem = _json_problem(error)
             number += 1
             content = (raw.strip().decode("utf-8", "replace"),)
-            yield Row(number, self._lines.number, cells, content, problem)
+            yield Row(number, self._lines.number, cells, content, problem, envelope)
 
 
 Rows = CsvRows | JsonRows

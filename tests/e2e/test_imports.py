@@ -1,4 +1,4 @@
-"""`meterd prices import` into a running service."""
+"""`meterd prices import`, and CloudEvents by `meterd import`, into a running service."""
 
 from __future__ import annotations
 
@@ -54,3 +54,30 @@ def test_the_package_is_imported_whole_and_a_second_time_changes_nothing(up: Ser
     assert first["put"] > 10
     again = import_prices(up.url, "--provider", "mistral", "--dry-run")
     assert (again["put"], again["same"]) == (0, first["put"] + first["same"])
+
+
+def test_cloud_events_are_imported_and_are_the_same_as_over_nats(
+    up: Service, client: RawClient, tmp_path: Path
+) -> None:
+    def event(number: int, **more: Any) -> dict[str, Any]:
+        data = {"provider": "openai", "tokens_input": number}
+        about = {"specversion": "1.0", "source": "/gw", "type": "call", "subject": "alice"}
+        return {**about, "id": f"e-{number}", "data": data, **more}
+
+    file = tmp_path / "events.jsonl"
+    lines = [event(1), event(2), event(3, data=7), event(4)]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    client.request(request_subject(PREFIX, "track", "alice"), event(2))
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "actors", "import", str(file), "--json"],
+        cwd=ROOT,
+        env={**environ, "METERD_NATS_URL": up.url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 3, done.stderr
+    stats = client.request(request_subject(PREFIX, "stats", "alice"), {}).json()
+    assert (stats["total_calls"], stats["total_tokens"]) == (3, 7)
