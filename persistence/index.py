@@ -149,13 +149,6 @@ class LogIndex:
             self._full.set()
             self.filled.clear()
 
-    async def find(self, user: str, key: str) -> int | None:
-        """The position of the user's row with that key, where the file has it."""
-        found = await self._reader.read(
-            "SELECT seq FROM keys WHERE user_id = ? AND event_id = ?", user, key
-        )
-        return int(found[0][0]) if found else None
-
     async def find_all(self, user: str, keys: str) -> list[int]:
         """The positions of the user's rows with keys of a JSON array, where the file has them."""
         found = await self._reader.read(

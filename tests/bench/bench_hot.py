@@ -1,4 +1,4 @@
-"""Requests a second of `track` and `enforce` beside a bare echo, in interleaved rounds.
+"""Requests a second of `track`, `enforce` and `batch` beside a bare echo, in interleaved rounds.
 
 A figure by itself says more of the machine than of the service, so each is given as its
 ratio to the echo of the same round. Exit code 1: a goal is missed.
@@ -23,10 +23,13 @@ from pathlib import Path
 from statistics import median
 
 from actors.edge.embedded import EmbeddedServer
+from tests.bench.load import BATCH
 from tests.support.service import ROOT, Service
 
 OUT = ROOT / ".bench"
-GOALS = {"echo": 0.0, "track": 0.2, "enforce": 0.3}
+GOALS = {"echo": 0.0, "track": 0.2, "enforce": 0.3, "batch": 0.5}
+PER_REQUEST = {"batch": BATCH}
+"""A batch counts by its events."""
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -79,10 +82,12 @@ def measure(
             result = run_load(
                 url, kind, f"--seconds={seconds}", f"--users={users}", f"--seed={number}"
             )
-            cpu_us = (cpu_seconds(pid) - before) * 1e6 / result["replies"]
-            echo_rate = echo_rate or result["rate"]
-            figures.append(Figure(kind, number, result["rate"], result["rate"] / echo_rate, cpu_us))
-            print(f"round {number + 1} {kind:8}{result['rate']:>9,.0f}/s", flush=True)
+            each = PER_REQUEST.get(kind, 1)
+            cpu_us = (cpu_seconds(pid) - before) * 1e6 / (result["replies"] * each)
+            rate = result["rate"] * each
+            echo_rate = echo_rate or rate
+            figures.append(Figure(kind, number, rate, rate / echo_rate, cpu_us))
+            print(f"round {number + 1} {kind:8}{rate:>9,.0f}/s", flush=True)
     return figures
 
 
@@ -107,7 +112,7 @@ async def run(options: argparse.Namespace, work: Path) -> list[Figure]:
         service = Service(work / "data", command="serve", env={"METERD_NATS_URL": url})
         with echo_responder(url) as echo_pid, service:
             run_load(url, "seed", f"--users={options.users}")
-            pids = {"echo": echo_pid, "track": service.pid, "enforce": service.pid}
+            pids = {"echo": echo_pid, **dict.fromkeys(("track", "enforce", "batch"), service.pid)}
             figures = measure(url, pids, options.rounds, options.seconds, options.users)
             service.terminate()
             return figures

@@ -23,6 +23,8 @@ REPLY = "_INBOX.load.1"
 WINDOW = 256
 WAIT_S = 30.0
 VARIANTS = 4096
+BATCH = 100
+BATCH_WINDOW = 16
 MODELS = (
     ("openai", "gpt-4o-mini"),
     ("gemini", "gemini-2.5-flash"),
@@ -74,6 +76,31 @@ def track_requests(users: int, rng: random.Random, initial: str = "t") -> Iterat
         yield head + key + tail
 
 
+def batch_requests(users: int, rng: random.Random) -> Iterator[bytes]:
+    """Batches of 100 calls as in `track_requests`."""
+    variants = []
+    for number in range(VARIANTS // BATCH):
+        events = []
+        for _ in range(BATCH):
+            provider, model = rng.choice(MODELS)
+            event = {
+                "event_id": "@" * 32,
+                "provider": provider,
+                "model_used": model,
+                "endpoint": "/v1/chat/completions",
+                "tokens_input": rng.randint(20, 2000),
+                "tokens_output": rng.randint(10, 500),
+                "response_time": round(rng.uniform(0.2, 8.0), 3),
+                "status_code": 200,
+            }
+            events.append(event)
+        subject = f"{PREFIX}.batch.b{number % users}"
+        variants.append(publish(subject, json.dumps({"events": events}).encode()).split(b"@" * 32))
+    fresh = keys()
+    for *parts, last in itertools.cycle(variants):
+        yield b"".join([piece for part in parts for piece in (part, next(fresh))]) + last
+
+
 def keys() -> Iterator[bytes]:
     """Not seeded: a key that comes back in a later round would be a duplicate."""
     while True:
@@ -99,14 +126,14 @@ class Load:
         self.replies = 0
         self.sample: dict[str, Any] = {}
 
-    def run(self, requests: Iterator[bytes], seconds: float) -> float:
+    def run(self, requests: Iterator[bytes], seconds: float, window: int = WINDOW) -> float:
         """Send for so long, or until there are no more requests; return the replies a second.
 
         Raises:
             LoadError: an error, or no reply, came back.
         """
         before, start = self.replies, time.perf_counter()
-        in_flight = self._send(requests, WINDOW)
+        in_flight = self._send(requests, window)
         while time.perf_counter() - start < seconds and in_flight:
             done = self._receive()
             in_flight += self._send(requests, done) - done
@@ -157,6 +184,8 @@ def check(kind: str, sample: dict[str, Any]) -> None:
             good = sample["provider"] == "gemini"
         case "enforce":
             good = isinstance(sample["allowed"], bool) and bool(sample["limits"])
+        case "batch":
+            good = sample["accepted"] == BATCH
         case _:
             good = sample["usage_logged"] is True and sample["duplicate"] is False
     if not good:
@@ -166,7 +195,7 @@ def check(kind: str, sample: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
-    parser.add_argument("kind", choices=["echo", "track", "enforce", "seed"])
+    parser.add_argument("kind", choices=["echo", "track", "enforce", "batch", "seed"])
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--warm", type=float, default=0.3, help="seconds not counted before")
     parser.add_argument("--users", type=int, default=1000)
@@ -178,10 +207,16 @@ def main() -> None:
         calls = track_requests(options.users, rng, "e")
         rate = load.run(itertools.islice(calls, 3 * VARIANTS), WAIT_S)
     else:
-        make = {"echo": echo_requests, "track": track_requests, "enforce": enforce_requests}
+        make = {
+            "echo": echo_requests,
+            "track": track_requests,
+            "enforce": enforce_requests,
+            "batch": batch_requests,
+        }
         requests = make[options.kind](options.users, rng)
-        load.run(requests, options.warm)
-        rate = load.run(requests, options.seconds)
+        window = BATCH_WINDOW if options.kind == "batch" else WINDOW
+        load.run(requests, options.warm, window)
+        rate = load.run(requests, options.seconds, window)
     check(options.kind, load.sample)
     result = {"kind": options.kind, "rate": rate, "replies": load.replies, "seed": options.seed}
     print(json.dumps(result))
