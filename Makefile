@@ -38,6 +38,7 @@ $(TIERS:%=test-%): test-%: install
 
 bench: install
 	$(BIN)/python -m tests.bench.bench_hot
+	$(BIN)/python -m tests.bench.bench_reads
 
 format: install
 	$(BIN)/ruff format $(ROOMS)

@@ -65,8 +65,8 @@ def _logs(actor: UserActor, request: Request, ask: Logs, _: int) -> Detour:
     else:
         total = pages.total_of(actor.account, wanted)
     page = pages.Page(wanted, ask.limit or pages.PAGE, before, services.page_bytes_max)
-    sealed = not ask.cursor and total is None and wanted.only_period()
-    return _detour(_reading(actor).page(request, wanted, page, total, sealed=sealed))
+    uncounted = not ask.cursor and total is None and wanted.only_period()
+    return _detour(_reading(actor).page(request, wanted, page, total, count_sealed=uncounted))
 
 
 def _alerts(actor: UserActor, request: Request, ask: Alerts, _: int) -> Detour | None:

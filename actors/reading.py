@@ -57,7 +57,7 @@ class Reading:
     async def old_stats(self, request: Request, key: str) -> bool:
         """Answer ``stats`` of a period that left the state."""
         await stored(self._settled)
-        period = await self._sealed_as(key)
+        period, _ = await self._sealed_as(key)
         if period is None:
             raise unknown_period(key)
         return _answered(request, summary(period, seq=self._seq))
@@ -69,13 +69,16 @@ class Reading:
         page: pages.Page,
         total: int | None,
         *,
-        sealed: bool,
+        count_sealed: bool,
     ) -> bool:
-        """Answer ``logs``; ``sealed``: the period asked for left the state."""
+        """Answer ``logs``; ``count_sealed``: of the period asked for, which left the state."""
         await stored(self._settled)
-        if sealed:
-            period = await self._sealed_as(wanted.billing_period or "")
-            total = 0 if period is None else period.totals()[0]
+        if wanted.billing_period is not None:
+            period, until = await self._sealed_as(wanted.billing_period)
+            if period is not None:  # no event is in it behind the row that sealed it
+                page.before = min(page.before, until)
+            if count_sealed:
+                total = 0 if period is None else period.totals()[0]
         if wanted.event_id is not None:
             row = await self._journal.find(self._user, wanted.event_id)
             page.take([row] if row is not None and row.seq < page.before else [], last=True)
@@ -135,12 +138,13 @@ class Reading:
         found.sort(key=lambda entry: entry.seq, reverse=True)
         return tuple(found[:HISTORY_MAX])
 
-    async def _sealed_as(self, key: str) -> Period | None:
-        async for _, event in self._events(PeriodSealed):
+    async def _sealed_as(self, key: str) -> tuple[Period | None, int]:
+        """A period that left the state, and the position of the row that sealed it."""
+        async for row, event in self._events(PeriodSealed):
             assert isinstance(event, PeriodSealed)
             if event.totals.key == key:
-                return period_of(event.totals)
-        return None
+                return period_of(event.totals), row.seq
+        return None, 0
 
     async def _raised(self) -> AsyncIterator[Raised]:
         """All alerts, newest first."""

@@ -18,10 +18,10 @@ import msgspec
 from actors.billing.account import Account, logged
 from actors.billing.catalog import Catalog
 from actors.billing.periods import AHEAD
-from messages.codec import decode_event, decode_personal, encode_reply
+from messages.codec import decode_event, decode_personal, encode_reply, quoted
 from messages.commands import Logs
 from messages.errors import InvalidRequest
-from messages.events import Personal, UsageRecorded
+from messages.events import KIND, PeriodAdded, PeriodRolled, Personal, UsageRecorded
 from messages.replies import LogEntry, LogsReply
 from messages.units import to_datetime, to_micros, usd
 
@@ -30,10 +30,11 @@ PAGE_BYTES_MAX: Final = 880 * 1024
 """Below the 900 KiB of the contract, with room for the envelope."""
 CHUNK: Final = 500
 """Rows that are fetched at once."""
-SCANNED_MAX: Final = 5_000
+SCANNED_MAX: Final = 2_500
 """Rows that one page looks at."""
 
 _NOTHING: Final = Personal()
+_OPENINGS: Final = frozenset({KIND[PeriodRolled], KIND[PeriodAdded]})
 
 
 class Row(Protocol):
@@ -94,6 +95,15 @@ class Filter(NamedTuple):
             and (self.since is None or moment >= self.since)
             and (self.until is None or moment < self.until)
         )
+
+    def marks(self) -> list[str]:
+        """Texts that the stored form of every event that matches has in it."""
+        marks = []
+        if self.provider is not None:
+            marks.append(f'"provider":{quoted(self.provider)}')
+        if self.billing_period is not None:
+            marks.append(f'"billing_period":{quoted(self.billing_period)}')
+        return marks
 
     def only_period(self) -> bool:
         """Whether ``billing_period`` is all that is asked for."""
@@ -179,12 +189,13 @@ class Page:
         self._entries: list[LogEntry] = []
         self._bytes = 0
         self._scanned = 0
+        self._marks = wanted.marks()
         self._more = True
 
     def take(self, rows: Sequence[Row], *, last: bool) -> None:
         """Look at the next rows; ``last`` where none are left behind them."""
         for row in rows:
-            if self._wanted.ended(row.at):
+            if self._wanted.ended(row.at) or self._opens(row):
                 last = True
                 break
             if len(self._entries) == self._limit or not self._look_at(row):
@@ -195,8 +206,18 @@ class Page:
         self._more = not last
         self.full = last or self._scanned >= SCANNED_MAX
 
+    def _opens(self, row: Row) -> bool:
+        """Whether the period that is asked for entered the log here: nothing before is in it."""
+        if self._wanted.billing_period is None or row.kind not in _OPENINGS:
+            return False
+        event = decode_event(row.kind, row.body)
+        return getattr(event, "key", None) == self._wanted.billing_period
+
     def _look_at(self, row: Row) -> bool:
         """Show the row where it matches; False where it does not fit any more."""
+        for mark in self._marks:  # to look for a text costs far less than to decode
+            if mark not in row.body:
+                return True
         event = decode_event(row.kind, row.body)
         if not isinstance(event, UsageRecorded) or not self._wanted.matches(event, row.at):
             return True
