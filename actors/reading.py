@@ -112,7 +112,7 @@ class Reading:
         return found
 
     async def sealed(self, count: int) -> list[Period]:
-        """The newest ``count`` periods that left the state."""
+        """The newest ``count`` periods that left the state, in the order in which they did."""
         await stored(self._settled)
         found: list[Period] = []
         async for _, event in self._events(PeriodSealed):
@@ -120,7 +120,7 @@ class Reading:
             found.append(period_of(event.totals))
             if len(found) == count:
                 break
-        return found
+        return found[::-1]
 
     async def renewals(self) -> tuple[RenewalEntry, ...]:
         """The subscription's history, newest first."""

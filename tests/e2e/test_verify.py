@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dateutil.relativedelta import relativedelta
 
 from messages.subjects import PREFIX, request_subject
 from tests.support.raw import RawClient
 from tests.support.service import ROOT, Service
 
+TRACE = ROOT / "tests" / "traces" / "usage_conv.csv"
+MAPPING = (
+    *("--timestamps", "shift", "--map", "event_id=request_id", "--map", "model_used=model"),
+    *("--map", "tokens_input=prompt_tokens", "--map", "tokens_output=completion_tokens"),
+)
 TRIGGERS = "DROP TRIGGER log_is_never_changed; DROP TRIGGER log_is_never_removed;"
 
 
@@ -149,3 +158,49 @@ def test_what_cannot_be_looked_at_is_exit_code_2(tmp_path: Path) -> None:
     assert "there is no" in said
     (tmp_path / "meterd.db").write_bytes(b"no database" * 100)
     assert run("verify", "--data-dir", str(tmp_path))[0] == 2
+
+
+def test_the_trace_over_a_subscription_that_renews_in_the_middle_verifies(up: Service) -> None:
+    """Imported with its times, killed meanwhile: every call is in the period of its moment."""
+    with TRACE.open(newline="") as source:
+        rows = list(csv.DictReader(source))
+    moments = [datetime.fromisoformat(row["timestamp"]) for row in rows]
+    # Shifted so that the trace ends now; the period of two months ago began just so that a
+    # boundary falls into its middle.
+    shift = datetime.now(UTC) - max(moments)
+    boundary = sorted(moments)[len(moments) // 2] + shift
+    plan = {"plan": "Enterprise", "billing_cycle": "monthly", "auto_renew": True}
+    with RawClient(up.url) as client:
+        for user in sorted({row["user"] for row in rows}):
+            body = {**plan, "period_start": a_month_before(boundary).isoformat()}
+            reply = ask(client, "subscribe", user, **body)
+            assert datetime.fromisoformat(reply["subscription"]["current_period_start"]) == boundary
+    with subprocess.Popen(
+        [sys.executable, "-m", "actors", "import", str(TRACE), *MAPPING],
+        cwd=ROOT,
+        env={**os.environ, "METERD_NATS_URL": up.url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as importing:
+        with RawClient(up.url) as client:
+            while ask(client, "stats", "u0")["seq"] < 3_000:
+                pass
+        up.env["METERD_NATS_PORT"] = up.url.rpartition(":")[2]  # where the import looks for it
+        up.kill()
+        up.start()
+        assert importing.wait(120) == 0
+    code, report = run("verify", "--data-dir", str(up.data_dir), url=up.url)
+    assert (code, report["differences"]) == (0, [])
+    counted: Counter[bool] = Counter()
+    with closing(sqlite3.connect(up.data_dir / "meterd.db")) as db:
+        for late, count in db.execute("SELECT late, count(*) FROM usage GROUP BY late"):
+            counted[bool(late)] = count
+        keys = db.execute("SELECT count(DISTINCT user_id || event_id) FROM usage").fetchone()[0]
+    assert counted.total() == keys == len(rows)
+    assert abs(counted[True] - len(rows) // 2) < 100
+    up.kill()
+    assert run("verify", "--data-dir", str(up.data_dir))[0] == 0
+
+
+def a_month_before(moment: datetime) -> datetime:
+    return moment - relativedelta(months=1)

@@ -137,7 +137,10 @@ class Model(Calls):
             wanted["cycle"] = index // months * months if wanted["auto_renew"] else 0
             self.sub = wanted
             bounds = plus_months(anchor, index), plus_months(anchor, index + 1)
+            fresh = not self.periods
             self.current = self._open(*bounds, self._plan())
+            if fresh:  # its earlier periods are there to be late for
+                self.current.slept = [plus_months(anchor, back) for back in range(index)]
         return {
             "subscription": self._state(),
             "renewal_type": kind,
