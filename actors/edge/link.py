@@ -37,14 +37,22 @@ class Link:
         client: nats-py's client.
         url: where it leads, without secrets.
         closed: set when the connection is over for good.
+        reconnected: called, each of them, after every reconnect; they must not raise.
     """
 
     def __init__(
-        self, client: Client, url: str, *, closing: asyncio.Event, closed: asyncio.Event
+        self,
+        client: Client,
+        url: str,
+        *,
+        closing: asyncio.Event,
+        closed: asyncio.Event,
+        reconnected: list[Callable[[], None]],
     ) -> None:
         self.client: Any = client
         self.url = url
         self.closed = closed
+        self.reconnected = reconnected
         self._closing = closing
         self._parser = InlineParser.install(client) if supported(client) else None
         self._outgoing = Outgoing(client) if self._parser is not None else None
@@ -63,6 +71,7 @@ class Link:
         """
         closing, closed = asyncio.Event(), asyncio.Event()
         failures: list[Exception] = []
+        reconnected: list[Callable[[], None]] = []
 
         async def on_failure(error: Exception) -> None:
             failures[:] = [error]  # tried again and again; told once, where that was in vain
@@ -70,6 +79,11 @@ class Link:
         async def on_disconnected() -> None:
             if not closing.is_set():
                 _log.warning("nats_disconnected")
+
+        async def on_reconnected() -> None:
+            _log.info("nats_reconnected")
+            for tell in reconnected:
+                tell()
 
         async def on_closed() -> None:
             closed.set()
@@ -81,7 +95,7 @@ class Link:
             "error_cb": _on_error,
             "closed_cb": on_closed,
             "disconnected_cb": on_disconnected,
-            "reconnected_cb": _on_reconnected,
+            "reconnected_cb": on_reconnected,
             **options,
         }
         first = {
@@ -102,7 +116,7 @@ class Link:
             cause = failures[0] if failures else error
             why = str(cause) or type(cause).__name__
             raise LinkError(f"cannot connect to NATS at {shown}: {why}") from error
-        return cls(client, shown, closing=closing, closed=closed)
+        return cls(client, shown, closing=closing, closed=closed, reconnected=reconnected)
 
     async def serve(self, subject: str, queue: str, deliver: Deliver) -> Subscription:
         """Hand every message on ``subject`` to ``deliver``, synchronously and in order."""
@@ -151,10 +165,15 @@ class Link:
             _log.warning("unsubscribe_failed", error=str(error) or type(error).__name__)
 
     async def publish(
-        self, subject: str, payload: bytes, headers: dict[str, str] | None = None
+        self,
+        subject: str,
+        payload: bytes,
+        headers: dict[str, str] | None = None,
+        *,
+        reply_to: str = "",
     ) -> None:
         """Publish a message. Raises what nats-py raises."""
-        await self.client.publish(subject, payload, headers=headers)
+        await self.client.publish(subject, payload, reply_to, headers=headers)
 
     def connection(self) -> int:
         """Which connection this is: a number that grows with each reconnect.
@@ -199,10 +218,6 @@ class Link:
 async def _on_error(error: Exception) -> None:
     # Must never raise: an exception here ends nats-py's read loop.
     _log.warning("nats_error", error=str(error) or type(error).__name__)
-
-
-async def _on_reconnected() -> None:
-    _log.info("nats_reconnected")
 
 
 def _without_secrets(url: str) -> str:

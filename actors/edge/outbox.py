@@ -3,13 +3,15 @@
 The outbox is a stored position, "published up to". Rows with something to publish are handed
 over as their blocks become durable; after a start, a failed write or a full queue they are
 read from the log instead. A notice is known to be sent when the server answered a flush that
-followed it.
+followed it; an alert for the stream, when the stream has acknowledged it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 import nats.errors
@@ -30,9 +32,15 @@ _log = structlog.get_logger(__name__)
 class Publisher(Protocol):
     """Where notices go."""
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` whenever `prepare` may have something to find out."""
+
     def connection(self) -> int:
         """Which connection this is; raises `ConnectionError` where there is none."""
         ...
+
+    async def prepare(self) -> None:
+        """Get ready for a batch; what was not flushed before is forgotten."""
 
     async def publish(
         self, subject: str, payload: bytes, headers: dict[str, str] | None = None
@@ -66,6 +74,9 @@ class Outbox:
     async def start(self) -> asyncio.Task[None]:
         """Start publishing what a former process may have left; the caller owns the task."""
         self._published = await self._journal.published()
+        self._publisher.watch(self._wake)
+        with suppress(nats.errors.Error, OSError):  # tried again before each batch
+            await self._publisher.prepare()
         self.reread()
         return asyncio.create_task(self._run(), name="outbox")
 
@@ -101,10 +112,11 @@ class Outbox:
         while True:
             await self._work.wait()
             try:
+                connection = self._publisher.connection()
+                await self._publisher.prepare()
                 rows = await self._next()
                 if not rows:
                     continue
-                connection = self._publisher.connection()
                 for row in rows:
                     await self._publish(row)
                 await self._publisher.flush()

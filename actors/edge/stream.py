@@ -1,21 +1,21 @@
 """Alerts through a JetStream stream, where the server has one, so that subscribers catch up.
 
 Where it has none, or the account may not use it, alerts are published plainly, as all else is.
-Which of the two is found out at the start and after every reconnect. In the stream an alert is
-known to be sent when its PubAck has come; its id keeps it from being stored twice.
+Which of the two is found out at the start, after every reconnect, and again while it is plain.
+In the stream an alert is known to be sent when its PubAck has come; its id keeps it from being
+stored twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-from functools import cached_property
-from typing import Final
+import json
+from collections.abc import Callable
+from typing import Any, Final
 
 import nats.errors
-import nats.js.errors
 import structlog
-from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, PubAck, StorageType, StreamConfig
+from nats.aio.msg import Msg
 
 from actors.edge.link import Link
 
@@ -26,8 +26,25 @@ DUPLICATES_S: Final = 3_600
 """How long the server knows an id again: far longer than a restart takes."""
 API_S: Final = 2.0
 ACK_S: Final = 5.0
+PATIENCE_S: Final = 10.0
+"""A stream that was there and fails is tried again for so long; then alerts go plainly."""
+PAUSE_MIN_S: Final = 30.0
+PAUSE_MAX_S: Final = 600.0
+"""How long alerts go plainly until the server is asked again; doubled each time."""
+
+_NS: Final = 1_000_000_000
+_NOT_FOUND: Final = 10_059
+_NAME_IN_USE: Final = 10_058
 
 _log = structlog.get_logger(__name__)
+
+
+class StreamError(Exception):
+    """The server, or what is there, does not let alerts go through the stream."""
+
+    def __init__(self, why: str, code: int = 0) -> None:
+        super().__init__(why)
+        self.code = code
 
 
 class AlertStream:
@@ -43,25 +60,59 @@ class AlertStream:
         self._link = link
         self._alerts = f"{prefix}.alert."
         self._wanted = wanted
-        self._asked_on: int | None = None  # the connection on which the server was asked
-        self._streamed = False
-        self._acks: list[asyncio.Future[PubAck]] = []
+        self._acks = PubAcks(link)
+        self._now = asyncio.get_running_loop().time
+        self._streamed: bool | None = None  # None: never found out
+        self._known = False  # whether it is known of this connection
+        self._connection: int | None = None
+        self._failing_since: float | None = None
+        self._ask_at = 0.0  # while alerts go plainly
+        self._pause_s = PAUSE_MIN_S
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """See `Publisher.watch`."""
+        if self._wanted:
+            self._link.reconnected.append(changed)
 
     def connection(self) -> int:
         """See `Publisher.connection`."""
         return self._link.connection()
 
+    async def prepare(self) -> None:
+        """Find out whether alerts go into the stream, where that is not known now.
+
+        Raises:
+            ConnectionError: there is no connection, or the stream fails for the moment.
+        """
+        if not self._wanted:
+            return
+        self._acks.forget()
+        connection = self._link.connection()
+        if connection != self._connection:
+            self._connection = connection
+            self._known, self._failing_since = False, None
+        if self._known and (self._streamed or self._now() < self._ask_at):
+            return
+        try:
+            await self._ensure()
+        except (StreamError, nats.errors.Error, OSError, TimeoutError) as error:
+            self._failed(str(error) or type(error).__name__)
+            if self._streamed:
+                raise ConnectionError(f"no stream {STREAM}: {error}") from error
+            return
+        if not self._streamed:
+            _log.info("alerts_streamed", stream=STREAM)
+        self._streamed = self._known = True
+
     async def publish(
         self, subject: str, payload: bytes, headers: dict[str, str] | None = None
     ) -> None:
         """See `Publisher.publish`. Raises what nats-py raises."""
-        if not (self._wanted and subject.startswith(self._alerts) and await self._has_stream()):
+        if self._streamed and subject.startswith(self._alerts):
+            headers = {**(headers or {}), "Nats-Expected-Stream": STREAM}
+            await self._acks.publish(subject, payload, headers)
+        else:
             await self._link.publish(subject, payload, headers)
-            return
-        acknowledged = await self._jetstream.publish_async(
-            subject, payload, wait_stall=ACK_S, stream=STREAM, headers=dict(headers or {})
-        )
-        self._acks.append(acknowledged)
 
     async def flush(self) -> None:
         """Wait until the server has everything published before, and the stream every alert.
@@ -70,60 +121,164 @@ class AlertStream:
             ConnectionError: the stream did not take an alert; it is to be published again.
         """
         await self._link.flush()
-        acks, self._acks = self._acks, []
-        if not acks:
+        if not self._acks.waiting and self._acks.refusal is None:
             return
-        _, missing = await asyncio.wait(acks, timeout=ACK_S)
-        for ack in missing:
-            ack.cancel()
-        failed = next((e for ack in acks if not ack.cancelled() and (e := ack.exception())), None)
-        if failed is not None or missing:
-            self._asked_on = None  # the stream may be gone: ask again
-            why = "no PubAck in time" if failed is None else str(failed) or type(failed).__name__
+        why = await self._acks.settled()
+        if why is not None:
+            self._failed(why)
             raise ConnectionError(f"the stream {STREAM} did not take an alert: {why}")
+        self._failing_since, self._pause_s = None, PAUSE_MIN_S
 
-    @cached_property
-    def _jetstream(self) -> JetStreamContext:
-        stream: JetStreamContext = self._link.client.jetstream(timeout=API_S)
-        return stream
+    def _failed(self, why: str) -> None:
+        now = self._now()
+        if self._failing_since is None:
+            self._failing_since = now
+        if self._streamed and now - self._failing_since < PATIENCE_S:
+            self._known = False  # ask again: it may have to be made again
+            return
+        if self._streamed is not False:
+            _log.warning("no_alert_stream", why=why, alerts="published plainly")
+        self._streamed, self._known, self._failing_since = False, True, None
+        self._ask_at = now + self._pause_s
+        self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
 
-    async def _has_stream(self) -> bool:
-        connection = self._link.connection()
-        if self._asked_on != connection:
-            before, self._streamed = self._streamed, await self._ensure()
-            if self._streamed != before or self._asked_on is None:
-                _log.info("alerts_published", stream=STREAM if self._streamed else None)
-            self._asked_on = connection
-        return self._streamed
+    async def _ensure(self) -> None:
+        """See that the stream is there with our alerts: make it or widen it.
 
-    async def _ensure(self) -> bool:
-        """Whether the stream is there with our alerts; made or widened where it has to be."""
+        Raises:
+            StreamError: it may not be made or widened, or does not say what it took.
+        """
         subject = f"{self._alerts}>"
         try:
+            config = (await self._ask("INFO"))["config"]
+        except StreamError as error:
+            if error.code != _NOT_FOUND:
+                raise
             try:
-                found = await self._jetstream.stream_info(STREAM)
-            except nats.js.errors.NotFoundError:
-                await self._jetstream.add_stream(_config(subject))
-                return True
-            subjects = found.config.subjects or []
-            if subject not in subjects:
-                found.config.subjects = [*subjects, subject]
-                await self._jetstream.update_stream(found.config)
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            # No JetStream, or not for this account: alerts go out all the same.
-            _log.info("no_alert_stream", why=str(error) or type(error).__name__)
+                await self._ask("CREATE", _config(subject))
+            except StreamError as other:
+                if other.code != _NAME_IN_USE:
+                    raise
+                # Another meterd of the account, with a prefix of its own, was faster.
+                config = (await self._ask("INFO"))["config"]
+            else:
+                return
+        subjects = config.get("subjects") or []
+        if not any(_covers(wider, subject) for wider in subjects):
+            # What the server said, whole: a field that we do not know is not taken away.
+            await self._ask("UPDATE", {**config, "subjects": [*subjects, subject]})
+        if config.get("no_ack"):
+            raise StreamError(f"{STREAM} is set to acknowledge nothing")
+
+    async def _ask(self, operation: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        subject = f"$JS.API.STREAM.{operation}.{STREAM}"
+        payload = b"" if body is None else json.dumps(body).encode()
+        message: Msg = await self._link.client.request(subject, payload, timeout=API_S)
+        try:
+            answer: dict[str, Any] = json.loads(message.data)
+            error = answer.get("error")
+        except (ValueError, AttributeError):
+            raise StreamError(f"{subject} was answered with what is no answer") from None
+        if error:
+            raise StreamError(str(error.get("description")), int(error.get("err_code", 0)))
+        return answer
+
+
+class PubAcks:
+    """Publishes into a stream, many at a time, and collects what it answers.
+
+    nats-py's own way leaves the answer that is an error waiting for ever, with one of a limited
+    number of places.
+
+    Attributes:
+        waiting: the reply subjects of what is not answered yet.
+        refusal: why the stream did not take one since the last `settled` or `forget`.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.waiting: set[str] = set()
+        self.refusal: str | None = None
+        self._settled = asyncio.Event()
+        self._inbox = ""
+        self._number = 0
+
+    async def publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+        """Publish without waiting for the answer. Raises what nats-py raises."""
+        if not self._inbox:
+            inbox: str = self._link.client.new_inbox()
+            await self._link.listen(f"{inbox}.*", self._take)
+            self._inbox = inbox
+        self._number += 1
+        reply_to = f"{self._inbox}.{self._number}"
+        await self._link.publish(subject, payload, headers, reply_to=reply_to)
+        self.waiting.add(reply_to)
+        self._settled.clear()
+
+    async def settled(self) -> str | None:
+        """Wait for the answers; return why one was not taken, None where all were."""
+        try:
+            async with asyncio.timeout(ACK_S):
+                await self._settled.wait()
+            return self.refusal
+        except TimeoutError:
+            return self.refusal or f"no PubAck in {ACK_S:g} s"
+        finally:
+            self.forget()
+
+    def forget(self) -> None:
+        """Wait for nothing of what was published before."""
+        self.waiting.clear()
+        self.refusal = None
+
+    async def _take(self, message: Msg) -> None:
+        if message.subject not in self.waiting:
+            return  # it was given up
+        if (message.headers or {}).get("Status") == "503":
+            self._note(message.subject, "no stream takes it")
+            return
+        try:
+            answer = json.loads(message.data)
+        except ValueError:
+            return
+        # A subscriber of the alert may answer it too; what it says is no PubAck.
+        if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
+            self._note(message.subject, str(answer["error"].get("description")))
+        elif isinstance(answer, dict) and answer.get("stream") == STREAM and "seq" in answer:
+            self._note(message.subject, None)
+
+    def _note(self, reply_to: str, refusal: str | None) -> None:
+        self.waiting.discard(reply_to)
+        self.refusal = self.refusal or refusal
+        if not self.waiting:
+            self._settled.set()
+
+
+def _covers(wider: str, narrower: str) -> bool:
+    """Whether every subject that ``narrower`` matches is matched by ``wider`` too."""
+    have, want = wider.split("."), narrower.split(".")
+    for index, token in enumerate(want):
+        if index >= len(have):
             return False
-        return True
+        if have[index] == ">":
+            return True
+        if token == ">" or have[index] not in ("*", token):
+            return False
+    return len(have) == len(want)
 
 
-def _config(subject: str) -> StreamConfig:
-    return StreamConfig(
-        name=STREAM,
-        description="Alerts of meterd",
-        subjects=[subject],
-        storage=StorageType.FILE,
-        discard=DiscardPolicy.OLD,
-        max_age=MAX_AGE_S,
-        max_bytes=MAX_BYTES,
-        duplicate_window=DUPLICATES_S,
-    )
+def _config(subject: str) -> dict[str, Any]:
+    return {
+        "name": STREAM,
+        "description": "Alerts of meterd",
+        "subjects": [subject],
+        "retention": "limits",
+        "storage": "file",
+        "discard": "old",
+        "max_age": MAX_AGE_S * _NS,
+        "max_bytes": MAX_BYTES,
+        "max_msgs": -1,
+        "max_consumers": -1,
+        "num_replicas": 1,
+        "duplicate_window": DUPLICATES_S * _NS,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -24,8 +25,14 @@ class Line:
         self.number = 0
         self.ids: list[str] = []
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        """It tells of nothing."""
+
     def connection(self) -> int:
         return self.number
+
+    async def prepare(self) -> None:
+        """It is always ready."""
 
     async def publish(
         self, subject: str, payload: bytes, headers: dict[str, str] | None = None
