@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any, Final
 
 import typer
 
 from actors.cli import options, views
-from actors.cli.options import TIMEOUT_S, Json, Period, Timeout, Url, User
+from actors.cli.options import (
+    TIMEOUT_S,
+    EventId,
+    Json,
+    Moment,
+    Money,
+    Period,
+    Provider,
+    Timeout,
+    Url,
+    User,
+)
 from actors.cli.output import show
 from actors.cli.session import EXIT_NOT_ALLOWED, call
 from messages.client import UsageClient
@@ -17,14 +26,6 @@ from messages.fields import EnforceFields, LogsFields, TrackFields
 from messages.replies import LogsReply
 
 _PAGE_MAX: Final = 1000
-
-Provider = Annotated[str, typer.Option("--provider", help="Such as openai.", show_default=False)]
-Money = Annotated[Decimal | None, typer.Option(parser=options.money, metavar="USD")]
-Moment = Annotated[datetime | None, typer.Option(parser=options.instant, metavar="RFC3339")]
-EventId = Annotated[
-    str | None,
-    typer.Option("--event-id", help="The idempotency key; else a new one.", show_default=False),
-]
 
 
 def track(

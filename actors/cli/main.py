@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from actors.cli import commands, importing, prices, service, verify
+from actors.cli import accounts, admission, commands, importing, prices, service, verify
 
 _HELP = """Meters API and LLM usage per user, prices it, and says whether the next call may be made.
 
@@ -26,9 +26,24 @@ app.command()(service.up)
 app.command()(service.serve)
 app.command()(commands.track)
 app.command()(commands.enforce)
+app.command()(admission.batch)
+app.command()(admission.preflight)
+app.command()(admission.hold)
+app.command()(admission.extend)
+app.command()(admission.release)
+app.command()(admission.holds)
 app.command()(commands.reset)
 app.command()(commands.stats)
 app.command()(commands.logs)
+app.command()(accounts.trends)
+app.command()(accounts.alerts)
+app.command()(accounts.ack)
+app.command()(accounts.subscribe)
+app.command()(accounts.cancel)
+app.command()(accounts.suspend)
+app.command()(accounts.resume)
+app.command()(accounts.subscription)
+app.command()(accounts.dashboard)
 app.command("import")(importing.import_file)
 app.add_typer(prices.app, name="prices")
 app.command()(verify.verify)

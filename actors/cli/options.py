@@ -57,3 +57,24 @@ def metadata(pairs: Iterable[str]) -> dict[str, str]:
             raise typer.BadParameter(f"{pair!r}: write key=value", param_hint="--metadata")
         found[key] = value
     return found
+
+
+def overrides(pairs: Iterable[str]) -> dict[str, int | Decimal]:
+    """Options ``limit=number`` as one object; cost limits in USD."""
+    found: dict[str, int | Decimal] = {}
+    for pair in pairs:
+        name, separator, number = pair.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"{pair!r}: write limit=number", param_hint="--override")
+        value = money(number)
+        found[name] = value if name.endswith("_cost") or value != int(value) else int(value)
+    return found
+
+
+Provider = Annotated[str, typer.Option("--provider", help="Such as openai.", show_default=False)]
+Money = Annotated[Decimal | None, typer.Option(parser=money, metavar="USD")]
+Moment = Annotated[datetime | None, typer.Option(parser=instant, metavar="RFC3339")]
+EventId = Annotated[
+    str | None,
+    typer.Option("--event-id", help="The idempotency key; else a new one.", show_default=False),
+]

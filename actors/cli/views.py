@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from messages.admission import EnforceReply, LimitState, Number
+from messages.admission import EnforceReply, HoldReply, LimitState, Number
 from messages.replies import LogsReply, ResetReply, StatsReply, TrackReply, Usage
 
 _STATUS: Final = {"active": "green", "warning": "yellow", "limit_reached": "red"}
@@ -27,10 +27,10 @@ def tracked(reply: TrackReply) -> RenderableType:
     )
     alerts = Text(f"alerts raised: {len(reply.alerts)}" if reply.alerts else "", "yellow")
     where = Text(f"period {reply.billing_period}, key {reply.event_id}, status ")
-    return _lines(head, where.append_text(_status(reply.usage_status)), alerts)
+    return lines(head, where.append_text(_status(reply.usage_status)), alerts)
 
 
-def decided(reply: EnforceReply) -> RenderableType:
+def decided(reply: EnforceReply | HoldReply) -> RenderableType:
     """The reply to `enforce`."""
     word = ("allowed", "bold green") if reply.allowed else ("refused", "bold red")
     head = Text.assemble(word, f": {reply.message}")
@@ -38,7 +38,7 @@ def decided(reply: EnforceReply) -> RenderableType:
         head.append(f" ({reply.reason_code})")
     if reply.retry_after is not None:
         head.append(f", resets in {reply.retry_after:,} s")
-    return _lines(head, _limits(reply.limits)) if reply.limits else head
+    return lines(head, _limits(reply.limits)) if reply.limits else head
 
 
 def reset_done(reply: ResetReply) -> RenderableType:
@@ -69,7 +69,7 @@ def summary(reply: StatsReply) -> RenderableType:
         if held.open
         else ""
     )
-    return _lines(
+    return lines(
         head,
         totals,
         holds,
@@ -85,21 +85,21 @@ def summary(reply: StatsReply) -> RenderableType:
 
 def logged(reply: LogsReply) -> RenderableType:
     """The reply to `logs`."""
-    table = _table("time", "provider", "model", "#in", "#out", "#USD", "#code", "key")
+    table = grid("time", "provider", "model", "#in", "#out", "#USD", "#code", "key")
     for entry in reply.logs:
         table.add_row(
-            _instant(entry.timestamp),
-            _cell(entry.provider),
-            _cell(entry.model_used),
+            instant(entry.timestamp),
+            cell(entry.provider),
+            cell(entry.model_used),
             f"{entry.tokens_input:,}",
             f"{entry.tokens_output:,}",
             amount(entry.cost),
             str(entry.status_code),
-            _cell(entry.event_id),
+            cell(entry.event_id),
         )
     shown = f"{len(reply.logs):,}"
     total = "" if reply.total_count is None else f" of {reply.total_count:,}"
-    return _lines(table, Text(f"{shown}{total} entries"))
+    return lines(table, Text(f"{shown}{total} entries"))
 
 
 def amount(number: Number) -> str:
@@ -110,12 +110,12 @@ def amount(number: Number) -> str:
 
 
 def _limits(limits: tuple[LimitState, ...]) -> Table:
-    table = _table("limit", "kind", "#used", "#held", "#requested", "#limit", "#%", "resets")
+    table = grid("limit", "kind", "#used", "#held", "#requested", "#limit", "#%", "resets")
     for limit in limits:
         numbers = (limit.used, limit.held, limit.requested, limit.limit)
         percentage = "" if limit.percentage is None else f"{limit.percentage:g}"
         table.add_row(
-            limit.name, limit.kind, *map(amount, numbers), percentage, _instant(limit.resets_at)
+            limit.name, limit.kind, *map(amount, numbers), percentage, instant(limit.resets_at)
         )
     return table
 
@@ -124,16 +124,16 @@ def _usage(title: str, parts: dict[str, Usage]) -> Table | Text:
     used = {name: part for name, part in parts.items() if part.calls}
     if not used:
         return Text()
-    table = _table(title, "#calls", "#tokens", "#USD")
+    table = grid(title, "#calls", "#tokens", "#USD")
     for name, part in used.items():
-        table.add_row(_cell(name), f"{part.calls:,}", f"{part.tokens:,}", amount(part.cost))
+        table.add_row(cell(name), f"{part.calls:,}", f"{part.tokens:,}", amount(part.cost))
     return table
 
 
 def _percentages(reply: StatsReply) -> Table | Text:
     if not reply.usage_percentages:
         return Text()
-    table = _table("limit", "#limit", "#%")
+    table = grid("limit", "#limit", "#%")
     for name, percentage in reply.usage_percentages.items():
         colour = "red" if percentage >= 100 else "yellow" if percentage >= 80 else ""
         limit = reply.limits.limits.get(name, Decimal(0))
@@ -141,7 +141,7 @@ def _percentages(reply: StatsReply) -> Table | Text:
     return table
 
 
-def _table(*columns: str) -> Table:
+def grid(*columns: str) -> Table:
     """A table; the columns named with ``#`` hold numbers."""
     table = Table(header_style="bold", show_edge=False)
     for name in columns:
@@ -152,11 +152,13 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _lines(*parts: RenderableType) -> Group:
+def lines(*parts: RenderableType) -> Group:
+    """Parts one below the other, without empty texts."""
     return Group(*(part for part in parts if not isinstance(part, Text) or part))
 
 
-def _cell(text: str) -> Text:
+def cell(text: str) -> Text:
+    """Text of somebody else's: never markup, always printable."""
     return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
@@ -164,7 +166,8 @@ def _status(status: str) -> Text:
     return Text(status, _STATUS.get(status, ""))
 
 
-def _instant(moment: datetime) -> str:
+def instant(moment: datetime) -> str:
+    """A moment in UTC, to the second."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 

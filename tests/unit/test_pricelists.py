@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -119,8 +120,7 @@ def test_of_dated_prices_the_one_in_force_and_those_to_come_are_taken() -> None:
     class Conditional:
         def __init__(self, start: date | None, price: str) -> None:
             self.constraint = None if start is None else Dated(start)
-            self.prices = type("Prices", (), {})()
-            self.prices.input_mtok = Decimal(price)
+            self.prices = SimpleNamespace(input_mtok=Decimal(price))
 
     class Model:
         id = "m"

@@ -43,7 +43,7 @@ CLOCK_READS = {
 }
 CLOCK_READERS = (
     *("actors/clock.py", "messages/transport.py"),
-    *("actors/importer", "actors/cli/importing.py", "tests"),
+    *("actors/importer", "actors/cli/importing.py", "actors/cli/prices.py", "tests"),
 )
 LEFT_OVER = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
 # The command line, and the process that says it is ready or why it cannot be.

@@ -1,0 +1,163 @@
+"""The verbs of admission and ``batch`` as commands; a refusal is exit code 4."""
+
+from __future__ import annotations
+
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from actors.cli import boards
+from actors.cli.options import TIMEOUT_S, EventId, Json, Money, Provider, Timeout, Url, User
+from actors.cli.output import show
+from actors.cli.session import EXIT_NOT_ALLOWED, call, errors_as_exit_codes
+from actors.importer.errors import BadInput
+
+HoldId = Annotated[str, typer.Argument(metavar="HOLD", help="The hold's id.", show_default=False)]
+Ttl = Annotated[int | None, typer.Option(min=1, max=86_400, help="In seconds.")]
+File = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="JSON or JSON Lines; - for stdin.", show_default=False),
+]
+
+_decoder = msgspec.json.Decoder(float_hook=Decimal)  # money stays exact
+
+
+def hold(
+    user: User,
+    provider: Provider,
+    model_used: str | None = None,
+    actual_provider_name: str | None = None,
+    endpoint: str | None = None,
+    tokens_requested: int | None = None,
+    cost_requested: Money = None,
+    calls: int | None = None,
+    ttl: Ttl = None,
+    event_id: EventId = None,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """Check a call and set aside what it needs. Exit code 4 where it is refused."""
+    reply = call(
+        url,
+        timeout,
+        lambda client: client.hold(
+            user,
+            provider=provider,
+            model_used=model_used,
+            actual_provider_name=actual_provider_name,
+            endpoint=endpoint,
+            tokens_requested=tokens_requested,
+            cost_requested=cost_requested,
+            calls=calls,
+            ttl=ttl,
+            event_id=event_id,
+        ),
+    )
+    show(reply, boards.held, as_json=as_json)
+    _exit_unless(reply.allowed)
+
+
+def extend(
+    user: User,
+    hold_id: HoldId,
+    ttl: Ttl = None,
+    tokens_requested: int | None = None,
+    cost_requested: Money = None,
+    event_id: EventId = None,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """Have an open hold last longer, or hold other amounts. Exit code 4 where it is refused."""
+    reply = call(
+        url,
+        timeout,
+        lambda client: client.extend(
+            user,
+            hold_id,
+            ttl=ttl,
+            tokens_requested=tokens_requested,
+            cost_requested=cost_requested,
+            event_id=event_id,
+        ),
+    )
+    show(reply, boards.held, as_json=as_json)
+    _exit_unless(reply.allowed)
+
+
+def release(
+    user: User,
+    hold_id: HoldId,
+    event_id: EventId = None,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """End an open hold: its call will not be made."""
+    reply = call(url, timeout, lambda client: client.release(user, hold_id, event_id=event_id))
+    show(reply, boards.released, as_json=as_json)
+
+
+def holds(user: User, url: Url = None, timeout: Timeout = TIMEOUT_S, as_json: Json = False) -> None:
+    """The open holds, oldest first."""
+    reply = call(url, timeout, lambda client: client.holds(user))
+    show(reply, boards.holds, as_json=as_json)
+
+
+def preflight(
+    user: User,
+    file: File,
+    hold: Annotated[bool, typer.Option("--hold", help="Set each operation aside.")] = False,
+    ttl: Ttl = None,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """May the user make all of these calls? FILE holds the operations. Exit code 4 where not."""
+    with errors_as_exit_codes():
+        operations = _objects(file)
+    holding: Any = {"ttl": ttl} if hold else None
+    reply = call(url, timeout, lambda client: client.preflight(user, operations, hold=holding))
+    show(reply, boards.preflighted, as_json=as_json)
+    _exit_unless(reply.allowed)
+
+
+def batch(
+    user: User,
+    file: File,
+    event_id: EventId = None,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """Record up to 1,000 calls of FILE in one write."""
+    with errors_as_exit_codes():
+        events = _objects(file)
+    reply = call(url, timeout, lambda client: client.batch(user, events, event_id=event_id))
+    show(reply, boards.batched, as_json=as_json)
+
+
+def _objects(file: Path) -> list[Any]:
+    """The objects of a JSON array or of JSON Lines."""
+    try:
+        raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        if raw.lstrip()[:1] == b"[":
+            found = _decoder.decode(raw)
+        else:
+            found = [_decoder.decode(line) for line in raw.splitlines() if line.strip()]
+    except OSError as error:
+        raise BadInput(f"{file}: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file}: not JSON: {error}") from None
+    assert isinstance(found, list)
+    return found
+
+
+def _exit_unless(allowed: bool) -> None:
+    if not allowed:
+        raise typer.Exit(EXIT_NOT_ALLOWED)
