@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from actors.billing.catalog import UNIT_NAMES, Catalog, Plan, is_cost, price_of
+from actors.billing.fitting import BYTES_MAX, fitting
 from actors.billing.pricing import Price, charge
 from messages.catalog import (
     EstimateCost,
@@ -37,7 +38,7 @@ from messages.errors import InvalidRequest
 from messages.events import CatalogEvent, PlanPut, PlanTerms, PricePut
 from messages.units import PRICE_DECIMALS_MAX, to_datetime, to_micros, usd
 
-PAGE_BYTES: Final = 880 * 1024
+PAGE_BYTES: Final = BYTES_MAX
 _TO_USD: Final = Decimal(-PRICE_DECIMALS_MAX)
 _EXACT: Final = Context(prec=40)
 _T = TypeVar("_T")
@@ -149,17 +150,10 @@ def prices(catalog: Catalog, ask: PricesList) -> PricesReply:
     rows = catalog.prices(provider, ask.model)
     digest = blake2b(msgspec.json.encode([provider, ask.model]), digest_size=6).hexdigest()
     start = read_cursor(ask.cursor, digest, int) if ask.cursor else 0
-    entries: list[PriceEntry] = []
-    size = 0
-    for row in rows[start:]:
-        entry = _price_entry(row)
-        size += len(encode_reply(entry)) + 1
-        if entries and size > PAGE_BYTES:
-            break
-        entries.append(entry)
+    entries = fitting(map(_price_entry, rows[start:]), PAGE_BYTES)
     reached = start + len(entries)
     return PricesReply(
-        prices=tuple(entries),
+        prices=entries,
         next_cursor=None if reached >= len(rows) else cursor_of(str(reached), digest),
         version=catalog.version,
         seq=catalog.seq,

@@ -20,6 +20,7 @@ from actors.billing.enforce import (
     limit_states,
     resolve,
 )
+from actors.billing.fitting import fitting
 from actors.billing.holding import HOLDS_MAX, OpenHold
 from actors.billing.limits import COST, TOKENS, add_amounts
 from actors.billing.pricing import estimate
@@ -35,7 +36,7 @@ from messages.admission import (
 )
 from messages.codec import money_of
 from messages.commands import Extend, Hold, Operation, Preflight, Release
-from messages.errors import RequestError
+from messages.errors import InvalidRequest, RequestError
 from messages.events import (
     Decision,
     Event,
@@ -132,6 +133,8 @@ def preflight(
     ttl = ask.hold.ttl or TTL_S if ask.hold is not None else 0
     content = content_of(ask, catalog)
     for index, operation in enumerate(ask.operations):
+        if operation.deadline is not None:
+            raise InvalidRequest("a preflight has one deadline, at its top", "operations")
         call = resolve(operation, at, catalog)
         verdict = judge(account, period, call, at, used=used)
         if holding:
@@ -158,7 +161,7 @@ def preflight(
 
 def holds(account: Account, at: int) -> HoldsReply:
     """The open holds, oldest first."""
-    entries = tuple(
+    entries = fitting(
         HoldEntry(
             hold_id=hold.id,
             provider=hold.provider,

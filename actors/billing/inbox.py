@@ -12,6 +12,7 @@ from datetime import datetime
 from actors.billing.account import Account, Raised
 from actors.billing.catalog import Catalog
 from actors.billing.contents import content_of
+from actors.billing.fitting import fitting
 from actors.billing.recorded import Recorded
 from actors.billing.subscriptions import cycle_bounds
 from messages.commands import Ack, Alerts
@@ -99,7 +100,7 @@ def alerts_reply(
         seq: the position that this reflects.
     """
     open_ids = {raised.alert.id for raised in unread}
-    shown = tuple(
+    shown = fitting(
         alert_reply(
             user,
             raised,

@@ -17,6 +17,7 @@ import msgspec
 
 from actors.billing.account import Account, logged
 from actors.billing.catalog import Catalog
+from actors.billing.fitting import BYTES_MAX
 from actors.billing.periods import AHEAD
 from messages.codec import decode_event, decode_personal, encode_reply, quoted
 from messages.commands import Logs
@@ -26,8 +27,7 @@ from messages.replies import LogEntry, LogsReply
 from messages.units import to_datetime, to_micros, usd
 
 PAGE: Final = 50
-PAGE_BYTES_MAX: Final = 880 * 1024
-"""Below the 900 KiB of the contract, with room for the envelope."""
+PAGE_BYTES_MAX: Final = BYTES_MAX
 CHUNK: Final = 500
 """Rows that are fetched at once."""
 SCANNED_MAX: Final = 2_500

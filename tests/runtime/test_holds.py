@@ -204,3 +204,22 @@ async def test_a_hold_outlives_a_plan_that_allows_no_such_call(rig: Rig) -> None
 def tokens_of(body: dict[str, Any], name: str) -> dict[str, Any]:
     found: dict[str, Any] = next(x for x in body["limits"] if x["name"] == name)
     return found
+
+
+async def test_a_list_of_holds_is_cut_before_it_is_no_reply_any_more(rig: Rig) -> None:
+    await rig.ask("subscribe", plan="Enterprise", billing_cycle="monthly")
+    sent = [
+        rig.send("hold", provider="exa", cost_requested=0, event_id=f"{number:04}" + "\x01" * 124)
+        for number in range(1000)
+    ]
+    await rig.answers(*sent)
+    answer = await rig.ask("holds")
+    assert len(answer.payload) < 900 * 1024
+    assert 500 < len(answer.body["holds"]) < 1000
+    assert answer.body["held"]["open"] == 1000
+
+
+async def test_an_operation_has_no_deadline_of_its_own(rig: Rig) -> None:
+    operations = [{"provider": "exa", "deadline": "2030-01-01T00:00:00Z"}]
+    answer = await rig.ask("preflight", operations=operations)
+    assert (answer.code, answer.error["field"]) == ("invalid_request", "operations")
