@@ -31,6 +31,8 @@ _START_S: Final = 10.0
 _STOP_S: Final = 5.0
 _POLL_S: Final = 0.002
 _LOG_BYTES_MAX: Final = 10 * 1024 * 1024
+_STREAM_SYNC: Final = "1s"
+"""How far the files of streams may be behind on a power failure; a crash loses nothing."""
 _STREAM_MEMORY_MAX: Final = 16 * 1024 * 1024
 _STREAM_FILES_MAX: Final = 1024 * 1024 * 1024
 _LOG_FILES_MAX: Final = 3
@@ -156,6 +158,7 @@ class EmbeddedServer:
                 "store_dir": str(self.directory / "jetstream"),
                 "max_memory_store": _STREAM_MEMORY_MAX,
                 "max_file_store": _STREAM_FILES_MAX,
+                "sync_interval": _STREAM_SYNC,
             }
         config = self.directory / "nats-server.conf"  # its language includes JSON
         config.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")

@@ -89,16 +89,17 @@ class AlertStream:
         self._acks.forget()
         connection = self._link.connection()
         if connection != self._connection:
-            self._connection = connection
-            self._known, self._failing_since = False, None
+            self._connection, self._known = connection, False
+            self._failing_since, self._pause_s = None, PAUSE_MIN_S
         if self._known and (self._streamed or self._now() < self._ask_at):
             return
         try:
             await self._ensure()
         except (StreamError, nats.errors.Error, OSError, TimeoutError) as error:
-            self._failed(str(error) or type(error).__name__)
+            why = str(error) or type(error).__name__
+            self._failed(why)
             if self._streamed:
-                raise ConnectionError(f"no stream {STREAM}: {error}") from error
+                raise ConnectionError(f"no stream {STREAM}: {why}") from error
             return
         if not self._streamed:
             _log.info("alerts_streamed", stream=STREAM)
@@ -121,13 +122,13 @@ class AlertStream:
             ConnectionError: the stream did not take an alert; it is to be published again.
         """
         await self._link.flush()
-        if not self._acks.waiting and self._acks.refusal is None:
-            return
-        why = await self._acks.settled()
-        if why is not None:
-            self._failed(why)
-            raise ConnectionError(f"the stream {STREAM} did not take an alert: {why}")
-        self._failing_since, self._pause_s = None, PAUSE_MIN_S
+        if self._acks.expected:
+            why = await self._acks.settled()
+            if why is not None:
+                self._failed(why)
+                raise ConnectionError(f"the stream {STREAM} did not take an alert: {why}")
+            self._pause_s = PAUSE_MIN_S
+        self._failing_since = None
 
     def _failed(self, why: str) -> None:
         now = self._now()
@@ -137,7 +138,8 @@ class AlertStream:
             self._known = False  # ask again: it may have to be made again
             return
         if self._streamed is not False:
-            _log.warning("no_alert_stream", why=why, alerts="published plainly")
+            tell = _log.warning if self._streamed else _log.info
+            tell("no_alert_stream", why=why, alerts="published plainly")
         self._streamed, self._known, self._failing_since = False, True, None
         self._ask_at = now + self._pause_s
         self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
@@ -150,7 +152,7 @@ class AlertStream:
         """
         subject = f"{self._alerts}>"
         try:
-            config = (await self._ask("INFO"))["config"]
+            config = await self._ask("INFO")
         except StreamError as error:
             if error.code != _NOT_FOUND:
                 raise
@@ -160,7 +162,7 @@ class AlertStream:
                 if other.code != _NAME_IN_USE:
                     raise
                 # Another meterd of the account, with a prefix of its own, was faster.
-                config = (await self._ask("INFO"))["config"]
+                config = await self._ask("INFO")
             else:
                 return
         subjects = config.get("subjects") or []
@@ -171,17 +173,16 @@ class AlertStream:
             raise StreamError(f"{STREAM} is set to acknowledge nothing")
 
     async def _ask(self, operation: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The stream's configuration after ``operation``, which has been done."""
         subject = f"$JS.API.STREAM.{operation}.{STREAM}"
         payload = b"" if body is None else json.dumps(body).encode()
         message: Msg = await self._link.client.request(subject, payload, timeout=API_S)
-        try:
-            answer: dict[str, Any] = json.loads(message.data)
-            error = answer.get("error")
-        except (ValueError, AttributeError):
-            raise StreamError(f"{subject} was answered with what is no answer") from None
-        if error:
-            raise StreamError(str(error.get("description")), int(error.get("err_code", 0)))
-        return answer
+        answer = _object(message.data)
+        if isinstance(error := answer.get("error"), dict):
+            raise StreamError(str(error.get("description")), error.get("err_code", 0))
+        if not isinstance(config := answer.get("config"), dict):
+            raise StreamError(f"the answer on {subject} is none of JetStream")
+        return config
 
 
 class PubAcks:
@@ -190,18 +191,20 @@ class PubAcks:
     nats-py's own way leaves the answer that is an error waiting for ever, with one of a limited
     number of places.
 
-    Attributes:
-        waiting: the reply subjects of what is not answered yet.
-        refusal: why the stream did not take one since the last `settled` or `forget`.
     """
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self.waiting: set[str] = set()
-        self.refusal: str | None = None
+        self._waiting: set[str] = set()  # the reply subjects of what is not answered yet
+        self._refusal: str | None = None
         self._settled = asyncio.Event()
         self._inbox = ""
         self._number = 0
+
+    @property
+    def expected(self) -> bool:
+        """Whether there is something to wait for, or a refusal that nobody was told of."""
+        return bool(self._waiting) or self._refusal is not None
 
     async def publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         """Publish without waiting for the answer. Raises what nats-py raises."""
@@ -211,47 +214,58 @@ class PubAcks:
             self._inbox = inbox
         self._number += 1
         reply_to = f"{self._inbox}.{self._number}"
-        await self._link.publish(subject, payload, headers, reply_to=reply_to)
-        self.waiting.add(reply_to)
+        self._waiting.add(reply_to)  # the answer may come before this is on
         self._settled.clear()
+        try:
+            await self._link.publish(subject, payload, headers, reply_to=reply_to)
+        except BaseException:
+            self._note(reply_to, None)
+            raise
 
     async def settled(self) -> str | None:
         """Wait for the answers; return why one was not taken, None where all were."""
+        late: str | None = None
         try:
             async with asyncio.timeout(ACK_S):
                 await self._settled.wait()
-            return self.refusal
         except TimeoutError:
-            return self.refusal or f"no PubAck in {ACK_S:g} s"
-        finally:
-            self.forget()
+            late = f"no PubAck in {ACK_S:g} s"
+        refusal = self._refusal or late
+        self.forget()
+        return refusal
 
     def forget(self) -> None:
         """Wait for nothing of what was published before."""
-        self.waiting.clear()
-        self.refusal = None
+        self._waiting.clear()
+        self._refusal = None
 
     async def _take(self, message: Msg) -> None:
-        if message.subject not in self.waiting:
+        if message.subject not in self._waiting:
             return  # it was given up
         if (message.headers or {}).get("Status") == "503":
             self._note(message.subject, "no stream takes it")
             return
-        try:
-            answer = json.loads(message.data)
-        except ValueError:
-            return
-        # A subscriber of the alert may answer it too; what it says is no PubAck.
-        if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
-            self._note(message.subject, str(answer["error"].get("description")))
-        elif isinstance(answer, dict) and answer.get("stream") == STREAM and "seq" in answer:
+        answer = _object(message.data)
+        if isinstance(error := answer.get("error"), dict):
+            self._note(message.subject, str(error.get("description")))
+        elif answer.get("stream") == STREAM:  # stored now, or known already
             self._note(message.subject, None)
+        # Else a subscriber has answered the alert, which is no word of the stream.
 
     def _note(self, reply_to: str, refusal: str | None) -> None:
-        self.waiting.discard(reply_to)
-        self.refusal = self.refusal or refusal
-        if not self.waiting:
+        self._waiting.discard(reply_to)
+        self._refusal = self._refusal or refusal
+        if not self._waiting:
             self._settled.set()
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    """The JSON object of ``payload``, an empty one where it is none."""
+    try:
+        found = json.loads(payload)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _covers(wider: str, narrower: str) -> bool:
@@ -262,7 +276,7 @@ def _covers(wider: str, narrower: str) -> bool:
             return False
         if have[index] == ">":
             return True
-        if token == ">" or have[index] not in ("*", token):
+        if token == ">" or have[index] not in {"*", token}:  # noqa: S105 -- of a subject
             return False
     return len(have) == len(want)
 
