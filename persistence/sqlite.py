@@ -7,7 +7,6 @@ pages. Checkpoints copy the WAL into the database on a fourth, off the writer's 
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
@@ -25,7 +24,7 @@ from persistence.chain import START, link
 from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
-from persistence.index import KEYS_PER_PAGE, LUMP_ROWS, LogIndex
+from persistence.index import KEYS_PER_PAGE, LUMP_ROWS, LogIndex, variables
 from persistence.journal import Row, Snapshot
 
 # At most 32,766 variables fit into one statement on every SQLite since 3.32.
@@ -40,7 +39,6 @@ DENSE: Final = 8
 _COMMON_KINDS: Final = ("usage", "hold", "hold_extended", "hold_released")
 _RARE: Final = f"kind NOT IN {_COMMON_KINDS}"
 _COLUMNS: Final = "seq, partition, user_id, event_id, kind, at, notify, body, personal"
-_AMONG: Final = "event_id IN (SELECT value FROM json_each(?))"
 _PADDING: Final = (0,) * len(Row._fields)
 _PUT_SNAPSHOT: Final = (
     "INSERT INTO snapshots (partition, user_id, seq, schema, body) VALUES (?, ?, ?, ?, ?)"
@@ -172,19 +170,19 @@ class SQLiteJournal:
 
     async def find_all(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
         """See `Journal.find_all`."""
-        wanted = json.dumps(list(keys))
         # What leaves memory after this is in the file by then.
         recent = self._index.recent(user)
+        among = f"event_id IN ({variables(len(keys))}) ORDER BY seq"
         rows: list[Row] = []
         if recent and len(recent) * DENSE > recent[-1] - recent[0]:
             # One busy user: to look at all rows costs less than to name them.
-            where = f"seq BETWEEN ? AND ? AND user_id = ? AND {_AMONG} ORDER BY seq"
-            rows = await _rows(self._recoveries, where, recent[0], recent[-1], user, wanted)
+            where = f"seq BETWEEN ? AND ? AND user_id = ? AND {among}"
+            rows = await _rows(self._recoveries, where, recent[0], recent[-1], user, *keys)
         elif recent:
-            rows = await _at(self._recoveries, recent, wanted)
+            where = f"seq IN (SELECT value FROM json_each(?)) AND {among}"
+            rows = await _rows(self._recoveries, where, _array(recent), *keys)
         if len(rows) < len(keys):
-            positions = await self._index.find_all(user, wanted)
-            rows += await _at(self._recoveries, positions)
+            rows += await _at(self._recoveries, await self._index.find_all(user, keys))
         return {row.key: row for row in rows if row.key is not None}
 
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
@@ -259,18 +257,16 @@ class SQLiteJournal:
                 _log.warning("journal_checkpoint_postponed", error=str(error))
 
 
-async def _at(
-    connection: Connection, positions: Sequence[int], keys: str | None = None
-) -> list[Row]:
-    """The rows at these positions, oldest first; with ``keys`` those that have one of them."""
+async def _at(connection: Connection, positions: Sequence[int]) -> list[Row]:
+    """The rows at these positions, oldest first."""
     if not positions:
         return []
-    where = "seq IN (SELECT value FROM json_each(?))"
-    args = [f"[{','.join(map(str, positions))}]"]
-    if keys is not None:
-        where += f" AND {_AMONG}"
-        args.append(keys)
-    return await _rows(connection, f"{where} ORDER BY seq", *args)
+    where = "seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
+    return await _rows(connection, where, _array(positions))
+
+
+def _array(positions: Sequence[int]) -> str:
+    return f"[{','.join(map(str, positions))}]"
 
 
 async def _rows(connection: Connection, where: str, *args: object) -> list[Row]:

@@ -155,6 +155,19 @@ async def test_reads_agree_with_a_plain_list_of_all_rows(
         assert await journal.find_all(user, asked) == found
 
 
+async def test_any_text_is_a_key(journal: Journal) -> None:
+    keys = ["\x00", "\x00a", "", "a\x00b", "'", '"', "\\u0000", "\U0001f600", "[]"]
+    await journal.append([make_row(seq, key=key) for seq, key in enumerate(keys, 1)])
+    found = await journal.find_all("alice", [*keys, "\x00b"])
+    assert {key: row.seq for key, row in found.items()} == {
+        key: seq for seq, key in enumerate(keys, 1)
+    }
+    for seq, key in enumerate(keys, 1):
+        row = await journal.find("alice", key)
+        assert row is not None
+        assert row.seq == seq
+
+
 async def test_users_are_listed_in_the_order_of_their_bytes(journal: Journal) -> None:
     names = ["b", "a", "", "ab", "é", "\U0001f600", "\uffff", "A", 'a"b', "b"]
     for start in range(0, len(names), 3):
