@@ -179,7 +179,7 @@ class SQLiteJournal:
             where = f"seq BETWEEN ? AND ? AND user_id = ? AND {among}"
             rows = await _rows(self._recoveries, where, recent[0], recent[-1], user, *keys)
         elif recent:
-            where = f"seq IN (SELECT value FROM json_each(?)) AND {among}"
+            where = f"seq IN (SELECT value FROM json_each(?)) AND {among}"  # noqa: S608 -- of "?"
             rows = await _rows(self._recoveries, where, _array(recent), *keys)
         if len(rows) < len(keys):
             rows += await _at(self._recoveries, await self._index.find_all(user, keys))
