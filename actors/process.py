@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from actors import logs
 from actors.app import DISK_FAILED, VERSION, End, Service, StartError
+from actors.clock import SystemClock
 from actors.config import Config, ConfigError
 from actors.connection import connect_options
 from actors.edge.discovery import NAME
@@ -60,7 +61,7 @@ async def _serve(config: Config, *, embedded: bool) -> int:
         loop.add_signal_handler(number, end, "")
     options = connect_options(config)
     async with AsyncExitStack() as stack:
-        journal = await SQLiteJournal.open(config.data_dir)
+        journal = await SQLiteJournal.open(config.data_dir, ticks=SystemClock.ticks)
         stack.push_async_callback(_close, journal, over)
         url = await _start_server(config, stack, end) if embedded else config.nats_url
         link = await Link.connect(url, options, name=NAME)

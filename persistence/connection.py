@@ -1,7 +1,8 @@
 """An aiosqlite connection that runs whole functions, and the translation of its errors.
 
 A function runs in the connection's thread in one hop. That saves hops, and it makes a write
-whole: cancelling whoever awaits it neither stops it nor leaves a transaction open.
+whole: cancelling whoever awaits it neither stops it nor leaves a transaction open. While the
+thread has nothing to do, a write may also run where it is called.
 """
 
 from __future__ import annotations
@@ -59,6 +60,9 @@ _INDEX_OF_WAL: Final = frozenset(
 class Connection(aiosqlite.Connection):
     """One thread with one SQLite connection in autocommit mode."""
 
+    _given: int
+    _done: int
+
     @classmethod
     async def open(cls, path: Path, *, read_only: bool = False) -> Connection:
         """Open an existing database.
@@ -67,12 +71,19 @@ class Connection(aiosqlite.Connection):
             sqlite3.Error: it cannot be opened.
         """
         connection = cls(partial(_connect, path, read_only), iter_chunk_size=64)
+        connection._given = connection._done = 0
         await connection
         return connection
 
+    @property
+    def idle(self) -> bool:
+        """Whether the thread has done all that it was given."""
+        return self._given == self._done
+
     async def call(self, function: Callable[..., _T], *args: object) -> _T:
         """Run ``function(db, *args)`` in the thread; its errors are not translated."""
-        result: _T = await self._execute(function, self._conn, *args)  # type: ignore[no-untyped-call]
+        self._given += 1  # only the loop counts here, and only the thread in `_run`
+        result: _T = await self._execute(self._run, function, args)  # type: ignore[no-untyped-call]
         return result
 
     async def read(self, query: str, *args: object) -> list[Any]:
@@ -99,10 +110,25 @@ class Connection(aiosqlite.Connection):
         except ValueError as error:  # the connection is closed
             raise NotStored(str(error)) from error
 
+    def write_here(self, function: Callable[..., _T], *args: object) -> _T:
+        """As `write`, at once and in the calling thread; only where the connection is `idle`."""
+        try:
+            return _attempt(self._conn, function, args)
+        except ValueError as error:  # the connection is closed
+            raise NotStored(str(error)) from error
+
+    def _run(self, function: Callable[..., _T], args: tuple[object, ...]) -> _T:
+        try:
+            return function(self._conn, *args)
+        finally:
+            self._done += 1
+
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    return sqlite3.connect(
+        uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False
+    )
 
 
 def read_error(error: Exception) -> JournalError:

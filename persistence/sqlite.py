@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import lru_cache
 from itertools import chain
@@ -26,6 +26,7 @@ from persistence.datadir import DATABASE, claim
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
 from persistence.index import KEYS_PER_PAGE, LUMP_ROWS, LogIndex, variables
 from persistence.journal import Row, Snapshot
+from persistence.pace import Pace
 
 # At most 32,766 variables fit into one statement on every SQLite since 3.32.
 ROWS_PER_STATEMENT: Final = 1024
@@ -63,6 +64,7 @@ class SQLiteJournal:
         recoveries: Connection,
         pages: Connection,
         index: LogIndex,
+        pace: Pace,
     ) -> None:
         self._files = files
         self._writer = writer
@@ -70,6 +72,7 @@ class SQLiteJournal:
         self._recoveries = recoveries
         self._pages = pages
         self._index = index
+        self._pace = pace
         self._chain: bytes | None = None  # the newest link of the log, None where it is not known
         self._uncopied_pages = 0
         self._grown = asyncio.Event()
@@ -77,10 +80,19 @@ class SQLiteJournal:
         self._checkpoints = asyncio.create_task(self._checkpoint(), name="journal-checkpoints")
 
     @classmethod
-    async def open(cls, directory: Path, *, lump_rows: int = LUMP_ROWS) -> SQLiteJournal:
+    async def open(
+        cls,
+        directory: Path,
+        *,
+        lump_rows: int = LUMP_ROWS,
+        ticks: Callable[[], int] | None = None,
+    ) -> SQLiteJournal:
         """Open or create the journal of a directory.
 
-        ``lump_rows`` is how many rows the index takes in at once.
+        Args:
+            directory: where the files are.
+            lump_rows: how many rows the index takes in at once.
+            ticks: nanoseconds since some moment, for `Pace`.
 
         Raises:
             Refused: the directory is held or cannot be written, or the database is not one
@@ -106,14 +118,21 @@ class SQLiteJournal:
             except sqlite3.Error as error:
                 raise Refused(f"{path} cannot be opened: {error}") from error
             checkpointer, recoveries, pages = others
-            return cls(files.pop_all(), writer, checkpointer, recoveries, pages, index)
+            pace = Pace(ticks)
+            return cls(files.pop_all(), writer, checkpointer, recoveries, pages, index, pace)
 
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
         """See `Journal.append`. A caller that is cancelled does not stop the write."""
         if self._broken:
             raise DiskFailed(f"the disk failed before: {self._broken}") from self._broken
         chain, self._chain = self._chain, None  # unknown, should the write fail
-        self._chain = await self._writer.write(_append, rows, snapshots, chain)
+        if self._writer.idle and self._pace.starts_here(len(rows)):
+            try:
+                self._chain = self._writer.write_here(_append, rows, snapshots, chain)
+            finally:
+                self._pace.ended()
+        else:
+            self._chain = await self._writer.write(_append, rows, snapshots, chain)
         self._index.add(rows)
         # A row changes at most about two pages of its own, a block the last ones of the trees.
         self._uncopied_pages += 4 + 2 * len(rows)

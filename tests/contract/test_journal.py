@@ -19,11 +19,15 @@ from tests.support.rows import make_row, make_rows, make_snapshot, of_user
 ALL = 1_000_000
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite in small lumps", "faulty"])
+@pytest.fixture(
+    params=["memory", "sqlite", "sqlite on the loop", "sqlite in small lumps", "faulty"]
+)
 async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
     journal: Journal
     if request.param == "sqlite":
         journal = await SQLiteJournal.open(tmp_path / "data")
+    elif request.param == "sqlite on the loop":
+        journal = await SQLiteJournal.open(tmp_path / "data", ticks=lambda: 0)
     elif request.param == "sqlite in small lumps":
         journal = await SQLiteJournal.open(tmp_path / "data", lump_rows=3)
     else:

@@ -1,0 +1,44 @@
+"""Where a block is written: on the event loop itself while that takes no time, else in a thread.
+
+A thread costs a small block more than its write: each hop takes the interpreter lock away from
+the loop, or waits for it. But a disk that stalls must not stall the loop, so after one slow
+write the thread takes over for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+ROWS_MAX: Final = 512
+"""A larger block is worth the hop: it writes beside the loop while that fills the next one."""
+SLOW_NS: Final = 5_000_000
+PAUSE_NS: Final = 1_000_000_000
+"""How long the thread takes over after a write that took longer than `SLOW_NS`."""
+
+
+class Pace:
+    """Decides for each block.
+
+    Args:
+        ticks: nanoseconds since some moment; without it every block goes to the thread.
+    """
+
+    def __init__(self, ticks: Callable[[], int] | None) -> None:
+        self._ticks = ticks
+        self._paused_until = 0
+        self._started = 0
+
+    def starts_here(self, rows: int) -> bool:
+        """Whether a block of so many rows may be written on the loop; then call `ended`."""
+        if self._ticks is None or rows > ROWS_MAX:
+            return False
+        self._started = self._ticks()
+        return self._started >= self._paused_until
+
+    def ended(self) -> None:
+        """The block that was let through is written, or failed."""
+        assert self._ticks is not None
+        now = self._ticks()
+        if now - self._started > SLOW_NS:
+            self._paused_until = now + PAUSE_NS

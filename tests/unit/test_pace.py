@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from persistence.pace import PAUSE_NS, ROWS_MAX, SLOW_NS, Pace
+
+
+class Ticks:
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def test_a_small_block_is_written_on_the_loop_and_a_large_one_in_the_thread() -> None:
+    pace = Pace(Ticks())
+    assert pace.starts_here(1)
+    assert pace.starts_here(ROWS_MAX)
+    assert not pace.starts_here(ROWS_MAX + 1)
+
+
+def test_without_a_clock_every_block_goes_to_the_thread() -> None:
+    assert not Pace(None).starts_here(1)
+
+
+def test_after_a_slow_write_the_thread_takes_over_for_a_while() -> None:
+    ticks = Ticks()
+    pace = Pace(ticks)
+    assert pace.starts_here(1)
+    ticks.now += SLOW_NS
+    pace.ended()
+    assert pace.starts_here(1)
+    ticks.now += SLOW_NS + 1
+    pace.ended()
+    assert not pace.starts_here(1)
+    ticks.now += PAUSE_NS - 1
+    assert not pace.starts_here(1)
+    ticks.now += 1
+    assert pace.starts_here(1)
