@@ -17,5 +17,8 @@ def admit(request: Request, services: Services, now: int) -> bool:
         raise RequestError("deadline_exceeded", "not executed: its deadline had passed")
     if not services.writer.accepting:
         raise RequestError("unavailable", "not executed: behind a failed write")
-    key = request.key
-    return key is None or request.key_is_new or services.keys.surely_new(request.user, key)
+    if request.key is None or request.key_is_new:
+        return True
+    # A key of a request that is refused after this costs the next one with it a look.
+    request.key_is_new = services.keys.claim(request.user, request.key)
+    return request.key_is_new

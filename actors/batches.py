@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 REPLY_BYTES: Final = 480
 """What the reply of one event takes at most, without its texts and alerts."""
+_QUOTED_MAX: Final = 6 * 128 + 2
+"""What a key or an actual provider takes at most: six bytes for each of 128 characters."""
 
 Calls = list[Track | RequestError]
 
@@ -41,7 +43,7 @@ def batch(actor: UserActor, request: Request, ask: Batch, at: int) -> Detour | N
         keys = [_key_of(call, request.key or "", index) for index, call in enumerate(calls)]
         _check_size(calls, keys, services.page_bytes_max)
         facts = request.facts = Facts(batch=(calls, keys))
-        known = [key for key in keys if not services.keys.surely_new(account.user, key)]
+        known = [key for key in keys if not services.keys.claim(account.user, key)]
         ended = [
             call.hold_id
             for call in calls
@@ -57,7 +59,7 @@ def batch(actor: UserActor, request: Request, ask: Batch, at: int) -> Detour | N
         work.take(call, key)
     request.payload = work.reply(request.key or "")
     if work.rows:
-        actor.append(work.rows, request)
+        services.writer.append(work.rows, request)
         actor.grown()
     else:
         services.writer.after(account.seq, request)
@@ -128,6 +130,8 @@ def _key_of(call: Track | RequestError, key: str, index: int) -> str:
 
 def _check_size(calls: Calls, keys: list[str], bytes_max: int) -> None:
     """Refuse a batch whose reply would be too large, before anything of it happens."""
+    if len(keys) * (REPLY_BYTES + 2 * _QUOTED_MAX) <= bytes_max:
+        return
     size = sum(len(quoted(key).encode()) + REPLY_BYTES for key in keys)
     size += sum(
         len(quoted(call.actual_provider_name).encode())

@@ -93,7 +93,6 @@ class CatalogActor:
         request.payload = cataloguing.answer(event, key, seq)
         self._own.take(event, seq)
         self._at = at
-        services.keys.add(CATALOG_USER, key)
         row = Row(seq, PARTITION, CATALOG_USER, key, KIND[type(event)], at, False, body, None)
         # In this order: when the caller is told, calls are priced by it.
         services.writer.append([row], _Effect(services.catalog, event, seq))

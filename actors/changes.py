@@ -58,7 +58,7 @@ def _preflight(actor: UserActor, request: Request, ask: Preflight, at: int) -> D
     facts: Facts | None = request.facts
     if ask.hold is not None and facts is None:
         keys = [f"{key}.{index}" for index in range(len(ask.operations))]
-        known = [name for name in keys if not services.keys.surely_new(account.user, name)]
+        known = [name for name in keys if not services.keys.claim(account.user, name)]
         if known:
             return actor.find(request, keys=known)
     if facts is not None and facts.rows:

@@ -125,9 +125,9 @@ class Logs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Up to 1,000 ``track`` bodies, as sent: one bad event never fails the others."""
+    """Up to 1,000 ``track`` bodies, an array as sent: one bad event never fails the others."""
 
-    events: list[Raw]
+    events: Raw
     event_id: Key | None = None
     deadline: Moment | None = None
 

@@ -62,6 +62,26 @@ class KeyFilter:
                 return False
         return True
 
+    def claim(self, user: str, key: str) -> bool:
+        """Put a pair in; True where it surely was not in before."""
+        place = hash((user, key))
+        mask = _THREE_BITS[place & 255] | _TWO_BITS[place >> 8 & 255]
+        place >>= _MASK_BITS
+        words = self._words
+        at = place % len(words)
+        word = words[at]
+        if word & mask == mask:
+            return False
+        for full in self._full:
+            if full[place % len(full)] & mask == mask:
+                return False
+        if self._left:
+            self._left -= 1
+            words[at] = word | mask
+        else:
+            self.add(user, key)
+        return True
+
     def add(self, user: str, key: str) -> None:
         """Put a pair in."""
         if self._left == 0:

@@ -103,6 +103,7 @@ class Writer:
         self._on_disk_failed = on_disk_failed
         self._block_rows_max = block_rows_max
         self._blocks: deque[Block] = deque()  # the first may be in flight, the last is open
+        self._open: Block | None = None  # takes rows, where there is one
         self._work = asyncio.Event()
         self._resumed = asyncio.Event()
         self._settled = asyncio.Event()
@@ -143,6 +144,7 @@ class Writer:
         """Tell all who still wait that it is over; the task has ended before its work."""
         blocks = list(self._blocks)
         self._blocks.clear()
+        self._open = None
         self.accepting = False
         for position, block in enumerate(blocks):
             for waiter in block.waiters:
@@ -163,11 +165,13 @@ class Writer:
 
     def append(self, rows: Sequence[Row], waiter: Waiter | None = None) -> None:
         """Put the rows of one change, whose first position is `next_seq`, into a block."""
-        block = self._open()
+        block = self._open or self._opened()
         block.rows += rows
         if waiter is not None:
             block.waiters.append(waiter)
         self.next_seq += len(rows)
+        if len(block.rows) >= self._block_rows_max:
+            self._open = None
 
     def after(self, seq: int, waiter: Waiter) -> None:
         """Release ``waiter`` when ``seq`` is durable; at once where it already is."""
@@ -193,20 +197,14 @@ class Writer:
             if snapshot.seq <= block.last and not (self._writing and block is self._blocks[0]):
                 block.snapshots.append(snapshot)
                 return
-        self._open().snapshots.append(snapshot)
+        (self._open or self._opened()).snapshots.append(snapshot)
 
-    def _open(self) -> Block:
-        blocks = self._blocks
-        block = blocks[-1] if blocks else None
-        if (
-            block is None
-            or len(block.rows) >= self._block_rows_max
-            or (self._writing and len(blocks) == 1)
-        ):
-            block = Block(self.next_seq)
-            blocks.append(block)
-            self._settled.clear()
-            self._work.set()
+    def _opened(self) -> Block:
+        """A new block behind all others: the last one is full, being written, or gone."""
+        block = self._open = Block(self.next_seq)
+        self._blocks.append(block)
+        self._settled.clear()
+        self._work.set()
         return block
 
     async def _run(self) -> None:
@@ -218,6 +216,8 @@ class Writer:
                 self._work.clear()
                 continue
             block = self._blocks[0]
+            if block is self._open:
+                self._open = None
             self._writing = True
             try:
                 await self._journal.append(block.rows, block.snapshots)
@@ -239,6 +239,7 @@ class Writer:
         known = isinstance(error, NotStored)
         blocks = list(self._blocks)
         self._blocks.clear()
+        self._open = None
         self._writing = False
         self.accepting = False
         self._resumed.clear()

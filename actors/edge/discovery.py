@@ -71,7 +71,7 @@ class Discovery:
     def _answering(self, answer: Callable[[], dict[str, Any]]) -> Callable[[Msg], Awaitable[None]]:
         async def on_message(message: Msg) -> None:
             if message.reply:
-                self._link.send(message.reply, msgspec.json.encode(answer()))
+                self._link.send(message.reply.encode(), msgspec.json.encode(answer()))
 
         return on_message
 
@@ -179,7 +179,7 @@ class Claim:
 
     async def _on_claim(self, message: Msg) -> None:
         if message.reply:
-            self._link.send(message.reply, self._say())
+            self._link.send(message.reply.encode(), self._say())
             if not self._holds:  # anybody can claim: a holder gives way to an answer alone
                 await self._on_answer(message)
 

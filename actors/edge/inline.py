@@ -20,8 +20,8 @@ import structlog
 from nats.errors import ProtocolError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
-Deliver = Callable[[str, str, bytes, bytes], None]
-"""Takes subject, reply subject, payload and the raw header block (empty without one)."""
+Deliver = Callable[[bytes, bytes, bytes, bytes], None]
+"""Takes subject, reply subject (empty without one), payload and raw header block (as well)."""
 
 _PRIVATE: Final = (
     "_pings_outstanding",
@@ -35,7 +35,13 @@ _PRIVATE: Final = (
     "_subs",
 )
 
+_NOTHING_SERVED: Final = b"-"  # no subscription is called so
+
 _log = structlog.get_logger(__name__)
+
+
+def _ignore(subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> None:
+    """Takes the place of the one who serves, until there is one."""
 
 
 def supported(client: Any) -> bool:
@@ -49,8 +55,8 @@ class InlineParser(Parser):
     def __init__(self, client: Any) -> None:
         self._rest = b""
         self._resets = 0
-        self._served = b""
-        self._deliver: Deliver | None = None
+        self._served = _NOTHING_SERVED
+        self._deliver: Deliver = _ignore
         super().__init__(client)
 
     @classmethod
@@ -83,6 +89,14 @@ class InlineParser(Parser):
             if end < 0:
                 break
             words = data[position:end].split(b" ")
+            if len(words) == 5 and words[2] == served and words[0] == b"MSG":  # nearly always
+                start = end + 2
+                stop = start + int(words[4])
+                if len(data) < stop + 2:
+                    break
+                position = stop + 2
+                deliver(words[1], words[3], data[start:stop], b"")
+                continue
             if words[0] != b"MSG" and words[0] != b"HMSG":
                 await self._control(data[position : end + 2])
                 if self._resets != resets:
@@ -98,14 +112,8 @@ class InlineParser(Parser):
             if words[0] == b"HMSG":
                 body, usual = start + int(words[-2]), 6
             reply = words[3] if len(words) == usual else b""
-            if words[2] == served and deliver is not None:
-                try:
-                    subject, reply_to = words[1].decode(), reply.decode()
-                except UnicodeDecodeError:
-                    # What is no UTF-8 becomes surrogates, which no valid token has.
-                    subject = words[1].decode("utf-8", "surrogateescape")
-                    reply_to = reply.decode("utf-8", "surrogateescape")
-                deliver(subject, reply_to, data[body:stop], data[start:body])
+            if words[2] == served:
+                deliver(words[1], reply, data[body:stop], data[start:body])
                 continue
             await self._message(words[1], int(words[2]), reply, data[start:body], data[body:stop])
         self._rest = data[position:]
@@ -137,34 +145,42 @@ class InlineParser(Parser):
 
 
 class Outgoing:
-    """Puts answers into the client's outgoing buffer; the flusher writes them in one piece."""
+    """Puts answers into the client's outgoing buffer; those of one turn of the loop in one piece.
+
+    nats-py hands the pieces of its buffer to the transport one by one, which costs each answer
+    more than to make it.
+    """
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self._loop = asyncio.get_running_loop()
+        self._pieces: list[bytes] = []
 
-    def send(self, reply_to: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
+    def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Send one answer. Best effort: while the connection is down little is kept."""
-        client = self._client
-        size = len(payload)
-        if client._pending_data_size + size > client._max_pending_size and not client.is_connected:
-            _log.warning("reply_dropped", reason="not connected")
-            return
-        # The bytes that came, whatever they are: the server took them once.
-        subject = reply_to.encode("utf-8", "surrogateescape")
+        pieces = self._pieces
+        if not pieces:
+            self._loop.call_soon(self.hand_over)
         if headers is None:
-            command = b"PUB %b %d\r\n%b\r\n" % (subject, size, payload)
-        else:
-            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            block = f"NATS/1.0\r\n{lines}\r\n".encode()
-            command = b"HPUB %b %d %d\r\n%b%b\r\n" % (
-                subject,
-                len(block),
-                len(block) + size,
-                block,
-                payload,
-            )
-        client._pending.append(command)
-        client._pending_data_size += len(command)
+            pieces.append(b"PUB %b %d\r\n%b\r\n" % (reply_to, len(payload), payload))
+            return
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        block = f"NATS/1.0\r\n{lines}\r\n".encode()
+        sizes = (reply_to, len(block), len(block) + len(payload), block, payload)
+        pieces.append(b"HPUB %b %d %d\r\n%b%b\r\n" % sizes)
+
+    def hand_over(self) -> None:
+        """Give what was sent to the client, ahead of what it is asked to send after this."""
+        if not self._pieces:
+            return
+        client, data = self._client, b"".join(self._pieces)
+        self._pieces.clear()
+        full = client._pending_data_size + len(data) > client._max_pending_size
+        if full and not client.is_connected:
+            _log.warning("replies_dropped", reason="not connected", bytes=len(data))
+            return
+        client._pending.append(data)
+        client._pending_data_size += len(data)
         queue = client._flush_queue
         if queue.empty():
-            queue.put_nowait(asyncio.get_running_loop().create_future())
+            queue.put_nowait(self._loop.create_future())

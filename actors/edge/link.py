@@ -56,7 +56,7 @@ class Link:
         self._closing = closing
         self._parser = InlineParser.install(client) if supported(client) else None
         self._outgoing = Outgoing(client) if self._parser is not None else None
-        self._backlog: asyncio.Queue[tuple[str, bytes, dict[str, str] | None]] = asyncio.Queue()
+        self._backlog: asyncio.Queue[tuple[bytes, bytes, dict[str, str] | None]] = asyncio.Queue()
         self._sender: asyncio.Task[None] | None = None
         if self._parser is None:
             _log.warning("inline_dispatch_off", reason="this nats-py is not known")
@@ -124,7 +124,8 @@ class Link:
         async def on_message(message: Msg) -> None:
             headers = message.headers or {}
             block = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            deliver(message.subject, message.reply, message.data, block.encode())
+            reply_to = message.reply.encode("utf-8", "surrogateescape")
+            deliver(message.subject.encode(), reply_to, message.data, block.encode())
 
         subscription: Subscription = await self.client.subscribe(
             subject,
@@ -144,7 +145,7 @@ class Link:
         subscription: Subscription = await self.client.subscribe(subject, cb=callback)
         return subscription
 
-    def send(self, reply_to: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
+    def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Send an answer; never blocks, never raises."""
         if len(payload) + HEADERS_BYTES_MAX > self.client.max_payload:
             # The server would close the connection, for good.
@@ -188,6 +189,7 @@ class Link:
 
     async def flush(self) -> None:
         """Wait until the server has what was sent before. Raises what nats-py raises."""
+        self._hand_over()
         await self.client.flush(timeout=5)
 
     async def close(self) -> None:
@@ -197,6 +199,7 @@ class Link:
             await self._backlog.join()
             self._sender.cancel()
         try:
+            self._hand_over()
             if self.client.is_connected:
                 await self.client.flush(timeout=5)
             await self.client.close()
@@ -204,11 +207,15 @@ class Link:
             # RuntimeError is uvloop's word for a connection that is gone already.
             _log.warning("close_failed", error=str(error) or type(error).__name__)
 
+    def _hand_over(self) -> None:
+        if self._outgoing is not None:
+            self._outgoing.hand_over()
+
     async def _send_backlog(self) -> None:
         while True:
             reply_to, payload, headers = await self._backlog.get()
             try:
-                await self.client.publish(reply_to, payload, headers=headers)
+                await self.client.publish(reply_to.decode(), payload, headers=headers)
             except (nats.errors.Error, ValueError) as error:
                 _log.warning("reply_dropped", reason=str(error) or type(error).__name__)
             finally:

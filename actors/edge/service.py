@@ -12,7 +12,7 @@ from msgspec import Struct
 from actors.clock import Clock
 from actors.runtime.request import Replies, Request, Tally
 from messages.catalog import CATALOG_CHANGES, CATALOG_COMMANDS, CATALOG_USER
-from messages.codec import clip, decode_catalog_command, decode_command, key_of
+from messages.codec import Decode, clip, decoder_of, key_of
 from messages.commands import CHANGES, COMMANDS, Preflight
 from messages.errors import InvalidRequest, RequestError
 from messages.subjects import decode_user, partition_of
@@ -41,6 +41,8 @@ class Route(Struct, frozen=True):
         token: the user's token.
         user: the user id, empty where it cannot be read.
         wrong: why the user's part is refused.
+        decode: takes the body.
+        silent: whether it may be one that gets no answer.
         changes: whether the verb changes something.
     """
 
@@ -50,6 +52,8 @@ class Route(Struct, frozen=True):
     token: str
     user: str
     wrong: str | None
+    decode: Decode
+    silent: bool
     changes: bool
 
 
@@ -73,23 +77,20 @@ class Edge:
         self._skip = len(prefix) + 1
         self._dispatch = dispatch
         self._replies = replies
-        self._clock = clock
+        self._ticks = clock.ticks
         self.tallies = {verb: Tally() for verb in (*COMMANDS, *CATALOG_COMMANDS)}
         self._other = Tally()
-        self._routes: dict[str, Route] = {}
+        self._routes: dict[bytes, Route] = {}
 
-    def deliver(self, subject: str, reply_to: str, payload: bytes, headers: bytes) -> None:
+    def deliver(self, subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> None:
         """Take one message; every request gets its answer from here or from its actor."""
-        started = self._clock.ticks()
+        started = self._ticks()
         route = self._routes.get(subject) or self._resolve(subject)
-        if route.kind is not OF_USER and (
-            route.kind is OWN or (route.kind is OTHER and not reply_to)
-        ):
+        if route.silent and (route.kind is OWN or not reply_to):
             return  # what the service itself publishes is no request
         tally = route.tally
         tally.requests += 1
-        request = Request(route.user, route.token, None, reply_to, self._replies)
-        request.tally = tally
+        request = Request(route.user, route.token, None, reply_to, self._replies, tally)
         try:
             self._fill(request, route, payload, headers)
             self._dispatch(request)
@@ -97,33 +98,35 @@ class Edge:
             request.refuse(error)
         except Exception:  # noqa: BLE001 -- nothing that arrives may end the read loop
             error_id = secrets.token_hex(8)
-            _log.exception("edge_failed", subject=clip(subject), error_id=error_id)
+            _log.exception("edge_failed", subject=clip(repr(subject)), error_id=error_id)
             why = f"a defect; error id {error_id}"
             request.refuse(RequestError("internal", why, error_id=error_id))
-        tally.processing_ns += self._clock.ticks() - started
+        tally.processing_ns += self._ticks() - started
 
     def _fill(self, request: Request, route: Route, payload: bytes, headers: bytes) -> None:
         try:
-            decode = decode_catalog_command if route.kind is CATALOG else decode_command
-            command = decode(route.verb, payload)
+            request.command = command = route.decode(payload)
         except RequestError:
             if route.changes:  # for the error, where the rest of the body has one
                 request.key = key_of(payload) or _message_id(headers)
             raise
-        if route.changes and not (isinstance(command, Preflight) and command.hold is None):
-            key = command.event_id or _message_id(headers)  # type: ignore[union-attr]
-            request.key_is_new = key is None
-            # Nobody can guess a key and use it before it is made.
-            request.key = key or secrets.token_hex(16)
+        if route.changes and not (type(command) is Preflight and command.hold is None):
+            key = command.event_id  # type: ignore[union-attr]
+            if key is None:
+                key = _message_id(headers)
+            if key is None:
+                # Nobody can guess a key and use it before it is made.
+                key = secrets.token_hex(16)
+            request.key = key
         if route.wrong is not None:
             raise RequestError("invalid_user", route.wrong)
-        request.command = command
         if command.deadline is not None:
             request.deadline = to_micros(command.deadline)
 
-    def _resolve(self, subject: str) -> Route:
+    def _resolve(self, subject: bytes) -> Route:
         """Take a subject apart; most come again and again."""
-        tokens = subject[self._skip :].split(".")
+        # What is no UTF-8 becomes surrogates, which no valid token has.
+        tokens = subject.decode("utf-8", "surrogateescape")[self._skip :].split(".")
         partition, kind = None, OF_USER
         if len(tokens) == 4 and tokens[0] == "p":
             _, partition, name, token = tokens
@@ -149,6 +152,8 @@ class Edge:
             token,
             user,
             wrong,
+            decoder_of(name),
+            silent=kind in {OWN, OTHER},
             changes=name in CHANGES or name in CATALOG_CHANGES,
         )
         if len(self._routes) >= ROUTES_MAX:

@@ -41,7 +41,7 @@ class Upkeep:
 
     async def _on_message(self, message: Msg) -> None:
         token = message.subject.rpartition(".")[2]
-        request = Request("", token, Rebuild(), message.reply, self._link)
+        request = Request("", token, Rebuild(), message.reply.encode(), self._link)
         try:
             request.user = decode_user(token)
         except ValueError as error:

@@ -110,6 +110,8 @@ class Registry:
         self._recover = recover
         self._ready = ready
         self._limits = limits
+        self._waiting_max = limits.waiting_max
+        self._per_user_max = limits.waiting_per_user_max
         self._now = now
         self._cells: OrderedDict[str, Cell] = OrderedDict()
         self._recoveries = asyncio.Semaphore(limits.recoveries_max)
@@ -125,20 +127,13 @@ class Registry:
 
     def dispatch(self, request: Request) -> None:
         """Take a request: handle it now, stash it, or refuse it."""
-        if not self.open:
-            request.refuse(RequestError("unavailable", "not executed: the service is stopping"))
-            return
-        cell, limits = self._cells.get(request.user), self._limits
-        if self.waiting >= limits.waiting_max or (
-            cell is not None and cell.waiting >= limits.waiting_per_user_max
-        ):
-            request.refuse(RequestError("overloaded", "not executed: too many requests wait"))
-            return
-        if cell is None:
-            refusal = self._refusal(request.user)
+        cell = self._cells.get(request.user)
+        if self.waiting >= self._waiting_max or cell is None or cell.waiting >= self._per_user_max:
+            refusal = self._refusal(request.user, cell)
             if refusal is not None:
                 request.refuse(refusal)
                 return
+        if cell is None:
             cell = self._claim(request.user)
         else:
             cell.again = True
@@ -196,6 +191,7 @@ class Registry:
     async def close(self) -> None:
         """Refuse what still waits in stashes and end all tasks."""
         self.open = False
+        self._waiting_max = 0  # whatever comes is refused
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -333,7 +329,14 @@ class Registry:
         del self._cells[cell.user]
         self._refuse_stash(cell, "not executed: the user's state cannot be loaded", delay)
 
-    def _refusal(self, user: str) -> RequestError | None:
+    def _refusal(self, user: str, cell: Cell | None) -> RequestError | None:
+        """Why a request cannot be taken, None where it can."""
+        if not self.open:
+            return RequestError("unavailable", "not executed: the service is stopping")
+        if self.waiting >= self._waiting_max or (
+            cell is not None and cell.waiting >= self._per_user_max
+        ):
+            return RequestError("overloaded", "not executed: too many requests wait")
         failed = self._backoff.get(user)
         if failed is None:
             return None

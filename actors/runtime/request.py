@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
 
@@ -11,7 +13,7 @@ from messages.errors import ErrorReply, RequestError
 class Replies(Protocol):
     """Where answers leave."""
 
-    def send(self, reply_to: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
+    def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Send one answer; never blocks, never raises."""
 
 
@@ -34,7 +36,7 @@ class Owner(Protocol):
         """The request has its answer."""
 
 
-class Request:
+class Request(Struct, eq=False, gc=False):
     """One request for one user.
 
     It is a `persistence.writer.Waiter`: an answer that was prepared leaves when what it
@@ -44,60 +46,35 @@ class Request:
         user: the user id.
         token: the user id as a subject token.
         command: the decoded body.
+        reply_to: where the answer goes, empty where nobody waits for one.
+        replies: sends it.
         key: the idempotency key of a change, None for a read.
-        key_is_new: whether the key is known to be new: the service made it, or the log was asked.
+        key_is_new: whether the key is known to be new.
         deadline: microseconds since the epoch, None without one.
-        facts: what its actor looked up for it before it can be handled, None before.
         tally: counts its verb's requests and errors.
-        payload: the encoded answer that `durable` will send.
+        facts: what its actor looked up for it before it can be handled, None before.
+        owner: counts it as waiting, once it was dispatched.
         cell: the place in the registry where it waits.
+        payload: the encoded answer that `durable` will send.
+        headers: those of the answer.
+        answered: whether it has its answer.
     """
 
-    __slots__ = (
-        "_headers",
-        "_replies",
-        "_reply_to",
-        "answered",
-        "cell",
-        "command",
-        "deadline",
-        "facts",
-        "key",
-        "key_is_new",
-        "owner",
-        "payload",
-        "tally",
-        "token",
-        "user",
-    )
-
-    def __init__(
-        self,
-        user: str,
-        token: str,
-        command: Any,
-        reply_to: str,
-        replies: Replies,
-        *,
-        key: str | None = None,
-        key_is_new: bool = False,
-        deadline: int | None = None,
-    ) -> None:
-        self.user = user
-        self.token = token
-        self.command = command
-        self.key = key
-        self.key_is_new = key_is_new
-        self.deadline = deadline
-        self.facts: Any = None
-        self.answered = False
-        self.tally: Tally | None = None
-        self.owner: Owner | None = None
-        self.cell: Any = None
-        self._reply_to = reply_to
-        self._replies = replies
-        self.payload = b""
-        self._headers: dict[str, str] | None = None
+    user: str
+    token: str
+    command: Any
+    reply_to: bytes
+    replies: Replies
+    tally: Tally | None = None
+    key: str | None = None
+    key_is_new: bool = False
+    deadline: int | None = None
+    facts: Any = None
+    owner: Owner | None = None
+    cell: Any = None
+    payload: bytes = b""
+    headers: dict[str, str] | None = None
+    answered: bool = False
 
     def prepare(self, reply: Any) -> None:
         """Encode the answer that `durable` will send."""
@@ -106,15 +83,15 @@ class Request:
     def prepare_error(self, error: RequestError) -> None:
         """Encode an error as the answer that `durable` will send."""
         self.payload = encode_reply(ErrorReply(error.body(self.key)))
-        self._headers = error_headers(error)
+        self.headers = error_headers(error)
 
     def durable(self) -> None:
         """Send the prepared answer: all that it reflects is durable."""
         if self.answered:
             return
         self.answered = True
-        if self._reply_to:
-            self._replies.send(self._reply_to, self.payload, self._headers)
+        if self.reply_to:
+            self.replies.send(self.reply_to, self.payload, self.headers)
         if self.owner is not None:
             self.owner.answered(self)
 

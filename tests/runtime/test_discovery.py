@@ -53,8 +53,8 @@ class BusLink:
 
         return SimpleNamespace(unsubscribe=unsubscribe)
 
-    def send(self, reply_to: str, payload: bytes, headers: object = None) -> None:
-        self._bus.publish(self, reply_to, payload)
+    def send(self, reply_to: bytes, payload: bytes, headers: object = None) -> None:
+        self._bus.publish(self, reply_to.decode(), payload)
 
     async def publish(self, subject: str, payload: bytes, *, reply: str) -> None:
         self._bus.publish(self, subject, payload, reply)
@@ -131,7 +131,7 @@ async def test_answers_that_are_none_do_not_keep_a_service_from_starting() -> No
 
     async def nonsense(message: Any) -> None:
         for data in (b"", b"{", b"[]", b"{}", b'{"id": 1}', b"null", b"\xff"):
-            link.send(message.reply, data)
+            link.send(message.reply.encode(), data)
 
     await link.listen("usage.v1.ctl.claim.meterd", nonsense)
     assert await claim(bus, "a").take() is None

@@ -96,7 +96,7 @@ async def test_a_subject_that_is_no_verb_is_unknown_verb(rig: Rig, subject: str)
 )
 async def test_what_the_service_itself_publishes_is_no_request(rig: Rig, subject: str) -> None:
     for reply in ("", "to.me"):
-        rig.link.deliver(f"usage.v1.{subject}", reply, b"{}", b"")  # type: ignore[misc]
+        rig.deliver(f"usage.v1.{subject}", b"{}", reply=reply, answered=False)
     await rig.ask("stats")
     assert "to.me" not in rig.link.answers
     asked = {verb: tally.requests for verb, tally in rig.service._edge.tallies.items()}
@@ -208,10 +208,11 @@ async def test_nothing_that_a_defect_raises_reaches_the_connection(
     def broken(*_: Any) -> Any:
         raise ValueError("password=hunter2")
 
-    for target in ("actors.edge.service.decode_command", "actors.runtime.registry.Cell"):
+    body = b'{"provider":"tavily","deadline":"2999-01-01T00:00:00Z"}'
+    for target in ("actors.edge.service.to_micros", "actors.runtime.registry.Cell"):
         with monkeypatch.context() as patched:
             patched.setattr(target, broken)
-            answer = await served(rig, "usage.v1.track.alice")
+            answer = await served(rig, "usage.v1.track.alice", body)
         refused(answer, "internal")
         assert "hunter2" not in repr(answer)
         assert lines[-1]["error_id"] == answer.error["error_id"]

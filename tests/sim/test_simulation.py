@@ -65,7 +65,7 @@ class World:
             rig.clock.at = self.at
         send = rig.link.send
 
-        def checked(reply_to: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
+        def checked(reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
             rows = self.journal._rows
             seq = json.loads(payload).get("seq", 0)
             assert seq <= (rows[-1].seq if rows else 0), "a reply shows what is not durable"

@@ -121,9 +121,10 @@ class FakeLink:
             new_inbox=lambda: "_INBOX.claim", publish=publish, max_payload=1_048_576
         )
 
-    def send(self, reply_to: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
+    def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
         if not self.broken:
-            self.answers.setdefault(reply_to, []).append(Answer(reply_to, payload, headers))
+            to = reply_to.decode()
+            self.answers.setdefault(to, []).append(Answer(to, payload, headers))
             self.arrived.set()
 
     async def listen(self, subject: str, callback: Callable[[Any], Awaitable[None]]) -> Any:
@@ -236,14 +237,21 @@ class Rig:
         return await Rig.start(await self.crash(), at=self.clock.at, **settings)
 
     def deliver(
-        self, subject: str, payload: bytes = b"", *, headers: bytes = b"", reply: str | None = None
+        self,
+        subject: str,
+        payload: bytes = b"",
+        *,
+        headers: bytes = b"",
+        reply: str | None = None,
+        answered: bool = True,
     ) -> str:
         """Hand over a message as NATS does; return where its answer goes."""
         to = f"to.{next(self._numbers)}" if reply is None else reply
         assert self.link.deliver is not None, "the service takes nothing"
-        if to:
+        if to and answered:
             self.sent.append(to)
-        self.link.deliver(subject, to, payload, headers)
+        sent = subject.encode("utf-8", "surrogateescape")
+        self.link.deliver(sent, to.encode(), payload, headers)
         return to
 
     def send(self, verb: str, user: str = "alice", *, header: str = "", **body: Any) -> str:
