@@ -40,7 +40,7 @@ DASHBOARD_ALERTS: Final = 50
 def _enforce(actor: UserActor, request: Request, ask: Enforce, at: int) -> None:
     account, catalog = actor.account, actor.services.catalog
     period = current_of(account, at, catalog)
-    actor.answer(request, enforce(account, period, ask, at, catalog))
+    actor.respond(request, enforce(account, period, ask, at, catalog))
 
 
 def _holds(actor: UserActor, request: Request, _: Holds, at: int) -> None:

@@ -19,6 +19,7 @@ from actors.billing.notices import notifies
 from actors.billing.recorded import Recorded, Refused
 from actors.billing.rolling import due
 from actors.billing.state import apply
+from actors.billing.track import track_reply
 from actors.changes import CHANGES
 from actors.lookups import Facts, look_up
 from actors.queries import QUERIES
@@ -27,13 +28,15 @@ from actors.recovery import load
 from actors.runtime.registry import Detour
 from actors.runtime.request import Request
 from actors.services import Services
-from messages.codec import decode_event, encode_event
-from messages.events import KIND, Event
+from messages.codec import decode_event, encode_event, encode_reply
+from messages.events import KIND, Event, UsageRecorded
 from messages.subjects import encode_user, partition_of
 from persistence.journal import Row, Snapshot
 
 PASSIVATION_EVENTS: Final = 16
 """A passive user's state is not written for fewer events: replaying them costs less."""
+
+_new: Final = tuple.__new__
 
 
 class UserActor:
@@ -59,7 +62,7 @@ class UserActor:
             return Detour(self._look_up(request), blocks=True)
         at = max(now, account.at)
         if account.current is not None and account.current.end <= at:
-            self._append(Recorded(due(account, at, services.catalog)), at)
+            self.roll(at)
         command = request.command
         return _HANDLERS[type(command)](self, request, command, at)
 
@@ -74,63 +77,74 @@ class UserActor:
 
     def answer(self, request: Request, reply: object) -> None:
         """Answer when all that the reply reflects is durable."""
-        request.prepare(reply)
+        self.respond(request, encode_reply(reply))
+
+    def respond(self, request: Request, payload: bytes) -> None:
+        """As `answer`, for a reply that is encoded."""
+        request.payload = payload
         self.services.writer.after(self.account.seq, request)
 
     # -- what handlers are made of
+
+    def roll(self, at: int) -> None:
+        """Make the period of ``at`` the current one."""
+        services = self.services
+        rolled = Recorded(due(self.account, at, services.catalog))
+        services.writer.append(self.rows_of(rolled, None, at, services.writer.next_seq))
 
     def decided(self, request: Request, decided: Recorded | Refused, at: int) -> None:
         """Record a change, or answer why it is none."""
         if isinstance(decided, Recorded):
             self.record(request, decided, at)
         else:
-            self.answer(request, decided.reply)
+            self.respond(request, decided.reply)
 
     def record(self, request: Request, recorded: Recorded, at: int) -> None:
         """Apply and append a change, and prepare its reply."""
-        key = request.key
+        services, key, events = self.services, request.key, recorded.events
         assert key is not None
-        last = self.services.writer.next_seq + len(recorded.events) - 1
-        request.payload = answer(recorded.events[-1], key, last, at)
-        self._append(recorded, at, request)
-        self.grown()
-
-    def _append(self, recorded: Recorded, at: int, request: Request | None = None) -> None:
-        key = None if request is None else request.key
-        rows = self.rows_of(recorded, key, at, self.services.writer.next_seq)
-        self.append(rows, request)
+        writer = services.writer
+        seq = writer.next_seq
+        event = events[-1]
+        if type(event) is UsageRecorded:
+            request.payload = track_reply(event, key, seq + len(events) - 1)
+        else:
+            request.payload = answer(event, key, seq + len(events) - 1, at)
+        writer.append(self.rows_of(recorded, key, at, seq), request)
+        if self._unsaved >= services.snapshot_events:
+            self.save()
 
     def grown(self) -> None:
         """Have the state written now and then."""
         if self._unsaved >= self.services.snapshot_events:
             self.save()
 
-    def rows_of(self, recorded: Recorded, key: str | None, at: int, seq: int) -> list[Row]:
-        """Apply the events of a change; their rows from ``seq`` on, for `append`."""
+    def rows_of(self, recorded: Recorded, key: str | None, at: int, seq: int) -> Sequence[Row]:
+        """Apply the events of a change; their rows from ``seq`` on, which the caller appends."""
         account, events = self.account, recorded.events
+        about = None if recorded.personal is None else encode_event(recorded.personal)
+        self._unsaved += len(events)
+        if len(events) == 1:  # nearly always
+            event = events[0]
+            row = self._row(event, key, at, seq, about)
+            apply(account, event, at, seq)
+            return (row,)
         rows: list[Row] = []
-        last, about = len(events) - 1, None
+        last = len(events) - 1
         for index, event in enumerate(events):
             own = recorded.keys[index] if index < len(recorded.keys) else None
             if index == last:
-                own = key
-                if recorded.personal is not None:
-                    about = encode_event(recorded.personal)
-            if own is not None:
-                self.services.keys.add(account.user, own)
-            rows.append(self._row(event, own, at, seq, about))
+                rows.append(self._row(event, key, at, seq, about))
+            else:
+                rows.append(self._row(event, own, at, seq, None))
             apply(account, event, at, seq)
             seq += 1
         return rows
 
-    def append(self, rows: Sequence[Row], request: Request | None) -> None:
-        """Have rows of applied events written, and the request answered then."""
-        self._unsaved += len(rows)
-        self.services.writer.append(rows, request)
-
     def _row(self, event: Event, key: str | None, at: int, seq: int, about: str | None) -> Row:
         kind, body, user = KIND[type(event)], encode_event(event), self.account.user
-        return Row(seq, self._partition, user, key, kind, at, notifies(event), body, about)
+        # As Row(...), without a call of Python for each.
+        return _new(Row, (seq, self._partition, user, key, kind, at, notifies(event), body, about))
 
     # -- what only the log knows
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from actors.billing.holding import NONE_HELD, OpenHold, OpenHolds
 from actors.billing.limits import PROVIDER_NAMES, SLOTS, TEXT_CALLS, LimitTable, table_of
-from messages.events import Alert, PlanTerms, Subscription
+from messages.events import Alert, Counters, PlanTerms, Subscription
 
 NAMES_MAX: Final = 100
 """Names of models and actual providers that a period counts apart."""
@@ -51,8 +51,8 @@ class Period:
     terms: PlanTerms
     used: list[int] = field(default_factory=lambda: [0] * SLOTS)
     earlier: list[int] | None = None
-    actual: dict[str, list[int]] = field(default_factory=dict)
-    models: dict[str, list[int]] = field(default_factory=dict)
+    actual: dict[str, Counters] = field(default_factory=dict)
+    models: dict[str, Counters] = field(default_factory=dict)
     levels: dict[str, int] = field(default_factory=dict)
     errors: int = 0
     response_micros: int = 0

@@ -9,7 +9,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-from actors.billing.limits import COST, THRESHOLDS, UNITS, Limit, LimitTable
+from actors.billing.amounts import COST, UNITS
+from actors.billing.limits import THRESHOLDS, Limit, LimitTable
 from messages.events import Alert
 from messages.units import NANO_PER_USD
 

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.billing.enforce import WITHIN, WITHIN_MESSAGE, limit_state
+from actors.billing.decisions import (
+    changed,
+    decision_text,
+    limit_head,
+    limit_text,
+    moment_text,
+    preflight_text,
+)
+from actors.billing.enforce import WITHIN, WITHIN_MESSAGE
 from actors.billing.limits import unit_of
 from actors.billing.subscriptions import state_of
 from actors.billing.track import track_reply
-from messages.admission import HoldReply, LimitState, OperationReply, PreflightReply, ReleaseReply
-from messages.codec import encode_reply
+from messages.admission import ReleaseReply
+from messages.codec import encode_reply, quoted
 from messages.events import (
     AlertsRead,
     CountersReset,
@@ -20,13 +28,13 @@ from messages.events import (
     HoldExtended,
     HoldPlaced,
     HoldReleased,
+    LimitThen,
     PreflightHeld,
     Subscribed,
     SubscriptionChanged,
     UsageRecorded,
 )
 from messages.replies import AckReply, ResetReply, SubscriptionChangeReply
-from messages.units import to_datetime
 
 
 def answer(event: Event, key: str, seq: int, at: int, *, duplicate: bool = False) -> bytes:
@@ -41,6 +49,9 @@ def answer(event: Event, key: str, seq: int, at: int, *, duplicate: bool = False
     """
     if type(event) is UsageRecorded:
         return track_reply(event, key, seq, duplicate=duplicate)
+    if isinstance(event, HoldPlaced | HoldExtended | PreflightHeld):
+        text = _preflight(event) if isinstance(event, PreflightHeld) else _hold(event)
+        return changed(text, key, seq, duplicate=duplicate)
     reply = _reply(event, at)
     reply.event_id, reply.seq, reply.duplicate = key, seq, duplicate
     return encode_reply(reply)
@@ -48,10 +59,6 @@ def answer(event: Event, key: str, seq: int, at: int, *, duplicate: bool = False
 
 def _reply(event: Event, at: int) -> Any:
     match event:
-        case HoldPlaced() | HoldExtended():
-            return _hold(event)
-        case PreflightHeld():
-            return _preflight(event)
         case HoldReleased():
             return ReleaseReply(hold_id=event.hold_id, event_id="", seq=0)
         case CountersReset():
@@ -77,65 +84,29 @@ def _reply(event: Event, at: int) -> Any:
             raise TypeError(f"{type(event).__name__} is no change of a caller")
 
 
-def _hold(event: HoldPlaced | HoldExtended) -> HoldReply:
-    return HoldReply(
-        allowed=True,
-        message=WITHIN_MESSAGE,
-        reason_code=WITHIN,
-        provider=event.provider,
-        actual_provider_name=event.actual,
-        violated=(),
-        limits=_limits(event),
-        usage_status=event.decision.status,
-        billing_period=event.decision.billing_period,
-        retry_after=None,
-        hold_id=event.hold_id,
-        expires_at=to_datetime(event.expires_at),
-        event_id="",
-        seq=0,
-    )
+def _hold(event: HoldPlaced | HoldExtended) -> str:
+    expires_at = moment_text(event.expires_at)
+    return f'{_granted(event)},"hold_id":{quoted(event.hold_id)},"expires_at":"{expires_at}"'
 
 
-def _preflight(event: PreflightHeld) -> PreflightReply:
-    operations = tuple(
-        OperationReply(
-            operation_type=name,
-            allowed=True,
-            message=WITHIN_MESSAGE,
-            reason_code=WITHIN,
-            provider=hold.provider,
-            actual_provider_name=hold.actual,
-            violated=(),
-            limits=_limits(hold),
-            usage_status=hold.decision.status,
-            billing_period=hold.decision.billing_period,
-            retry_after=None,
-            hold_id=hold.hold_id,
-            expires_at=to_datetime(hold.expires_at),
-        )
-        for name, hold in zip(event.types, event.operations, strict=True)
-    )
-    return PreflightReply(
-        allowed=True,
-        message=WITHIN_MESSAGE,
-        reason_code=WITHIN,
-        failed_index=None,
-        operations=operations,
-        event_id="",
-        seq=0,
-    )
-
-
-def _limits(event: HoldPlaced | HoldExtended) -> tuple[LimitState, ...]:
+def _granted(event: HoldPlaced | HoldExtended) -> str:
+    """The decision on a hold that was granted."""
+    then = event.decision
     amounts = (event.calls, event.tokens, event.cost_nano)
-    return tuple(
-        limit_state(
-            then.name,
-            unit_of(then.name),
-            then.kind,
-            (then.limit, then.used, then.held, amounts[unit_of(then.name)]),
-            event.decision.resets_at,
-            disabled=then.limit == 0,  # by a plan that came after the hold
-        )
-        for then in event.decision.limits
-    )
+    limits = [_limit(limit, amounts, then.resets_at) for limit in then.limits]
+    names, about = (event.provider, event.actual), (then.status, then.billing_period)
+    return decision_text(True, WITHIN_MESSAGE, WITHIN, names, (), limits, about, None)
+
+
+def _limit(then: LimitThen, amounts: tuple[int, int, int], resets_at: int) -> str:
+    unit = unit_of(then.name)
+    head = limit_head(then.name, unit, then.kind, then.limit)
+    return limit_text(head, unit, (then.limit, then.used, then.held), amounts[unit], resets_at)
+
+
+def _preflight(event: PreflightHeld) -> str:
+    operations = [
+        f'{{"operation_type":{"null" if name is None else quoted(name)},{_hold(hold)}}}'
+        for name, hold in zip(event.types, event.operations, strict=True)
+    ]
+    return preflight_text(WITHIN, WITHIN_MESSAGE, None, operations)

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from actors.billing.pricing import ESTIMATE, Price
-from actors.billing.providers import Provider, Providers
+from actors.billing.providers import WAVESPEED, Provider, Providers
 from messages.codec import money_of
 from messages.errors import InvalidRequest
 from messages.events import CatalogEvent, PlanPut, PlanTerms, PricePut
@@ -20,6 +20,7 @@ from messages.units import MONEY_DECIMALS_MAX, PRICE_DECIMALS_MAX, parse_amount
 FREE_TIER: Final = "free"
 DEFAULT: Final = "default"
 """The model whose price is that of its provider's models that have none."""
+ROUTES_MAX: Final = 4096
 _T = TypeVar("_T")
 UNIT_NAMES: Final = (
     "input_token",
@@ -43,6 +44,20 @@ class Priced(msgspec.Struct, frozen=True):
     price: Price
     how: str
     older: Priced | None = None
+
+
+Touch = tuple[str, bool]
+"""What decides which limits a call touches: its provider, and whether wavespeed serves it."""
+
+
+class Route(msgspec.Struct, frozen=True, gc=False):
+    """What a call's provider and model come to: canonical names and the newest price."""
+
+    provider: str
+    actual: str
+    model: str
+    touch: Touch
+    newest: Priced
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -73,6 +88,7 @@ class Catalog:
         # Made once per change: every charge asks for one of these.
         self._own: dict[tuple[str, str], Priced] = {}
         self._defaults: dict[str, Priced] = {}
+        self._routes: dict[tuple[str, str | None, str | None, str | None], Route] = {}
         for row in prices:
             self._put(row)
 
@@ -90,6 +106,7 @@ class Catalog:
     def _put(self, row: Price) -> None:
         rows = self._rows.setdefault((row.provider, row.model), [])
         rows.append(row)
+        self._routes.clear()
         # Of two for one moment the newer one counts.
         rows.sort(key=lambda row: (row.effective_from, row.version))
         self._own[row.provider, row.model] = _chain(rows, "catalog")
@@ -135,6 +152,27 @@ class Catalog:
             while found is not None and found.price.effective_from > moment:
                 found = found.older
         return found or _ESTIMATED
+
+    def route(
+        self, provider: str, model: str | None, actual: str | None, endpoint: str | None
+    ) -> Route:
+        """What a call of these names comes to; most calls come again and again.
+
+        Raises:
+            RequestError: ``unknown_provider``.
+        """
+        names = (provider, model, actual, endpoint)
+        route = self._routes.get(names)
+        if route is None:
+            found = self.providers.find(provider)
+            served, name = found.actual_of(actual, model, endpoint), model or found.default_model
+            newest = self._own.get((found.name, name)) or self._defaults.get(found.name)
+            touch = (found.name, served == WAVESPEED)
+            route = Route(found.name, served, name, touch, newest or _ESTIMATED)
+            if len(self._routes) >= ROUTES_MAX:
+                self._routes.clear()  # an order of use would cost every call more than this
+            self._routes[names] = route
+        return route
 
     def limit_value(self, name: str, raw: msgspec.Raw, field: str) -> int:
         """The value of a limit as it was sent: a count, or nano-USD.

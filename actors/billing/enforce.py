@@ -7,25 +7,26 @@ Rules: contract, section 3, ``enforce``. remaining = limit - used - held, always
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from functools import lru_cache
-from typing import Final, NamedTuple
+from decimal import Decimal
+from typing import Final
+
+from msgspec import Struct
 
 from actors.billing.account import Account, Period
+from actors.billing.amounts import CALLS, COST, TOKENS, UNITS
 from actors.billing.catalog import Catalog
-from actors.billing.limits import CALLS, COST, TOKENS, UNITS, Limit
+from actors.billing.decisions import decision_text, limit_text, share_of
+from actors.billing.limits import Limit
 from actors.billing.pricing import estimate
+from actors.billing.providers import WAVESPEED
 from actors.billing.subscriptions import expired
-from messages.admission import EnforceReply, LimitState, Number
 from messages.codec import money_of
 from messages.commands import Enforce
-from messages.units import MICROS_PER_SECOND, to_datetime, usd
+from messages.scalars import ABSENT
+from messages.units import MICROS_PER_SECOND, usd
 
 WITHIN: Final = "within_limits"
 WITHIN_MESSAGE: Final = "Within limits"
-WINDOW: Final = "billing_period"
-HARD: Final = "hard"
-SOFT: Final = "soft"
 
 _REACHED: Final = {
     CALLS: "call_limit_reached",
@@ -39,7 +40,7 @@ _BARRED: Final = {
 }
 
 
-class Call(NamedTuple):
+class Call(Struct, frozen=True, gc=False):
     """A call to be judged, its names resolved.
 
     Attributes:
@@ -54,15 +55,11 @@ class Call(NamedTuple):
     derived: bool
 
 
-class Standing(NamedTuple):
-    """Where a limit that a call touches stands."""
-
-    limit: Limit
-    used: int
-    held: int
+Standing = tuple[Limit, int, int]
+"""A limit that a call touches, what is used of it and what is held."""
 
 
-class Verdict(NamedTuple):
+class Verdict(Struct, frozen=True):
     """Whether a call may be made; ``retry_after`` in seconds, None where waiting is no use."""
 
     reason: str
@@ -83,16 +80,17 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
     Raises:
         RequestError: ``unknown_provider`` or ``invalid_request``.
     """
-    provider = catalog.providers.find(ask.provider)
-    actual = provider.actual_of(ask.actual_provider_name, ask.model_used, ask.endpoint)
-    model = ask.model_used or provider.default_model
+    route = catalog.route(ask.provider, ask.model_used, ask.actual_provider_name, ask.endpoint)
     calls = 1 if ask.calls is None else ask.calls
     tokens = ask.tokens_requested or 0
-    cost = money_of(ask.cost_requested, "cost_requested")
+    cost = None if ask.cost_requested is ABSENT else money_of(ask.cost_requested, "cost_requested")
     derived = cost is None
     if cost is None:
-        cost = estimate(catalog.price(provider.name, model, at).price, tokens, calls)
-    return Call(provider.name, actual, model, (calls, tokens, cost), derived)
+        found = route.newest
+        if found.price.effective_from > at:
+            found = catalog.price(route.provider, route.model, at)
+        cost = estimate(found.price, tokens, calls)
+    return Call(route.provider, route.actual, route.model, (calls, tokens, cost), derived)
 
 
 def barred(account: Account, at: int) -> str | None:
@@ -126,108 +124,65 @@ def judge(
     """
     used = period.used if used is None else used
     held = account.held(at) if held is None else held
+    amounts = call.amounts
     standings: list[Standing] = []
     violated: list[Standing] = []
-    hopeless = False  # whether a violated limit is too small for this call at any time
-    for limit in period.table.touched(call.provider, call.actual):
-        standing = Standing(limit, used[limit.slot], held[limit.slot])
+    for limit in period.table.touched[call.provider, call.actual == WAVESPEED]:
+        slot = limit.slot
+        standing = (limit, used[slot], held[slot])
         standings.append(standing)
-        requested = call.amounts[limit.unit]
-        if limit.hard and not _fits(limit, standing.used + standing.held, requested):
+        # As `_fits`, written out: every call that is to be made waits for this.
+        if limit.hard and used[slot] + held[slot] + (amounts[limit.unit] or 1) > limit.value:
             violated.append(standing)
-            hopeless = hopeless or not _fits(limit, 0, requested)
     why = None if not account.suspended and account.subscription is None else barred(account, at)
-    names = tuple(standing.limit.name for standing in violated)
+    if why is None and not violated:
+        return Verdict(WITHIN, WITHIN_MESSAGE, (), standings, None)
+    names = tuple([limit.name for limit, _, _ in violated])
     if why is not None:
         return Verdict(why, _BARRED[why], names, standings, None)
-    if not violated:
-        return Verdict(WITHIN, WITHIN_MESSAGE, (), standings, None)
-    reason, message = _refusal(violated, period, call.amounts)
+    reason, message = _refusal(violated, period, amounts)
+    # No use to wait for the next period where this call does not fit into an empty one.
+    hopeless = not all(_fits(limit, 0, amounts[limit.unit]) for limit, _, _ in violated)
     wait = None if hopeless or not _goes_on(account, period) else _seconds(period.end - at)
     return Verdict(reason, message, names, standings, wait)
 
 
-def enforce(
-    account: Account, period: Period, ask: Enforce, at: int, catalog: Catalog
-) -> EnforceReply:
+def enforce(account: Account, period: Period, ask: Enforce, at: int, catalog: Catalog) -> bytes:
     """Decide on the live counters of the current period; changes nothing.
+
+    The encoded `messages.admission.EnforceReply`.
 
     Raises:
         RequestError: ``unknown_provider`` or ``invalid_request``.
     """
     call = resolve(ask, at, catalog)
     verdict = judge(account, period, call, at)
-    return EnforceReply(  # in the order of the fields, as in `limit_state`
+    return f'{{{text_of(call, verdict, period)},"seq":{account.seq}}}'.encode()
+
+
+def text_of(call: Call, verdict: Verdict, period: Period) -> str:
+    """A verdict as replies show it; see `decision_text`."""
+    return decision_text(
         verdict.reason == WITHIN,
         verdict.message,
         verdict.reason,
-        call.provider,
-        call.actual,
+        (call.provider, call.actual),
         verdict.violated,
-        limit_states(verdict.standings, call.amounts, period.end),
-        period.status,
-        period.key,
-        verdict.retry_after,
-        account.seq,
-    )
-
-
-def limit_states(
-    standings: list[Standing], amounts: tuple[int, int, int], resets_at: int
-) -> tuple[LimitState, ...]:
-    """Limits as replies show them."""
-    return tuple(
         [
-            limit_state(
-                limit.name,
-                limit.unit,
-                HARD if limit.hard else SOFT,
-                (limit.value, used, held, amounts[limit.unit]),
-                resets_at,
-                disabled=limit.disabled,
-            )
-            for limit, used, held in standings
-        ]
-    )
-
-
-def limit_state(
-    name: str,
-    unit: int,
-    kind: str,
-    amounts: tuple[int, int, int, int],
-    resets_at: int,
-    *,
-    disabled: bool = False,
-) -> LimitState:
-    """One limit as replies show it; ``amounts`` are limit, used, held and requested."""
-    value, used, held, requested = amounts
-    shown: tuple[Number, ...] = (value, used, held, requested, value - used - held)
-    if unit == COST:
-        shown = tuple([usd(amount) for amount in shown])  # type: ignore[arg-type]
-    limit_shown, used_shown, held_shown, requested_shown, remaining = shown
-    return LimitState(  # in the order of the fields: keywords take far longer
-        name,
-        UNITS[unit],
-        WINDOW,
-        kind,
-        limit_shown,
-        used_shown,
-        held_shown,
-        requested_shown,
-        remaining,
-        None if disabled else percentage(used, value),
-        _moment(resets_at),
+            limit_text(x.head, x.unit, (x.value, used, held), call.amounts[x.unit], period.end)
+            for x, used, held in verdict.standings
+        ],
+        (period.status, period.key),
+        verdict.retry_after,
     )
 
 
 def _fits(limit: Limit, taken: int, requested: int) -> bool:
-    """The rule: the sum may meet the limit; a request of nothing needs room left."""
-    if limit.disabled:
-        return False
-    if requested == 0:
-        return taken < limit.value
-    return taken + requested <= limit.value
+    """The rule: the sum may meet the limit; a request of nothing needs room left.
+
+    Nothing fits into a disabled limit, which is 0.
+    """
+    return taken + (requested or 1) <= limit.value
 
 
 def _goes_on(account: Account, period: Period) -> bool:
@@ -246,7 +201,7 @@ def _refusal(
     def reason_of(limit: Limit) -> str:
         return "disabled_by_plan" if limit.disabled else _REACHED[limit.unit]
 
-    first, used, held = min(violated, key=lambda found: _ORDER.index(reason_of(found.limit)))
+    first, used, held = min(violated, key=lambda found: _ORDER.index(reason_of(found[0])))
     reason = reason_of(first)
     if first.disabled:
         return reason, f"{first.name} is not part of the {period.terms.name} plan."
@@ -259,17 +214,11 @@ def _refusal(
     )
 
 
-@lru_cache(maxsize=4096)
-def _moment(at: int) -> datetime:
-    """A period's end: the same one for very many requests."""
-    return to_datetime(at)
-
-
-def shown(amount: int, unit: int) -> Number:
+def shown(amount: int, unit: int) -> int | Decimal:
     """An amount of a unit as replies show it: counts as they are, money in USD."""
     return usd(amount) if unit == COST else amount
 
 
 def percentage(used: int, value: int) -> float:
     """Used x 100 / limit with 4 decimals, for display only."""
-    return round(used * 100 / value, 4)
+    return share_of(used, value) / 10_000

@@ -8,33 +8,30 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from actors.billing.account import Account, Period
+from actors.billing.amounts import COST, TOKENS
 from actors.billing.catalog import Catalog
 from actors.billing.contents import TTL_S, content_of
+from actors.billing.decisions import changed, moment_text, preflight_text
 from actors.billing.enforce import (
-    HARD,
-    SOFT,
+    WITHIN,
+    WITHIN_MESSAGE,
     Call,
     Verdict,
     judge,
-    limit_states,
     resolve,
+    text_of,
 )
 from actors.billing.fitting import fitting
 from actors.billing.holding import HOLDS_MAX, OpenHold
-from actors.billing.limits import COST, TOKENS, add_amounts
+from actors.billing.limits import add_amounts
 from actors.billing.pricing import estimate
 from actors.billing.recorded import Recorded, Refused
 from actors.billing.rolling import current_of, current_or_opened
-from messages.admission import (
-    Held,
-    HoldEntry,
-    HoldReply,
-    HoldsReply,
-    OperationReply,
-    PreflightReply,
-)
-from messages.codec import money_of
+from messages.admission import Held, HoldEntry, HoldsReply
+from messages.codec import money_of, quoted
 from messages.commands import Extend, Hold, Operation, Preflight, Release
 from messages.errors import InvalidRequest, RequestError
 from messages.events import (
@@ -61,7 +58,7 @@ def hold(account: Account, ask: Hold, at: int, catalog: Catalog, key: str) -> Re
     period, opened = current_or_opened(account, at, catalog)
     verdict = _full(judge(account, period, call, at), len(account.open_holds(at)))
     if not verdict.allowed:
-        return Refused(_reply(account, period, call, verdict, key))
+        return _refused(account, text_of(call, verdict, period), None, key)
     expires_at = at + (ask.ttl or TTL_S) * MICROS_PER_SECOND
     placed = _placed(key, call, period, verdict, expires_at, content_of(ask, catalog))
     return Recorded((*opened, placed))
@@ -86,9 +83,7 @@ def extend(
     grown = any(call.amounts[unit] > held.amounts[unit] for unit in (TOKENS, COST))
     verdict = judge(account, period, call, at, held=others)
     if grown and not verdict.allowed:
-        reply = _reply(account, period, call, verdict, key)
-        reply.hold_id, reply.expires_at = held.id, to_datetime(held.expires_at)
-        return Refused(reply)
+        return _refused(account, text_of(call, verdict, period), held, key)
     event = HoldExtended(
         hold_id=held.id,
         tokens=call.amounts[TOKENS],
@@ -129,7 +124,7 @@ def preflight(
     holding = ask.hold is not None
     open_now = len(account.open_holds(at)) if holding else 0
     placed: list[HoldPlaced] = []
-    replies: list[OperationReply] = []
+    replies: list[str] = []
     ttl = ask.hold.ttl or TTL_S if ask.hold is not None else 0
     content = content_of(ask, catalog)
     for index, operation in enumerate(ask.operations):
@@ -141,12 +136,14 @@ def preflight(
             verdict = _full(verdict, open_now + index)
             expires_at = at + ttl * MICROS_PER_SECOND
             placed.append(_placed(f"{key}.{index}", call, period, verdict, expires_at, content))
-        replies.append(_operation(operation, period, call, verdict))
+        replies.append(_operation(operation, text_of(call, verdict, period)))
         if not verdict.allowed:
-            return Refused(_preflight_reply(account, replies, index, key))
+            text = preflight_text(verdict.reason, verdict.message, index, replies)
+            return Refused(changed(text, key, account.seq))
         add_amounts(used, call.provider, call.actual, call.amounts)
     if not holding:
-        return Refused(_preflight_reply(account, replies, None, None))
+        text = preflight_text(WITHIN, WITHIN_MESSAGE, None, replies)
+        return Refused(changed(text, None, account.seq))
     events: tuple[Event, ...] = (
         *opened,
         *placed,
@@ -215,7 +212,7 @@ def _full(verdict: Verdict, open_now: int) -> Verdict:
     if not verdict.allowed or open_now < HOLDS_MAX:
         return verdict
     reason, message = _TOO_MANY
-    return verdict._replace(reason=reason, message=message)
+    return replace(verdict, reason=reason, message=message)
 
 
 def _placed(
@@ -239,62 +236,20 @@ def _placed(
 
 def _decision(period: Period, verdict: Verdict) -> Decision:
     limits = tuple(
-        LimitThen(limit.name, HARD if limit.hard else SOFT, limit.value, used, held)
+        LimitThen(limit.name, limit.kind, limit.value, used, held)
         for limit, used, held in verdict.standings
     )
     return Decision(period.key, period.status, period.end, limits)
 
 
-def _reply(account: Account, period: Period, call: Call, verdict: Verdict, key: str) -> HoldReply:
-    """The reply of a hold that is refused."""
-    return HoldReply(
-        allowed=False,
-        message=verdict.message,
-        reason_code=verdict.reason,
-        provider=call.provider,
-        actual_provider_name=call.actual,
-        violated=verdict.violated,
-        limits=limit_states(verdict.standings, call.amounts, period.end),
-        usage_status=period.status,
-        billing_period=period.key,
-        retry_after=verdict.retry_after,
-        hold_id=None,
-        expires_at=None,
-        event_id=key,
-        seq=account.seq,
-    )
+def _refused(account: Account, text: str, held: OpenHold | None, key: str) -> Refused:
+    """The reply of a hold that is refused, or stays as it is."""
+    which = '"hold_id":null,"expires_at":null'
+    if held is not None:
+        which = f'"hold_id":{quoted(held.id)},"expires_at":"{moment_text(held.expires_at)}"'
+    return Refused(changed(f"{text},{which}", key, account.seq))
 
 
-def _operation(
-    operation: Operation, period: Period, call: Call, verdict: Verdict
-) -> OperationReply:
-    return OperationReply(
-        operation_type=operation.operation_type,
-        allowed=verdict.allowed,
-        message=verdict.message,
-        reason_code=verdict.reason,
-        provider=call.provider,
-        actual_provider_name=call.actual,
-        violated=verdict.violated,
-        limits=limit_states(verdict.standings, call.amounts, period.end),
-        usage_status=period.status,
-        billing_period=period.key,
-        retry_after=verdict.retry_after,
-        hold_id=None,
-        expires_at=None,
-    )
-
-
-def _preflight_reply(
-    account: Account, replies: list[OperationReply], failed: int | None, key: str | None
-) -> PreflightReply:
-    last = replies[-1]
-    return PreflightReply(
-        allowed=last.allowed,
-        message=last.message,
-        reason_code=last.reason_code,
-        failed_index=failed,
-        operations=tuple(replies),
-        event_id=key,
-        seq=account.seq,
-    )
+def _operation(operation: Operation, text: str) -> str:
+    name = "null" if operation.operation_type is None else quoted(operation.operation_type)
+    return f'{{"operation_type":{name},{text},"hold_id":null,"expires_at":null}}'

@@ -7,9 +7,13 @@ span providers. A limit is a bound on one slot. Rules: contract, section 5, "Lim
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
-from actors.billing.catalog import FREE_TIER, is_cost
+from msgspec import Struct
+
+from actors.billing.amounts import CALLS, COST, TOKENS, UNITS
+from actors.billing.catalog import FREE_TIER, Touch, is_cost
+from actors.billing.decisions import HARD, SOFT, limit_head
 from actors.billing.providers import TEXT_PROVIDERS, WAVESPEED
 from messages.events import PlanTerms
 
@@ -30,10 +34,6 @@ PROVIDER_NAMES: Final = (
     "audio",
 )
 INDEX: Final = {name: index for index, name in enumerate(PROVIDER_NAMES)}
-CALLS: Final = 0
-TOKENS: Final = 1
-COST: Final = 2
-UNITS: Final = ("calls", "tokens", "cost")
 THRESHOLDS: Final = (80, 90, 100)
 """Percentages of a limit at which it warns."""
 
@@ -49,7 +49,7 @@ _SPANNING: Final = {
 }
 
 
-class Limit(NamedTuple):
+class Limit(Struct, frozen=True, gc=False):
     """A bound on one slot.
 
     Attributes:
@@ -61,6 +61,7 @@ class Limit(NamedTuple):
         hard: whether it refuses; soft limits only warn.
         disabled: the plan allows none of it (a free plan's 0).
         provider: whose calls it counts, None where it counts cost or a group.
+        head: how its part of a reply begins.
     """
 
     name: str
@@ -71,6 +72,12 @@ class Limit(NamedTuple):
     hard: bool
     disabled: bool
     provider: str | None
+    head: str
+
+    @property
+    def kind(self) -> str:
+        """Hard or soft."""
+        return HARD if self.hard else SOFT
 
 
 class LimitTable:
@@ -79,6 +86,8 @@ class LimitTable:
     Attributes:
         limits: every limit in force, disabled ones too; an unlimited one is not in force.
         by_name: the same by name.
+        touched: those that a call counts against, by its `Touch`.
+        watched: those of them that can warn, as (slot, unit, warns_at, limit).
     """
 
     def __init__(self, terms: PlanTerms) -> None:
@@ -88,23 +97,15 @@ class LimitTable:
         found = (self._limit(name, value) for name, value in terms.limits)
         self.limits = tuple(limit for limit in found if limit is not None)
         self.by_name = {limit.name: limit for limit in self.limits}
-        self._touched = {
+        self.touched: dict[Touch, tuple[Limit, ...]] = {
             (name, spanning): self._touching(name, spanning)
             for name in PROVIDER_NAMES
             for spanning in (False, True)
         }
-        self._watched = {
-            call: tuple((x.slot, x.unit, x.warns_at, x) for x in touched if not x.disabled)
-            for call, touched in self._touched.items()
+        self.watched = {
+            touch: tuple((x.slot, x.unit, x.warns_at, x) for x in limits if not x.disabled)
+            for touch, limits in self.touched.items()
         }
-
-    def touched(self, provider: str, actual: str) -> tuple[Limit, ...]:
-        """The limits that a call of this provider, served by that one, counts against."""
-        return self._touched[provider, actual == WAVESPEED]
-
-    def watched(self, provider: str, actual: str) -> tuple[tuple[int, int, int, Limit], ...]:
-        """The touched limits that can warn, as (slot, unit, warns_at, limit)."""
-        return self._watched[provider, actual == WAVESPEED]
 
     def _limit(self, name: str, value: int) -> Limit | None:
         if value == 0 and not self._free:
@@ -121,7 +122,8 @@ class LimitTable:
         soft = self._grouped and unit == CALLS and provider in TEXT_PROVIDERS and not disabled
         of_one = provider if provider in INDEX and not is_cost(name) else None
         warns_at = -(-value * THRESHOLDS[0] // 100)
-        return Limit(name, slot, unit, value, warns_at, not soft, disabled, of_one)
+        head = limit_head(name, unit, SOFT if soft else HARD, value)
+        return Limit(name, slot, unit, value, warns_at, not soft, disabled, of_one, head)
 
     def _touching(self, provider: str, spanning: bool) -> tuple[Limit, ...]:
         slots = {3 * INDEX[provider] + unit for unit in (CALLS, TOKENS, COST)} | {TOTAL_COST}

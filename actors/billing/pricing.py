@@ -97,11 +97,11 @@ def charge(price: Price, call: Track) -> Charge:
         total += price.image * (1 if call.image_count is None else call.image_count)
     if price.page is not None:
         total += price.page * (1 if call.page_count is None else call.page_count)
-    return Charge(
-        round_half_even(total, PICO_PER_NANO),
-        round_half_even(part_in, PICO_PER_NANO),
-        round_half_even(part_out, PICO_PER_NANO),
-    )
+    if total % PICO_PER_NANO or part_in % PICO_PER_NANO or part_out % PICO_PER_NANO:
+        parts = (total, part_in, part_out)
+        return Charge(*[round_half_even(part, PICO_PER_NANO) for part in parts])
+    # Nearly always there is nothing to round.
+    return Charge(total // PICO_PER_NANO, part_in // PICO_PER_NANO, part_out // PICO_PER_NANO)
 
 
 def estimate(price: Price, tokens: int, calls: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
 from messages.events import Event, Personal
@@ -21,6 +19,6 @@ class Recorded(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """A change that did not happen and does not use up its key: the reply that says so."""
+    """A change that did not happen and does not use up its key: the encoded reply that says so."""
 
-    reply: Any
+    reply: bytes

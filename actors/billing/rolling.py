@@ -74,9 +74,12 @@ def current_of(account: Account, at: int, catalog: Catalog) -> Period:
 
 def current_or_opened(
     account: Account, at: int, catalog: Catalog
-) -> tuple[Period, tuple[PeriodRolled, ...]]:
+) -> tuple[Period, tuple[Event, ...]]:
     """The current period, and the event that opens it where there is none yet."""
-    if account.current is not None:
-        return account.current, ()
-    opened = opening(account, at, catalog)
-    return Period(opened.key, opened.start, opened.end, opened.terms), (opened,)
+    return opened(account, at, catalog) if account.current is None else (account.current, ())
+
+
+def opened(account: Account, at: int, catalog: Catalog) -> tuple[Period, tuple[Event, ...]]:
+    """The first period of a user, and the event that opens it."""
+    event = opening(account, at, catalog)
+    return Period(event.key, event.start, event.end, event.terms), (event,)

@@ -104,8 +104,8 @@ def totals_of(period: Period) -> PeriodTotals:
         providers=providers_of(period.used),
         earlier=providers_of(earlier) if earlier else {},
         wavespeed_calls=period.used[WAVESPEED_CALLS],
-        actual_providers={name: _counters(c) for name, c in period.actual.items()},
-        models={name: _counters(c) for name, c in period.models.items()},
+        actual_providers=dict(period.actual),
+        models=dict(period.models),
         errors=period.errors,
         response_micros=period.response_micros,
         last_updated=period.last_updated,
@@ -124,8 +124,8 @@ def period_of(totals: PeriodTotals) -> Period:
         terms=intern(totals.terms),
         used=used,
         earlier=_slots(totals.earlier) if totals.earlier else None,
-        actual={name: list(counters) for name, counters in totals.actual_providers.items()},
-        models={name: list(counters) for name, counters in totals.models.items()},
+        actual=dict(totals.actual_providers),
+        models=dict(totals.models),
         errors=totals.errors,
         response_micros=totals.response_micros,
         last_updated=totals.last_updated,
@@ -155,10 +155,6 @@ def _load(stored: _Period) -> Period:
     period.levels = stored.levels
     period.announced = stored.announced
     return period
-
-
-def _counters(counts: list[int]) -> Counters:
-    return counts[0], counts[1], counts[2]
 
 
 def _slots(providers: dict[str, Counters]) -> list[int]:

@@ -15,7 +15,7 @@ from actors.billing.rolling import current_of
 from messages.admission import Held
 from messages.commands import Stats
 from messages.errors import RequestError
-from messages.events import PlanTerms
+from messages.events import Counters, PlanTerms
 from messages.replies import AlertReply, PlanLimits, StatsReply, Usage
 from messages.units import MICROS_PER_SECOND, to_datetime, usd
 
@@ -90,7 +90,7 @@ def summary(
     )
 
 
-def _breakdown(counts: dict[str, list[int]]) -> dict[str, Usage]:
+def _breakdown(counts: dict[str, Counters]) -> dict[str, Usage]:
     return {name: Usage(calls, tokens, usd(cost)) for name, (calls, tokens, cost) in counts.items()}
 
 

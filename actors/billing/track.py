@@ -6,21 +6,20 @@ Pure: the state, the command, the moment and the catalogue go in; nothing is cha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from msgspec import Struct
-
 from actors.billing.account import ACTIVE, Account, Period, status_of
 from actors.billing.alerts import level_of, raised_by
-from actors.billing.catalog import Catalog
+from actors.billing.catalog import Catalog, Priced, Route
 from actors.billing.limits import Limit
 from actors.billing.periods import AHEAD, GRACE, month_of, new_key
 from actors.billing.pricing import Charge, charge, check_parts
 from actors.billing.recorded import Recorded, Refused
-from actors.billing.rolling import current_of, current_or_opened
-from messages.codec import money_of, quoted
+from actors.billing.rolling import current_of, opened
+from messages.codec import encode_reply, money_of, quoted
 from messages.commands import CloudTrack, Reset, Track
 from messages.errors import RequestError
 from messages.events import (
@@ -35,7 +34,10 @@ from messages.events import (
 )
 from messages.replies import ResetReply
 from messages.scalars import ABSENT
-from messages.units import to_micros, usd_text
+from messages.units import NANO_PER_USD, to_micros, usd_text
+
+NO_EVENTS: Final[tuple[Event, ...]] = ()
+NO_ALERTS: Final[tuple[Alert, ...]] = ()
 
 
 def track(
@@ -58,16 +60,83 @@ def track(
         RequestError: ``unknown_provider``, ``invalid_request`` or ``timestamp_out_of_range``.
             Nothing else is refused: the call has happened.
     """
-    priced = _price(call, at, catalog)
-    current, before = current_or_opened(account, at, catalog)
-    added: tuple[Event, ...] = ()
-    if min(priced.moment, at) < current.start:
-        place, added = _late(account, current, priced, catalog)
+    route = catalog.route(call.provider, call.model_used, call.actual_provider_name, call.endpoint)
+    if call.tokens_cache_read or call.tokens_cache_write or call.tokens_reasoning:
+        check_parts(call)
+    moment = at if call.timestamp is None else _moment(call.timestamp, at)
+    charged_at = min(moment, at)
+    found = route.newest
+    if found.price.effective_from > charged_at:
+        found = catalog.price(route.provider, route.model, charged_at)
+    cost = charge(found.price, call)
+    billed = None if call.cost is ABSENT else money_of(call.cost, "cost")
+    tokens = (call.tokens_input or 0) + (call.tokens_output or 0)
+    counts = (1, tokens, cost.total if billed is None else billed)
+
+    current, before = account.current, NO_EVENTS
+    if current is None:
+        current, before = opened(account, at, catalog)
+    key, late, adjusted = current.key, charged_at < current.start, None
+    if late:
+        key, adjusted, added = _late(account, current, charged_at, counts, catalog)
+        before += added
+        status, alerts = current.status, NO_ALERTS
     else:
-        place = _now(account, current, priced, at)
-    settled = _PLAIN_CALL if call.hold_id is None else _settle(account, call.hold_id, at, ended)
-    event = _event(call, priced, place, settled)
-    return Recorded((*before, *added, event) if before or added else (event,), _personal(call))
+        status, alerts = _count(account, current, route, counts, at)
+    settled, late_settle = None, False
+    if call.hold_id is not None:
+        settled, late_settle = _settle(account, call.hold_id, at, ended)
+    place = (key, status, moment, late, adjusted, settled, alerts, late_settle)
+    event = _event(call, route, found, cost, billed, place)
+    return Recorded((*before, event) if before else (event,), _personal(call))
+
+
+_Place = tuple[str, str, int, bool, Counters | None, str | None, tuple[Alert, ...], bool]
+"""Period, status, moment, whether it is late, that period's totals, the hold's status, alerts,
+and whether the hold was over."""
+
+
+def _event(
+    call: Track, route: Route, found: Priced, cost: Charge, billed: int | None, place: _Place
+) -> UsageRecorded:
+    key, status, moment, late, adjusted, settled, alerts, late_settle = place
+    # In the order of the fields: with keywords it takes three times as long.
+    return UsageRecorded(
+        route.provider,
+        route.actual,
+        route.model,
+        key,
+        status,
+        found.how if billed is None else "caller",
+        found.price.version,
+        cost.total if billed is None else billed,
+        cost.input if billed is None else 0,
+        cost.output if billed is None else 0,
+        None if billed is None else cost.total,
+        call.tokens_input or 0,
+        call.tokens_output or 0,
+        call.tokens_cache_read,
+        call.tokens_cache_write,
+        call.tokens_reasoning,
+        call.search_count,
+        call.image_count,
+        call.page_count,
+        call.endpoint or "",
+        "POST" if call.method is None else call.method,
+        call.response_time or 0.0,
+        200 if call.status_code is None else call.status_code,
+        call.request_size,
+        call.response_size,
+        call.retry_count or 0,
+        None if call.timestamp is None else moment,
+        late,
+        adjusted,
+        call.hold_id,
+        settled,
+        alerts,
+        late_settle,
+        call.source if type(call) is CloudTrack else None,
+    )
 
 
 def _settle(
@@ -88,16 +157,15 @@ def reset(
     current = account.current
     if current is not None and any(current.used):
         return Recorded((CountersReset(billing_period=current.key, reason=command.reason),))
-    return Refused(
-        ResetReply(
-            reset=False,
-            counters_reset=False,
-            reason="no_summary",
-            billing_period=current_of(account, at, catalog).key,
-            event_id=key,
-            seq=account.seq,
-        )
+    reply = ResetReply(
+        reset=False,
+        counters_reset=False,
+        reason="no_summary",
+        billing_period=current_of(account, at, catalog).key,
+        event_id=key,
+        seq=account.seq,
     )
+    return Refused(encode_reply(reply))
 
 
 def track_reply(event: UsageRecorded, key: str, seq: int, *, duplicate: bool = False) -> bytes:
@@ -106,7 +174,15 @@ def track_reply(event: UsageRecorded, key: str, seq: int, *, duplicate: bool = F
     It is a `TrackReply`, encoded. Written out here, because to make the struct and its decimals
     first takes twice as long, and every call that is tracked waits for it.
     """
-    catalog = event.cost_catalog_nano
+    cost, catalog = event.cost_nano, event.cost_catalog_nano
+    if catalog is None and cost < NANO_PER_USD:  # nearly always; its parts are not larger
+        costs = _BELOW_ONE_USD % (cost, event.cost_input_nano, event.cost_output_nano)
+    else:
+        costs = (
+            f'"cost":{usd_text(cost)},"cost_input":{usd_text(event.cost_input_nano)},'
+            f'"cost_output":{usd_text(event.cost_output_nano)},'
+            f'"cost_catalog":{"null" if catalog is None else usd_text(catalog)}'
+        )
     about = _about(
         event.billing_period, event.status, event.priced, event.provider, event.actual, event.late
     )
@@ -114,15 +190,12 @@ def track_reply(event: UsageRecorded, key: str, seq: int, *, duplicate: bool = F
     rest = _PLAIN if plain else _rest(event)
     return (
         f'{{"usage_logged":true,"event_id":{quoted(key)},'
-        f'"duplicate":{"true" if duplicate else "false"},"cost":{usd_text(event.cost_nano)},'
-        f'"cost_input":{usd_text(event.cost_input_nano)},'
-        f'"cost_output":{usd_text(event.cost_output_nano)},'
-        f'"cost_catalog":{"null" if catalog is None else usd_text(catalog)},'
+        f'"duplicate":{"true" if duplicate else "false"},{costs},'
         f'"tokens_used":{event.tokens_input + event.tokens_output},{about},{rest},"seq":{seq}}}'
     ).encode()
 
 
-_PLAIN_CALL: Final = (None, False)
+_BELOW_ONE_USD: Final = '"cost":0.%09d,"cost_input":0.%09d,"cost_output":0.%09d,"cost_catalog":null'
 _PLAIN: Final = '"hold_status":null,"late_settle":false,"alerts":[]'
 
 
@@ -146,95 +219,60 @@ def _rest(event: UsageRecorded) -> str:
     )
 
 
-class _Priced(Struct, frozen=True, gc=False):
-    provider: str
-    actual: str
-    model: str
-    moment: int
-    tokens: int
-    cost: Charge
-    billed: int | None
-    total: int
-    how: str
-    version: int
+def _moment(timestamp: datetime, at: int) -> int:
+    """When a call was made.
+
+    Raises:
+        RequestError: ``timestamp_out_of_range``.
+    """
+    moment = to_micros(timestamp)
+    if not at - GRACE <= moment <= at + AHEAD:
+        raise RequestError(
+            "timestamp_out_of_range",
+            "timestamp is more than 5 minutes ahead or more than 35 days old",
+            field="timestamp",
+        )
+    return moment
 
 
-class _Place(Struct, frozen=True, gc=False):
-    """Where an event counts and what that does."""
-
-    period: str
-    status: str
-    alerts: tuple[Alert, ...] = ()
-    late: bool = False
-    adjusted: Counters | None = None
-
-
-def _price(call: Track, at: int, catalog: Catalog) -> _Priced:
-    provider = catalog.providers.find(call.provider)
-    check_parts(call)
-    moment = at
-    if call.timestamp is not None:
-        moment = to_micros(call.timestamp)
-        if not at - GRACE <= moment <= at + AHEAD:
-            raise RequestError(
-                "timestamp_out_of_range",
-                "timestamp is more than 5 minutes ahead or more than 35 days old",
-                field="timestamp",
-            )
-    model = call.model_used or provider.default_model
-    found = catalog.price(provider.name, model, min(moment, at))
-    billed = None if call.cost is ABSENT else money_of(call.cost, "cost")
-    cost = charge(found.price, call)
-    return _Priced(
-        provider.name,
-        provider.actual_of(call.actual_provider_name, call.model_used, call.endpoint),
-        model,
-        moment,
-        (call.tokens_input or 0) + (call.tokens_output or 0),
-        cost,
-        billed,
-        cost.total if billed is None else billed,
-        found.how if billed is None else "caller",
-        found.price.version,
-    )
-
-
-def _now(account: Account, current: Period, priced: _Priced, at: int) -> _Place:
-    """Count in the current period: which limits cross which thresholds by it."""
-    crossings: list[tuple[Limit, int, int]] = []
-    levels = current.levels
-    added = (1, priced.tokens, priced.total)
-    counters = current.used
-    for slot, unit, warns_at, limit in current.table.watched(priced.provider, priced.actual):
-        used = counters[slot] + added[unit]
-        if used < warns_at:
-            continue
-        before = levels.get(limit.name, 0)
-        if level_of(used, limit.value) > before:
-            crossings.append((limit, before, used))
-    if not crossings:
-        return _Place(current.key, status_of(levels) if levels else ACTIVE)
+def _count(
+    account: Account, current: Period, route: Route, counts: Counters, at: int
+) -> tuple[str, tuple[Alert, ...]]:
+    """Count in the current period: the status after it, and which thresholds it crosses."""
+    levels, used = current.levels, current.used
+    crossings: list[tuple[Limit, int, int]] | None = None
+    for slot, unit, warns_at, limit in current.table.watched[route.touch]:
+        now = used[slot] + counts[unit]
+        if now >= warns_at:
+            before = levels.get(limit.name, 0)
+            if before < 100 and level_of(now, limit.value) > before:
+                crossings = crossings or []
+                crossings.append((limit, before, now))
+    if crossings is None:
+        return status_of(levels) if levels else ACTIVE, NO_ALERTS
     alerts = raised_by(
         crossings, user=account.user, period=current.key, arming=f"{account.seq}:{at}"
     )
     risen = {alert.limit_name: alert.threshold_percentage for alert in alerts}
-    return _Place(current.key, status_of(levels | risen), alerts)
+    return status_of(levels | risen), alerts
 
 
 def _late(
-    account: Account, current: Period, priced: _Priced, catalog: Catalog
-) -> tuple[_Place, tuple[Event, ...]]:
-    """Count in an earlier period, which becomes known by this event where it never was."""
+    account: Account, current: Period, moment: int, counts: Counters, catalog: Catalog
+) -> tuple[str, Counters | None, tuple[Event, ...]]:
+    """Count in an earlier period, which becomes known by this event where it never was.
+
+    Its key, its totals after this where its end was published, and what makes it known.
+    """
     # Where periods overlap in time, the one that was opened last counts.
     for period in reversed(account.closed):
-        if period.start <= priced.moment < period.end:
+        if period.start <= moment < period.end:
             calls, tokens, cost = period.totals()
-            counts = (calls + 1, tokens + priced.tokens, cost + priced.total)
-            adjusted = counts if period.announced else None
-            return _Place(period.key, current.status, late=True, adjusted=adjusted), ()
-    start, end, terms = _gap(account, current, priced.moment, catalog)
+            adjusted = (calls + counts[0], tokens + counts[1], cost + counts[2])
+            return period.key, adjusted if period.announced else None, NO_EVENTS
+    start, end, terms = _gap(account, current, moment, catalog)
     added = PeriodAdded(key=new_key(start, account.months), start=start, end=end, terms=terms)
-    return _Place(added.key, current.status, late=True), (added,)
+    return added.key, None, (added,)
 
 
 def _gap(
@@ -253,49 +291,6 @@ def _gap(
     end = min(end, *(begin for begin in first if begin > moment))
     start = max([start, *(period.end for period in known if period.end <= moment)])
     return start, end, catalog.free
-
-
-def _event(
-    call: Track, priced: _Priced, place: _Place, settled: tuple[str | None, bool]
-) -> UsageRecorded:
-    by_caller = priced.billed is not None
-    # In the order of the fields: with keywords it takes three times as long.
-    return UsageRecorded(
-        priced.provider,
-        priced.actual,
-        priced.model,
-        place.period,
-        place.status,
-        priced.how,
-        priced.version,
-        priced.total,
-        0 if by_caller else priced.cost.input,
-        0 if by_caller else priced.cost.output,
-        priced.cost.total if by_caller else None,
-        call.tokens_input or 0,
-        call.tokens_output or 0,
-        call.tokens_cache_read,
-        call.tokens_cache_write,
-        call.tokens_reasoning,
-        call.search_count,
-        call.image_count,
-        call.page_count,
-        call.endpoint or "",
-        "POST" if call.method is None else call.method,
-        call.response_time or 0.0,
-        200 if call.status_code is None else call.status_code,
-        call.request_size,
-        call.response_size,
-        call.retry_count or 0,
-        None if call.timestamp is None else priced.moment,
-        place.late,
-        place.adjusted,
-        call.hold_id,
-        settled[0],
-        place.alerts,
-        settled[1],
-        call.source if type(call) is CloudTrack else None,
-    )
 
 
 def _personal(call: Track) -> Personal | None:

@@ -302,8 +302,8 @@ def an_account() -> Account:
         end=MAY,
         terms=FREE,
         used=used,
-        actual={"openai": [1, 1, 150]},
-        models={"gpt-4o-mini": [1, 1, 150]},
+        actual={"openai": (1, 1, 150)},
+        models={"gpt-4o-mini": (1, 1, 150)},
         last_updated=NOON + 1,
     )
     march = snapshots.period_of(TOTALS)

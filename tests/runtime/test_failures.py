@@ -136,7 +136,7 @@ async def test_a_raising_handler_costs_only_its_own_request(rig: Rig, lines: Log
 @pytest.mark.parametrize(
     "where",
     [
-        *("actors.user.apply", "actors.user.encode_event", "actors.user.answer"),
+        *("actors.user.apply", "actors.user.encode_event", "actors.user.track_reply"),
         "actors.changes.track",
     ],
 )

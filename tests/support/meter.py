@@ -230,7 +230,8 @@ class Meter:
         self.wake()
         period = current_of(self.account, self.now, self.catalog)
         ask = an_enforce(provider, **fields)
-        return enforcing.enforce(self.account, period, ask, self.now, self.catalog)
+        reply = enforcing.enforce(self.account, period, ask, self.now, self.catalog)
+        return msgspec.json.decode(reply, type=EnforceReply)
 
     def stats(self, key: str | None = None) -> StatsReply:
         """The summary of the current period, or of one within the grace."""

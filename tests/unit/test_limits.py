@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from actors.billing.amounts import UNITS
 from actors.billing.catalog import default_catalog
-from actors.billing.limits import PROVIDER_NAMES, UNITS, Limit, LimitTable, table_of
+from actors.billing.limits import PROVIDER_NAMES, Limit, LimitTable, table_of
+from actors.billing.providers import WAVESPEED
 from messages.events import PlanTerms
 from tests.support.meter import Meter, nano, plan
 
@@ -31,7 +33,8 @@ def in_force(limits: dict[str, int], tier: str = "pro") -> dict[str, Limit]:
 
 
 def touched(limits: dict[str, int], provider: str, actual: str, tier: str = "pro") -> set[str]:
-    return {limit.name for limit in LimitTable(plan(limits, tier)).touched(provider, actual)}
+    table = LimitTable(plan(limits, tier))
+    return {limit.name for limit in table.touched[provider, actual == WAVESPEED]}
 
 
 def test_the_default_plans_are_loaded_exactly() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.billing import stats as summaries
-from actors.billing.limits import COST, INDEX, PROVIDER_NAMES, TOTAL_COST
+from actors.billing.amounts import COST
+from actors.billing.limits import INDEX, PROVIDER_NAMES, TOTAL_COST
 from actors.billing.snapshot import period_of
 from messages.codec import encode_reply
 from messages.commands import Stats

@@ -1,0 +1,113 @@
+"""Decisions about admission as replies show them, written out.
+
+To make structs and decimals of every limit first takes three times as long, and every call
+that is to be made waits for it. `messages.admission` names the fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from actors.billing.amounts import COST, UNITS
+from messages.codec import quoted
+from messages.units import to_datetime, usd_text
+
+WINDOW: Final = "billing_period"
+HARD: Final = "hard"
+SOFT: Final = "soft"
+
+
+def decision_text(
+    allowed: bool,
+    message: str,
+    reason: str,
+    names: tuple[str, str],
+    violated: Iterable[str],
+    limits: Iterable[str],
+    about: tuple[str, str],
+    retry_after: int | None,
+) -> str:
+    """The fields of an ``enforce`` reply but ``seq``, without braces.
+
+    ``names`` are the provider and the actual one, ``limits`` of `limit_text`, ``about`` the usage
+    status and the period.
+    """
+    return (
+        f'"allowed":{"true" if allowed else "false"},"message":{quoted(message)},'
+        f'"reason_code":"{reason}","provider":"{names[0]}",'
+        f'"actual_provider_name":{quoted(names[1])},'
+        f'"violated":[{",".join([quoted(name) for name in violated])}],'
+        f'"limits":[{",".join(limits)}],'
+        f'"usage_status":"{about[0]}","billing_period":"{about[1]}",'
+        f'"retry_after":{"null" if retry_after is None else retry_after}'
+    )
+
+
+def limit_text(
+    head: str, unit: int, stand: tuple[int, int, int], requested: int, resets_at: int
+) -> str:
+    """One limit that a call touches, as an element of ``limits``.
+
+    ``head`` is its `limit_head`, ``stand`` says limit, used and held.
+    """
+    value, used, held = stand
+    left = value - used - held
+    share = "null"
+    if value:  # a limit of nothing is disabled: an unlimited one is not in force
+        whole, rest = divmod((used * 2_000_000 + value) // (2 * value), 10_000)  # as `share_of`
+        share = f"{whole}.{rest:04d}"
+    if unit == COST:
+        return (
+            f'{head}{usd_text(used)},"held":{usd_text(held)},"requested":{usd_text(requested)},'
+            f'"remaining":{usd_text(left) if left >= 0 else "-" + usd_text(-left)},'
+            f'"percentage":{share}{_tail(resets_at)}'
+        )
+    return (
+        f'{head}{used},"held":{held},"requested":{requested},"remaining":{left},'
+        f'"percentage":{share}{_tail(resets_at)}'
+    )
+
+
+def share_of(used: int, value: int) -> int:
+    """Used x 100 / limit in units of 1e-4 percent, for display only."""
+    return (used * 2_000_000 + value) // (2 * value)
+
+
+@lru_cache(maxsize=4096)
+def limit_head(name: str, unit: int, kind: str, value: int) -> str:
+    """What a limit of a plan shows to very many calls."""
+    limit = usd_text(value) if unit == COST else value
+    return (
+        f'{{"name":{quoted(name)},"unit":"{UNITS[unit]}","window":"{WINDOW}","kind":"{kind}",'
+        f'"limit":{limit},"used":'
+    )
+
+
+def preflight_text(reason: str, message: str, failed: int | None, operations: Iterable[str]) -> str:
+    """The fields of a ``preflight`` reply but those of `changed`, without braces."""
+    return (
+        f'"allowed":{"false" if failed is not None else "true"},"message":{quoted(message)},'
+        f'"reason_code":"{reason}","failed_index":{"null" if failed is None else failed},'
+        f'"operations":[{",".join(operations)}]'
+    )
+
+
+def changed(text: str, key: str | None, seq: int, *, duplicate: bool = False) -> bytes:
+    """The encoded reply of a change: its fields, its key, its position."""
+    name = "null" if key is None else quoted(key)
+    again = "true" if duplicate else "false"
+    return f'{{{text},"event_id":{name},"duplicate":{again},"seq":{seq}}}'.encode()
+
+
+@lru_cache(maxsize=4096)
+def _tail(resets_at: int) -> str:
+    return f',"resets_at":"{moment_text(resets_at)}"}}'
+
+
+def moment_text(micros: int) -> str:
+    """An instant in UTC, as replies show it."""
+    moment = to_datetime(micros)
+    digits = f".{moment.microsecond:06d}" if moment.microsecond else ""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{digits}Z"
