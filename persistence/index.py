@@ -22,6 +22,7 @@ import structlog
 from persistence.connection import Connection, read_error
 from persistence.errors import Corrupt, JournalError
 from persistence.journal import Row
+from persistence.several import BEHIND, positions_of
 
 INDEX: Final = "index.db"
 VERSION: Final = 1
@@ -177,13 +178,24 @@ class LogIndex:
         if after >= self.position:
             return recent[:limit]
         found = await self._reader.read(
-            "SELECT seq FROM rows WHERE user_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+            BEHIND,
             user,
             after,
             self.position,
             limit,
         )
         return [*(seq for (seq,) in found), *recent][:limit]
+
+    async def after_each(self, wanted: Sequence[tuple[str, int]], limit: int) -> list[int]:
+        """What `after` gives of each user behind its own position, in one read of the file."""
+        recent = [(self.recent(user), after) for user, after in wanted]
+        stored = [(user, after, self.position, limit) for user, after in wanted]
+        found = await positions_of(self._reader, stored)
+        return [
+            seq
+            for positions, (newer, after) in zip(found, recent, strict=True)
+            for seq in [*positions, *newer[bisect_right(newer, after) :]][:limit]
+        ]
 
     async def before(self, user: str, before: int, limit: int) -> list[int]:
         """The last positions of the user before one, newest first."""

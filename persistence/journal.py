@@ -80,8 +80,19 @@ class Journal(Protocol):
         """The user's newest snapshot."""
         ...
 
+    async def snapshots(self, users: Sequence[str]) -> dict[str, Snapshot]:
+        """The newest snapshots of these users, by user; at most 1,000 users."""
+        ...
+
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
         """The user's rows with ``seq > after``, oldest first, at most ``limit``."""
+        ...
+
+    async def tails(self, positions: Sequence[tuple[str, int]], limit: int) -> dict[str, list[Row]]:
+        """What `history` gives of each of these users behind its own position, by user.
+
+        Users without such rows are left out; at most 1,000 users.
+        """
         ...
 
     async def newest(

@@ -57,9 +57,20 @@ class MemoryJournal:
         """See `Journal.snapshot`."""
         return self._snapshots.get(user)
 
+    async def snapshots(self, users: Sequence[str]) -> dict[str, Snapshot]:
+        """See `Journal.snapshots`."""
+        return {user: self._snapshots[user] for user in users if user in self._snapshots}
+
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
         """See `Journal.history`."""
         return _page(self._of_user.get(user, []), after, limit)
+
+    async def tails(self, positions: Sequence[tuple[str, int]], limit: int) -> dict[str, list[Row]]:
+        """See `Journal.tails`."""
+        found = {
+            user: _page(self._of_user.get(user, []), after, limit) for user, after in positions
+        }
+        return {user: rows for user, rows in found.items() if rows}
 
     async def newest(
         self, user: str, before: int, limit: int, kind: str | None = None

@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import structlog
 
-from messages.subjects import encode_user, partition_of
 from persistence import schema
 from persistence.chain import START, link
 from persistence.connection import Connection
@@ -27,6 +26,7 @@ from persistence.errors import DiskFailed, JournalError, NotStored, Refused
 from persistence.index import KEYS_PER_PAGE, LUMP_ROWS, LogIndex, variables
 from persistence.journal import Row, Snapshot
 from persistence.pace import Pace
+from persistence.several import snapshots_of
 
 # At most 32,766 variables fit into one statement on every SQLite since 3.32.
 ROWS_PER_STATEMENT: Final = 1024
@@ -148,17 +148,23 @@ class SQLiteJournal:
 
     async def snapshot(self, user: str) -> Snapshot | None:
         """See `Journal.snapshot`."""
-        found = await self._recoveries.read(
-            "SELECT partition, user_id, seq, schema, body FROM snapshots"
-            " WHERE partition = ? AND user_id = ?",
-            partition_of(encode_user(user)),
-            user,
-        )
-        return Snapshot(*found[0]) if found else None
+        return (await snapshots_of(self._recoveries, [user])).get(user)
+
+    async def snapshots(self, users: Sequence[str]) -> dict[str, Snapshot]:
+        """See `Journal.snapshots`."""
+        return await snapshots_of(self._pages, users)
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
         """See `Journal.history`."""
         return await _at(self._recoveries, await self._index.after(user, after, limit))
+
+    async def tails(self, positions: Sequence[tuple[str, int]], limit: int) -> dict[str, list[Row]]:
+        """See `Journal.tails`."""
+        wanted = await self._index.after_each(positions, limit)
+        found: dict[str, list[Row]] = {}
+        for row in await _at(self._pages, wanted):
+            found.setdefault(row.user, []).append(row)
+        return found
 
     async def newest(
         self, user: str, before: int, limit: int, kind: str | None = None

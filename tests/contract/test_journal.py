@@ -54,6 +54,8 @@ async def test_an_empty_journal_has_nothing(journal: Journal) -> None:
     assert await journal.published() == 0
     assert await journal.snapshot("alice") is None
     assert await journal.find("alice", "k") is None
+    assert await journal.snapshots(["alice", "bob"]) == {}
+    assert await journal.tails([("alice", 0)], ALL) == {}
     assert await journal.history("alice", 0, ALL) == []
     assert await journal.newest("alice", ALL, ALL) == []
     assert await journal.notices(0, ALL) == []
@@ -94,6 +96,9 @@ async def test_a_snapshot_replaces_the_older_one_of_its_user_only(journal: Journ
 
     assert await journal.snapshot("alice") == newer
     assert await journal.snapshot("bob") == other
+    found = {"alice": newer, "bob": other}
+    assert await journal.snapshots(["bob", "nobody", "alice", "ünï\U0001f600"]) == found
+    assert await journal.snapshots([]) == {}
 
 
 async def test_snapshots_can_be_written_without_rows(journal: Journal) -> None:
@@ -141,6 +146,14 @@ async def test_reads_agree_with_a_plain_list_of_all_rows(
         usage = [row for row in before if row.kind == "usage"]
         assert await journal.last_seq() == len(model)
         assert await journal.history(user, at, limit) == after[:limit]
+        positions = [(f"user-{n}", random_.randrange(len(model) + 2)) for n in range(9)]
+        tails = {
+            name: of_user(model, name, lambda row: row.seq > behind)[:limit]  # noqa: B023 -- as above
+            for name, behind in positions
+        }
+        assert await journal.tails(positions, limit) == {
+            n: rows for n, rows in tails.items() if rows
+        }
         assert await journal.newest(user, at, limit) == before[:limit]
         assert await journal.newest(user, at, limit, "reset") == resets[:limit]
         assert await journal.newest(user, at, limit, "usage") == usage[:limit]

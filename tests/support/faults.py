@@ -76,7 +76,7 @@ class FaultyJournal:
 
     Attributes:
         appends: a gate before every append takes effect.
-        reads: a gate before every `snapshot`, `history` and `find`.
+        reads: a gate before every `snapshot`, `history` and `find`, of one user or of several.
         attempts: the rows and snapshots of every append that was tried, failed ones too.
     """
 
@@ -122,6 +122,18 @@ class FaultyJournal:
         """See `Journal.snapshot`."""
         await self._before_read(user)
         return await self._inner.snapshot(user)
+
+    async def snapshots(self, users: Sequence[str]) -> dict[str, Snapshot]:
+        """See `Journal.snapshots`."""
+        for user in users:
+            await self._before_read(user)
+        return await self._inner.snapshots(users)
+
+    async def tails(self, positions: Sequence[tuple[str, int]], limit: int) -> dict[str, list[Row]]:
+        """See `Journal.tails`."""
+        for user, _ in positions:
+            await self._before_read(user)
+        return await self._inner.tails(positions, limit)
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
         """See `Journal.history`."""
