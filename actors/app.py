@@ -18,6 +18,7 @@ import nats.errors
 import structlog
 from nats.aio.subscription import Subscription
 
+from actors.billing.account import Account
 from actors.billing.catalog import default_catalog
 from actors.billing.logs import PAGE_BYTES_MAX
 from actors.catalog import recover_catalog
@@ -31,7 +32,7 @@ from actors.edge.stream import AlertStream
 from actors.edge.upkeep import Upkeep
 from actors.runtime.registry import Actor, Limits, Registry
 from actors.services import Services
-from actors.user import recover
+from actors.user import UserActor, recover
 from messages.catalog import CATALOG_USER
 from messages.units import to_datetime
 from persistence.journal import Journal
@@ -92,6 +93,7 @@ class Service:
             clock=self._clock,
             snapshot_events=config.snapshot_events,
             page_bytes_max=min(PAGE_BYTES_MAX, link.client.max_payload - PAGE_OVERHEAD_BYTES),
+            live=self._live,
         )
         self._registry = Registry(
             self._recover,
@@ -198,6 +200,10 @@ class Service:
         if user == CATALOG_USER:
             return await recover_catalog(self._services)
         return await recover(user, self._services)
+
+    def _live(self, user: str) -> Account | None:
+        actor = self._registry.actor(user)
+        return actor.account if isinstance(actor, UserActor) else None
 
     async def _ready(self, after_drop: bool) -> None:
         if after_drop:

@@ -8,22 +8,17 @@ durable.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
 
 from actors.admission import admit
 from actors.billing import cataloguing
-from actors.billing.account import Account, status_of
-from actors.billing.alerts import level_of_all
 from actors.billing.catalog import Catalog, default_catalog
 from actors.billing.duplicates import mismatch
-from actors.billing.limits import TEXT_CALLS, TOTAL_COST
-from actors.billing.rolling import due
-from actors.billing.state import apply
+from actors.listing import list_users
 from actors.reading import stored
-from actors.recovery import HISTORY_PAGE, load
+from actors.recovery import HISTORY_PAGE
 from actors.runtime.registry import Detour
 from actors.runtime.request import Request
 from actors.services import Services
@@ -35,19 +30,15 @@ from messages.catalog import (
     PricesList,
     PricesPut,
     ProvidersList,
-    UserEntry,
     UsersList,
-    UsersReply,
 )
 from messages.codec import decode_catalog_event, encode_event
 from messages.events import KIND, CatalogEvent
-from messages.units import to_datetime, usd
 from persistence.errors import Corrupt
 from persistence.journal import Row
 
 PARTITION: Final = 0
 """Of the catalogue's rows, which no user's subject can name."""
-PAGE: Final = 50
 
 
 class CatalogActor:
@@ -74,7 +65,7 @@ class CatalogActor:
             case PricesPut() as ask:
                 self._record(request, cataloguing.put_price(self._own, ask, at), at)
             case UsersList() as ask:
-                return Detour(self._users(request, ask, at), blocks=False)
+                return Detour(list_users(self._services, request, ask, at), blocks=False)
             case ask:
                 self._answer(request, _READS[type(ask)](self._own, ask, at))
         return None
@@ -117,46 +108,6 @@ class CatalogActor:
         request.payload = cataloguing.answer(event, key, row.seq, duplicate=True)
         request.durable()
         return False
-
-    async def _users(self, request: Request, ask: UsersList, at: int) -> bool:
-        """Answer with the users of a page, each as the log has them."""
-        journal, limit, prefix = self._services.journal, ask.limit or PAGE, ask.prefix or ""
-        filters = msgspec.json.encode([ask.billing_period, prefix])
-        digest = blake2b(filters, digest_size=6).hexdigest()
-        after = cataloguing.read_cursor(ask.cursor, digest, str) if ask.cursor else ""
-        seq = self._services.writer.durable
-        names = await journal.users(after, limit, prefix)
-        entries: list[UserEntry] = []
-        for name in names:
-            account, _ = await load(name, self._services)
-            entry = self._entry(account, ask.billing_period, at)
-            if entry is not None:
-                entries.append(entry)
-        last = len(names) < limit
-        cursor = None if last else cataloguing.cursor_of(names[-1], digest)
-        request.prepare(UsersReply(users=tuple(entries), next_cursor=cursor, seq=seq))
-        request.durable()
-        return False
-
-    def _entry(self, account: Account, key: str | None, at: int) -> UserEntry | None:
-        """A user's line, None where the user does not have that period."""
-        for event in due(account, at, self._services.catalog):  # as a read of the user would
-            apply(account, event, at, account.seq)
-        period = account.current if key is None else account.period(key)
-        if period is None:
-            return None
-        used = period.used
-        level = level_of_all(used, period.table)
-        return UserEntry(
-            user_id=account.user,
-            plan=period.terms.name,
-            billing_period=period.key,
-            total_calls=sum(used[0:TEXT_CALLS:3]),
-            total_tokens=sum(used[1:TEXT_CALLS:3]),
-            total_cost=usd(used[TOTAL_COST]),
-            usage_status=status_of({"all": level} if level else {}),
-            last_updated=None if period.last_updated is None else to_datetime(period.last_updated),
-        )
 
 
 class _Effect:

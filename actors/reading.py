@@ -22,7 +22,7 @@ from messages.commands import Alerts
 from messages.events import KIND, AlertsRead, Event, PeriodRolled, PeriodSealed, Subscribed
 from messages.replies import RenewalEntry
 from persistence.errors import NotStored
-from persistence.journal import Row
+from persistence.journal import Journal, Row
 
 PAGE: Final = 500
 HISTORY_MAX: Final = 100
@@ -138,14 +138,6 @@ class Reading:
         found.sort(key=lambda entry: entry.seq, reverse=True)
         return tuple(found[:HISTORY_MAX])
 
-    async def _sealed_as(self, key: str) -> tuple[Period | None, int]:
-        """A period that left the state, and the position of the row that sealed it."""
-        async for row, event in self._events(PeriodSealed):
-            assert isinstance(event, PeriodSealed)
-            if event.totals.key == key:
-                return period_of(event.totals), row.seq
-        return None, 0
-
     async def _raised(self) -> AsyncIterator[Raised]:
         """All alerts, newest first."""
         before = self._seq + 1
@@ -165,13 +157,31 @@ class Reading:
             found.update(dict.fromkeys(event.ids, row.at))
         return found
 
-    async def _events(self, kind: type[Event]) -> AsyncIterator[tuple[Row, Event]]:
-        """The events of a rare kind, newest first."""
-        before = self._seq + 1
-        while rows := await self._journal.newest(self._user, before, PAGE, KIND[kind]):
-            for row in rows:
-                yield row, _event(row)
-            before = rows[-1].seq
+    def _events(self, kind: type[Event]) -> AsyncIterator[tuple[Row, Event]]:
+        return events_of(self._journal, self._user, self._seq, kind)
+
+    async def _sealed_as(self, key: str) -> tuple[Period | None, int]:
+        return await sealed_as(self._journal, self._user, self._seq, key)
+
+
+async def sealed_as(journal: Journal, user: str, seq: int, key: str) -> tuple[Period | None, int]:
+    """A period that left the user's state, and the position of the row that sealed it."""
+    async for row, event in events_of(journal, user, seq, PeriodSealed):
+        assert isinstance(event, PeriodSealed)
+        if event.totals.key == key:
+            return period_of(event.totals), row.seq
+    return None, 0
+
+
+async def events_of(
+    journal: Journal, user: str, seq: int, kind: type[Event]
+) -> AsyncIterator[tuple[Row, Event]]:
+    """The user's events of a rare kind up to a position, newest first."""
+    before = seq + 1
+    while rows := await journal.newest(user, before, PAGE, KIND[kind]):
+        for row in rows:
+            yield row, _event(row)
+        before = rows[-1].seq
 
 
 def _event(row: Row) -> Event:

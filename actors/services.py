@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from actors.billing.account import Account
 from actors.billing.catalog import Catalog
 from actors.billing.logs import PAGE_BYTES_MAX
 from actors.clock import Clock
@@ -14,7 +16,10 @@ from persistence.writer import Writer
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What all actors share."""
+    """What all actors share.
+
+    ``live`` gives the state of a user who is in memory: to look at, at once, never to change.
+    """
 
     journal: Journal
     writer: Writer
@@ -23,3 +28,4 @@ class Services:
     clock: Clock
     snapshot_events: int
     page_bytes_max: int = PAGE_BYTES_MAX
+    live: Callable[[str], Account | None] = lambda _: None

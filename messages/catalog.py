@@ -211,16 +211,19 @@ class EstimateReply(Struct, kw_only=True):
 
 
 class UserEntry(Struct, kw_only=True):
-    """A user and what a period counts since its last reset."""
+    """A user and what a period counts since its last reset.
+
+    All but ``user_id`` are null where the user's log cannot be read.
+    """
 
     user_id: str
-    plan: str
-    billing_period: str
-    total_calls: int
-    total_tokens: int
-    total_cost: Decimal
-    usage_status: str
-    last_updated: datetime | None
+    plan: str | None = None
+    billing_period: str | None = None
+    total_calls: int | None = None
+    total_tokens: int | None = None
+    total_cost: Decimal | None = None
+    usage_status: str | None = None
+    last_updated: datetime | None = None
 
 
 class UsersReply(Struct, kw_only=True):

@@ -150,6 +150,11 @@ class Registry:
         else:
             self._handle(cell, request)
 
+    def actor(self, user: str) -> Actor | None:
+        """The live actor of an id: its state may be ahead of the log."""
+        cell = self._cells.get(user)
+        return None if cell is None else cell.actor
+
     def answered(self, request: Request) -> None:
         """A request that was dispatched has its answer."""
         request.cell.waiting -= 1

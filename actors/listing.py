@@ -1,0 +1,158 @@
+"""``catalog.users.list``: a page of users with what a period of each counts.
+
+Who is live and at rest is looked at in memory; the others are read from the log, many together.
+A user whose log cannot be read is listed by id alone, so a walk over all users gets past it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+import structlog
+
+from actors.billing import cataloguing
+from actors.billing.account import Account, Period, status_of
+from actors.billing.alerts import level_of_all
+from actors.billing.limits import TEXT_CALLS, TOTAL_COST
+from actors.billing.rolling import current_of, due
+from actors.billing.state import apply
+from actors.reading import sealed_as
+from actors.recovery import TOGETHER, load_together
+from actors.runtime.request import Request
+from actors.services import Services
+from messages.catalog import UserEntry, UsersList, UsersReply
+from messages.codec import encode_reply
+from messages.units import to_datetime, usd
+from persistence.errors import JournalError
+
+PAGE: Final = 50
+
+_log = structlog.get_logger(__name__)
+
+
+async def list_users(services: Services, request: Request, ask: UsersList, at: int) -> bool:
+    """Answer with the users of a page, each as the log has it.
+
+    Raises:
+        RequestError: ``invalid_request`` for another's cursor.
+        JournalError: the users cannot be found; one who cannot be read is no error.
+    """
+    limit, prefix = ask.limit or PAGE, ask.prefix or ""
+    filters = msgspec.json.encode([ask.billing_period, prefix])
+    digest = blake2b(filters, digest_size=6).hexdigest()
+    after = cataloguing.read_cursor(ask.cursor, digest, str) if ask.cursor else ""
+    names = await services.journal.users(after, limit, prefix)
+    listing = _Listing(services, ask.billing_period, at)
+    shown, size = 0, 0
+    entries: list[UserEntry] = []
+    for start in range(0, len(names), TOGETHER):
+        lump = names[start : start + TOGETHER]
+        found = await listing.entries(lump)
+        for name in lump:
+            entry = found.get(name)
+            size += 0 if entry is None else len(encode_reply(entry)) + 1
+            if entries and size > services.page_bytes_max:
+                break
+            entries += [] if entry is None else [entry]
+            shown += 1
+        if shown < start + len(lump):
+            break
+    last = shown == len(names) < limit
+    cursor = None if last else cataloguing.cursor_of(names[shown - 1], digest)
+    request.prepare(UsersReply(users=tuple(entries), next_cursor=cursor, seq=listing.seq))
+    request.durable()
+    return False
+
+
+class _Listing:
+    """Finds what a period counts, user by user.
+
+    Args:
+        services: what actors share.
+        key: of the period that is asked for, None for each user's current one.
+        at: now.
+
+    Attributes:
+        seq: the newest position that the entries reflect.
+    """
+
+    def __init__(self, services: Services, key: str | None, at: int) -> None:
+        self.seq = services.writer.durable
+        self._services = services
+        self._key = key
+        self._at = at
+
+    async def entries(self, names: Sequence[str]) -> dict[str, UserEntry]:
+        """The entries of at most `TOGETHER` users, without those who do not have the period."""
+        found: dict[str, UserEntry] = {}
+        away: list[str] = []
+        left: dict[str, int] = {}
+        for name in names:
+            account = self._at_rest(name)
+            if account is None:
+                away.append(name)
+            else:
+                self._look_at(account, found, left)
+        await asyncio.sleep(0)  # other requests wait for the loop
+        for name, account in (await load_together(away, self._services)).items():
+            if account is None:
+                found[name] = UserEntry(user_id=name)
+                continue
+            for event in due(account, self._at, self._services.catalog):  # as its own read would
+                apply(account, event, self._at, account.seq)
+            self._look_at(account, found, left)
+        for name, seq in left.items():
+            await self._look_back(name, seq, found)
+        return found
+
+    def _at_rest(self, name: str) -> Account | None:
+        """The state of a live user that the log has in full, and that no boundary has passed."""
+        account = self._services.live(name)
+        if account is None or account.seq > self._services.writer.durable:
+            return None
+        current = account.current
+        return account if current is None or self._at < current.end else None
+
+    def _look_at(self, account: Account, found: dict[str, UserEntry], left: dict[str, int]) -> None:
+        """Add the user's entry, or where to look for a period that has left the state."""
+        self.seq = max(self.seq, account.seq)
+        key = self._key
+        if key is None:
+            period: Period | None = current_of(account, self._at, self._services.catalog)
+        else:
+            period = account.period(key)
+        if period is not None:
+            found[account.user] = _entry(account.user, period)
+        elif account.sealed and key is not None and key[:7] in account.months:
+            left[account.user] = account.seq
+
+    async def _look_back(self, name: str, seq: int, found: dict[str, UserEntry]) -> None:
+        """Add the user's entry where the period is among those that left the state."""
+        assert self._key is not None
+        try:
+            period, _ = await sealed_as(self._services.journal, name, seq, self._key)
+        except (JournalError, KeyError, ValueError) as error:  # DecodeError is a ValueError
+            _log.error("user_unreadable", user=name, error=str(error))
+            found[name] = UserEntry(user_id=name)
+            return
+        if period is not None:
+            found[name] = _entry(name, period)
+
+
+def _entry(name: str, period: Period) -> UserEntry:
+    used = period.used
+    level = level_of_all(used, period.table)
+    return UserEntry(
+        user_id=name,
+        plan=period.terms.name,
+        billing_period=period.key,
+        total_calls=sum(used[0:TEXT_CALLS:3]),
+        total_tokens=sum(used[1:TEXT_CALLS:3]),
+        total_cost=usd(used[TOTAL_COST]),
+        usage_status=status_of({"all": level} if level else {}),
+        last_updated=None if period.last_updated is None else to_datetime(period.last_updated),
+    )
