@@ -66,7 +66,10 @@ def _logs(actor: UserActor, request: Request, ask: Logs, _: int) -> Detour:
         total = pages.total_of(actor.account, wanted)
     page = pages.Page(wanted, ask.limit or pages.PAGE, before, services.page_bytes_max)
     uncounted = not ask.cursor and total is None and wanted.only_period()
-    return _detour(_reading(actor).page(request, wanted, page, total, count_sealed=uncounted))
+    where = pages.where_is(actor.account, wanted.billing_period)
+    return _detour(
+        _reading(actor).page(request, wanted, page, total, where=where, count_sealed=uncounted)
+    )
 
 
 def _alerts(actor: UserActor, request: Request, ask: Alerts, _: int) -> Detour | None:

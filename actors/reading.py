@@ -69,23 +69,56 @@ class Reading:
         page: pages.Page,
         total: int | None,
         *,
+        where: pages.Where,
         count_sealed: bool,
     ) -> bool:
-        """Answer ``logs``; ``count_sealed``: of the period asked for, which left the state."""
+        """Answer ``logs``.
+
+        ``where`` is the period asked for; ``count_sealed``: count it, where it left the state.
+        """
         await stored(self._settled)
-        if wanted.billing_period is not None:
-            period, until = await self._sealed_as(wanted.billing_period)
-            if period is not None:  # no event is in it behind the row that sealed it
-                page.before = min(page.before, until)
+        key, known = wanted.billing_period, True
+        if key is not None and where is pages.Where.ELSEWHERE:
+            period, until = await self._sealed_as(key)
+            known = period is not None
+            page.before = min(page.before, until)  # no event is in it behind what sealed it
             if count_sealed:
                 total = 0 if period is None else period.totals()[0]
-        if wanted.event_id is not None:
+        if not known:
+            page.take([], last=True)
+        elif wanted.event_id is not None:
             row = await self._journal.find(self._user, wanted.event_id)
             page.take([row] if row is not None and row.seq < page.before else [], last=True)
+        elif key is not None and where is not pages.Where.CURRENT:
+            await self._late(page, key)
         while not page.full:
             rows = await self._journal.newest(self._user, page.before, pages.CHUNK)
             page.take(rows, last=len(rows) < pages.CHUNK)
         return _answered(request, page.reply(total, self._seq))
+
+    async def _late(self, page: pages.Page, key: str) -> None:
+        """Look at what a closed period got after it was closed, and go on before that.
+
+        These late events have something to publish, so they are found among the few rows that
+        have: not among all that came in later periods.
+        """
+        closed_at = await self._closed_at(key, page.before)
+        while closed_at < page.before and closed_at and not page.full:
+            noticed = await self._journal.noticed(self._user, page.before, pages.CHUNK)
+            behind = [row for row in noticed if row.seq > closed_at]
+            page.take(behind, last=False)
+            if len(behind) < pages.CHUNK and not page.full:
+                page.before = closed_at
+
+    async def _closed_at(self, key: str, before: int) -> int:
+        """The position before ``before`` at which a period was closed, 0 where it was not."""
+        async for row, event in events_of(self._journal, self._user, before - 1, PeriodRolled):
+            assert isinstance(event, PeriodRolled)
+            if event.closed is not None and event.closed.key == key:
+                return row.seq
+            if event.key == key:
+                break
+        return 0
 
     async def alerts(self, request: Request, ask: Alerts, unread: list[Raised]) -> bool:
         """Answer ``alerts`` with those that were read as well; ``unread`` match the period."""

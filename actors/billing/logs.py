@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
+from enum import Enum, auto
 from hashlib import blake2b
 from typing import Final, NamedTuple, Protocol
 
@@ -69,6 +70,14 @@ class Row(Protocol):
     def personal(self) -> str | None:
         """The personal fields as JSON text."""
         ...
+
+
+class Where(Enum):
+    """Where a user has a period: `CURRENT`, `CLOSED` in the live state, or not in that."""
+
+    CURRENT = auto()
+    CLOSED = auto()
+    ELSEWHERE = auto()
 
 
 class Filter(NamedTuple):
@@ -144,6 +153,14 @@ def total_of(account: Account, wanted: Filter) -> int | None:
         period = account.period(wanted.billing_period)
         return None if period is None else period.totals()[0]
     return sum(logged(account).values())
+
+
+def where_is(account: Account, key: str | None) -> Where:
+    """Where the user has the period of a key."""
+    if account.current is not None and account.current.key == key:
+        return Where.CURRENT
+    closed = any(period.key == key for period in account.closed)
+    return Where.CLOSED if closed else Where.ELSEWHERE
 
 
 def cursor_of(before: int, wanted: Filter) -> str:
