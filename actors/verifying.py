@@ -1,265 +1,224 @@
 """``meterd verify``: does the log, replayed, give what snapshots and closed periods say?
 
 Reads a log from outside, beside a running service. Every row goes through the same `apply` as
-live; what differs is named by user, period and field.
+live; what differs is named by user, period and field. No state of all users is ever in memory:
+the log is read once for its chain, and then once for each range of partitions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Final, NamedTuple
 
-import msgspec
-
-from actors.billing import snapshot as snapshots
-from actors.billing.account import Account, Period
+from actors.billing.account import Account
 from actors.billing.catalog import default_catalog
-from actors.billing.snapshot import totals_of
 from actors.billing.state import apply
-from actors.billing.stats import stats
+from actors.comparing import (
+    Finding,
+    Found,
+    LiveCheck,
+    closed_by,
+    compare_snapshot,
+    compare_totals,
+    unreadable,
+)
 from messages.catalog import CATALOG_USER
-from messages.client import decode_stats
-from messages.codec import decode_catalog_event, decode_event, encode_reply
-from messages.events import Event, PeriodRolled, PeriodSealed, PeriodTotals
+from messages.codec import decode_catalog_event, decode_event
+from messages.events import KIND, PeriodRolled
 from messages.replies import StatsReply
-from persistence.inspection import ChainCheck, Inspection
+from messages.subjects import PARTITIONS
+from persistence.inspection import Broken, ChainCheck, Inspection
 from persistence.journal import Row, Snapshot
 
 PROGRESS_ROWS: Final = 1_000
-
-
-class Finding(NamedTuple):
-    """Something that differs; ``user`` and ``period`` are empty where it belongs to none."""
-
-    user: str
-    period: str
-    field: str
-    why: str
+LOOKS: Final = 2
+"""How often each row is looked at: in the chain, and in the replay of its user."""
+USERS_AT_ONCE: Final = 10_000
+"""Users whose states are in memory at once, about; more only where one partition has more."""
+_ROLLED: Final = KIND[PeriodRolled]
 
 
 class Report(NamedTuple):
-    """What was looked at."""
+    """What was looked at; ``live`` is None where no service was asked."""
 
     rows: int
     users: int
     snapshots: int
     closed: int
     last: int
+    live: int | None
+
+
+class Live(NamedTuple):
+    """How a running service is asked.
+
+    Attributes:
+        ask: hands over what the service says of users, some at a time; False where it is gone.
+        reopen: the log as of now.
+    """
+
+    ask: Callable[[list[str], Callable[[dict[str, StatsReply]], None]], bool]
+    reopen: Callable[[], AbstractContextManager[Inspection]]
 
 
 class Verifier:
-    """Replays a log row by row and compares.
+    """Replays a log and compares.
 
     Args:
         log: the log, as of one moment.
         found: called with everything that differs.
-        progress: called now and then with how many rows were looked at.
+        progress: called now and then with how many looks at a row are done, `LOOKS` of each.
+        live: asks the running service, None where none is to be asked.
+        users_at_once: users whose states may be in memory at once.
     """
 
     def __init__(
         self,
         log: Inspection,
-        found: Callable[[Finding], None],
+        found: Found,
         progress: Callable[[int], None],
+        live: Live | None = None,
+        users_at_once: int = USERS_AT_ONCE,
     ) -> None:
         self._log = log
         self._found = found
         self._progress = progress
-        self._accounts: dict[str, Account] = {}
-        self._catalog = default_catalog()
-        self._snapshots = log.snapshots()
-        self._waiting = dict(self._snapshots)
-        self._unreadable: set[str] = set()
-        self._closed = 0
+        self._live = live
+        self._users_at_once = users_at_once
+        self._looks = 0
+        self._rows = self._last = 0
+        self._users = self._snapshots = self._closed = 0
+        self._compared: int | None = None
 
     def run(self) -> Report:
-        """Replay all rows; raises `JournalError` where the log cannot be read."""
-        chain, rows, last = ChainCheck(self._log.unchained()), 0, 0
-        for row, stored in self._log.rows():
-            broken = chain.take(row, stored)
-            if broken is not None:
-                self._found(Finding("", "", f"rows {broken.first} to {broken.last}", broken.why))
-            self._take(row)
-            rows, last = rows + 1, row.seq
-            if rows % PROGRESS_ROWS == 0:
-                self._progress(rows)
-        broken = chain.end()
-        if broken is not None:
-            self._found(Finding("", "", f"rows {broken.first} to {broken.last}", broken.why))
+        """Look at all rows; raises `JournalError` where the log cannot be read."""
+        begun = self._follow_chain()
+        for partitions in ranges(begun, self._users_at_once):
+            self._replay(partitions)
         for user, key, count in self._log.repeated_keys():
             self._found(Finding(user, "", "event_id", f"{count} rows have the key {key!r}"))
-        for user, snapshot in self._waiting.items():
+        self._progress(self._rows * LOOKS)
+        return Report(
+            self._rows, self._users, self._snapshots, self._closed, self._last, self._compared
+        )
+
+    def _follow_chain(self) -> Counter[int]:
+        """Look at all rows in their order; about how many users begin in each partition."""
+        chain, begun, catalog = ChainCheck(self._log.unchained()), Counter[int](), default_catalog()
+        readable = True
+        for row, link in self._log.rows():
+            self._report(chain.take(row, link))
+            if row.user == CATALOG_USER and readable:
+                try:
+                    catalog.take(decode_catalog_event(row.kind, row.body), row.seq)
+                except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
+                    readable = False
+                    self._found(unreadable(row, error))
+            elif row.kind == _ROLLED and '"closed":' not in row.body:  # the first of a user
+                begun[row.partition] += 1
+            self._rows, self._last = self._rows + 1, row.seq
+            self._looked()
+        self._report(chain.end())
+        return begun
+
+    def _report(self, broken: Broken | None) -> None:
+        if broken is not None:
+            self._found(Finding("", "", f"rows {broken.first} to {broken.last}", broken.why))
+
+    def _looked(self) -> None:
+        self._looks += 1
+        if self._looks % PROGRESS_ROWS == 0:
+            self._progress(self._looks)
+
+    def _replay(self, partitions: range) -> None:
+        """Replay the users of some partitions, and compare."""
+        replay = _Replay(self._log.snapshots(partitions), self._found)
+        self._snapshots += len(replay.waiting)
+        for row, _ in self._log.rows(partitions=partitions):
+            if row.user != CATALOG_USER:
+                replay.take(row)
+            self._looked()
+        for user, snapshot in replay.waiting.items():
             why = f"it is of position {snapshot.seq}, where the user has no row"
             self._found(Finding(user, "", "snapshot", why))
-        self._progress(rows)
-        return Report(rows, len(self._accounts), len(self._snapshots), self._closed, last)
+        self._users += len(replay.accounts) + len(replay.unreadable)
+        self._closed += replay.closed
+        if self._live is not None and replay.accounts:
+            self._ask(self._live, replay.accounts, partitions)
 
-    @property
-    def accounts(self) -> dict[str, Account]:
-        """What the log alone says of each user."""
-        return self._accounts
+    def _ask(self, live: Live, accounts: dict[str, Account], partitions: range) -> None:
+        """Compare with what the service says; it is not asked again where it is gone."""
+        check = LiveCheck(accounts, self._found)
+        if not live.ask(list(accounts), check.take):
+            self._live = None
+        if check.ahead:
+            with live.reopen() as log:
+                check.follow(row for row, _ in log.rows(self._last, partitions))
+        if self._live is not None or check.compared:
+            self._compared = (self._compared or 0) + check.compared
 
-    def _take(self, row: Row) -> None:
-        if row.user in self._unreadable:
+
+class _Replay:
+    """The states of some users, from their rows in order.
+
+    Attributes:
+        accounts: by user.
+        unreadable: users of whom a row cannot be applied; they have no state.
+        waiting: snapshots whose position is not reached yet, by user.
+        closed: how many closed periods were compared.
+    """
+
+    def __init__(self, snapshots: Mapping[str, Snapshot], found: Found) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.unreadable: set[str] = set()
+        self.waiting = dict(snapshots)
+        self.closed = 0
+        self._found = found
+
+    def take(self, row: Row) -> None:
+        """Apply the next row, and compare what is due at its position."""
+        user = row.user
+        if user in self.unreadable:
             return
         try:
-            if row.user == CATALOG_USER:
-                self._catalog.take(decode_catalog_event(row.kind, row.body), row.seq)
-                return
-            self._replay(row, decode_event(row.kind, row.body))
-        except (KeyError, ValueError, TypeError) as error:  # DecodeError is a ValueError
-            self._unreadable.add(row.user)
-            self._waiting.pop(row.user, None)
-            why = f"row {row.seq} ({row.kind}) cannot be applied: {error}"
-            self._found(Finding(row.user, "", "log", why))
+            self._apply(row)
+        except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
+            self.unreadable.add(user)
+            self.accounts.pop(user, None)
+            self.waiting.pop(user, None)
+            self._found(unreadable(row, error))
 
-    def _replay(self, row: Row, event: Event) -> None:
-        account = self._accounts.setdefault(row.user, Account(row.user))
+    def _apply(self, row: Row) -> None:
+        event = decode_event(row.kind, row.body)
+        account = self.accounts.get(row.user)
+        if account is None:
+            account = self.accounts[row.user] = Account(row.user)
         if row.at < account.at:
             why = f"row {row.seq} took effect before the one before it"
             self._found(Finding(row.user, "", "at", why))
-        for period, totals in _closed_by(account, event):
-            self._closed += 1
-            self._compare(row.user, totals.key, totals, totals_of(period), f"row {row.seq}")
+        for period, totals in closed_by(account, event):
+            self.closed += 1
+            compare_totals(row, totals, period, self._found)
         apply(account, event, row.at, row.seq)
-        snapshot = self._waiting.get(row.user)
+        snapshot = self.waiting.get(row.user)
         if snapshot is not None and snapshot.seq == row.seq:
-            del self._waiting[row.user]
-            self._judge(account, snapshot)
-
-    def _judge(self, account: Account, snapshot: Snapshot) -> None:
-        """Compare a snapshot with what the log says at its position."""
-        if snapshot.schema != snapshots.SCHEMA:
-            return  # of another version: it is ignored by the service too
-        expected = snapshots.encode(account)
-        if snapshot.body == expected:
-            return
-        where = f"the snapshot at {snapshot.seq}"
-        try:
-            stored = snapshots.decode(account.user, snapshot.body)
-        except (KeyError, TypeError, ValueError) as error:
-            self._found(Finding(account.user, "", "snapshot", f"{where} cannot be read: {error}"))
-            return
-        found = list(_periods_that_differ(account, stored))
-        for period, field, log, kept in found:
-            why = f"{where} says {kept}, the log {log}"
-            self._found(Finding(account.user, period, field, why))
-        if not found:
-            self._found(Finding(account.user, "", "snapshot", f"{where} has other bytes"))
-
-    def _compare(
-        self, user: str, period: str, kept: PeriodTotals, log: PeriodTotals, where: str
-    ) -> None:
-        for field, said, counted in differences(kept, log):
-            why = f"{where} says {said}, the log {counted}"
-            self._found(Finding(user, period, field, why))
+            del self.waiting[row.user]
+            compare_snapshot(account, snapshot, self._found)
 
 
-def differences(left: msgspec.Struct, right: msgspec.Struct) -> Iterator[tuple[str, Any, Any]]:
-    """The fields that differ, with both values."""
-    for field in left.__struct_fields__:
-        one, other = getattr(left, field), getattr(right, field)
-        if one != other:
-            yield field, one, other
-
-
-class LiveCheck:
-    """Compares summaries of a running service with the log, each at its own position.
+def ranges(begun: Mapping[int, int], users_at_once: int) -> Iterator[range]:
+    """All partitions in as few ranges as hold at most so many users, or one partition each.
 
     Args:
-        accounts: what the log says of each user; it goes on from here.
-        last: the position up to which ``accounts`` are.
-        found: called with everything that differs.
+        begun: how many users each partition has.
+        users_at_once: the bound.
     """
-
-    def __init__(
-        self, accounts: dict[str, Account], last: int, found: Callable[[Finding], None]
-    ) -> None:
-        self._accounts = accounts
-        self._last = last
-        self._found = found
-
-    def run(self, log: Inspection, summaries: dict[str, StatsReply]) -> int:
-        """Compare summaries that were asked for before ``log`` was opened; how many."""
-        compared = self._compare_all(summaries)
-        for row, _ in log.rows(self._last):
-            if row.user == CATALOG_USER or row.user not in summaries:
-                continue
-            account = self._accounts.setdefault(row.user, Account(row.user))
-            apply(account, decode_event(row.kind, row.body), row.at, row.seq)
-            live = summaries[row.user]
-            if account.seq == live.seq:
-                self._compare(account, live)
-                compared += 1
-        return compared
-
-    def _compare_all(self, summaries: dict[str, StatsReply]) -> int:
-        now = [
-            (self._accounts[user], live)
-            for user, live in summaries.items()
-            if user in self._accounts and self._accounts[user].seq == live.seq
-        ]
-        for account, live in now:
-            self._compare(account, live)
-        return len(now)
-
-    def _compare(self, account: Account, live: StatsReply) -> None:
-        period = account.period(live.billing_period)
-        if period is None:
-            why = "the service is in this period, the log is not"
-            self._found(Finding(account.user, live.billing_period, "billing_period", why))
-            return
-        expected = decode_stats(encode_reply(stats(account, period, account.at)))
-        for field, said, counted in differences(live, expected):
-            if field != "held":  # it goes by the moment of the question
-                why = f"the service says {said}, the log {counted}"
-                self._found(Finding(account.user, live.billing_period, field, why))
-
-
-def open_log(directory: Path) -> Inspection:
-    """The log of a directory.
-
-    Raises:
-        Refused: there is none, or not one that this version can read.
-    """
-    return Inspection.open(directory)
-
-
-def _closed_by(account: Account, event: Event) -> Iterator[tuple[Period, PeriodTotals]]:
-    """The periods that an event says are over, each with the totals that it keeps."""
-    if isinstance(event, PeriodRolled) and event.closed is not None:
-        if account.current is not None:
-            yield account.current, event.closed
-    elif isinstance(event, PeriodSealed):
-        period = account.period(event.totals.key)
-        if period is not None:
-            yield period, event.totals
-
-
-def _periods_that_differ(log: Account, stored: Account) -> Iterator[tuple[str, str, Any, Any]]:
-    """What of two states differs: period, field, and what each says."""
-    kept = {period.key: period for period in _periods(stored)}
-    counted = {period.key: period for period in _periods(log)}
-    for key in sorted({*kept, *counted}):
-        if key not in kept or key not in counted:
-            yield key, "period", key in counted, key in kept
-            continue
-        mine, theirs = totals_of(counted[key]), totals_of(kept[key])
-        for field, one, other in differences(mine, theirs):
-            yield key, field, one, other
-        for field in ("levels", "announced"):
-            one, other = getattr(counted[key], field), getattr(kept[key], field)
-            if one != other:
-                yield key, field, one, other
-    for field in (
-        *("seq", "at", "months", "before", "unread", "sealed", "subscription", "suspended"),
-        "holds",
-    ):
-        one, other = getattr(log, field), getattr(stored, field)
-        if one != other:
-            yield "", field, one, other
-
-
-def _periods(account: Account) -> list[Period]:
-    return [*account.closed, *([account.current] if account.current else [])]
+    first = users = 0
+    for partition in range(PARTITIONS):
+        users += begun.get(partition, 0)
+        if users > users_at_once and partition > first:
+            yield range(first, partition)
+            first, users = partition, begun.get(partition, 0)
+    yield range(first, PARTITIONS)

@@ -78,13 +78,19 @@ class Inspection:
             ).fetchone()
         return int(last), int(count)
 
-    def rows(self, after: int = 0) -> Iterator[tuple[Row, bytes | None]]:
-        """The rows behind a position, oldest first, each with its link of the chain or None."""
+    def rows(
+        self, after: int = 0, partitions: range | None = None
+    ) -> Iterator[tuple[Row, bytes | None]]:
+        """The rows behind a position, oldest first, each with its link of the chain or None.
+
+        With ``partitions``, which follow each other, only the rows of these.
+        """
+        query, args = f"SELECT {_COLUMNS}, chain FROM log WHERE seq > ?", [after]  # noqa: S608
+        if partitions is not None:
+            query += " AND partition BETWEEN ? AND ?"
+            args += [partitions.start, partitions.stop - 1]
         with _translated():
-            found = self._db.execute(
-                f"SELECT {_COLUMNS}, chain FROM log WHERE seq > ? ORDER BY seq",  # noqa: S608
-                (after,),
-            )
+            found = self._db.execute(f"{query} ORDER BY seq", args)
             while lump := found.fetchmany(_ROWS_AT_ONCE):
                 for row in lump:
                     yield Row._make((*row[:6], bool(row[6]), *row[7:9])), row[9]
@@ -97,10 +103,14 @@ class Inspection:
                 " GROUP BY user_id, event_id HAVING count(*) > 1"
             )
 
-    def snapshots(self) -> dict[str, Snapshot]:
-        """The newest snapshot of each user."""
+    def snapshots(self, partitions: range) -> dict[str, Snapshot]:
+        """The newest snapshot of each user of some partitions, which follow each other."""
         with _translated():
-            found = self._db.execute("SELECT partition, user_id, seq, schema, body FROM snapshots")
+            found = self._db.execute(
+                "SELECT partition, user_id, seq, schema, body FROM snapshots"
+                " WHERE partition BETWEEN ? AND ?",
+                (partitions.start, partitions.stop - 1),
+            )
             return {row[1]: Snapshot(*row) for row in found}
 
     def unchained(self) -> int:

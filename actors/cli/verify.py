@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,11 +18,12 @@ from actors.cli.options import TIMEOUT_S, Json, Timeout, Url, User
 from actors.cli.output import is_human
 from actors.cli.service import DataDir
 from actors.cli.session import call, complain, errors_as_exit_codes, settings
+from actors.comparing import Finding
 from actors.config import Config
 from actors.connection import connect_options
-from actors.verifying import Finding, LiveCheck, Report, Verifier
+from actors.verifying import LOOKS, Live, Report, Verifier
 from messages.client import UsageClient
-from messages.errors import MeterdError
+from messages.errors import MeterdError, RequestError
 from messages.replies import StatsReply
 from persistence.datadir import is_held
 from persistence.errors import JournalError
@@ -51,11 +53,11 @@ def verify(
     directory = data_dir or config.data_dir
     findings: list[Finding] = []
     try:
-        report, compared = _look(directory, config if live else None, findings.append)
+        report = _look(directory, config if live else None, findings.append)
     except JournalError as error:
         complain(str(error))
         raise typer.Exit(EXIT_COULD_NOT) from None
-    _show(report, compared, findings, as_json=as_json)
+    _show(report, findings, as_json=as_json)
     if findings:
         raise typer.Exit(EXIT_DIFFERS)
 
@@ -73,45 +75,46 @@ def rebuild(
     Console().print(f"{user}: restored from {found['rows']:,} rows, {changed}", markup=False)
 
 
-def _look(directory: Path, config: Config | None, found: Any) -> tuple[Report, int | None]:
+def _look(directory: Path, config: Config | None, found: Any) -> Report:
+    live = None
+    if config is not None and is_held(directory):
+        asking = config
+        live = Live(
+            lambda users, take: asyncio.run(_ask(asking, users, take)),
+            lambda: Inspection.open(directory),
+        )
     with Inspection.open(directory) as log:
         _, rows = log.size()
-        with _bar(rows) as advance:
-            verifier = Verifier(log, found, advance)
-            report = verifier.run()
-    if config is None or not is_held(directory):
-        return report, None
-    summaries = asyncio.run(_ask(config, list(verifier.accounts)))
-    if summaries is None:
-        return report, None
-    with Inspection.open(directory) as log:
-        check = LiveCheck(verifier.accounts, report.last, found)
-        return report, check.run(log, summaries)
+        with _bar(rows * LOOKS) as advance:
+            return Verifier(log, found, advance, live).run()
 
 
-async def _ask(config: Config, users: list[str]) -> dict[str, StatsReply] | None:
-    """What the running service says of each user; None where none runs."""
-    found: dict[str, StatsReply] = {}
-    gate = asyncio.Semaphore(_AT_ONCE)
+async def _ask(
+    config: Config, users: list[str], take: Callable[[dict[str, StatsReply]], None]
+) -> bool:
+    """Hand over what the running service says of each user; False where none runs any more."""
     try:
         client = await UsageClient.connect(
             config.nats_url, prefix=config.prefix, connect_s=_CONNECT_S, **connect_options(config)
         )
     except MeterdError:
-        return None
+        return False
     async with client:
-
-        async def one(user: str) -> None:
-            async with gate:
-                found[user] = await client.stats(user)
-
-        failed = await asyncio.gather(*map(one, users), return_exceptions=True)
-    for error in failed:
-        if isinstance(error, MeterdError):
-            return None  # it went away meanwhile
-        if error is not None:
-            raise error
-    return found
+        for start in range(0, len(users), _AT_ONCE):
+            lump = users[start : start + _AT_ONCE]
+            found = await asyncio.gather(*map(client.stats, lump), return_exceptions=True)
+            replies = dict[str, StatsReply]()
+            for user, reply in zip(lump, found, strict=True):
+                if isinstance(reply, StatsReply):
+                    replies[user] = reply
+                elif isinstance(reply, RequestError):
+                    continue  # this user cannot be asked now
+                elif isinstance(reply, MeterdError):
+                    return False  # it went away meanwhile
+                else:
+                    raise reply
+            take(replies)
+    return True
 
 
 def _bar(rows: int) -> Any:
@@ -134,11 +137,10 @@ class _Bar:
         self._progress.stop()
 
 
-def _show(report: Report, compared: int | None, findings: list[Finding], *, as_json: bool) -> None:
+def _show(report: Report, findings: list[Finding], *, as_json: bool) -> None:
     if not is_human(as_json):
         whole = {
             **report._asdict(),
-            "live": compared,
             "differences": [finding._asdict() for finding in findings],
         }
         typer.echo(msgspec.json.encode(whole).decode())
@@ -146,7 +148,9 @@ def _show(report: Report, compared: int | None, findings: list[Finding], *, as_j
     for finding in findings:
         where = ", ".join(part for part in (finding.user, finding.period, finding.field) if part)
         typer.echo(f"{where}: {finding.why}")
-    asked = "no running service was asked" if compared is None else f"{compared:,} live summaries"
+    asked = (
+        "no running service was asked" if report.live is None else f"{report.live:,} live summaries"
+    )
     typer.echo(
         f"{report.rows:,} rows of {report.users:,} users, {report.snapshots:,} snapshots, "
         f"{report.closed:,} closed periods, {asked}: "
