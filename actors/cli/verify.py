@@ -32,6 +32,8 @@ from persistence.inspection import Inspection
 EXIT_DIFFERS: Final = 1
 EXIT_COULD_NOT: Final = 2
 _AT_ONCE: Final = 64
+_LUMP: Final = 1_000
+"""Summaries that are in memory at once."""
 _CONNECT_S: Final = 2.0
 
 
@@ -99,10 +101,16 @@ async def _ask(
         )
     except MeterdError:
         return False
+    gate = asyncio.Semaphore(_AT_ONCE)
     async with client:
-        for start in range(0, len(users), _AT_ONCE):
-            lump = users[start : start + _AT_ONCE]
-            found = await asyncio.gather(*map(client.stats, lump), return_exceptions=True)
+
+        async def one(user: str) -> StatsReply:
+            async with gate:
+                return await client.stats(user)
+
+        for start in range(0, len(users), _LUMP):
+            lump = users[start : start + _LUMP]
+            found = await asyncio.gather(*map(one, lump), return_exceptions=True)
             replies = dict[str, StatsReply]()
             for user, reply in zip(lump, found, strict=True):
                 if isinstance(reply, StatsReply):
