@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Context, Decimal
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
@@ -39,6 +40,9 @@ from messages.events import CatalogEvent, PlanPut, PlanTerms, PricePut
 from messages.units import PRICE_DECIMALS_MAX, to_datetime, to_micros, usd
 
 PAGE_BYTES: Final = BYTES_MAX
+_FIRST: Final = to_micros(datetime.min.replace(tzinfo=UTC))
+_LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
+"""Replies can say no other moment; an offset may lead out of the years that a request can name."""
 _TO_USD: Final = Decimal(-PRICE_DECIMALS_MAX)
 _EXACT: Final = Context(prec=40)
 _T = TypeVar("_T")
@@ -74,6 +78,10 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
     """
     provider = catalog.providers.find(ask.provider).name
     since = at if ask.effective_from is None else to_micros(ask.effective_from)
+    if not _FIRST <= since <= _LAST:
+        raise InvalidRequest(
+            "effective_from is not of the years 1 to 9999 in UTC", "effective_from"
+        )
     if since < at and catalog.prices(provider, ask.model):
         raise InvalidRequest(
             "effective_from is in the past, and the model had a price then", "effective_from"

@@ -11,6 +11,8 @@ from tests.support.meter import NOON, micros
 from tests.support.rig import Rig
 
 GPT = {"provider": "openai", "model": "gpt-9"}
+TOO_EARLY = {"effective_from": "0001-01-01T00:00:00+01:00"}
+TOO_LATE = {"effective_from": "9999-12-31T23:59:59-01:00"}
 PLAN = {
     "name": "Team",
     "tier": "team",
@@ -101,6 +103,8 @@ async def test_a_price_in_the_past_is_for_models_that_had_none(rig: Rig) -> None
         ({}, "invalid_request", "cost_per_input_token"),
         ({"nonsense": 1}, "invalid_request", "nonsense"),
         ({"effective_from": "now"}, "invalid_request", "effective_from"),
+        ({**TOO_EARLY, "cost_per_page": 1}, "invalid_request", "effective_from"),
+        ({**TOO_LATE, "cost_per_page": 1}, "invalid_request", "effective_from"),
         ({"model": ""}, "invalid_request", "model"),
     ],
 )
