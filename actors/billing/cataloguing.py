@@ -102,7 +102,7 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
 def content_of(ask: PlansPut | PricesPut, catalog: Catalog) -> str:
     """The digest of a change: see `contents`."""
     if isinstance(ask, PlansPut):
-        limits = {name: _plain(raw) for name, raw in ask.limits.items()}
+        limits = {name: _plain(raw) for name, raw in sorted(ask.limits.items())}
         prices = [_plain(ask.price_monthly), _plain(ask.price_yearly)]
         parts: list[Any] = [ask.name, ask.tier, prices, limits, ask.features]
     else:

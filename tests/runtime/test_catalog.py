@@ -13,7 +13,7 @@ from tests.support.rig import Rig
 GPT = {"provider": "openai", "model": "gpt-9"}
 TOO_EARLY = {"effective_from": "0001-01-01T00:00:00+01:00"}
 TOO_LATE = {"effective_from": "9999-12-31T23:59:59-01:00"}
-PLAN = {
+PLAN: dict[str, Any] = {
     "name": "Team",
     "tier": "team",
     "price_monthly": 49,
@@ -202,6 +202,13 @@ async def test_a_change_s_key_gives_the_original_reply(rig: Rig) -> None:
     assert (await rig.catalog("plans.put", **PLAN, event_id="k")).code == "idempotency_mismatch"
     # Keys belong to one user; the catalogue is none of them.
     assert (await rig.ask("track", provider="exa", event_id="k")).code == ""
+
+
+async def test_the_order_of_a_plan_s_limits_is_no_part_of_its_content(rig: Rig) -> None:
+    first = (await rig.catalog("plans.put", **PLAN, event_id="k")).body
+    limits = dict(reversed(PLAN["limits"].items()))
+    again = await rig.catalog("plans.put", **{**PLAN, "limits": limits}, event_id="k")
+    assert again.body == {**first, "duplicate": True}
 
 
 async def test_an_estimate_counts_the_words_of_a_text(rig: Rig) -> None:
