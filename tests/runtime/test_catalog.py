@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -253,17 +254,34 @@ async def test_users_are_listed_in_pages_with_what_their_period_counts(rig: Rig)
     assert [user["total_calls"] for user in old] == [4, 1, 2, 3]
 
 
+async def pages(rig: Rig, what: str, **fields: Any) -> list[list[Any]]:
+    """What each page of a list shows."""
+    found: list[list[Any]] = []
+    cursor = None
+    while cursor is not None or not found:
+        page = (await rig.catalog(f"{what}.list", **fields, cursor=cursor)).body
+        found.append(page[what])
+        cursor = page["next_cursor"]
+    return found
+
+
+async def test_users_that_do_not_fit_into_one_reply_come_in_pages(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(7):
+        await rig.ask("track", f"user-{number}", provider="exa")
+    whole = await pages(rig, "users")
+    monkeypatch.setattr("actors.billing.cataloguing.PAGE_BYTES", 500)
+    found = await pages(rig, "users")
+    assert [len(page) for page in found] == [2, 2, 2, 1]
+    assert [list(chain(*found))] == whole
+
+
 async def test_prices_that_do_not_fit_into_one_reply_come_in_pages(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.billing.cataloguing.PAGE_BYTES", 2000)
-    found: list[Any] = []
-    cursor = None
-    while True:
-        page = (await rig.catalog("prices.list", cursor=cursor)).body
-        found += page["prices"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    found = await pages(rig, "prices")
+    assert len(found) > 1
     monkeypatch.undo()
-    assert found == (await rig.catalog("prices.list")).body["prices"]
+    assert [list(chain(*found))] == await pages(rig, "prices")
