@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
 import pytest
 
+from actors.billing.periods import add_months
 from tests.support.faults import Fault
 from tests.support.meter import NOON, micros
 from tests.support.rig import Rig
@@ -252,6 +254,27 @@ async def test_users_are_listed_in_pages_with_what_their_period_counts(rig: Rig)
     assert [(user["billing_period"], user["total_calls"]) for user in now] == [("2026-04", 0)]
     old = (await rig.catalog("users.list", billing_period="2026-03")).body["users"]
     assert [user["total_calls"] for user in old] == [4, 1, 2, 3]
+
+
+@pytest.mark.parametrize("awake", [[], [1], range(1, 13)])
+async def test_users_are_listed_in_every_period_whose_stats_can_be_read(
+    rig: Rig, awake: Iterable[int]
+) -> None:
+    await rig.ask("track", provider="exa", cost=0.5)
+    await rig.ask("suspend", "bob")
+    for month in awake:
+        rig.clock.at = add_months(NOON, month)
+        await rig.ask("stats")
+    rig.clock.at = add_months(NOON, 14)
+    (then,) = (await rig.catalog("users.list", billing_period="2026-03")).body["users"]
+    stats = (await rig.ask("stats", billing_period="2026-03")).body
+    assert {name: then[name] for name in then if name in stats} == {
+        name: stats[name] for name in stats if name in then
+    }
+    assert (then["user_id"], then["total_calls"]) == ("alice", 1)
+    now = (await rig.catalog("users.list")).body["users"]
+    current = [(user["user_id"], user["billing_period"]) for user in now]
+    assert current == [("alice", "2027-05"), ("bob", "2027-05")]
 
 
 async def pages(rig: Rig, what: str, **fields: Any) -> list[list[Any]]:
