@@ -126,7 +126,7 @@ class _Effect:
 
 
 _READS: Final[Mapping[type, Callable[[Catalog, Any, int], object]]] = {
-    PlansList: lambda catalog, _ask, _at: cataloguing.plans(catalog),
+    PlansList: lambda catalog, ask, _at: cataloguing.plans(catalog, ask),
     PricesList: lambda catalog, ask, _at: cataloguing.prices(catalog, ask),
     ProvidersList: lambda catalog, _ask, _at: cataloguing.providers(catalog),
     EstimateCost: cataloguing.estimate,

@@ -21,6 +21,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=256)]
 class PlansList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All plans."""
 
+    cursor: Cursor | None = None
     deadline: Moment | None = None
 
 
@@ -127,9 +128,10 @@ class PlanEntry(Struct, kw_only=True):
 
 
 class PlansReply(Struct, kw_only=True):
-    """All plans; ``version`` is that of the newest change of the catalogue."""
+    """All plans, or a page; ``version`` is that of the newest change of the catalogue."""
 
     plans: tuple[PlanEntry, ...]
+    next_cursor: str | None
     version: int
     seq: int
 

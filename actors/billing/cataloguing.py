@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Context, Decimal
 from hashlib import blake2b
@@ -23,6 +23,7 @@ from messages.catalog import (
     EstimateReply,
     PlanEntry,
     PlanPutReply,
+    PlansList,
     PlansPut,
     PlansReply,
     PriceEntry,
@@ -46,6 +47,7 @@ _LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
 _TO_USD: Final = Decimal(-PRICE_DECIMALS_MAX)
 _EXACT: Final = Context(prec=40)
 _T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 def put_plan(catalog: Catalog, ask: PlansPut) -> PlanPut:
@@ -139,10 +141,16 @@ def answer(event: CatalogEvent, key: str, seq: int, *, duplicate: bool = False) 
     )
 
 
-def plans(catalog: Catalog) -> PlansReply:
-    """All plans."""
+def plans(catalog: Catalog, ask: PlansList) -> PlansReply:
+    """All plans; where they do not fit into one reply, a page.
+
+    Raises:
+        InvalidRequest: the cursor of another list.
+    """
+    entries, next_cursor = _page(catalog.plans, _plan_entry, ask.cursor, "plans")
     return PlansReply(
-        plans=tuple(_plan_entry(plan) for plan in catalog.plans),
+        plans=entries,
+        next_cursor=next_cursor,
         version=catalog.version,
         seq=catalog.seq,
     )
@@ -156,13 +164,10 @@ def prices(catalog: Catalog, ask: PricesList) -> PricesReply:
     """
     provider = None if ask.provider is None else catalog.providers.find(ask.provider).name
     rows = catalog.prices(provider, ask.model)
-    digest = blake2b(msgspec.json.encode([provider, ask.model]), digest_size=6).hexdigest()
-    start = read_cursor(ask.cursor, digest, int) if ask.cursor else 0
-    entries = fitting(map(_price_entry, rows[start:]), PAGE_BYTES)
-    reached = start + len(entries)
+    entries, next_cursor = _page(rows, _price_entry, ask.cursor, [provider, ask.model])
     return PricesReply(
         prices=entries,
-        next_cursor=None if reached >= len(rows) else cursor_of(str(reached), digest),
+        next_cursor=next_cursor,
         version=catalog.version,
         seq=catalog.seq,
     )
@@ -235,6 +240,17 @@ def read_cursor(cursor: str, digest: str, kind: Callable[[str], _T]) -> _T:
     if own != digest:
         raise InvalidRequest("cursor belongs to a request with other filters", "cursor")
     return found
+
+
+def _page(
+    rows: Sequence[_R], entry_of: Callable[[_R], _T], cursor: str | None, filters: object
+) -> tuple[tuple[_T, ...], str | None]:
+    """As many entries as fit into a reply, and the cursor that goes on behind them."""
+    digest = blake2b(msgspec.json.encode(filters), digest_size=6).hexdigest()
+    start = read_cursor(cursor, digest, int) if cursor else 0
+    entries = fitting(map(entry_of, rows[start:]), PAGE_BYTES)
+    reached = start + len(entries)
+    return entries, None if reached >= len(rows) else cursor_of(str(reached), digest)
 
 
 def _required(raw: msgspec.Raw, field: str) -> int:

@@ -300,11 +300,12 @@ async def test_users_that_do_not_fit_into_one_reply_come_in_pages(
     assert [list(chain(*found))] == whole
 
 
-async def test_prices_that_do_not_fit_into_one_reply_come_in_pages(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", ["plans", "prices"])
+async def test_what_does_not_fit_into_one_reply_comes_in_pages(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.setattr("actors.billing.cataloguing.PAGE_BYTES", 2000)
-    found = await pages(rig, "prices")
+    found = await pages(rig, what)
     assert len(found) > 1
     monkeypatch.undo()
-    assert [list(chain(*found))] == await pages(rig, "prices")
+    assert [list(chain(*found))] == await pages(rig, what)
