@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 REPLY_BYTES: Final = 480
 """What the reply of one event takes at most, without its texts and alerts."""
-_QUOTED_MAX: Final = 6 * 128 + 2
-"""What a key or an actual provider takes at most: six bytes for each of 128 characters."""
+RESULT_BYTES_MAX: Final = 4096
+"""Far above what any result takes: its key, of 128 characters, takes 770 bytes at most."""
 
 Calls = list[Track | RequestError]
 
@@ -92,7 +92,7 @@ class _Work:
                 self._results.append(self._original(call, key, before))
                 self._duplicates += 1
         except RequestError as error:
-            self._results.append(encode_reply(ErrorReply(error.body(key))))
+            self._results.append(_refused(error, key))
             self._rejected += 1
 
     def reply(self, key: str) -> bytes:
@@ -130,15 +130,23 @@ def _key_of(call: Track | RequestError, key: str, index: int) -> str:
 
 def _check_size(calls: Calls, keys: list[str], bytes_max: int) -> None:
     """Refuse a batch whose reply would be too large, before anything of it happens."""
-    if len(keys) * (REPLY_BYTES + 2 * _QUOTED_MAX) <= bytes_max:
+    if len(keys) * RESULT_BYTES_MAX <= bytes_max:
         return
-    size = sum(len(quoted(key).encode()) + REPLY_BYTES for key in keys)
-    size += sum(
-        len(quoted(call.actual_provider_name).encode())
-        for call in calls
-        if isinstance(call, Track) and call.actual_provider_name
-    )
+    size = sum(_size_of(call, key) for call, key in zip(calls, keys, strict=True))
     if size > bytes_max:
         raise RequestError(
             "too_large", "the reply would be too large: send fewer events", field="events"
         )
+
+
+def _size_of(call: Track | RequestError, key: str) -> int:
+    """What the result of an event takes in the reply, at most."""
+    if isinstance(call, RequestError):
+        return len(_refused(call, key)) + 1
+    return REPLY_BYTES + sum(
+        len(quoted(text).encode()) for text in (key, call.actual_provider_name) if text
+    )
+
+
+def _refused(error: RequestError, key: str) -> bytes:
+    return encode_reply(ErrorReply(error.body(key)))

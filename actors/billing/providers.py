@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from messages.codec import clip
 from messages.errors import RequestError
 
 WAVESPEED: Final = "wavespeed"
@@ -70,6 +71,6 @@ class Providers:
         provider = self._by_name.get(name)
         if provider is None:
             raise RequestError(
-                "unknown_provider", f"there is no provider {name[:64]!r}", field="provider"
+                "unknown_provider", f"there is no provider {clip(name, 64)!r}", field="provider"
             )
         return provider

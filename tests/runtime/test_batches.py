@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -91,13 +92,28 @@ async def test_over_a_thousand_events_are_too_large(rig: Rig) -> None:
     assert (await rig.ask("batch", events=[event] * 1000)).body["accepted"] == 1000
 
 
+@pytest.mark.parametrize(
+    "event",
+    [{"provider": "exa", "actual_provider_name": '"' * 256}, {'"' * 200: 1}],
+    ids=["good", "bad"],
+)
 async def test_a_batch_whose_reply_would_be_too_large_is_refused_before_it_counts(
-    rig: Rig,
+    rig: Rig, event: dict[str, Any]
 ) -> None:
-    event = {"provider": "exa", "actual_provider_name": '"' * 256}
-    answer = await rig.ask("batch", events=[event] * 900, event_id='"' * 128)
+    answer = await rig.ask(
+        "batch", events=[{"provider": "exa"}, *[event] * 900], event_id='"' * 128
+    )
     assert answer.code == "too_large"
     assert (await rig.ask("stats")).body["seq"] == 0
+
+
+@pytest.mark.parametrize("name", ['"', "\U000e0001", "x"])
+async def test_no_reply_to_bad_events_is_too_large(rig: Rig, name: str) -> None:
+    batch = {"events": [{"provider": name * 64}] * 1000, "event_id": "k" * 128}
+    payload = json.dumps(batch, ensure_ascii=False).encode()
+    answer = await rig.answer(rig.deliver("usage.v1.batch.alice", payload))
+    assert answer.body["rejected"] == 1000
+    assert len(answer.payload) < 900 * 1024
 
 
 async def test_all_events_of_a_batch_are_one_durable_write(rig: Rig) -> None:
