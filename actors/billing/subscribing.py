@@ -185,8 +185,8 @@ def _opened(
         end=add_months(anchor, index + 1),
         terms=terms,
         closed=None if current is None else totals_of(current),
-        # For a user without a log the subscription's earlier periods are there to be late for.
-        slept=() if account.seq else tuple(add_months(anchor, back) for back in range(index)),
+        # Where this is the first period the subscription's earlier ones are there to be late for.
+        slept=() if current else tuple(add_months(anchor, back) for back in range(index)),
     )
     return replace(wanted, anchor=anchor, cycle=cycle), rolled
 

@@ -197,6 +197,20 @@ async def test_a_suspended_user_may_make_no_calls_until_resumed(rig: Rig) -> Non
     assert await reason(rig) == "within_limits"
 
 
+@pytest.mark.parametrize("before", [(), ("suspend", "resume")])
+async def test_late_events_find_the_periods_of_a_subscription_that_is_a_user_s_first_period(
+    rig: Rig, before: tuple[str, ...]
+) -> None:
+    for verb in before:
+        await rig.ask(verb)
+    await subscribe(rig, period_start="2026-01-20T00:00:00Z")
+    late = (await rig.ask("track", provider="exa", timestamp="2026-02-18T00:00:00Z")).body
+    assert (late["billing_period"], late["late"]) == ("2026-01", True)
+    period = (await rig.ask("stats", billing_period="2026-01")).body
+    assert period["period_start"] == "2026-01-20T00:00:00Z"
+    assert period["limits"]["plan_name"] == "Pro"
+
+
 async def test_slept_through_periods_are_one_event_and_zeros_in_trends(rig: Rig) -> None:
     await subscribe(rig)
     await rig.ask("track", provider="openai", cost=1)
