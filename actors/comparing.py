@@ -133,6 +133,8 @@ class LiveCheck:
 
     def _compare(self, account: Account, live: StatsReply) -> None:
         period = account.period(live.billing_period)
+        if period is None and account.current is None and not live.total_calls:
+            return  # the period that a first call would open
         if period is None:
             why = "the service is in this period, the log is not"
             self._found(Finding(account.user, live.billing_period, "billing_period", why))

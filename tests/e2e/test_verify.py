@@ -83,6 +83,14 @@ def test_nothing_differs_beside_a_running_service(up: Service, client: RawClient
     assert report["users"] == 2
 
 
+def test_a_user_of_whom_no_call_is_logged_differs_in_nothing(
+    up: Service, client: RawClient
+) -> None:
+    ask(client, "suspend", "carol")
+    code, report = run("verify", "--data-dir", str(up.data_dir), url=up.url)
+    assert (code, report["differences"], report["live"]) == (0, [], 1)
+
+
 def test_nothing_differs_after_a_kill_and_a_start(up: Service, client: RawClient) -> None:
     use(client)
     up.kill()
