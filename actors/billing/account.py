@@ -36,7 +36,8 @@ class Period:
 
     Attributes:
         used: the counters since the last reset, by slot (see `limits`).
-        earlier: what was counted before the last reset, by slot; None where none happened.
+        earlier: what was counted before the last reset, by slot of the providers, None where none
+            happened.
         actual, models: calls, tokens and cost since the last reset by name.
         levels: the highest threshold that each limit has crossed, in percent. Usage only
             grows between resets, so this is both what fired and where the limit stands.
@@ -71,19 +72,19 @@ class Period:
 
     def logged(self) -> dict[str, tuple[int, int, int]]:
         """Calls, tokens and cost of all that the period logged, over all resets, by provider."""
+        return providers_of(self.in_all())
+
+    def in_all(self) -> list[int]:
+        """Calls, tokens and cost of all that the period logged, by slot of the providers."""
+        used = self.used[:TEXT_CALLS]
         if self.earlier is None:
-            return providers_of(self.used)
-        return providers_of([a + b for a, b in zip(self.earlier, self.used, strict=True)])
+            return used
+        return [before + now for before, now in zip(self.earlier, used, strict=True)]
 
     def totals(self) -> tuple[int, int, int]:
         """Calls, tokens and cost of all that the period logged, over all resets."""
-        calls, tokens, cost = (sum(self.used[unit:TEXT_CALLS:3]) for unit in range(3))
-        if self.earlier is not None:
-            before = self.earlier
-            calls += sum(before[0:TEXT_CALLS:3])
-            tokens += sum(before[1:TEXT_CALLS:3])
-            cost += sum(before[2:TEXT_CALLS:3])
-        return calls, tokens, cost
+        counted = self.in_all()
+        return sum(counted[0::3]), sum(counted[1::3]), sum(counted[2::3])
 
 
 def status_of(levels: dict[str, int]) -> str:

@@ -123,7 +123,7 @@ def period_of(totals: PeriodTotals) -> Period:
         end=totals.end,
         terms=intern(totals.terms),
         used=used,
-        earlier=_slots(totals.earlier) if totals.earlier else None,
+        earlier=_slots(totals.earlier)[:TEXT_CALLS] if totals.earlier else None,
         actual=dict(totals.actual_providers),
         models=dict(totals.models),
         errors=totals.errors,

@@ -129,8 +129,7 @@ def _name(counts: dict[str, Counters], name: str) -> str:
 
 def _reset(account: Account, event: CountersReset, at: int, _: int) -> None:
     period = _known(account, event.billing_period)
-    earlier = period.earlier or [0] * SLOTS
-    period.earlier = [before + now for before, now in zip(earlier, period.used, strict=True)]
+    period.earlier = period.in_all()
     period.used = [0] * SLOTS
     period.actual = {}
     period.models = {}

@@ -253,6 +253,14 @@ def test_a_restored_user_goes_on_like_one_that_never_left() -> None:
     assert go_on(left) == go_on(stayed)
 
 
+def test_what_wavespeed_served_before_a_reset_is_the_same_over_a_snapshot() -> None:
+    meter = Meter(catalog_of(free=LIMITS), at=START)
+    meter.track("wavespeed")
+    meter.reset()
+    meter.track("wavespeed")
+    assert snapshots.decode("alice", snapshots.encode(meter.account)) == meter.account
+
+
 def test_names_that_are_counted_together_stay_so_over_a_snapshot() -> None:
     meter = Meter(terms=plan({}))
     for n in range(130):
