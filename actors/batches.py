@@ -44,13 +44,10 @@ def batch(actor: UserActor, request: Request, ask: Batch, at: int) -> Detour | N
         _check_size(calls, keys, services.page_bytes_max)
         facts = request.facts = Facts(batch=(calls, keys))
         known = [key for key in keys if not services.keys.claim(account.user, key)]
-        ended = [
-            call.hold_id
-            for call in calls
-            if isinstance(call, Track)
-            and call.hold_id is not None
-            and may_have_ended(account, call.hold_id, services)
-        ]
+        named = {call.hold_id: None for call in calls if isinstance(call, Track) and call.hold_id}
+        # As they are now: what the batch ends itself may be more than an account remembers.
+        facts.ended = {name: account.ended[name] for name in named if name in account.ended}
+        ended = [name for name in named if may_have_ended(account, name, services)]
         if known or ended:
             return actor.find(request, keys=known, holds=ended)
     assert facts.batch is not None

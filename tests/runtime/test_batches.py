@@ -136,6 +136,18 @@ async def test_batches_settle_holds_and_tell_how_others_ended(rig: Rig) -> None:
     assert found == [("settled", False), ("settled", True), ("released", True), ("unknown", True)]
 
 
+async def test_what_a_batch_does_makes_it_forget_no_hold(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.billing.state.ENDED_MAX", 1)
+    for name in ("h1", "h2"):
+        await rig.ask("hold", provider="gemini", event_id=name)
+    await rig.ask("release", hold_id="h1")
+    events = [{"provider": "gemini", "hold_id": hold} for hold in ("h2", "h1")]
+    body = (await rig.ask("batch", events=events)).body
+    assert [each["hold_status"] for each in body["results"]] == ["settled", "released"]
+
+
 async def test_a_cloud_event_is_a_track(rig: Rig) -> None:
     first = (await rig.ask("track", **CLOUD)).body
     assert (first["event_id"], first["tokens_used"]) == ("e-1", 5)
