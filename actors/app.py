@@ -31,9 +31,10 @@ from actors.edge.service import Edge
 from actors.edge.stream import AlertStream
 from actors.edge.upkeep import Upkeep
 from actors.runtime.registry import Actor, Limits, Registry
+from actors.runtime.request import Request
 from actors.services import Services
 from actors.user import UserActor, recover
-from messages.catalog import CATALOG_USER
+from messages.catalog import CATALOG_USER, PlansList
 from messages.units import to_datetime
 from persistence.journal import Journal
 from persistence.keys import KeyFilter
@@ -215,6 +216,9 @@ class Service:
 
     def _on_failure(self, users: set[str]) -> None:
         self._registry.forget(users)
+        if CATALOG_USER in users:
+            # A change that is stored all the same takes effect when the catalogue is read again.
+            self._registry.dispatch(Request(CATALOG_USER, "", PlansList(), "", self._link))
 
     async def _sweep(self) -> None:
         while True:

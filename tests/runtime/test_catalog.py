@@ -155,6 +155,16 @@ async def test_after_a_failed_write_the_catalogue_is_what_the_log_says(
     assert await cost(rig) == (7 if stored else 1)
 
 
+async def test_a_change_of_unknown_outcome_that_is_stored_takes_effect_by_itself(
+    rig: Rig,
+) -> None:
+    rig.journal.fail_appends(Fault.UNKNOWN_BUT_STORED)
+    answer = await rig.catalog("prices.put", **GPT, cost_per_input_token=0.000007)
+    assert answer.code == "outcome_unknown"
+    await rig.idle()
+    assert await cost(rig) == 7
+
+
 async def test_a_plan_that_is_put_holds_from_the_next_period_or_at_once_on_subscribe(
     rig: Rig,
 ) -> None:
