@@ -120,8 +120,10 @@ def _resume(actor: UserActor, request: Request, ask: Resume, at: int) -> None:
 
 
 def _rebuild(actor: UserActor, request: Request, _: Rebuild, _at: int) -> Detour:
+    settled = actor.services.writer.barrier()  # as of now: this state may be lost any moment
+
     async def work() -> bool:
-        await stored(actor.services.writer.barrier())
+        await stored(settled)
         account, rows = await load(actor.account.user, actor.services, from_log=True)
         changed = account != actor.account
         actor.account = account
