@@ -218,7 +218,7 @@ class Service:
         self._registry.forget(users)
         if CATALOG_USER in users:
             # A change that is stored all the same takes effect when the catalogue is read again.
-            self._registry.dispatch(Request(CATALOG_USER, "", PlansList(), "", self._link))
+            self._registry.dispatch(Request(CATALOG_USER, "", PlansList(), b"", self._link))
 
     async def _sweep(self) -> None:
         while True:

@@ -67,7 +67,8 @@ class CatalogActor:
             case UsersList() as ask:
                 return Detour(list_users(self._services, request, ask, at), blocks=False)
             case ask:
-                self._answer(request, _READS[type(ask)](self._own, ask, at))
+                size = self._services.page_bytes_max
+                self._answer(request, _READS[type(ask)](self._own, ask, at, size))
         return None
 
     def quiescent(self) -> bool:
@@ -125,11 +126,11 @@ class _Effect:
         """Nothing has changed; what is stored all the same is found by `recover_catalog`."""
 
 
-_READS: Final[Mapping[type, Callable[[Catalog, Any, int], object]]] = {
-    PlansList: lambda catalog, ask, _at: cataloguing.plans(catalog, ask),
-    PricesList: lambda catalog, ask, _at: cataloguing.prices(catalog, ask),
-    ProvidersList: lambda catalog, _ask, _at: cataloguing.providers(catalog),
-    EstimateCost: cataloguing.estimate,
+_READS: Final[Mapping[type, Callable[[Catalog, Any, int, int], object]]] = {
+    PlansList: lambda catalog, ask, _at, size: cataloguing.plans(catalog, ask, size),
+    PricesList: lambda catalog, ask, _at, size: cataloguing.prices(catalog, ask, size),
+    ProvidersList: lambda catalog, _ask, _at, _size: cataloguing.providers(catalog),
+    EstimateCost: lambda catalog, ask, at, _size: cataloguing.estimate(catalog, ask, at),
 }
 
 

@@ -44,7 +44,7 @@ def _enforce(actor: UserActor, request: Request, ask: Enforce, at: int) -> None:
 
 
 def _holds(actor: UserActor, request: Request, _: Holds, at: int) -> None:
-    actor.answer(request, holds(actor.account, at))
+    actor.answer(request, holds(actor.account, at, actor.services.page_bytes_max))
 
 
 def _stats(actor: UserActor, request: Request, ask: Stats, at: int) -> Detour | None:
@@ -76,7 +76,9 @@ def _alerts(actor: UserActor, request: Request, ask: Alerts, _: int) -> Detour |
     account = actor.account
     unread = unread_alerts(account, ask.billing_period)
     if ask.unread_only or not account.seq:
-        actor.answer(request, alerts_reply(account.user, ask, unread, unread, {}, account.seq))
+        size = actor.services.page_bytes_max
+        reply = alerts_reply(account.user, ask, unread, unread, {}, account.seq, size)
+        actor.answer(request, reply)
         return None
     return _detour(_reading(actor).alerts(request, ask, unread))
 

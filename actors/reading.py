@@ -51,6 +51,7 @@ class Reading:
     def __init__(self, services: Services, user: str, seq: int) -> None:
         self._journal = services.journal
         self._settled = services.writer.barrier()
+        self._bytes_max = services.page_bytes_max
         self._user = user
         self._seq = seq
 
@@ -130,7 +131,9 @@ class Reading:
         ]
         shown = found[: ask.limit or inbox.SHOWN]
         read_at = await self._read_at(shown[-1].seq) if shown else {}
-        reply = inbox.alerts_reply(self._user, ask, found, unread, read_at, self._seq)
+        reply = inbox.alerts_reply(
+            self._user, ask, found, unread, read_at, self._seq, self._bytes_max
+        )
         return _answered(request, reply)
 
     async def raised_ids(self, wanted: list[str]) -> set[str]:

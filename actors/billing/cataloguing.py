@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from actors.billing.catalog import UNIT_NAMES, Catalog, Plan, is_cost, price_of
-from actors.billing.fitting import BYTES_MAX, fitting
+from actors.billing.fitting import fitting
 from actors.billing.pricing import Price, charge
 from messages.catalog import (
     EstimateCost,
@@ -40,7 +40,6 @@ from messages.errors import InvalidRequest
 from messages.events import CatalogEvent, PlanPut, PlanTerms, PricePut
 from messages.units import PRICE_DECIMALS_MAX, to_datetime, to_micros, usd
 
-PAGE_BYTES: Final = BYTES_MAX
 _FIRST: Final = to_micros(datetime.min.replace(tzinfo=UTC))
 _LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
 """Replies can say no other moment; an offset may lead out of the years that a request can name."""
@@ -141,13 +140,13 @@ def answer(event: CatalogEvent, key: str, seq: int, *, duplicate: bool = False) 
     )
 
 
-def plans(catalog: Catalog, ask: PlansList) -> PlansReply:
+def plans(catalog: Catalog, ask: PlansList, bytes_max: int) -> PlansReply:
     """All plans; where they do not fit into one reply, a page.
 
     Raises:
         InvalidRequest: the cursor of another list.
     """
-    entries, next_cursor = _page(catalog.plans, _plan_entry, ask.cursor, "plans")
+    entries, next_cursor = _page(catalog.plans, _plan_entry, ask.cursor, "plans", bytes_max)
     return PlansReply(
         plans=entries,
         next_cursor=next_cursor,
@@ -156,7 +155,7 @@ def plans(catalog: Catalog, ask: PlansList) -> PlansReply:
     )
 
 
-def prices(catalog: Catalog, ask: PricesList) -> PricesReply:
+def prices(catalog: Catalog, ask: PricesList, bytes_max: int) -> PricesReply:
     """Prices by provider, model and moment; where they do not fit into one reply, a page.
 
     Raises:
@@ -164,7 +163,7 @@ def prices(catalog: Catalog, ask: PricesList) -> PricesReply:
     """
     provider = None if ask.provider is None else catalog.providers.find(ask.provider).name
     rows = catalog.prices(provider, ask.model)
-    entries, next_cursor = _page(rows, _price_entry, ask.cursor, [provider, ask.model])
+    entries, next_cursor = _page(rows, _price_entry, ask.cursor, [provider, ask.model], bytes_max)
     return PricesReply(
         prices=entries,
         next_cursor=next_cursor,
@@ -243,12 +242,16 @@ def read_cursor(cursor: str, digest: str, kind: Callable[[str], _T]) -> _T:
 
 
 def _page(
-    rows: Sequence[_R], entry_of: Callable[[_R], _T], cursor: str | None, filters: object
+    rows: Sequence[_R],
+    entry_of: Callable[[_R], _T],
+    cursor: str | None,
+    filters: object,
+    bytes_max: int,
 ) -> tuple[tuple[_T, ...], str | None]:
     """As many entries as fit into a reply, and the cursor that goes on behind them."""
     digest = blake2b(msgspec.json.encode(filters), digest_size=6).hexdigest()
     start = read_cursor(cursor, digest, int) if cursor else 0
-    entries = fitting(map(entry_of, rows[start:]), PAGE_BYTES)
+    entries = fitting(map(entry_of, rows[start:]), bytes_max)
     reached = start + len(entries)
     return entries, None if reached >= len(rows) else cursor_of(str(reached), digest)
 

@@ -13,13 +13,13 @@ BYTES_MAX: Final = 880 * 1024
 _T = TypeVar("_T")
 
 
-def fitting(entries: Iterable[_T], bytes_max: int | None = None) -> tuple[_T, ...]:
+def fitting(entries: Iterable[_T], bytes_max: int = BYTES_MAX) -> tuple[_T, ...]:
     """The first entries, as many as fit; at least one where there is any."""
     found: list[_T] = []
-    size, limit = 0, BYTES_MAX if bytes_max is None else bytes_max
+    size = 0
     for entry in entries:
         size += len(encode_reply(entry)) + 1
-        if found and size > limit:
+        if found and size > bytes_max:
             break
         found.append(entry)
     return tuple(found)

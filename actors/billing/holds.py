@@ -24,7 +24,7 @@ from actors.billing.enforce import (
     resolve,
     text_of,
 )
-from actors.billing.fitting import fitting
+from actors.billing.fitting import BYTES_MAX, fitting
 from actors.billing.holding import HOLDS_MAX, OpenHold
 from actors.billing.limits import add_amounts
 from actors.billing.pricing import estimate
@@ -156,9 +156,9 @@ def preflight(
     return Recorded(events, keys=(*(None for _ in opened), *(hold.hold_id for hold in placed)))
 
 
-def holds(account: Account, at: int) -> HoldsReply:
-    """The open holds, oldest first."""
-    entries = fitting(
+def holds(account: Account, at: int, bytes_max: int = BYTES_MAX) -> HoldsReply:
+    """The open holds, oldest first, as many as fit."""
+    shown = (
         HoldEntry(
             hold_id=hold.id,
             provider=hold.provider,
@@ -172,6 +172,7 @@ def holds(account: Account, at: int) -> HoldsReply:
         )
         for hold in account.open_holds(at)
     )
+    entries = fitting(shown, bytes_max)
     return HoldsReply(holds=entries, held=held_in_all(account, at), seq=account.seq)
 
 

@@ -88,6 +88,7 @@ def alerts_reply(
     unread: Sequence[Raised],
     read_at: Mapping[str, int],
     seq: int,
+    bytes_max: int,
 ) -> AlertsReply:
     """The newest of ``found``, which match, newest first.
 
@@ -98,9 +99,10 @@ def alerts_reply(
         unread: the unread ones of the same billing period.
         read_at: when alerts were read.
         seq: the position that this reflects.
+        bytes_max: what the alerts take at most.
     """
     open_ids = {raised.alert.id for raised in unread}
-    shown = fitting(
+    entries = (
         alert_reply(
             user,
             raised,
@@ -109,6 +111,7 @@ def alerts_reply(
         )
         for raised in found[: ask.limit or SHOWN]
     )
+    shown = fitting(entries, bytes_max)
     return AlertsReply(alerts=shown, total=len(found), unread_count=len(unread), seq=seq)
 
 

@@ -50,6 +50,40 @@ def test_pages_of_the_log_fit_and_a_walk_shows_every_event_once(small: Service) 
     assert shown == keys[::-1]
 
 
+def test_lists_of_a_user_are_cut_before_they_are_too_large(small: Service) -> None:
+    with RawClient(small.url) as client:
+        for _ in range(12):
+            client.request(TRACK, {"provider": "exa", "cost": 5})
+            client.request(request_subject(PREFIX, "reset", "alice"))
+        holds = {"provider": "gemini", "actual_provider_name": "x" * 256}
+        for _ in range(40):
+            assert client.request(request_subject(PREFIX, "hold", "alice"), holds).json()["allowed"]
+        alerts = client.request(request_subject(PREFIX, "alerts", "alice")).json()
+        assert 0 < len(alerts["alerts"]) < alerts["total"]
+        unread = {"unread_only": True}
+        again = client.request(request_subject(PREFIX, "alerts", "alice"), unread).json()
+        assert again["alerts"] == alerts["alerts"]
+        found = client.request(request_subject(PREFIX, "holds", "alice")).json()
+        assert 0 < len(found["holds"]) < found["held"]["open"] == 40
+
+
+@pytest.mark.parametrize("what", ["plans", "prices", "users"])
+def test_lists_of_the_catalogue_come_in_pages_that_fit(small: Service, what: str) -> None:
+    names = [f"{'x' * 100}{n}" for n in range(60)]
+    fields = {"tier": "x", "price_monthly": 1, "price_yearly": 1, "limits": {}, "features": []}
+    with RawClient(small.url) as client:
+        for name in names:
+            put = {"name": name, **fields}
+            assert client.request(f"{PREFIX}.catalog.plans.put", put).json()["version"]
+            client.request(request_subject(PREFIX, "suspend", name))
+        pages = [client.request(f"{PREFIX}.catalog.{what}.list").json()]
+        while pages[-1]["next_cursor"] is not None:
+            asked = {"cursor": pages[-1]["next_cursor"]}
+            pages.append(client.request(f"{PREFIX}.catalog.{what}.list", asked).json())
+    assert len(pages) > 1
+    assert all(page[what] for page in pages)
+
+
 def test_a_reply_that_cannot_fit_is_an_error_and_the_service_goes_on(small: Service) -> None:
     with RawClient(small.url) as client:
         # The request just fits; its entry in the log has more fields.

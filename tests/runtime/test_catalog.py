@@ -304,7 +304,8 @@ async def test_users_that_do_not_fit_into_one_reply_come_in_pages(
     for number in range(7):
         await rig.ask("track", f"user-{number}", provider="exa")
     whole = await pages(rig, "users")
-    monkeypatch.setattr("actors.billing.cataloguing.PAGE_BYTES", 500)
+    monkeypatch.setattr("actors.app.PAGE_BYTES_MAX", 500)
+    rig = await rig.restart()
     found = await pages(rig, "users")
     assert [len(page) for page in found] == [2, 2, 2, 1]
     assert [list(chain(*found))] == whole
@@ -314,8 +315,9 @@ async def test_users_that_do_not_fit_into_one_reply_come_in_pages(
 async def test_what_does_not_fit_into_one_reply_comes_in_pages(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr("actors.billing.cataloguing.PAGE_BYTES", 2000)
+    whole = await pages(rig, what)
+    monkeypatch.setattr("actors.app.PAGE_BYTES_MAX", 2000)
+    rig = await rig.restart()
     found = await pages(rig, what)
     assert len(found) > 1
-    monkeypatch.undo()
-    assert [list(chain(*found))] == await pages(rig, what)
+    assert [list(chain(*found))] == whole
