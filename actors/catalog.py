@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from actors.admission import admit
 from actors.billing import cataloguing
@@ -36,6 +37,8 @@ from messages.codec import decode_catalog_event, encode_event
 from messages.events import KIND, CatalogEvent
 from persistence.errors import Corrupt
 from persistence.journal import Row
+
+_log = structlog.get_logger(__name__)
 
 PARTITION: Final = 0
 """Of the catalogue's rows, which no user's subject can name."""
