@@ -34,6 +34,7 @@ from messages.catalog import (
     UsersList,
 )
 from messages.codec import decode_catalog_event, encode_event
+from messages.errors import RequestError
 from messages.events import KIND, CatalogEvent
 from persistence.errors import Corrupt
 from persistence.journal import Row
@@ -56,12 +57,20 @@ class CatalogActor:
         """Take one request.
 
         Raises:
-            RequestError: the request is refused; nothing of it happened.
+            RequestError: the request is refused before it is looked at.
         """
         now = self._services.clock.now()
         if not admit(request, self._services, now):
             return Detour(self._look_up(request), blocks=True)
-        at = max(now, self._at)
+        try:
+            return self._take(request, max(now, self._at))
+        except RequestError as error:
+            request.prepare_error(error)
+            # It may reflect what is not durable yet.
+            self._services.writer.after(self._own.seq, request)
+            return None
+
+    def _take(self, request: Request, at: int) -> Detour | None:
         match request.command:
             case PlansPut() as ask:
                 self._record(request, cataloguing.put_plan(self._own, ask), at)

@@ -29,6 +29,7 @@ from actors.runtime.registry import Detour
 from actors.runtime.request import Request
 from actors.services import Services
 from messages.codec import decode_event, encode_event, encode_reply
+from messages.errors import RequestError
 from messages.events import KIND, Event, UsageRecorded
 from messages.subjects import encode_user, partition_of
 from persistence.journal import Row, Snapshot
@@ -54,7 +55,7 @@ class UserActor:
         """Take one request. See the module's docstring.
 
         Raises:
-            RequestError: the request is refused; nothing of it happened.
+            RequestError: the request is refused before it is looked at.
         """
         services, account = self.services, self.account
         now = services.clock.now()
@@ -64,7 +65,12 @@ class UserActor:
         if account.current is not None and account.current.end <= at:
             self.roll(at)
         command = request.command
-        return _HANDLERS[type(command)](self, request, command, at)
+        try:
+            return _HANDLERS[type(command)](self, request, command, at)
+        except RequestError as error:
+            request.prepare_error(error)
+            services.writer.after(account.seq, request)  # it may reflect what is not durable yet
+            return None
 
     def quiescent(self) -> bool:
         """Whether everything that the state reflects is durable."""

@@ -81,7 +81,10 @@ class Request(Struct, eq=False, gc=False):
         self.payload = encode_reply(reply)
 
     def prepare_error(self, error: RequestError) -> None:
-        """Encode an error as the answer that `durable` will send."""
+        """Encode an error as the answer that `durable` will send, and count it."""
+        if self.tally is not None:
+            self.tally.errors += 1
+            self.tally.last_error = str(error)
         self.payload = encode_reply(ErrorReply(error.body(self.key)))
         self.headers = error_headers(error)
 
@@ -108,8 +111,5 @@ class Request(Struct, eq=False, gc=False):
         """Answer with an error, at once."""
         if self.answered:
             return
-        if self.tally is not None:
-            self.tally.errors += 1
-            self.tally.last_error = str(error)
         self.prepare_error(error)
         self.durable()

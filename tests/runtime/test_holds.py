@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from tests.support.faults import Fault
 from tests.support.rig import Rig, Start
 
 SECOND = 1_000_000
@@ -223,3 +225,25 @@ async def test_an_operation_has_no_deadline_of_its_own(rig: Rig) -> None:
     operations = [{"provider": "exa", "deadline": "2030-01-01T00:00:00Z"}]
     answer = await rig.ask("preflight", operations=operations)
     assert (answer.code, answer.error["field"]) == ("invalid_request", "operations")
+
+
+async def test_no_error_shows_what_is_not_durable(rig: Rig) -> None:
+    await on_pro(rig)
+    await rig.ask("hold", provider="openai", event_id="h")
+    await rig.catalog("plans.list")
+    past = {"provider": "exa", "model": "m", "effective_from": "2026-03-01T00:00:00Z"}
+    rig.journal.appends.close()
+    sent = [
+        *(rig.send("release", hold_id="h") for _ in range(2)),
+        *(rig.send("cancel", at_period_end=False) for _ in range(2)),
+        *(
+            rig.deliver("usage.v1.catalog.prices.put", json.dumps({**past, field: 1}).encode())
+            for field in ("cost_per_request", "cost_per_search")
+        ),
+    ]
+    assert rig.order(*sent) == []
+    rig.journal.fail_appends(Fault.NOT_STORED)
+    rig.journal.appends.open()
+    assert {answer.code for answer in await rig.answers(*sent)} == {"unavailable"}
+    assert (await rig.ask("release", hold_id="h")).code == ""
+    assert (await rig.ask("release", hold_id="h")).code == "unknown_hold"
