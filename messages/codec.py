@@ -59,6 +59,11 @@ class _Keyed(msgspec.Struct):
     event_id: Key | None = None
 
 
+class _Marked(msgspec.Struct):
+    specversion: msgspec.Raw = ABSENT
+
+
+_MARKED_DECODER: Final = msgspec.json.Decoder(_Marked)
 _KEY_DECODER: Final = msgspec.json.Decoder(_Keyed)
 _PERSONAL_DECODER: Final = msgspec.json.Decoder(Personal)
 _ERROR_DECODER: Final = msgspec.json.Decoder(ErrorReply)
@@ -101,7 +106,7 @@ def _checking(
         try:
             return decode(body or b"{}")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            if cloud and _CLOUD_MARK in body:
+            if cloud and _CLOUD_MARK in body and _is_cloud_event(body):
                 return _decode_cloud_event(body)
             raise _refusal(error, text_field) from None
 
@@ -155,6 +160,14 @@ def _decode_track(body: bytes) -> Track | RequestError:
         error.event_id = key_of(body)
         return error
     return call
+
+
+def _is_cloud_event(body: bytes) -> bool:
+    """Whether the mark is a field of the body, not a part of some text in it."""
+    try:
+        return _MARKED_DECODER.decode(body).specversion is not ABSENT
+    except (ValueError, RecursionError):  # DecodeError is a ValueError
+        return False
 
 
 def _decode_cloud_event(body: bytes) -> CloudTrack:

@@ -183,3 +183,11 @@ async def test_a_cloud_event_that_is_none_is_refused_by_its_field(
 ) -> None:
     answer = await rig.ask("track", **{**CLOUD, **change})
     assert (answer.code, answer.error["field"]) == ("invalid_request", field)
+
+
+async def test_a_call_that_only_speaks_of_cloud_events_is_refused_by_its_own_field(
+    rig: Rig,
+) -> None:
+    about: dict[str, Any] = {"metadata": {"specversion": "1.0"}}
+    answer = await rig.ask("track", provider="exa", tokens_input=-1, **about)
+    assert (answer.code, answer.error["field"]) == ("invalid_request", "tokens_input")
