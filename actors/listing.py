@@ -102,9 +102,11 @@ class _Listing:
             if account is None:
                 found[name] = UserEntry(user_id=name)
                 continue
+            # A boundary that has passed takes a period out of the state, but not of the log yet.
+            before = None if self._key is None else account.period(self._key)
             for event in due(account, self._at, self._services.catalog):  # as its own read would
                 apply(account, event, self._at, account.seq)
-            self._look_at(account, found, left)
+            self._look_at(account, found, left, before)
         for name, seq in left.items():
             await self._look_back(name, seq, found)
         return found
@@ -117,14 +119,23 @@ class _Listing:
         current = account.current
         return account if current is None or self._at < current.end else None
 
-    def _look_at(self, account: Account, found: dict[str, UserEntry], left: dict[str, int]) -> None:
-        """Add the user's entry, or where to look for a period that has left the state."""
+    def _look_at(
+        self,
+        account: Account,
+        found: dict[str, UserEntry],
+        left: dict[str, int],
+        period: Period | None = None,
+    ) -> None:
+        """Add the user's entry, or where to look for a period that has left the state.
+
+        ``period`` is the one asked for, where it is known.
+        """
         self.seq = max(self.seq, account.seq)
         key = self._key
         if key is None:
-            period: Period | None = current_of(account, self._at, self._services.catalog)
+            period = current_of(account, self._at, self._services.catalog)
         else:
-            period = account.period(key)
+            period = period or account.period(key)
         if period is not None:
             found[account.user] = _entry(account.user, period)
         elif account.sealed and key is not None and key[:7] in account.months:
