@@ -76,12 +76,14 @@ class FaultyJournal:
 
     Attributes:
         appends: a gate before every append takes effect.
-        reads: a gate before every `snapshot`, `history` and `find`, of one user or of several.
+        commits: a gate behind every append that took effect, before its caller hears of it.
+        reads: a gate before every read of rows or snapshots, of one user or of several.
         attempts: the rows and snapshots of every append that was tried, failed ones too.
     """
 
     def __init__(self, inner: Journal) -> None:
         self.appends = Gate()
+        self.commits = Gate()
         self.reads = Gate()
         self.attempts: list[tuple[tuple[Row, ...], tuple[Snapshot, ...]]] = []
         self._inner = inner
@@ -94,7 +96,7 @@ class FaultyJournal:
         self._append_faults.extend(faults)
 
     def fail_reads(self, count: int, user: str | None = None) -> None:
-        """Fail the next ``count`` `snapshot`, `history` or `find` of ``user``, None: of anyone."""
+        """Fail the next ``count`` reads of ``user``'s rows or snapshot, None: of anyone's."""
         self._read_faults.extend([user] * count)
 
     def fail_last_seq(self, count: int) -> None:
@@ -108,6 +110,7 @@ class FaultyJournal:
         fault = self._append_faults.popleft() if self._append_faults else None
         if fault is None or fault in _STORED:
             await self._inner.append(rows, snapshots)
+            await self.commits.enter()
         if fault is not None:
             raise _ERRORS[fault](f"injected: {fault.name}")
 
@@ -156,6 +159,7 @@ class FaultyJournal:
 
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
         """See `Journal.noticed`."""
+        await self._before_read(user)
         return await self._inner.noticed(user, before, limit)
 
     async def _before_read(self, user: str) -> None:
@@ -169,6 +173,7 @@ class FaultyJournal:
         self, user: str, before: int, limit: int, kind: str | None = None
     ) -> list[Row]:
         """See `Journal.newest`."""
+        await self._before_read(user)
         return await self._inner.newest(user, before, limit, kind)
 
     def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
