@@ -83,7 +83,7 @@ class Request(Struct, eq=False, gc=False):
     def prepare_error(self, error: RequestError) -> None:
         """Encode an error as the answer that `durable` will send, and count it."""
         if self.tally is not None:
-            self.tally.errors += 1
+            self.tally.errors += self.headers is None  # once, also where another error follows
             self.tally.last_error = str(error)
         self.payload = encode_reply(ErrorReply(error.body(self.key)))
         self.headers = error_headers(error)

@@ -112,6 +112,27 @@ async def test_extend_judges_an_increase_and_refused_changes_nothing(rig: Rig) -
     assert (await rig.ask("extend", hold_id="h", tokens_requested=5, event_id="e")).body["allowed"]
 
 
+@pytest.mark.parametrize("fault", [None, Fault.NOT_STORED])
+async def test_a_hold_is_unknown_only_when_what_ended_it_is_durable(
+    rig: Rig, fault: Fault | None
+) -> None:
+    await rig.ask("hold", provider="exa", event_id="h")
+    rig.journal.appends.close()
+    first, second = (rig.send("release", hold_id="h", event_id=key) for key in ("one", "two"))
+    await rig.journal.appends.waiting.wait()
+    assert not rig.order(first, second)
+    if fault is not None:
+        rig.journal.fail_appends(fault)
+    rig.journal.appends.open()
+
+    codes = [answer.code for answer in await rig.answers(first, second)]
+    still_open = (await rig.ask("holds")).body["held"]["open"]
+    if fault is None:
+        assert (codes, still_open) == (["", "unknown_hold"], 0)
+    else:
+        assert (codes, still_open) == (["unavailable", "unavailable"], 1)
+
+
 @pytest.mark.parametrize("verb", ["extend", "release"])
 async def test_what_is_not_open_is_an_unknown_hold(rig: Rig, verb: str) -> None:
     answer = await rig.ask(verb, hold_id="nothing")
