@@ -6,7 +6,7 @@ them and the change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -49,14 +49,22 @@ def may_have_ended(account: Account, hold_id: str, services: Services) -> bool:
 
 
 async def look_up(
-    services: Services, facts: Facts, user: str, keys: Sequence[str], holds: Iterable[str]
+    services: Services,
+    facts: Facts,
+    user: str,
+    keys: Sequence[str],
+    holds: Iterable[str],
+    settled: Awaitable[bool],
 ) -> None:
     """Add the rows of keys and the ends of holds, after all that was appended is durable.
+
+    ``settled`` is a barrier of when the request was handled. With one of later, the actor that
+    knew the ends of the other holds may have been dropped in between.
 
     Raises:
         JournalError: the log cannot be read, or what the actor knows is ahead of it.
     """
-    await stored(services.writer.barrier())
+    await stored(settled)
     if keys:
         facts.rows = await services.journal.find_all(user, keys)
     for hold_id in holds:

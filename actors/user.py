@@ -173,10 +173,11 @@ class UserActor:
 
     def find(self, request: Request, keys: Sequence[str] = (), holds: Sequence[str] = ()) -> Detour:
         """Have keys and holds looked up for a request, which is then handled again."""
+        settled = self.services.writer.barrier()
 
         async def find() -> bool:
             facts = request.facts = request.facts or Facts()
-            await look_up(self.services, facts, self.account.user, keys, holds)
+            await look_up(self.services, facts, self.account.user, keys, holds, settled)
             return True
 
         return Detour(find(), blocks=True)

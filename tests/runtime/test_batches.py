@@ -148,6 +148,22 @@ async def test_what_a_batch_does_makes_it_forget_no_hold(
     assert [each["hold_status"] for each in body["results"]] == ["settled", "released"]
 
 
+async def test_a_batch_that_lost_its_actor_knows_how_holds_ended_all_the_same(rig: Rig) -> None:
+    await rig.ask("hold", provider="exa", event_id="h")
+    await rig.ask("release", hold_id="h")
+    await rig.ask("track", provider="exa", event_id="known")
+    events = [{"provider": "exa", "event_id": "known"}, {"provider": "exa", "hold_id": "h"}]
+    rig.journal.fail_appends(Fault.NOT_STORED)
+    rig.journal.appends.close()
+    lost = rig.track()
+    await rig.journal.appends.waiting.wait()
+    rig.journal.appends.open()
+    sent = rig.send("batch", events=events)  # handled before the write fails, looked up after
+    assert [answer.code for answer in await rig.answers(lost, sent)] == ["unavailable"] * 2
+    body = (await rig.ask("batch", events=events)).body
+    assert [result["hold_status"] for result in body["results"]] == [None, "released"]
+
+
 async def test_a_cloud_event_is_a_track(rig: Rig) -> None:
     first = (await rig.ask("track", **CLOUD)).body
     assert (first["event_id"], first["tokens_used"]) == ("e-1", 5)
