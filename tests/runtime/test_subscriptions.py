@@ -225,6 +225,20 @@ async def test_slept_through_periods_are_one_event_and_zeros_in_trends(rig: Rig)
     assert trends["seq"] == seq + 1
 
 
+@pytest.mark.parametrize("before", [None, ("suspend", {}), ("ack", {"all": True})])
+async def test_a_first_subscription_that_began_earlier_has_periods_to_be_late_for(
+    rig: Rig, before: tuple[str, dict[str, Any]] | None
+) -> None:
+    if before is not None:  # a row, but no period
+        verb, body = before
+        await rig.ask(verb, **body)
+    began = "2026-01-20T12:00:00Z"
+    await subscribe(rig, plan="Pro", billing_cycle="monthly", period_start=began)
+    reply = (await rig.ask("track", provider="exa", timestamp="2026-02-18T00:00:00Z")).body
+    assert (reply["late"], reply["billing_period"]) == (True, "2026-01")
+    assert (await rig.ask("stats", billing_period="2026-01")).body["period_start"] == began
+
+
 async def test_a_late_event_counts_in_the_period_that_was_slept_through(rig: Rig) -> None:
     await subscribe(rig)
     rig.clock.at = micros("2026-06-01T00:00:00Z")
