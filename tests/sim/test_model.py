@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from messages.subjects import PREFIX, request_subject
+from tests.model.comparing import differences
 from tests.model.reference import SECOND, Refused
 from tests.model.user import Model
-from tests.model.wire import decoded, encoded
+from tests.model.wire import encoded
 from tests.support.meter import NOON
 from tests.support.rig import Answer, Rig, without_waits
 
@@ -102,11 +103,7 @@ class Commands(RuleBasedStateMachine):
             expected: Any = model.ask(verb, sent if told is None else told, now)
         except Refused as error:
             expected = ("error", *error.args)
-        found = decoded(verb, answer)
-        if verb == "stats" and isinstance(expected, dict):  # shown with 4 decimals
-            shares = {name: float(part) for name, part in expected["percentages"].items()}
-            expected["percentages"] = pytest.approx(shares, abs=1e-4)
-        differing = differences(comparable(verb, found), comparable(verb, expected))
+        differing = differences(verb, answer, expected)
         assert not differing, (user, verb, sent, differing)
         if not answer.code:
             seq = answer.body["seq"]
@@ -275,36 +272,6 @@ class Commands(RuleBasedStateMachine):
         if not found or place == NEVER:
             return "never"
         return found[min(place, len(found) - 1)].id
-
-
-def differences(found: Any, expected: Any) -> dict[str, Any]:
-    """What the service and the model say, where that is not the same."""
-    if found == expected:
-        return {}
-    if not isinstance(found, dict) or not isinstance(expected, dict):
-        return {"reply": (found, expected)}
-    names = {*found, *expected}
-    return {
-        name: (found.get(name), expected.get(name))
-        for name in names
-        if found.get(name) != expected.get(name)
-    }
-
-
-def comparable(verb: str, reply: Any) -> Any:
-    """A reply without what its kind leaves open."""
-    if isinstance(reply, tuple):
-        return reply
-    found = dict(reply)
-    if verb == "alerts":
-        whole = found["total"] <= len(found["alerts"])
-        found["alerts"] = sorted(found["alerts"], key=str) if whole else len(found["alerts"])
-    if verb == "batch":
-        found = {"results": [dict(result) for result in found["results"]]}
-    if verb == "reset":
-        found = {name: found[name] for name in ("reset", "billing_period")}
-    found.pop("used_up", None)
-    return found
 
 
 TestCommands = Commands.TestCase

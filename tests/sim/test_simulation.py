@@ -23,6 +23,7 @@ from messages.units import to_datetime
 from persistence.journal import Row
 from tests.support.rig import Rig, without_waits
 from tests.world.service import World, states
+from tests.world.trouble import live
 
 SEEDS: Final = range(40)
 USERS: Final = ("alice", "bob", "carol", "dora")
@@ -69,8 +70,8 @@ async def client(world: Seen, number: int, rng: random.Random) -> None:
 async def run(seed: int) -> Seen:
     rng = random.Random(seed)
     world = Seen(rng, USERS)
-    await world.live(
-        [client(world, number, random.Random(rng.random())) for number in range(CLIENTS)]
+    await live(
+        world, [client(world, number, random.Random(rng.random())) for number in range(CLIENTS)]
     )
     return world
 

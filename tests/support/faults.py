@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from enum import Enum, auto
 
-from persistence.errors import DiskFailed, NotStored, OutcomeUnknown, Unavailable
+from persistence.errors import DiskFailed, JournalError, NotStored, OutcomeUnknown, Unavailable
 from persistence.journal import Journal, Row, Snapshot
 
 
@@ -78,6 +78,7 @@ class FaultyJournal:
         appends: a gate before every append takes effect.
         commits: a gate behind every append that took effect, before its caller hears of it.
         reads: a gate before every read of rows or snapshots, of one user or of several.
+        refused: why the journal itself refused appends.
         attempts: the rows and snapshots of every append that was tried, failed ones too.
     """
 
@@ -85,6 +86,7 @@ class FaultyJournal:
         self.appends = Gate()
         self.commits = Gate()
         self.reads = Gate()
+        self.refused: list[str] = []
         self.attempts: list[tuple[tuple[Row, ...], tuple[Snapshot, ...]]] = []
         self._inner = inner
         self._append_faults: deque[Fault] = deque()
@@ -109,7 +111,11 @@ class FaultyJournal:
         await self.appends.enter()
         fault = self._append_faults.popleft() if self._append_faults else None
         if fault is None or fault in _STORED:
-            await self._inner.append(rows, snapshots)
+            try:
+                await self._inner.append(rows, snapshots)
+            except JournalError as error:
+                self.refused.append(str(error))
+                raise
             await self.commits.enter()
         if fault is not None:
             raise _ERRORS[fault](f"injected: {fault.name}")

@@ -1,0 +1,146 @@
+"""What must hold of a log and of what clients were told, whatever went wrong."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any, Final
+
+from actors.billing import snapshot as snapshots
+from actors.billing.account import Account
+from actors.billing.state import apply
+from messages.codec import decode_event
+from persistence.journal import Row
+from tests.support.meter import micros
+from tests.support.rig import Rig
+from tests.world.book import MAY_HAVE_HAPPENED, Book
+from tests.world.service import NOT_NOW
+
+NOT_EXECUTED: Final = NOT_NOW - {"outcome_unknown"}
+
+
+def check_log(book: Book, rows: list[Row]) -> None:
+    """What was acknowledged is there once; what was not executed is not; time never falls."""
+    assert [row.seq for row in rows] == sorted({row.seq for row in rows})
+    found = {(row.user, row.key): row for row in rows if row.key is not None}
+    assert len(found) == sum(row.key is not None for row in rows), "a change is there twice"
+    for place, reply in book.replies.items():
+        assert place in found, (place, "was acknowledged and is lost")
+        assert found[place].seq == json.loads(reply)["seq"]
+    for place, codes in book.tries.items():
+        if place in found:
+            assert MAY_HAVE_HAPPENED & set(codes), (place, codes, "was not executed, but is there")
+            # Where the last answer was a refusal nothing of the key may have come before.
+            settled = place in book.twins or place in book.replies
+            assert settled or codes[-1] in MAY_HAVE_HAPPENED | NOT_EXECUTED, (place, codes)
+    for user, key in found:
+        assert (user, key) in book.asked or (user, key.rpartition(".")[0]) in book.asked
+    at: dict[str, int] = defaultdict(int)
+    for row in rows:
+        assert row.at >= at[row.user], "time falls"
+        at[row.user] = row.at
+
+
+def check_replay(user: str, rows: list[Row], live: bytes) -> None:
+    """Snapshot and tail give the live state from wherever the snapshot is."""
+    account = Account(user)
+    for count, row in enumerate(rows):
+        apply(account, decode_event(row.kind, row.body), row.at, row.seq)
+        if count % 7 == 0:
+            account = snapshots.decode(user, snapshots.encode(account))
+    assert all(hold.expires_at > account.at for hold in account.holds or ()), (
+        user,
+        "has old holds",
+    )
+    assert snapshots.encode(account) == live, (user, "snapshot and tail are not what was live")
+
+
+def check_pages(book: Book, rows: list[Row]) -> None:
+    """A page of the log shows what was durable, all of it, and nothing else."""
+    for sent in book.sent:
+        if sent.verb != "logs" or sent.answer is None:
+            continue
+        body = sent.answer.body
+        usage = [row.seq for row in rows if row.user == sent.user and row.kind == "usage"]
+        newest = [seq for seq in reversed(usage) if seq <= body["seq"]]
+        assert [entry["seq"] for entry in body["logs"]] == newest[:50]
+        assert len(newest) == 50 or (body["next_cursor"] is None) == (len(newest) < 50)
+
+
+async def check_repeats(book: Book, rig: Rig) -> None:
+    """Whatever was acknowledged is answered again as it was, and happens no more."""
+    before = [row for row in await rig.inner.rows(0, 10**6) if row.key is not None]
+    for sent in book.sent:
+        keys = [(sent.user, key) for key, _, _ in sent.changes()]
+        if sent.other or not keys or not all(key in book.replies for key in keys):
+            continue
+        sent.deadline = None  # it may be past by now
+        answer = await rig.answer(sent.deliver(rig))
+        for (user, key), (_, outcome, reply) in zip(keys, sent.outcomes(answer), strict=True):
+            assert not outcome, (sent, answer.payload)
+            assert reply == book.replies[user, key], (sent, "is answered in another way")
+            assert json.loads(reply)["duplicate"]
+    after = [row for row in await rig.inner.rows(0, 10**6) if row.key is not None]
+    assert before == after, "a repetition happened"
+
+
+class _Fates:
+    """What the clients know of one user's holds.
+
+    Attributes:
+        granted: when each that was acknowledged may end.
+        unsure: those that may be there, or may have been ended, while nobody was told.
+        ended: those that were settled or released, as was acknowledged.
+    """
+
+    def __init__(self, book: Book, user: str, now: int) -> None:
+        self.granted: dict[str, set[int]] = {}
+        self.unsure: set[str] = set()
+        self.ended: set[str] = set()
+        self._ids = book.holds[user]
+        self._now = now
+        for (owner, key), (verb, body) in book.asked.items():
+            reply = book.replies.get((user, key))
+            if owner != user or not MAY_HAVE_HAPPENED & set(book.tries[user, key]):
+                continue
+            told = None if reply is None else json.loads(reply)
+            if verb in {"hold", "preflight"}:
+                self._grant(key, told)
+            elif verb == "extend":
+                self._extend(body["hold_id"], told)
+            elif verb == "release" or "hold_id" in body:
+                self._end(body["hold_id"], told)
+
+    def _grant(self, key: str, told: dict[str, Any] | None) -> None:
+        if told is None:
+            self.unsure |= {name for name in self._ids if key in {name, name.rpartition(".")[0]}}
+            return
+        for hold in told.get("operations", [told]):
+            self.granted[hold["hold_id"]] = {micros(hold["expires_at"])}
+
+    def _extend(self, hold_id: str, told: dict[str, Any] | None) -> None:
+        forever = {self._now, self._now + 10**15}
+        ends = forever if told is None else {micros(told["expires_at"])}
+        self.granted[hold_id] = self.granted.get(hold_id, set()) | ends
+
+    def _end(self, hold_id: str, told: dict[str, Any] | None) -> None:
+        if told is None:
+            self.unsure.add(hold_id)
+        elif told.get("hold_status", "settled") == "settled":
+            self.ended.add(hold_id)
+
+
+def check_holds(book: Book, user: str, shown: list[dict[str, Any]], now: int) -> None:
+    """Open are the holds that were acknowledged and neither settled, released nor expired.
+
+    Those of which a client was told nothing may be either.
+    """
+    ids = [hold["hold_id"] for hold in shown]
+    assert len(ids) == len(set(ids))
+    fates = _Fates(book, user, now)
+    for name, ends in fates.granted.items():
+        if name in fates.ended or max(ends) <= now:
+            assert name not in ids, (user, name, "is open still")
+        elif name not in fates.unsure and min(ends) > book.latest:
+            assert name in ids, (user, name, "is not open any more")
+    assert set(ids) <= set(fates.granted) | fates.unsure, (user, "has a hold nobody was granted")

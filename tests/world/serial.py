@@ -1,0 +1,162 @@
+"""One user's history, judged as if everything had happened one after the other.
+
+The log says which changes happened and in which order. The model of the contract makes them
+again, and every answer that was given has to be the one that the model gives at its place.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from messages.codec import decode_event
+from persistence.journal import Row
+from tests.model import reference as r
+from tests.model.comparing import differences
+from tests.model.reference import Refused
+from tests.model.user import Model
+from tests.support.rig import Answer
+from tests.world.book import Book, Sent
+from tests.world.service import NOT_NOW
+
+GRANTS = ("hold", "extend", "preflight")
+
+
+class Serial:
+    """The history of one user."""
+
+    def __init__(self, book: Book, user: str, rows: list[Row]) -> None:
+        self._book = book
+        self._user = user
+        self._rows = rows
+        self._model = Model()
+        self._at = 0
+        self._alerts: dict[str, int] = {}  # the model's places of the alerts by id
+        self._made: set[str] = set()
+        placed = [s for s in book.sent if s.user == user and s.answer and s.at is not None]
+        self._reads: dict[int, list[Sent]] = {}
+        self._errors: list[Sent] = []
+        for sent in placed:
+            assert sent.answer is not None
+            body = sent.answer.body
+            if sent.answer.code in NOT_NOW:
+                continue
+            if sent.answer.code:
+                self._errors.append(sent)
+            elif not sent.codes[-1] and self._shows_state(sent, body):
+                self._reads.setdefault(body["seq"], []).append(sent)
+
+    @staticmethod
+    def _shows_state(sent: Sent, body: dict[str, Any]) -> bool:
+        """Whether a reply is not that of a change, which is compared where its row is."""
+        no = body.get("allowed") is False or body.get("reset") is False
+        return no or sent.key is None
+
+    def check(self) -> int:
+        """Make everything again and compare; how many answers were compared."""
+        compared = self._look(0, self._rows[0] if self._rows else None)
+        for place, row in enumerate(self._rows):
+            self._at = row.at
+            key = row.key
+            if key is not None and (self._user, key) in self._book.asked:
+                compared += self._change(row, key)
+            elif row.kind == "period_rolled":
+                self._model.ask("stats", {}, row.at)
+            else:  # the holds of a preflight have keys, and are made with its own row
+                assert key is None or row.kind == "hold", row
+            following = self._rows[place + 1] if place + 1 < len(self._rows) else None
+            compared += self._look(row.seq, following)
+        missing = {key for user, key in self._book.replies if user == self._user} - self._made
+        assert not missing, (self._user, "was acknowledged and is lost", missing)
+        assert not self._errors, (self._user, "is refused at no place", self._errors[0])
+        return compared
+
+    def _change(self, row: Row, key: str) -> int:
+        """Make one change of the log again."""
+        assert key not in self._made, (row, "is there twice")
+        self._made.add(key)
+        verb, body = self._book.asked[self._user, key]
+        model, alerts = self._model, len(self._model.alerts)
+        held = self._held()
+        expected = model.ask(verb, self._told(verb, body), row.at)
+        assert key in model.keys, (row, "is what the rules refuse")
+        if verb in GRANTS:
+            self._check_room(held)
+        self._place_alerts(row, alerts)
+        reply = self._book.replies.get((self._user, key))
+        if reply is None:  # of unknown outcome, and it happened
+            return 0
+        wrong = differences(verb, Answer("", reply, None), {**expected, "duplicate": True})
+        assert not wrong, (self._user, verb, body, wrong)
+        return 1
+
+    def _look(self, seq: int, following: Row | None) -> int:
+        """Compare what was read between a row and the one that follows it."""
+        reads = self._reads.get(seq, [])
+        reads.sort(key=lambda sent: sent.at or 0)
+        compared = 0
+        for sent in reads:
+            at = max(self._at, sent.at or 0)
+            if following is not None and at > following.at:
+                continue  # the clock went back: time of the model must not
+            assert sent.answer is not None
+            expected = self._model.ask(sent.verb, self._told(sent.verb, sent.body), at)
+            if sent.key is not None:
+                expected = {"duplicate": False, **expected}
+            wrong = differences(sent.verb, sent.answer, expected)
+            assert not wrong, (self._user, seq, sent, wrong)
+            compared += 1
+        end = self._book.last_seq + 1 if following is None else following.seq
+        for sent in list(self._errors):
+            if seq <= sent.high and sent.low < end and self._refuses(sent):
+                self._errors.remove(sent)
+                compared += 1
+        return compared
+
+    def _refuses(self, sent: Sent) -> bool:
+        """Whether the model answers the same error here."""
+        model = copy.deepcopy(self._model)
+        assert sent.answer is not None
+        try:
+            model.ask(sent.verb, self._told(sent.verb, sent.body), max(self._at, sent.at or 0))
+        except Refused as error:
+            return not differences(sent.verb, sent.answer, ("error", *error.args))
+        return False
+
+    def _told(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A body as the model takes it: it knows alerts by their place."""
+        if verb != "ack" or "ids" not in body:
+            return body
+        # Of one that is not raised yet the model knows nothing.
+        which = [self._alerts.get(name, -1) for name in body["ids"]]
+        told = {"which": which, "event_id": body["event_id"]}
+        if -1 in which and body["event_id"] not in self._model.keys:
+            raise Refused("unknown_alert", "ids")
+        return told
+
+    def _place_alerts(self, row: Row, before: int) -> None:
+        """Find the alerts of a row among those that the model raised for it."""
+        fresh = {
+            (alert["limit_name"], alert["threshold_percentage"]): before + place
+            for place, alert in enumerate(self._model.alerts[before:])
+        }
+        raised = getattr(decode_event(row.kind, row.body), "alerts", ())
+        found = {(alert.limit_name, alert.threshold_percentage): alert.id for alert in raised}
+        assert set(found) == set(fresh), (row, "raises other alerts than the rules")
+        self._alerts |= {name: fresh[kind] for kind, name in found.items()}
+
+    def _held(self) -> dict[str, int]:
+        current = self._model.current
+        if current is None:
+            return {}
+        return {x["name"]: self._model._held(x) for x in r.limits_of(current.plan)}
+
+    def _check_room(self, before: dict[str, int]) -> None:
+        """No hold sets aside what a hard limit has not got."""
+        current = self._model.current
+        assert current is not None
+        for limit in r.limits_of(current.plan):
+            held = self._model._held(limit)
+            if limit["hard"] and not limit["off"] and held > before.get(limit["name"], 0):
+                used = r.amount(limit, current.counted())
+                assert used + held <= limit["value"], (self._user, limit, used, held)
