@@ -89,7 +89,7 @@ class World:
             seq = json.loads(payload).get("seq", 0)
             if seq > self.last_seq:  # to raise here would only end the task that sends
                 self.early.append(payload)
-            durable[reply_to] = self.last_seq
+            durable[reply_to.decode()] = self.last_seq
             send(reply_to, payload, headers)
 
         rig.link.send = checked  # type: ignore[method-assign]
