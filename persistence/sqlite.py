@@ -371,13 +371,16 @@ def _mark_published(db: sqlite3.Connection, seq: int) -> None:
 def _insert(
     db: sqlite3.Connection, rows: Sequence[Row], last_link: tuple[int, bytes | None]
 ) -> None:
-    # To parse a statement costs as much as to run it: so few sizes, and the rest is padding.
-    size = 1 << (len(rows) - 1).bit_length()
+    # To parse a statement costs as much as to run it: so few sizes, and the rest is padding,
+    # an eighth at the most but for the smallest.
+    count = len(rows)
+    step = 1 << max(count.bit_length() - 4, 0)
+    size = -(-count // step) * step
     values: tuple[Any, ...] = tuple(chain.from_iterable(rows))
     db.execute(_insert_statement(size), last_link + values + _PADDING * (size - len(rows)))
 
 
-@lru_cache
+@lru_cache(maxsize=None)  # 72 sizes
 def _insert_statement(size: int) -> str:
     row = f"({', '.join('?' * len(Row._fields))})"
     values = ", ".join([row] * size)
