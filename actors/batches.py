@@ -6,7 +6,7 @@ answered with its error and never fails the others.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.billing.duplicates import original
 from actors.billing.track import track, track_reply
@@ -16,7 +16,6 @@ from actors.runtime.request import Request
 from messages.codec import decode_batch, decode_event, encode_reply, quoted
 from messages.commands import Batch, Track
 from messages.errors import ErrorReply, RequestError
-from messages.events import UsageRecorded
 from persistence.journal import Row
 
 if TYPE_CHECKING:
@@ -105,14 +104,13 @@ class _Work:
         return b'{"results":[' + results + rest.encode()
 
     def _record(self, call: Track, key: str) -> None:
-        actor = self._actor
-        recorded = track(actor.account, call, self._at, actor.services.catalog, self._facts.ended)
-        rows = actor.rows_of(recorded, key, self._at, self._seq)
+        actor, at = self._actor, self._at
+        recorded = track(actor.account, call, at, actor.services.catalog, self._facts.ended)
+        rows = actor.rows_of(recorded, key, at, self._seq)
         self._seq += len(rows)
         self.rows += rows
         self._own[key] = rows[-1]
-        event = recorded.events[-1]
-        assert isinstance(event, UsageRecorded)
+        event: Any = recorded.events[-1]
         self._results.append(track_reply(event, key, self._seq - 1))
 
     def _original(self, call: Track, key: str, row: Row) -> bytes:

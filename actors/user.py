@@ -148,9 +148,14 @@ class UserActor:
         return rows
 
     def _row(self, event: Event, key: str | None, at: int, seq: int, about: str | None) -> Row:
-        kind, body, user = KIND[type(event)], encode_event(event), self.account.user
+        kind = type(event)
+        if kind is UsageRecorded:  # nearly always; as `notifies`
+            notice = bool(event.alerts) or event.adjusted is not None  # type: ignore[union-attr]
+        else:
+            notice = notifies(event)
+        body, user = encode_event(event), self.account.user
         # As Row(...), without a call of Python for each.
-        return _new(Row, (seq, self._partition, user, key, kind, at, notifies(event), body, about))
+        return _new(Row, (seq, self._partition, user, key, KIND[kind], at, notice, body, about))
 
     # -- what only the log knows
 

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from actors.billing.holding import NONE_HELD, OpenHold, OpenHolds
-from actors.billing.limits import PROVIDER_NAMES, SLOTS, TEXT_CALLS, LimitTable, table_of
+from actors.billing.catalog import Touch
+from actors.billing.limits import (
+    PROVIDER_NAMES,
+    SLOTS,
+    TEXT_CALLS,
+    LimitTable,
+    Watched,
+    still_armed,
+    table_of,
+)
 from messages.events import Alert, Counters, PlanTerms, Subscription
 
 NAMES_MAX: Final = 100
@@ -44,6 +53,7 @@ class Period:
         announced: whether its end was published.
         slept: the starts of the newest periods just before it in which nothing was written.
         table: the plan's limits by what touches them.
+        status: active, warning from 80 percent, limit_reached from 100 percent of any limit.
     """
 
     key: str
@@ -61,14 +71,30 @@ class Period:
     announced: bool = False
     slept: tuple[int, ...] = ()
     table: LimitTable = field(init=False, compare=False, repr=False)
+    status: str = field(init=False, compare=False, repr=False)
+    _armed: dict[Touch, tuple[Watched, ...]] | None = field(
+        init=False, compare=False, repr=False, default=None
+    )
 
     def __post_init__(self) -> None:
         self.table = table_of(self.terms)
+        self.rearm()
 
-    @property
-    def status(self) -> str:
-        """active, warning from 80 percent, limit_reached from 100 percent of any limit."""
-        return status_of(self.levels)
+    def rearm(self) -> None:
+        """Take in that `levels` or `table` have changed."""
+        self.status = status_of(self.levels)
+        self._armed = None
+
+    def armed(self, touch: Touch) -> tuple[Watched, ...]:
+        """The limits that a call touches and that can still cross a threshold."""
+        if not self.levels:
+            return self.table.watched[touch]  # nearly always: one for all users of the plan
+        if self._armed is None:
+            self._armed = {}
+        found = self._armed.get(touch)
+        if found is None:
+            found = self._armed[touch] = still_armed(self.table.watched[touch], self.levels)
+        return found
 
     def logged(self) -> dict[str, tuple[int, int, int]]:
         """Calls, tokens and cost of all that the period logged, over all resets, by provider."""

@@ -6,6 +6,7 @@ span providers. A limit is a bound on one slot. Rules: contract, section 5, "Lim
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -80,6 +81,10 @@ class Limit(Struct, frozen=True, gc=False):
         return HARD if self.hard else SOFT
 
 
+Watched = tuple[int, int, int, Limit]
+"""Slot, unit and the usage from which a limit's next threshold is reached, and the limit."""
+
+
 class LimitTable:
     """The limits of a plan by what touches them.
 
@@ -87,7 +92,7 @@ class LimitTable:
         limits: every limit in force, disabled ones too; an unlimited one is not in force.
         by_name: the same by name.
         touched: those that a call counts against, by its `Touch`.
-        watched: those of them that can warn, as (slot, unit, warns_at, limit).
+        watched: those of them that can warn.
     """
 
     def __init__(self, terms: PlanTerms) -> None:
@@ -102,7 +107,7 @@ class LimitTable:
             for name in PROVIDER_NAMES
             for spanning in (False, True)
         }
-        self.watched = {
+        self.watched: dict[Touch, tuple[Watched, ...]] = {
             touch: tuple((x.slot, x.unit, x.warns_at, x) for x in limits if not x.disabled)
             for touch, limits in self.touched.items()
         }
@@ -137,6 +142,17 @@ class LimitTable:
             return limit.slot in slots
 
         return tuple(sorted(filter(touches, self.limits), key=lambda limit: limit.unit))
+
+
+def still_armed(watched: tuple[Watched, ...], levels: Mapping[str, int]) -> tuple[Watched, ...]:
+    """Those that can still cross a threshold, each with its next one."""
+    found = []
+    for slot, unit, _, limit in watched:
+        level = levels.get(limit.name, 0)
+        if level < THRESHOLDS[-1]:
+            following = next(threshold for threshold in THRESHOLDS if threshold > level)
+            found.append((slot, unit, -(-limit.value * following // 100), limit))
+    return tuple(found)
 
 
 def unit_of(name: str) -> int:

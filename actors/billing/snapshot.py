@@ -153,6 +153,7 @@ def _dump(period: Period) -> _Period:
 def _load(stored: _Period) -> Period:
     period = period_of(stored.totals)
     period.levels = stored.levels
+    period.rearm()
     period.announced = stored.announced
     return period
 

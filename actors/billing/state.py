@@ -115,6 +115,7 @@ def _raise(account: Account, period: Period, alerts: Sequence[Alert], at: int, s
     for alert in alerts:
         period.levels[alert.limit_name] = alert.threshold_percentage
         account.unread[alert.id] = Raised(alert, at, seq)
+    period.rearm()
     while len(account.unread) > UNREAD_MAX:
         del account.unread[next(iter(account.unread))]
 
@@ -134,6 +135,7 @@ def _reset(account: Account, event: CountersReset, at: int, _: int) -> None:
     period.actual = {}
     period.models = {}
     period.levels = {}
+    period.rearm()
     period.errors = 0
     period.response_micros = 0
     period.last_updated = at

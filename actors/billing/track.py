@@ -11,8 +11,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from actors.billing.account import ACTIVE, Account, Period, status_of
-from actors.billing.alerts import level_of, raised_by
+from actors.billing.account import Account, Period, status_of
+from actors.billing.alerts import raised_by
 from actors.billing.catalog import Catalog, Priced, Route
 from actors.billing.limits import Limit
 from actors.billing.periods import AHEAD, GRACE, month_of, new_key
@@ -239,22 +239,20 @@ def _count(
     account: Account, current: Period, route: Route, counts: Counters, at: int
 ) -> tuple[str, tuple[Alert, ...]]:
     """Count in the current period: the status after it, and which thresholds it crosses."""
-    levels, used = current.levels, current.used
+    used = current.used
     crossings: list[tuple[Limit, int, int]] | None = None
-    for slot, unit, warns_at, limit in current.table.watched[route.touch]:
-        now = used[slot] + counts[unit]
-        if now >= warns_at:
-            before = levels.get(limit.name, 0)
-            if before < 100 and level_of(now, limit.value) > before:
-                crossings = crossings or []
-                crossings.append((limit, before, now))
+    for slot, unit, next_at, limit in current.armed(route.touch):
+        if used[slot] + counts[unit] >= next_at:
+            crossings = crossings or []
+            crossing = (limit, current.levels.get(limit.name, 0), used[slot] + counts[unit])
+            crossings.append(crossing)
     if crossings is None:
-        return status_of(levels) if levels else ACTIVE, NO_ALERTS
+        return current.status, NO_ALERTS
     alerts = raised_by(
         crossings, user=account.user, period=current.key, arming=f"{account.seq}:{at}"
     )
     risen = {alert.limit_name: alert.threshold_percentage for alert in alerts}
-    return status_of(levels | risen), alerts
+    return status_of(current.levels | risen), alerts
 
 
 def _late(

@@ -8,7 +8,7 @@ import pytest
 
 from actors.billing.amounts import UNITS
 from actors.billing.catalog import default_catalog
-from actors.billing.limits import PROVIDER_NAMES, Limit, LimitTable, table_of
+from actors.billing.limits import PROVIDER_NAMES, Limit, LimitTable, still_armed, table_of
 from actors.billing.providers import WAVESPEED
 from messages.events import PlanTerms
 from tests.support.meter import Meter, nano, plan
@@ -163,3 +163,18 @@ def test_a_limit_names_its_provider_unless_it_counts_cost_or_a_group(
 
 def test_equal_terms_share_one_table() -> None:
     assert table_of(plan({"openai_calls": 1})) is table_of(plan({"openai_calls": 1}))
+
+
+def test_what_can_still_warn_goes_by_the_next_threshold_that_has_not_fired() -> None:
+    table = LimitTable(plan({"openai_calls": 10, "openai_tokens": 7, "monthly_cost": 3}))
+    watched = table.watched["openai", False]
+    fired = {"openai_calls": 80, "openai_tokens": 90, "monthly_cost": 100}
+    assert {limit.name: at for _, _, at, limit in still_armed(watched, {})} == {
+        "openai_calls": 8,
+        "openai_tokens": 6,  # 80 percent of 7 is 5.6
+        "monthly_cost": 3,  # of 3 nano-USD 2.4
+    }
+    assert {limit.name: at for _, _, at, limit in still_armed(watched, fired)} == {
+        "openai_calls": 9,
+        "openai_tokens": 7,
+    }
