@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
-from functools import lru_cache
+from functools import cache
 from itertools import chain
 from os import close as close_descriptor
 from pathlib import Path
@@ -380,7 +380,7 @@ def _insert(
     db.execute(_insert_statement(size), last_link + values + _PADDING * (size - len(rows)))
 
 
-@lru_cache(maxsize=None)  # 72 sizes
+@cache  # 72 sizes
 def _insert_statement(size: int) -> str:
     row = f"({', '.join('?' * len(Row._fields))})"
     values = ", ".join([row] * size)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from actors.billing.holding import NONE_HELD, OpenHold, OpenHolds
 from actors.billing.catalog import Touch
+from actors.billing.holding import NONE_HELD, OpenHold, OpenHolds
 from actors.billing.limits import (
     PROVIDER_NAMES,
     SLOTS,
