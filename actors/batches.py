@@ -6,10 +6,10 @@ answered with its error and never fails the others.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
 from actors.billing.duplicates import original
-from actors.billing.track import track, track_reply
 from actors.lookups import Facts, may_have_ended
 from actors.runtime.registry import Detour
 from actors.runtime.request import Request
@@ -42,6 +42,8 @@ def batch(actor: UserActor, request: Request, ask: Batch, at: int) -> Detour | N
         keys = [_key_of(call, request.key or "", index) for index, call in enumerate(calls)]
         _check_size(calls, keys, services.page_bytes_max)
         facts = request.facts = Facts(batch=(calls, keys))
+        if len(set(keys)) < len(keys):
+            facts.repeated = frozenset(key for key, count in Counter(keys).items() if count > 1)
         known = [key for key in keys if not services.keys.claim(account.user, key)]
         named = {call.hold_id: None for call in calls if isinstance(call, Track) and call.hold_id}
         # As they are now: what the batch ends itself may be more than an account remembers.
@@ -70,9 +72,7 @@ class _Work:
         self._actor = actor
         self._facts = facts
         self._at = at
-        self._seq = actor.services.writer.next_seq
         self._results: list[bytes] = []
-        self._own: dict[str, Row] = {}  # keys that this batch has used
         self._duplicates = 0
         self._rejected = 0
 
@@ -81,12 +81,15 @@ class _Work:
         try:
             if isinstance(call, RequestError):
                 raise call
-            before = self._own.get(key) or self._facts.rows.get(key)
-            if before is None:
-                self._record(call, key)
-            else:
-                self._results.append(self._original(call, key, before))
+            known = self._facts.rows
+            if key in known:
+                self._results.append(self._original(call, key, known[key]))
                 self._duplicates += 1
+                return
+            reply = self._actor.count(call, key, self._at, self.rows, self._facts.ended)
+            self._results.append(reply)
+            if key in self._facts.repeated:
+                known[key] = self.rows[-1]
         except RequestError as error:
             self._results.append(_refused(error, key))
             self._rejected += 1
@@ -102,16 +105,6 @@ class _Work:
             f'"seq":{self._actor.account.seq}}}'
         )
         return b'{"results":[' + results + rest.encode()
-
-    def _record(self, call: Track, key: str) -> None:
-        actor, at = self._actor, self._at
-        recorded = track(actor.account, call, at, actor.services.catalog, self._facts.ended)
-        rows = actor.rows_of(recorded, key, at, self._seq)
-        self._seq += len(rows)
-        self.rows += rows
-        self._own[key] = rows[-1]
-        event: Any = recorded.events[-1]
-        self._results.append(track_reply(event, key, self._seq - 1))
 
     def _original(self, call: Track, key: str, row: Row) -> bytes:
         event = decode_event(row.kind, row.body)

@@ -14,7 +14,7 @@ from actors.billing import subscribing
 from actors.billing.duplicates import mismatch
 from actors.billing.holds import extend, hold, preflight, release
 from actors.billing.inbox import ack, not_unread
-from actors.billing.track import reset, track
+from actors.billing.track import reset
 from actors.edge.upkeep import Rebuild
 from actors.lookups import Facts, may_have_ended
 from actors.reading import Reading, stored
@@ -36,6 +36,7 @@ from messages.commands import (
     Suspend,
     Track,
 )
+from persistence.journal import Row
 
 if TYPE_CHECKING:
     from actors.user import UserActor
@@ -48,8 +49,12 @@ def _track(actor: UserActor, request: Request, call: Track, at: int) -> Detour |
         if facts is None and may_have_ended(actor.account, call.hold_id, actor.services):
             return actor.find(request, holds=[call.hold_id])
         ended = None if facts is None else facts.ended
-    recorded = track(actor.account, call, at, actor.services.catalog, ended)
-    actor.record(request, recorded, at)
+    key = request.key
+    assert key is not None
+    rows: list[Row] = []
+    request.payload = actor.count(call, key, at, rows, ended)
+    actor.services.writer.append(rows, request)
+    actor.grown()
     return None
 
 

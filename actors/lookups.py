@@ -32,12 +32,14 @@ class Facts(Struct):
         ended: how holds ended that are not open, by id; others are unknown.
         raised: alerts that were raised, of those that are not unread.
         batch: the decoded events of a batch and their keys.
+        repeated: the keys that come more than once in it.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
     raised: set[str] = field(default_factory=set)
     batch: tuple[list[Track | RequestError], list[str]] | None = None
+    repeated: frozenset[str] = frozenset()
 
 
 def may_have_ended(account: Account, hold_id: str, services: Services) -> bool:

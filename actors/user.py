@@ -19,7 +19,7 @@ from actors.billing.notices import notifies
 from actors.billing.recorded import Recorded, Refused
 from actors.billing.rolling import due
 from actors.billing.state import apply
-from actors.billing.track import track_reply
+from actors.billing.track import personal_of, track, track_reply
 from actors.changes import CHANGES
 from actors.lookups import Facts, look_up
 from actors.queries import QUERIES
@@ -29,14 +29,16 @@ from actors.runtime.registry import Detour
 from actors.runtime.request import Request
 from actors.services import Services
 from messages.codec import decode_event, encode_event, encode_reply
+from messages.commands import Track
 from messages.errors import RequestError
-from messages.events import KIND, Event, UsageRecorded
+from messages.events import KIND, UsageRecorded
 from messages.subjects import encode_user, partition_of
 from persistence.journal import Row, Snapshot
 
 PASSIVATION_EVENTS: Final = 16
 """A passive user's state is not written for fewer events: replaying them costs less."""
 
+USAGE: Final = KIND[UsageRecorded]
 _new: Final = tuple.__new__
 
 
@@ -96,7 +98,7 @@ class UserActor:
         """Make the period of ``at`` the current one."""
         services = self.services
         rolled = Recorded(due(self.account, at, services.catalog))
-        services.writer.append(self.rows_of(rolled, None, at, services.writer.next_seq))
+        services.writer.append(self._rows_of(rolled, None, at, services.writer.next_seq))
 
     def decided(self, request: Request, decided: Recorded | Refused, at: int) -> None:
         """Record a change, or answer why it is none."""
@@ -107,55 +109,57 @@ class UserActor:
 
     def record(self, request: Request, recorded: Recorded, at: int) -> None:
         """Apply and append a change, and prepare its reply."""
-        services, key, events = self.services, request.key, recorded.events
+        key, events, writer = request.key, recorded.events, self.services.writer
         assert key is not None
-        writer = services.writer
         seq = writer.next_seq
-        event = events[-1]
-        if type(event) is UsageRecorded:
-            request.payload = track_reply(event, key, seq + len(events) - 1)
-        else:
-            request.payload = answer(event, key, seq + len(events) - 1, at)
-        writer.append(self.rows_of(recorded, key, at, seq), request)
-        if self._unsaved >= services.snapshot_events:
-            self.save()
+        request.payload = answer(events[-1], key, seq + len(events) - 1, at)
+        writer.append(self._rows_of(recorded, key, at, seq), request)
+        self.grown()
+
+    def count(
+        self, call: Track, key: str, at: int, rows: list[Row], ended: Mapping[str, str] | None
+    ) -> bytes:
+        """Decide and apply a call that was made; its rows join ``rows``, which are to be appended.
+
+        Its reply. ``ended`` says how holds ended, as in `track`.
+        """
+        services, account = self.services, self.account
+        seq = services.writer.next_seq + len(rows)
+        before, event = track(account, call, at, services.catalog, ended)
+        if before:
+            opening = self._rows_of(Recorded(before), None, at, seq)
+            rows += opening
+            seq += len(opening)
+        personal = personal_of(call)
+        about = None if personal is None else encode_event(personal)
+        notice = bool(event.alerts) or event.adjusted is not None  # as `notifies`
+        body, user = encode_event(event), account.user
+        apply(account, event, at, seq)
+        # As Row(...), without a call of Python for each.
+        row = _new(Row, (seq, self._partition, user, key, USAGE, at, notice, body, about))
+        rows.append(row)
+        self._unsaved += 1
+        return track_reply(event, key, seq)
 
     def grown(self) -> None:
         """Have the state written now and then."""
         if self._unsaved >= self.services.snapshot_events:
             self.save()
 
-    def rows_of(self, recorded: Recorded, key: str | None, at: int, seq: int) -> Sequence[Row]:
+    def _rows_of(self, recorded: Recorded, key: str | None, at: int, seq: int) -> list[Row]:
         """Apply the events of a change; their rows from ``seq`` on, which the caller appends."""
-        account, events = self.account, recorded.events
-        about = None if recorded.personal is None else encode_event(recorded.personal)
-        self._unsaved += len(events)
-        if len(events) == 1:  # nearly always
-            event = events[0]
-            row = self._row(event, key, at, seq, about)
+        account, keys = self.account, (*recorded.keys, *[None] * len(recorded.events))
+        rows = []
+        for event, own in zip(recorded.events, keys, strict=False):
+            last = event is recorded.events[-1]
+            body, notice = encode_event(event), notifies(event)
             apply(account, event, at, seq)
-            return (row,)
-        rows: list[Row] = []
-        last = len(events) - 1
-        for index, event in enumerate(events):
-            own = recorded.keys[index] if index < len(recorded.keys) else None
-            if index == last:
-                rows.append(self._row(event, key, at, seq, about))
-            else:
-                rows.append(self._row(event, own, at, seq, None))
-            apply(account, event, at, seq)
+            kind, named = KIND[type(event)], key if last else own
+            user = account.user
+            rows.append(Row(seq, self._partition, user, named, kind, at, notice, body, None))
             seq += 1
+        self._unsaved += len(rows)
         return rows
-
-    def _row(self, event: Event, key: str | None, at: int, seq: int, about: str | None) -> Row:
-        kind = type(event)
-        if kind is UsageRecorded:  # nearly always; as `notifies`
-            notice = bool(event.alerts) or event.adjusted is not None  # type: ignore[union-attr]
-        else:
-            notice = notifies(event)
-        body, user = encode_event(event), self.account.user
-        # As Row(...), without a call of Python for each.
-        return _new(Row, (seq, self._partition, user, key, KIND[kind], at, notice, body, about))
 
     # -- what only the log knows
 

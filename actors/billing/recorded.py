@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from messages.events import Event, Personal
+from messages.events import Event
 
 
 class Recorded(Struct, frozen=True):
@@ -14,7 +14,6 @@ class Recorded(Struct, frozen=True):
     """
 
     events: tuple[Event, ...]
-    personal: Personal | None = None
     keys: tuple[str | None, ...] = ()
 
 

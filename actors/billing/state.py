@@ -58,7 +58,16 @@ def apply(account: Account, event: Event, at: int, seq: int) -> None:
     if account.holds is not None:
         _expire(account, account.holds, at)
     if type(event) is UsageRecorded:  # nearly always
-        _count(account, event, at, seq)
+        period = account.current
+        if period is None or period.key != event.billing_period:
+            period = _known(account, event.billing_period)
+            account.before[event.provider] = account.before.get(event.provider, 0) + 1
+        _count(period, event)
+        period.last_updated = at
+        if event.hold_status == "settled" and not event.late_settle and event.hold_id is not None:
+            _end(account, event.hold_id, "settled")
+        if event.alerts:
+            _raise(account, period, event.alerts, at, seq)
     else:
         _EFFECTS[type(event)](account, event, at, seq)
     account.at = at
@@ -72,13 +81,9 @@ def _known(account: Account, key: str) -> Period:
     return period
 
 
-def _count(account: Account, event: UsageRecorded, at: int, seq: int) -> None:
-    period = account.current
-    if period is None or period.key != event.billing_period:
-        period = _known(account, event.billing_period)
-        account.before[event.provider] = account.before.get(event.provider, 0) + 1
+def _count(period: Period, event: UsageRecorded) -> None:
     tokens = event.tokens_input + event.tokens_output
-    cost, provider = event.cost_nano, event.provider
+    cost, provider, actual = event.cost_nano, event.provider, event.actual
     used = period.used  # `limits.add_amounts`, written out: every call waits for this
     slot = 3 * INDEX[provider]
     used[slot] += 1
@@ -87,28 +92,23 @@ def _count(account: Account, event: UsageRecorded, at: int, seq: int) -> None:
     used[TOTAL_COST] += cost
     if slot in _TEXT:
         used[TEXT_CALLS] += 1
-    if WAVESPEED in (event.actual, provider):
+    if WAVESPEED in (actual, provider):
         used[WAVESPEED_CALLS] += 1
     # Written out twice: a loop over the two takes half as long again.
-    name, names = event.actual, period.actual
-    if name not in names:
-        name = _name(names, name)
-    calls, earlier_tokens, earlier_cost = names[name]
-    names[name] = (calls + 1, earlier_tokens + tokens, earlier_cost + cost)
-    name, names = event.model, period.models
-    if name not in names:
-        name = _name(names, name)
-    calls, earlier_tokens, earlier_cost = names[name]
-    names[name] = (calls + 1, earlier_tokens + tokens, earlier_cost + cost)
+    names = period.actual
+    if actual not in names:
+        actual = _name(names, actual)
+    calls, earlier_tokens, earlier_cost = names[actual]
+    names[actual] = (calls + 1, earlier_tokens + tokens, earlier_cost + cost)
+    model, names = event.model, period.models
+    if model not in names:
+        model = _name(names, model)
+    calls, earlier_tokens, earlier_cost = names[model]
+    names[model] = (calls + 1, earlier_tokens + tokens, earlier_cost + cost)
     if event.status_code >= 400:
         period.errors += 1
     if event.response_time:
         period.response_micros += round(event.response_time * MICROS_PER_SECOND)
-    period.last_updated = at
-    if event.hold_status == "settled" and not event.late_settle and event.hold_id is not None:
-        _end(account, event.hold_id, "settled")
-    if event.alerts:
-        _raise(account, period, event.alerts, at, seq)
 
 
 def _raise(account: Account, period: Period, alerts: Sequence[Alert], at: int, seq: int) -> None:
@@ -251,7 +251,6 @@ def _remember(account: Account, hold_id: str, how: str) -> None:
 
 
 _EFFECTS: Final[Mapping[type[Event], Callable[[Account, Any, int, int], None]]] = {
-    UsageRecorded: _count,
     PeriodRolled: _roll,
     PeriodAdded: _add,
     PeriodSealed: _seal,

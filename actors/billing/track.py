@@ -38,6 +38,7 @@ from messages.units import NANO_PER_USD, to_micros, usd_text
 
 NO_EVENTS: Final[tuple[Event, ...]] = ()
 NO_ALERTS: Final[tuple[Alert, ...]] = ()
+NO_HOLD: Final = (None, False)
 
 
 def track(
@@ -46,7 +47,7 @@ def track(
     at: int,
     catalog: Catalog,
     ended: Mapping[str, str] | None = None,
-) -> Recorded:
+) -> tuple[tuple[Event, ...], UsageRecorded]:
     """Price a call that was made and say in which period it counts.
 
     Args:
@@ -56,6 +57,9 @@ def track(
         catalog: the prices and plans.
         ended: how holds ended that are not open any more, by id; others are unknown.
 
+    Returns:
+        What opens the periods that it needs, mostly nothing, and the call.
+
     Raises:
         RequestError: ``unknown_provider``, ``invalid_request`` or ``timestamp_out_of_range``.
             Nothing else is refused: the call has happened.
@@ -64,7 +68,7 @@ def track(
     if call.tokens_cache_read or call.tokens_cache_write or call.tokens_reasoning:
         check_parts(call)
     moment = at if call.timestamp is None else _moment(call.timestamp, at)
-    charged_at = min(moment, at)
+    charged_at = min(at, moment)
     found = route.newest
     if found.price.effective_from > charged_at:
         found = catalog.price(route.provider, route.model, charged_at)
@@ -76,30 +80,31 @@ def track(
     current, before = account.current, NO_EVENTS
     if current is None:
         current, before = opened(account, at, catalog)
-    key, late, adjusted = current.key, charged_at < current.start, None
-    if late:
+    if charged_at < current.start:
         key, adjusted, added = _late(account, current, charged_at, counts, catalog)
+        place = (key, current.status, moment, True, adjusted, NO_ALERTS)
         before += added
-        status, alerts = current.status, NO_ALERTS
     else:
         status, alerts = _count(account, current, route, counts, at)
-    settled, late_settle = None, False
-    if call.hold_id is not None:
-        settled, late_settle = _settle(account, call.hold_id, at, ended)
-    place = (key, status, moment, late, adjusted, settled, alerts, late_settle)
-    event = _event(call, route, found, cost, billed, place)
-    return Recorded((*before, event) if before else (event,), _personal(call))
+        place = (current.key, status, moment, False, None, alerts)
+    settled = NO_HOLD if call.hold_id is None else _settle(account, call.hold_id, at, ended)
+    return before, _event(call, route, found, (cost, billed), place, settled)
 
 
-_Place = tuple[str, str, int, bool, Counters | None, str | None, tuple[Alert, ...], bool]
-"""Period, status, moment, whether it is late, that period's totals, the hold's status, alerts,
-and whether the hold was over."""
+_Place = tuple[str, str, int, bool, Counters | None, tuple[Alert, ...]]
+"""Period, status, moment, whether it is late, that period's totals, alerts."""
 
 
 def _event(
-    call: Track, route: Route, found: Priced, cost: Charge, billed: int | None, place: _Place
+    call: Track,
+    route: Route,
+    found: Priced,
+    charged: tuple[Charge, int | None],
+    place: _Place,
+    settled: tuple[str | None, bool],
 ) -> UsageRecorded:
-    key, status, moment, late, adjusted, settled, alerts, late_settle = place
+    cost, billed = charged
+    key, status, moment, late, adjusted, alerts = place
     # In the order of the fields: with keywords it takes three times as long.
     return UsageRecorded(
         route.provider,
@@ -132,9 +137,9 @@ def _event(
         late,
         adjusted,
         call.hold_id,
-        settled,
+        settled[0],
         alerts,
-        late_settle,
+        settled[1],
         call.source if type(call) is CloudTrack else None,
     )
 
@@ -291,7 +296,8 @@ def _gap(
     return start, end, catalog.free
 
 
-def _personal(call: Track) -> Personal | None:
+def personal_of(call: Track) -> Personal | None:
+    """What a call says of persons, None where it says nothing."""
     if (
         call.user_agent is None
         and call.ip_address is None

@@ -68,7 +68,8 @@ async def fill(directory: Path, events: int) -> None:
         at = begin + (end - begin) * number // events
         add(due(account, at, catalog), at, "")
         call: Any = bodies[0 if number % 1000 else 4] if number % 7 else bodies[number % 4]
-        add(track(account, call, at, catalog).events, at, f"key-{number}")
+        before, event = track(account, call, at, catalog)
+        add((*before, event), at, f"key-{number}")
         if len(rows) >= BLOCK:
             await journal.append(rows)
             rows.clear()

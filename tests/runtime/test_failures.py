@@ -141,7 +141,7 @@ async def test_a_raising_handler_costs_only_its_own_request(rig: Rig, lines: Log
     "where",
     [
         *("actors.user.apply", "actors.user.encode_event", "actors.user.track_reply"),
-        "actors.changes.track",
+        "actors.user.track",
     ],
 )
 async def test_what_a_defect_leaves_half_done_is_not_in_the_log(

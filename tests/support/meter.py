@@ -44,7 +44,7 @@ from messages.commands import (
     Suspend,
     Track,
 )
-from messages.events import KIND, Event, PeriodRolled, PlanTerms, UsageRecorded
+from messages.events import KIND, Event, PeriodRolled, Personal, PlanTerms, UsageRecorded
 from messages.replies import ResetReply, StatsReply, TrackReply
 from messages.units import to_datetime, to_micros
 
@@ -179,27 +179,26 @@ class Meter:
         """A decoded ``track``."""
         self.wake()
         at = self.now
-        recorded = changes.track(self.account, call, at, self.catalog)
+        before, event = changes.track(self.account, call, at, self.catalog)
         key = call.event_id or f"key-{len(self.log)}"
-        return _TRACKED.decode(self._record(recorded, key))
+        personal = changes.personal_of(call)
+        return _TRACKED.decode(self._record(Recorded((*before, event)), key, personal))
 
     def do(self, verb: str, **fields: Any) -> dict[str, Any]:
         """Any other change, decided as the actor does; its reply, also where it is refused."""
         self.wake()
         command = decode_command(verb, encode_reply(fields))
+        if isinstance(command, Track):
+            return _plain(encode_reply(self.take(command)))
         key = getattr(command, "event_id", None) or f"key-{len(self.log)}"
         decided = self._decide(command, key)
         if isinstance(decided, Refused):
-            reply = encode_reply(decided.reply)
-        else:
-            reply = self._record(decided, key)
-        found: dict[str, Any] = json.loads(reply, parse_float=Decimal)
-        return found
+            return _plain(decided.reply)
+        return _plain(self._record(decided, key))
 
     def _decide(self, command: Any, key: str) -> Recorded | Refused:
         at, catalog = self.now, self.catalog
         decide: dict[type, Callable[..., Recorded | Refused]] = {
-            Track: lambda: changes.track(self.account, command, at, catalog),
             Hold: lambda: holding.hold(self.account, command, at, catalog, key),
             Extend: lambda: holding.extend(self.account, command, at, catalog, key),
             Release: lambda: holding.release(self.account, command, at, catalog),
@@ -241,10 +240,10 @@ class Meter:
         assert period is not None
         return summaries.stats(self.account, period, self.now)
 
-    def _record(self, recorded: Recorded, key: str) -> bytes:
+    def _record(self, recorded: Recorded, key: str, personal: Personal | None = None) -> bytes:
         """Apply and log a change; its encoded reply."""
-        personal = None if recorded.personal is None else encode_event(recorded.personal)
-        self._append(recorded.events, self.now, key, personal, recorded.keys)
+        about = None if personal is None else encode_event(personal)
+        self._append(recorded.events, self.now, key, about, recorded.keys)
         return answer(recorded.events[-1], key, self.account.seq, self.account.at)
 
     def _append(
@@ -271,3 +270,8 @@ class Meter:
             )
             apply(self.account, event, at, seq)
         return list(events)
+
+
+def _plain(reply: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(reply, parse_float=Decimal)
+    return found
