@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-ROWS_MAX: Final = 512
-"""A larger block is worth the hop: it writes beside the loop while that fills the next one."""
+ROWS_MAX: Final = 1024
+"""A larger block is worth the hop: it is written beside the loop while that fills the next one."""
 SLOW_NS: Final = 5_000_000
+NS_PER_ROW: Final = 8_000
+"""A write is slow that takes longer than `SLOW_NS` and twice what its rows take."""
 PAUSE_NS: Final = 1_000_000_000
-"""How long the thread takes over after a write that took longer than `SLOW_NS`."""
+"""How long the thread takes over after a slow write."""
 
 
 class Pace:
@@ -28,17 +30,19 @@ class Pace:
         self._ticks = ticks
         self._paused_until = 0
         self._started = 0
+        self._allowed = 0
 
     def starts_here(self, rows: int) -> bool:
         """Whether a block of so many rows may be written on the loop; then call `ended`."""
         if self._ticks is None or rows > ROWS_MAX:
             return False
         self._started = self._ticks()
+        self._allowed = SLOW_NS + NS_PER_ROW * rows
         return self._started >= self._paused_until
 
     def ended(self) -> None:
         """The block that was let through is written, or failed."""
         assert self._ticks is not None
         now = self._ticks()
-        if now - self._started > SLOW_NS:
+        if now - self._started > self._allowed:
             self._paused_until = now + PAUSE_NS

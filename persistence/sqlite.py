@@ -134,8 +134,8 @@ class SQLiteJournal:
         else:
             self._chain = await self._writer.write(_append, rows, snapshots, chain)
         self._index.add(rows)
-        # A row changes at most about two pages of its own, a block the last ones of the trees.
-        self._uncopied_pages += 4 + 2 * len(rows)
+        # Rows of the usual size fill a page by tens; a block rewrites the last ones of the trees.
+        self._uncopied_pages += 4 + len(rows) // 4
         if self._uncopied_pages >= CHECKPOINT_PAGES:
             self._uncopied_pages = 0
             self._grown.set()

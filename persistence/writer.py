@@ -20,7 +20,7 @@ import structlog
 from persistence.errors import DiskFailed, JournalError, NotStored, Unavailable
 from persistence.journal import Journal, Row, Snapshot
 
-BLOCK_ROWS_MAX: Final = 4096
+BLOCK_ROWS_MAX: Final = 512
 RETRY_S: Final = 0.25
 
 _log = structlog.get_logger(__name__)

@@ -25,6 +25,10 @@ from persistence.journal import Journal, Row
 QUEUE_MAX: Final = 10_000
 BATCH: Final = 256
 RETRY_S: Final = 0.5
+MARK_S: Final = 0.5
+MARK_ROWS: Final = 100_000
+"""The position is stored after so long without a notice, or so many rows of the log: to store it
+is a write of its own, and a start publishes again what is behind it, under the same ids."""
 
 _log = structlog.get_logger(__name__)
 
@@ -69,11 +73,12 @@ class Outbox:
         self._missed = False  # rows became durable while the log was being read
         self._work = asyncio.Event()
         self._empty = asyncio.Event()
-        self._published = 0
+        self._published = self._marked = 0
+        self._hurried = False
 
     async def start(self) -> asyncio.Task[None]:
         """Start publishing what a former process may have left; the caller owns the task."""
-        self._published = await self._journal.published()
+        self._published = self._marked = await self._journal.published()
         self._publisher.watch(self._wake)
         with suppress(nats.errors.Error, OSError):  # tried again before each batch
             await self._publisher.prepare()
@@ -101,7 +106,9 @@ class Outbox:
         self._wake()
 
     async def emptied(self) -> None:
-        """Wait until everything that was handed over is published."""
+        """Wait until everything that was handed over is published, and the position stored."""
+        self._hurried = True
+        self._work.set()
         await self._empty.wait()
 
     def _wake(self) -> None:
@@ -124,13 +131,27 @@ class Outbox:
                     # What was on its way may be lost, and the flush answered for the new one.
                     raise ConnectionError("reconnected to NATS meanwhile")
                 self._published = rows[-1].seq
-                if not self._queue:
-                    await self._journal.mark_published(self._published)
+                if self._published - self._marked >= MARK_ROWS:
+                    await self._mark()
             except (JournalError, nats.errors.Error, OSError, TimeoutError) as error:
                 # Nothing is lost: the position stands, and what follows it is in the log.
                 _log.warning("publish_failed", error=str(error) or type(error).__name__)
                 self.reread()
                 await asyncio.sleep(RETRY_S)
+
+    async def _rested(self) -> bool:
+        """Whether there was nothing to publish for a while: the time to store the position."""
+        if not self._hurried:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MARK_S):
+                    await self._work.wait()
+                    return self._hurried
+        return True
+
+    async def _mark(self) -> None:
+        marked = self._published
+        await self._journal.mark_published(marked)
+        self._marked = marked
 
     async def _next(self) -> list[Row]:
         """The next rows to publish; none where the work is done or to be looked at again."""
@@ -142,7 +163,10 @@ class Outbox:
             return rows
         if not self._queue:
             self._work.clear()
-            self._empty.set()
+            if self._published != self._marked and await self._rested():
+                await self._mark()
+            if self._published == self._marked and not self._work.is_set():
+                self._empty.set()
             return []
         return [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
 

@@ -79,6 +79,7 @@ def without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the service waits before it tries again, it tries at once."""
     monkeypatch.setattr(discovery, "CLAIM_S", 0)
     monkeypatch.setattr(outbox, "RETRY_S", 0)
+    monkeypatch.setattr(outbox, "MARK_S", 0)
     monkeypatch.setattr(writer, "RETRY_S", 0)
 
 

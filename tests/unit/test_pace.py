@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from persistence.pace import PAUSE_NS, ROWS_MAX, SLOW_NS, Pace
+from persistence.pace import NS_PER_ROW, PAUSE_NS, ROWS_MAX, SLOW_NS, Pace
 
 
 class Ticks:
@@ -25,11 +25,12 @@ def test_without_a_clock_every_block_goes_to_the_thread() -> None:
 def test_after_a_slow_write_the_thread_takes_over_for_a_while() -> None:
     ticks = Ticks()
     pace = Pace(ticks)
+    for rows in (1, ROWS_MAX):
+        assert pace.starts_here(rows)
+        ticks.now += SLOW_NS + rows * NS_PER_ROW
+        pace.ended()
     assert pace.starts_here(1)
-    ticks.now += SLOW_NS
-    pace.ended()
-    assert pace.starts_here(1)
-    ticks.now += SLOW_NS + 1
+    ticks.now += SLOW_NS + NS_PER_ROW + 1
     pace.ended()
     assert not pace.starts_here(1)
     ticks.now += PAUSE_NS - 1
