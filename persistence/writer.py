@@ -231,7 +231,9 @@ class Writer:
                 self._on_durable(block)
                 for waiter in block.waiters:
                     waiter.durable()
-            if not self._blocks:
+            if self._blocks:
+                await asyncio.sleep(0)  # a write on the loop itself gives nobody else a turn
+            else:
                 self._settled.set()
 
     async def _fail(self, error: JournalError) -> None:

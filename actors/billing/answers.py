@@ -11,6 +11,7 @@ from actors.billing.decisions import (
     changed,
     decision_text,
     limit_head,
+    limit_tail,
     limit_text,
     moment_text,
     preflight_text,
@@ -93,15 +94,16 @@ def _granted(event: HoldPlaced | HoldExtended) -> str:
     """The decision on a hold that was granted."""
     then = event.decision
     amounts = (event.calls, event.tokens, event.cost_nano)
-    limits = [_limit(limit, amounts, then.resets_at) for limit in then.limits]
+    tail = limit_tail(then.resets_at)
+    limits = [_limit(limit, amounts, tail) for limit in then.limits]
     names, about = (event.provider, event.actual), (then.status, then.billing_period)
     return decision_text(True, WITHIN_MESSAGE, WITHIN, names, (), limits, about, None)
 
 
-def _limit(then: LimitThen, amounts: tuple[int, int, int], resets_at: int) -> str:
+def _limit(then: LimitThen, amounts: tuple[int, int, int], tail: str) -> str:
     unit = unit_of(then.name)
     head = limit_head(then.name, unit, then.kind, then.limit)
-    return limit_text(head, unit, (then.limit, then.used, then.held), amounts[unit], resets_at)
+    return limit_text(head, unit, then.limit, then.used, then.held, amounts[unit], tail)
 
 
 def _preflight(event: PreflightHeld) -> str:

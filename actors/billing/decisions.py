@@ -46,13 +46,12 @@ def decision_text(
 
 
 def limit_text(
-    head: str, unit: int, stand: tuple[int, int, int], requested: int, resets_at: int
+    head: str, unit: int, value: int, used: int, held: int, requested: int, tail: str
 ) -> str:
     """One limit that a call touches, as an element of ``limits``.
 
-    ``head`` is its `limit_head`, ``stand`` says limit, used and held.
+    ``head`` is its `limit_head`, ``tail`` the `limit_tail` of its period.
     """
-    value, used, held = stand
     left = value - used - held
     share = "null"
     if value:  # a limit of nothing is disabled: an unlimited one is not in force
@@ -62,11 +61,11 @@ def limit_text(
         return (
             f'{head}{usd_text(used)},"held":{usd_text(held)},"requested":{usd_text(requested)},'
             f'"remaining":{usd_text(left) if left >= 0 else "-" + usd_text(-left)},'
-            f'"percentage":{share}{_tail(resets_at)}'
+            f'"percentage":{share}{tail}'
         )
     return (
         f'{head}{used},"held":{held},"requested":{requested},"remaining":{left},'
-        f'"percentage":{share}{_tail(resets_at)}'
+        f'"percentage":{share}{tail}'
     )
 
 
@@ -102,7 +101,8 @@ def changed(text: str, key: str | None, seq: int, *, duplicate: bool = False) ->
 
 
 @lru_cache(maxsize=4096)
-def _tail(resets_at: int) -> str:
+def limit_tail(resets_at: int) -> str:
+    """How the part of a limit in a reply ends."""
     return f',"resets_at":"{moment_text(resets_at)}"}}'
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from actors.billing.account import Account, Period
 from actors.billing.amounts import CALLS, COST, TOKENS, UNITS
 from actors.billing.catalog import Catalog
-from actors.billing.decisions import decision_text, limit_text, share_of
+from actors.billing.decisions import decision_text, limit_tail, limit_text, share_of
 from actors.billing.limits import Limit
 from actors.billing.pricing import estimate
 from actors.billing.providers import WAVESPEED
@@ -132,7 +132,7 @@ def judge(
         standing = (limit, used[slot], held[slot])
         standings.append(standing)
         # As `_fits`, written out: every call that is to be made waits for this.
-        if limit.hard and used[slot] + held[slot] + (amounts[limit.unit] or 1) > limit.value:
+        if standing[1] + standing[2] + (amounts[limit.unit] or 1) > limit.value and limit.hard:
             violated.append(standing)
     why = None if not account.suspended and account.subscription is None else barred(account, at)
     if why is None and not violated:
@@ -162,6 +162,7 @@ def enforce(account: Account, period: Period, ask: Enforce, at: int, catalog: Ca
 
 def text_of(call: Call, verdict: Verdict, period: Period) -> str:
     """A verdict as replies show it; see `decision_text`."""
+    amounts, tail = call.amounts, limit_tail(period.end)
     return decision_text(
         verdict.reason == WITHIN,
         verdict.message,
@@ -169,8 +170,8 @@ def text_of(call: Call, verdict: Verdict, period: Period) -> str:
         (call.provider, call.actual),
         verdict.violated,
         [
-            limit_text(x.head, x.unit, (x.value, used, held), call.amounts[x.unit], period.end)
-            for x, used, held in verdict.standings
+            limit_text(limit.head, limit.unit, limit.value, used, held, amounts[limit.unit], tail)
+            for limit, used, held in verdict.standings
         ],
         (period.status, period.key),
         verdict.retry_after,
