@@ -166,6 +166,10 @@ class Account:
         """What the open holds set aside at ``at``, by slot."""
         return NONE_HELD if self.holds is None else self.holds.slots(at)
 
+    def held_count(self, at: int) -> int:
+        """How many holds are open at ``at``."""
+        return 0 if self.holds is None else self.holds.count_at(at)
+
     def open_holds(self, at: int) -> list[OpenHold]:
         """The holds that are open at ``at``, oldest first."""
         return [] if self.holds is None else self.holds.open_at(at)

@@ -108,6 +108,4 @@ def limit_tail(resets_at: int) -> str:
 
 def moment_text(micros: int) -> str:
     """An instant in UTC, as replies show it."""
-    moment = to_datetime(micros)
-    digits = f".{moment.microsecond:06d}" if moment.microsecond else ""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{digits}Z"
+    return f"{to_datetime(micros).isoformat()[:-6]}Z"  # without +00:00

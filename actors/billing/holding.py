@@ -77,6 +77,10 @@ class OpenHolds:
         """Those that are open at ``at``."""
         return [hold for hold in self._by_id.values() if hold.expires_at > at]
 
+    def count_at(self, at: int) -> int:
+        """How many are open at ``at``; for one user many callers may hold at once."""
+        return len(self._by_id) if at < self._soonest else len(self.open_at(at))
+
     def put(self, hold: OpenHold) -> None:
         """Set amounts aside, or others for a hold that is there."""
         before = self._by_id.get(hold.id)

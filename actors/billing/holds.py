@@ -56,7 +56,7 @@ def hold(account: Account, ask: Hold, at: int, catalog: Catalog, key: str) -> Re
     """
     call = resolve(ask, at, catalog)
     period, opened = current_or_opened(account, at, catalog)
-    verdict = _full(judge(account, period, call, at), len(account.open_holds(at)))
+    verdict = _full(judge(account, period, call, at), account.held_count(at))
     if not verdict.allowed:
         return _refused(account, text_of(call, verdict, period), None, key)
     expires_at = at + (ask.ttl or TTL_S) * MICROS_PER_SECOND
@@ -122,7 +122,7 @@ def preflight(
     period, opened = current_or_opened(account, at, catalog)
     used = list(period.used)
     holding = ask.hold is not None
-    open_now = len(account.open_holds(at)) if holding else 0
+    open_now = account.held_count(at) if holding else 0
     placed: list[HoldPlaced] = []
     replies: list[str] = []
     ttl = ask.hold.ttl or TTL_S if ask.hold is not None else 0
