@@ -148,15 +148,14 @@ class UserActor:
 
     def _rows_of(self, recorded: Recorded, key: str | None, at: int, seq: int) -> list[Row]:
         """Apply the events of a change; their rows from ``seq`` on, which the caller appends."""
-        account, keys = self.account, (*recorded.keys, *[None] * len(recorded.events))
+        account, events, keys = self.account, recorded.events, recorded.keys
+        user, last = account.user, len(events) - 1
         rows = []
-        for event, own in zip(recorded.events, keys, strict=False):
-            last = event is recorded.events[-1]
-            body, notice = encode_event(event), notifies(event)
+        for index, event in enumerate(events):
+            own = key if index == last else keys[index] if index < len(keys) else None
+            kind, body, notice = KIND[type(event)], encode_event(event), notifies(event)
             apply(account, event, at, seq)
-            kind, named = KIND[type(event)], key if last else own
-            user = account.user
-            rows.append(Row(seq, self._partition, user, named, kind, at, notice, body, None))
+            rows.append(_new(Row, (seq, self._partition, user, own, kind, at, notice, body, None)))
             seq += 1
         self._unsaved += len(rows)
         return rows

@@ -7,7 +7,7 @@ span providers. A limit is a bound on one slot. Rules: contract, section 5, "Lim
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -155,6 +155,7 @@ def still_armed(watched: tuple[Watched, ...], levels: Mapping[str, int]) -> tupl
     return tuple(found)
 
 
+@cache
 def unit_of(name: str) -> int:
     """The unit of a limit's name: CALLS, TOKENS or COST."""
     return UNITS.index(name.rpartition("_")[2])
