@@ -122,7 +122,7 @@ class Service:
             rival = await claim.take()
             if rival is not None:
                 raise StartError(f"another meterd ({rival}) serves {self._config.prefix} here")
-            await self._load_keys()
+            await self._journal.load_keys(self._services.keys)
             await recover_catalog(self._services)  # before the first call is priced
             self.watch(await self._writer.start(), "the journal's writer ended")
             self.watch(await self._outbox.start(), "the outbox ended")
@@ -189,13 +189,6 @@ class Service:
                 await self._outbox.emptied()
         except TimeoutError:
             _log.warning("outbox_not_empty", next_start="publishes the rest")
-
-    async def _load_keys(self) -> None:
-        keys = self._services.keys
-        keys.reserve(await self._journal.last_seq() * 3 // 2)  # with room to grow
-        async for pairs in self._journal.keys():
-            for user, key in pairs:
-                keys.add(user, key)
 
     async def _recover(self, user: str) -> Actor:
         if user == CATALOG_USER:

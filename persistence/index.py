@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from persistence.anchor import anchor_at
 from persistence.connection import Connection, read_error
 from persistence.errors import Corrupt, JournalError
 from persistence.journal import Row
@@ -27,8 +28,8 @@ from persistence.several import BEHIND, positions_of
 INDEX: Final = "index.db"
 VERSION: Final = 1
 LUMP_ROWS: Final = 100_000
-KEYS_PER_PAGE: Final = 4096
 RETRY_S: Final = 1.0
+_LOG: Final = "log.log"  # the log in the database that is attached
 
 _SCHEMA: Final = """
 BEGIN IMMEDIATE;
@@ -40,9 +41,6 @@ INSERT INTO position VALUES (0, '');
 PRAGMA user_version = 1;
 COMMIT;
 """
-_ANCHOR: Final = (
-    "SELECT user_id || ' ' || at || ' ' || ifnull(event_id, '') FROM log.log WHERE seq = ?"
-)
 # From one user to the next by the primary key: not a look at every row.
 _NEXT_USERS: Final = """
 WITH RECURSIVE next (id) AS (
@@ -211,19 +209,6 @@ class LogIndex:
         )
         return [*newest, *(seq for (seq,) in found)]
 
-    async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
-        """All (user, key) pairs that the file has, in lumps."""
-        last, position = ("", ""), self.position
-        while page := await self._reader.read(
-            "SELECT user_id, event_id FROM keys WHERE (user_id, event_id) > (?, ?)"
-            " AND seq <= ? ORDER BY user_id, event_id LIMIT ?",
-            *last,
-            position,
-            KEYS_PER_PAGE,
-        ):
-            last = page[-1]
-            yield page
-
     async def close(self) -> None:
         """Close the file; what it lacks is read from the log at the next start."""
         self._filling.cancel()
@@ -306,8 +291,7 @@ def _belongs(db: sqlite3.Connection) -> bool:
     if db.execute("PRAGMA user_version").fetchone() != (VERSION,):
         return False
     seq, anchor = db.execute("SELECT seq, anchor FROM position").fetchone()
-    found = db.execute(_ANCHOR, (seq,)).fetchone()
-    return bool(seq == 0 or found == (anchor,))
+    return bool(anchor_at(db, seq, _LOG) == anchor)
 
 
 def _filled_to(db: sqlite3.Connection) -> int:
@@ -337,8 +321,8 @@ def _fill(db: sqlite3.Connection, after: int, last: int) -> None:
         " WHERE seq > ? AND seq <= ? AND event_id IS NOT NULL ORDER BY user_id, event_id, seq",
         (after, last),
     )
-    anchor = db.execute(_ANCHOR, (last,)).fetchone()
+    anchor = anchor_at(db, last, _LOG)
     if anchor is None:
         raise Corrupt(f"row {last} is not in the log")
-    db.execute("UPDATE position SET seq = ?, anchor = ?", (last, *anchor))
+    db.execute("UPDATE position SET seq = ?, anchor = ?", (last, anchor))
     db.execute("COMMIT")

@@ -9,13 +9,16 @@ and are never given to two durable rows. Every implementation passes the one sui
   none are, and `last_seq` says which.
 - Reads see durable rows only, and all of them.
 - A row is never changed and never removed.
-- Snapshots and the published position are derived data: losing them loses no event.
+- Snapshots, the published position and a kept filter of keys are derived data: losing them
+  loses no event.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
+
+from persistence.keys import KeyFilter
 
 
 class Row(NamedTuple):
@@ -123,8 +126,15 @@ class Journal(Protocol):
         """
         ...
 
-    def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
-        """All (user, key) pairs, in lumps, in any order."""
+    async def load_keys(self, keys: KeyFilter) -> None:
+        """Have an empty filter hold every (user, key) pair of the log; called once.
+
+        The journal may keep the filter for the next start, so from here on whoever appends a
+        row with a key has put that into the filter before.
+
+        Raises:
+            Unavailable: the log cannot be read.
+        """
         ...
 
     async def notices(self, after: int, limit: int) -> list[Row]:

@@ -6,99 +6,139 @@ key whose row was lost stays in it, which costs a look and does no harm.
 
 Each pair sets its bits within one word, so that a look costs one access of memory ("blocked"
 filter: Putze, Sanders and Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", 2007).
-The filter grows by adding a larger one (Almeida et al., "Scalable Bloom Filters", 2007).
+The filter grows by adding a larger one (Almeida et al., "Scalable Bloom Filters", 2007); each
+one more costs every look, so the first is for many, and takes memory only as it is used.
+
+A filter is kept in a file and read by later processes (keystore.py), so a pair's place cannot
+come from Python's own salted hash. Its bytes are one large number, whose remainders by two
+primes are the place and the mask ("division hashing"): Python divides by a number below 2**30
+in one quick pass, faster than it computes any digest. For the same reason, speed, a word has
+no more bits than one digit of Python's integers.
 """
 
 from __future__ import annotations
 
-from array import array
-from typing import Final
+from collections.abc import Iterator, Sequence
+from math import exp, isqrt
+from typing import Final, NamedTuple
 
-FIRST_CAPACITY: Final = 1 << 18
+VERSION: Final = 1
+"""Of places and masks: with another one a filter that was kept cannot be used."""
+FIRST_CAPACITY: Final = 10_250_000
 GROWTH: Final = 4
-_WORD_BITS: Final = 64
+WORD_BYTES: Final = 4
 _BITS_PER_PAIR: Final = 24
+_WORDS_MAX: Final = 1 << 29
+_WORD_BITS: Final = 30
+_BITS_PER_MASK: Final = 5
+# A table of so many masks stays in the cache; with fewer, pairs that share a word would share
+# a mask more often than the bits themselves mislead.
+_MASK_COUNT: Final = 4019
+
+_number: Final = int.from_bytes
 
 
-def _mask(number: int, bits: int) -> int:
+def _mask(number: int) -> int:
     """A word with (nearly always) so many bits set: they come from a scrambled number."""
-    scrambled = number * 0x9E3779B97F4A7C15 % (1 << 64) >> 34  # Knuth's multiplicative hash
-    return sum({1 << (scrambled >> 6 * place & 63) for place in range(bits)})
+    scrambled = (number + 1) * 0x9E3779B97F4A7C15 % (1 << 64)  # the end of SplitMix64
+    scrambled = (scrambled ^ scrambled >> 30) * 0xBF58476D1CE4E5B9 % (1 << 64)
+    scrambled = (scrambled ^ scrambled >> 27) * 0x94D049BB133111EB % (1 << 64)
+    scrambled ^= scrambled >> 31
+    pieces = (scrambled >> 12 * place & 4095 for place in range(_BITS_PER_MASK))
+    return sum({1 << piece % _WORD_BITS for piece in pieces})
 
 
-# A pair sets the bits of one mask of each: two small tables stay in the cache, and one large
-# one, or five shifts, take longer.
-_THREE_BITS: Final = tuple(_mask(number, 3) for number in range(1, 257))
-_TWO_BITS: Final = tuple(_mask(number, 2) for number in range(257, 513))
-_MASK_BITS: Final = 16
+_MASKS: Final = tuple(_mask(number) for number in range(_MASK_COUNT))
+
+
+class Part(NamedTuple):
+    """One of the filters of a `KeyFilter`, as it is kept.
+
+    Attributes:
+        words: of `WORD_BYTES`; how many there are is a prime.
+        left: how many words may still get a first pair before the filter is full.
+    """
+
+    words: memoryview[int]
+    left: int
 
 
 class KeyFilter:
     """A set of (user, key) pairs that answers "surely new" or "maybe not".
-
-    It lives and dies with the process, so Python's own salted hash will do.
 
     Args:
         capacity: how many pairs the first filter is for; each further one is for `GROWTH` times
             as many.
     """
 
-    _words: array[int]
+    _words: memoryview[int]
+    _count: int
+    _left: int
 
     def __init__(self, capacity: int = FIRST_CAPACITY) -> None:
-        self._full: list[array[int]] = []
+        self._full: tuple[tuple[int, memoryview[int]], ...] = ()
         self._open(capacity)
 
     def surely_new(self, user: str, key: str) -> bool:
         """True where the pair was never put in; False says nothing."""
-        place = hash((user, key))
-        mask = _THREE_BITS[place & 255] | _TWO_BITS[place >> 8 & 255]
-        place >>= _MASK_BITS
-        if self._words[place % len(self._words)] & mask == mask:
+        pair = _number(f"{user} {key}".encode())
+        mask = _MASKS[pair % _MASK_COUNT]
+        if self._words[pair % self._count] & mask == mask:
             return False
         # Not any(): a generator costs more than the usual single round.
-        for words in self._full:  # noqa: SIM110
-            if words[place % len(words)] & mask == mask:
+        for count, words in self._full:  # noqa: SIM110
+            if words[pair % count] & mask == mask:
                 return False
         return True
 
     def claim(self, user: str, key: str) -> bool:
         """Put a pair in; True where it surely was not in before."""
-        place = hash((user, key))
-        mask = _THREE_BITS[place & 255] | _TWO_BITS[place >> 8 & 255]
-        place >>= _MASK_BITS
+        pair = _number(f"{user} {key}".encode())
+        mask = _MASKS[pair % _MASK_COUNT]
         words = self._words
-        at = place % len(words)
+        at = pair % self._count
         word = words[at]
         if word & mask == mask:
             return False
-        for full in self._full:
-            if full[place % len(full)] & mask == mask:
+        for count, full in self._full:
+            if full[pair % count] & mask == mask:
                 return False
-        if self._left:
+        words[at] = word | mask
+        # The words in use say how full it is as well as a count of the pairs, and are counted
+        # at half of them only.
+        if not word:
             self._left -= 1
-            words[at] = word | mask
-        else:
-            self.add(user, key)
+            if self._left <= 0:
+                self._grow()
         return True
 
-    def add(self, user: str, key: str) -> None:
-        """Put a pair in."""
-        if self._left == 0:
-            self._full.append(self._words)
-            self._open(self._capacity * GROWTH)
-        self._left -= 1
-        place = hash((user, key))
-        mask = _THREE_BITS[place & 255] | _TWO_BITS[place >> 8 & 255]
-        self._words[(place >> _MASK_BITS) % len(self._words)] |= mask
+    def parts(self) -> list[Part]:
+        """All that there is to keep, oldest first; in their words bits go on being set."""
+        return [*(Part(words, 0) for _, words in self._full), Part(self._words, self._left)]
 
-    def reserve(self, count: int) -> None:
-        """Make room for so many more pairs at once, so that a look asks few filters."""
-        if count > self._left:
-            self._full.append(self._words)
-            self._open(count)
+    def restore(self, parts: Sequence[Part]) -> None:
+        """Become the filter that `parts`, one at least, were taken of."""
+        *full, (self._words, self._left) = parts
+        self._full = tuple((len(words), words) for words, _ in full)
+        self._count = len(self._words)
+
+    def _grow(self) -> None:
+        self._full = (*self._full, (self._count, self._words))
+        self._open(self._count * WORD_BYTES * 8 // _BITS_PER_PAIR * GROWTH)
 
     def _open(self, capacity: int) -> None:
-        self._capacity = self._left = capacity
-        words = -(-capacity * _BITS_PER_PAIR // _WORD_BITS)
-        self._words = array("Q", bytes(words * _WORD_BITS // 8))
+        per_word = WORD_BYTES * 8 / _BITS_PER_PAIR
+        self._count = next(_primes(min(int(capacity / per_word), _WORDS_MAX)))
+        # With as many pairs as it is for, this share of the words has none.
+        self._left = self._count - int(self._count * exp(-per_word))
+        # The kernel gives its pages when they are first written.
+        self._words = memoryview(bytearray(self._count * WORD_BYTES)).cast("I")
+
+
+def _primes(at_least: int) -> Iterator[int]:
+    """The odd primes from there on."""
+    number = max(3, at_least | 1)
+    while True:
+        if all(number % divisor for divisor in range(3, isqrt(number) + 1, 2)):
+            yield number
+        number += 2

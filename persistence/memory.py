@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import Final
 
 from persistence.errors import NotStored
 from persistence.journal import Row, Snapshot
+from persistence.keys import KeyFilter
 
-_KEYS_PER_LUMP: Final = 4096
 _seq = attrgetter("seq")
 
 
@@ -98,11 +97,10 @@ class MemoryJournal:
         found = (user for user in self._of_user if user > after and user.startswith(prefix))
         return sorted(found)[:limit]
 
-    async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
-        """See `Journal.keys`."""
-        keys = list(self._of_key)
-        for start in range(0, len(keys), _KEYS_PER_LUMP):
-            yield keys[start : start + _KEYS_PER_LUMP]
+    async def load_keys(self, keys: KeyFilter) -> None:
+        """See `Journal.load_keys`."""
+        for user, key in self._of_key:
+            keys.claim(user, key)
 
     async def notices(self, after: int, limit: int) -> list[Row]:
         """See `Journal.notices`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import cache
 from itertools import chain
@@ -23,8 +23,10 @@ from persistence.chain import START, link
 from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
-from persistence.index import KEYS_PER_PAGE, LUMP_ROWS, LogIndex, variables
+from persistence.index import LUMP_ROWS, LogIndex, variables
 from persistence.journal import Row, Snapshot
+from persistence.keys import KeyFilter
+from persistence.keystore import KeyStore
 from persistence.pace import Pace
 from persistence.several import snapshots_of
 
@@ -58,6 +60,7 @@ class SQLiteJournal:
 
     def __init__(
         self,
+        directory: Path,
         files: AsyncExitStack,
         writer: Connection,
         checkpointer: Connection,
@@ -66,6 +69,7 @@ class SQLiteJournal:
         index: LogIndex,
         pace: Pace,
     ) -> None:
+        self._directory = directory
         self._files = files
         self._writer = writer
         self._checkpointer = checkpointer
@@ -73,6 +77,7 @@ class SQLiteJournal:
         self._pages = pages
         self._index = index
         self._pace = pace
+        self._keys: KeyStore | None = None
         self._chain: bytes | None = None  # the newest link of the log, None where it is not known
         self._uncopied_pages = 0
         self._grown = asyncio.Event()
@@ -119,7 +124,8 @@ class SQLiteJournal:
                 raise Refused(f"{path} cannot be opened: {error}") from error
             checkpointer, recoveries, pages = others
             pace = Pace(ticks)
-            return cls(files.pop_all(), writer, checkpointer, recoveries, pages, index, pace)
+            owned = files.pop_all()
+            return cls(directory, owned, writer, checkpointer, recoveries, pages, index, pace)
 
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
         """See `Journal.append`. A caller that is cancelled does not stop the write."""
@@ -134,6 +140,8 @@ class SQLiteJournal:
         else:
             self._chain = await self._writer.write(_append, rows, snapshots, chain)
         self._index.add(rows)
+        if self._keys is not None and rows:
+            self._keys.grown(rows[-1].seq)
         # Rows of the usual size fill a page by tens; a block rewrites the last ones of the trees.
         self._uncopied_pages += 4 + len(rows) // 4
         if self._uncopied_pages >= CHECKPOINT_PAGES:
@@ -219,20 +227,10 @@ class SQLiteJournal:
         """See `Journal.users`."""
         return await self._index.users(after, limit, prefix)
 
-    async def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
-        """See `Journal.keys`."""
-        after, last = self._index.position, self._index.last
-        async for pairs in self._index.keys():
-            yield pairs
-        while rows := await self._recoveries.read(
-            "SELECT seq, user_id, event_id FROM log WHERE seq > ? AND seq <= ?"
-            " ORDER BY seq LIMIT ?",
-            after,
-            last,
-            KEYS_PER_PAGE,
-        ):
-            after = rows[-1][0]
-            yield [(user, key) for _, user, key in rows if key is not None]
+    async def load_keys(self, keys: KeyFilter) -> None:
+        """See `Journal.load_keys`."""
+        self._keys = await KeyStore.open(self._directory, self._pages, keys)
+        self._keys.grown(self._index.last)
 
     async def notices(self, after: int, limit: int) -> list[Row]:
         """See `Journal.notices`."""
@@ -260,6 +258,8 @@ class SQLiteJournal:
         """See `Journal.close`."""
         self._checkpoints.cancel()
         await asyncio.wait([self._checkpoints])
+        if self._keys is not None:
+            await self._keys.close(self._index.last)
         await self._files.aclose()
 
     async def _checkpoint(self) -> None:

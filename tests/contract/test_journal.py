@@ -11,6 +11,7 @@ import pytest
 
 from persistence.errors import NotStored
 from persistence.journal import Journal, Row
+from persistence.keys import KeyFilter
 from persistence.memory import MemoryJournal
 from persistence.sqlite import SQLiteJournal
 from tests.support.faults import FaultyJournal
@@ -45,8 +46,10 @@ def random_() -> random.Random:
     return random.Random(seed)
 
 
-async def all_keys(journal: Journal) -> list[tuple[str, str]]:
-    return sorted([key async for lump in journal.keys() for key in lump])  # noqa: SIM118
+async def loaded(journal: Journal) -> KeyFilter:
+    keys = KeyFilter(20_000)
+    await journal.load_keys(keys)
+    return keys
 
 
 async def test_an_empty_journal_has_nothing(journal: Journal) -> None:
@@ -60,7 +63,7 @@ async def test_an_empty_journal_has_nothing(journal: Journal) -> None:
     assert await journal.newest("alice", ALL, ALL) == []
     assert await journal.notices(0, ALL) == []
     assert await journal.rows(0, ALL) == []
-    assert await all_keys(journal) == []
+    assert (await loaded(journal)).surely_new("alice", "k")
 
 
 async def test_a_row_comes_back_as_it_was_written(journal: Journal) -> None:
@@ -198,28 +201,17 @@ async def test_users_are_listed_in_the_order_of_their_bytes(journal: Journal) ->
     assert await journal.users("zzz", 100, "a") == []
 
 
-async def test_keys_are_all_keys_once(journal: Journal, random_: random.Random) -> None:
-    rows = make_rows(random_, 1, 12_000)
-    await journal.append(rows)
-
-    expected = sorted((row.user, row.key) for row in rows if row.key is not None)
-    assert await all_keys(journal) == expected
-    assert len(expected) > 4096, "more than a lump"
-
-
-async def test_keys_can_be_walked_while_rows_are_appended(
+async def test_a_filter_is_given_all_keys_and_few_others(
     journal: Journal, random_: random.Random
 ) -> None:
     rows = make_rows(random_, 1, 12_000)
     await journal.append(rows)
 
-    seen = []
-    async for lump in journal.keys():
-        seen += lump
-        await journal.append(make_rows(random_, await journal.last_seq() + 1, 100))
+    keys = await loaded(journal)
 
-    assert len(seen) == len(set(seen))
-    assert {(row.user, row.key) for row in rows if row.key is not None} <= set(seen)
+    assert not any(keys.surely_new(row.user, row.key) for row in rows if row.key is not None)
+    unused = [f"unused-{number}" for number in range(5_000)]
+    assert sum(keys.surely_new("user-1", key) for key in unused) > 4_900
 
 
 async def test_user_ids_are_compared_byte_by_byte(journal: Journal) -> None:

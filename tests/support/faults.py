@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from persistence.errors import DiskFailed, JournalError, NotStored, OutcomeUnknown, Unavailable
 from persistence.journal import Journal, Row, Snapshot
+from persistence.keys import KeyFilter
 
 
 class Fault(Enum):
@@ -74,6 +75,8 @@ class Gate:
 class FaultyJournal:
     """A `Journal` over another one. Without instructions it never fails and never waits.
 
+    It checks that whoever appends rows puts their keys into the filter before.
+
     Attributes:
         appends: a gate before every append takes effect.
         commits: a gate behind every append that took effect, before its caller hears of it.
@@ -92,6 +95,7 @@ class FaultyJournal:
         self._append_faults: deque[Fault] = deque()
         self._read_faults: deque[str | None] = deque()
         self._end_faults = 0
+        self._keys: KeyFilter | None = None
 
     def fail_appends(self, *faults: Fault) -> None:
         """Fail the next appends, one after the other, as said."""
@@ -108,6 +112,9 @@ class FaultyJournal:
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
         """See `Journal.append`."""
         self.attempts.append((tuple(rows), tuple(snapshots)))
+        if self._keys is not None:
+            held = [not self._keys.surely_new(r.user, r.key) for r in rows if r.key is not None]
+            assert all(held), "a key is put into the filter before its row is appended"
         await self.appends.enter()
         fault = self._append_faults.popleft() if self._append_faults else None
         if fault is None or fault in _STORED:
@@ -182,9 +189,10 @@ class FaultyJournal:
         await self._before_read(user)
         return await self._inner.newest(user, before, limit, kind)
 
-    def keys(self) -> AsyncIterator[list[tuple[str, str]]]:
-        """See `Journal.keys`."""
-        return self._inner.keys()
+    async def load_keys(self, keys: KeyFilter) -> None:
+        """See `Journal.load_keys`."""
+        await self._inner.load_keys(keys)
+        self._keys = keys
 
     async def notices(self, after: int, limit: int) -> list[Row]:
         """See `Journal.notices`."""

@@ -1,0 +1,131 @@
+"""The filter of keys beside the log: read at the start, written now and then.
+
+To put all keys of a log into a filter takes a second per million. So the filter is kept in a
+file with the position that it has reached, and a start adds the keys behind that only. The
+file is derived: where it is missing, damaged, of another version or of another log, the filter
+is made of the whole log.
+
+A file may hold more keys than the log up to its position, which does no harm. It is written
+while others put keys in: a word that is copied holds every bit that was set before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from persistence import keyfile
+from persistence.anchor import anchor_at
+from persistence.connection import Connection, read_error
+from persistence.errors import Corrupt, JournalError
+from persistence.keys import KeyFilter
+
+FILE: Final = "keys.filter"
+SAVE_ROWS: Final = 200_000
+SAVE_SHARE: Final = 64
+"""The file is written when the log has grown by so many rows, or by one in so many, whichever is
+more. It has 3 bytes for each key, 31 MB at the least: that is 150 to 200 bytes for each row."""
+CLOSE_ROWS: Final = 20_000
+"""At a close the file is written for so many rows; fewer are read again in no time."""
+
+_log = structlog.get_logger(__name__)
+
+
+class KeyStore:
+    """Keeps a filter of all keys of a log.
+
+    Args:
+        path: the file.
+        log: reads the log.
+        keys: the filter. Whoever appends a row has put its key in before.
+        position: up to where the file has the log's keys, 0 where there is none.
+    """
+
+    def __init__(self, path: Path, log: Connection, keys: KeyFilter, position: int) -> None:
+        self._path = path
+        self._log = log
+        self._keys = keys
+        self._next = due_after(position)
+        self._position = position
+        self._saving: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, directory: Path, log: Connection, keys: KeyFilter) -> KeyStore:
+        """Have the filter, which is empty, hold every key of the log.
+
+        Raises:
+            Unavailable: the log cannot be read.
+            Corrupt: the log is damaged.
+        """
+        path = directory / FILE
+        try:
+            position = await log.call(_load, path, keys)
+        except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
+            raise read_error(error) from error
+        return cls(path, log, keys, position)
+
+    def grown(self, last: int) -> None:
+        """Rows up to a position are durable: write the file where that is due."""
+        if last >= self._next and self._saving is None:
+            self._next = due_after(last)  # also where it fails
+            self._saving = asyncio.create_task(self._save(last), name="journal-keys")
+
+    async def close(self, last: int) -> None:
+        """Write the file for a log that ends at a position."""
+        if self._saving is not None:
+            await asyncio.wait([self._saving])
+        if last - self._position >= CLOSE_ROWS:
+            await self._save(last)
+
+    async def _save(self, seq: int) -> None:
+        parts = self._keys.parts()
+        try:
+            anchor = await self._log.call(anchor_at, seq)
+            if anchor is None:
+                raise Corrupt(f"row {seq} is not in the log")
+            await asyncio.to_thread(keyfile.write, self._path, parts, seq, anchor)
+            self._position = seq
+        except (OSError, sqlite3.Error, ValueError, JournalError) as error:
+            # A start reads what the file lacks from the log.
+            _log.warning("keys_not_saved", error=str(error))
+        finally:
+            self._saving = None
+
+
+def due_after(position: int) -> int:
+    """Where the log has to be for the file to be written again."""
+    return position + max(SAVE_ROWS, position // SAVE_SHARE)
+
+
+def _load(db: sqlite3.Connection, path: Path, keys: KeyFilter) -> int:
+    """Fill the filter from the file and from the log; the file's position."""
+    kept = _kept(db, path)
+    position = 0
+    if kept is not None:
+        keys.restore(kept.parts)
+        position = kept.seq
+    claim = keys.claim
+    for user, key in db.execute(
+        "SELECT user_id, event_id FROM log WHERE seq > ? AND event_id IS NOT NULL", (position,)
+    ):
+        claim(user, key)
+    return position
+
+
+def _kept(db: sqlite3.Connection, path: Path) -> keyfile.Kept | None:
+    """What the file holds, None where it cannot be used."""
+    try:
+        kept = keyfile.read(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, Corrupt) as error:
+        _log.warning("keys_made_anew", reason=str(error))
+        return None
+    if anchor_at(db, kept.seq) == kept.anchor:
+        return kept
+    _log.warning("keys_made_anew", reason="it is of another log")
+    return None
