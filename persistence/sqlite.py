@@ -38,9 +38,8 @@ WRITER_CACHE_KIB: Final = 16_384
 DENSE: Final = 8
 """One row of so many: a user whose rows are read faster in passing than one by one."""
 
-# Every other kind has an index, log_kind, whose condition a query has to repeat.
-_COMMON_KINDS: Final = ("usage", "hold", "hold_extended", "hold_released")
-_RARE: Final = f"kind NOT IN {_COMMON_KINDS}"
+# These kinds have an index, log_kind, whose condition a query has to repeat.
+_RARE: Final = "kind <> 'usage' AND (kind < 'hold' OR kind > 'hold_released')"
 _COLUMNS: Final = "seq, partition, user_id, event_id, kind, at, notify, body, personal"
 _PADDING: Final = (0,) * len(Row._fields)
 _PUT_SNAPSHOT: Final = (
@@ -178,7 +177,7 @@ class SQLiteJournal:
         self, user: str, before: int, limit: int, kind: str | None = None
     ) -> list[Row]:
         """See `Journal.newest`."""
-        if kind is not None and kind not in _COMMON_KINDS:
+        if kind is not None and is_rare(kind):
             return await _rows(
                 self._pages,
                 f"user_id = ? AND seq < ? AND kind = ? AND {_RARE} ORDER BY seq DESC LIMIT ?",
@@ -280,6 +279,11 @@ class SQLiteJournal:
             except JournalError as error:
                 # The WAL grows meanwhile; appends fail by themselves when the disk is full.
                 _log.warning("journal_checkpoint_postponed", error=str(error))
+
+
+def is_rare(kind: str) -> bool:
+    """Whether rows of a kind have an index: what `_RARE` says."""
+    return kind != "usage" and not "hold" <= kind <= "hold_released"
 
 
 async def _at(connection: Connection, positions: Sequence[int]) -> list[Row]:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from messages.codec import encode_event
-from messages.events import Alert, Personal, UsageRecorded
+from messages.events import KIND, Alert, Personal, UsageRecorded
 from persistence import schema
 from persistence.errors import Refused
-from persistence.sqlite import _RARE, SQLiteJournal
+from persistence.sqlite import _RARE, SQLiteJournal, is_rare
 from tests.support.rows import make_row
 
 ALL = 1_000_000
@@ -141,6 +141,23 @@ async def test_reads_find_their_rows_by_an_index(
     plan = outside.execute(f"EXPLAIN QUERY PLAN SELECT * FROM log WHERE {where}", args).fetchall()
 
     assert [step[3] for step in plan] == [f"SEARCH log USING {index}"]
+
+
+async def test_all_kinds_but_those_of_calls_and_holds_have_an_index(
+    outside: sqlite3.Connection,
+) -> None:
+    kinds = {*KIND.values(), "", "hole", "hold_", "hold_released2", "usages", "zebra"}
+    found = {
+        kind: bool(outside.execute(f"SELECT {_RARE} FROM (SELECT ? AS kind)", [kind]).fetchone()[0])
+        for kind in kinds
+    }
+    assert found == {kind: is_rare(kind) for kind in kinds}
+    assert {kind for kind in KIND.values() if not is_rare(kind)} == {
+        "usage",
+        "hold",
+        "hold_extended",
+        "hold_released",
+    }
 
 
 ALERT = Alert(
