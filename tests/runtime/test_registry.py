@@ -325,4 +325,18 @@ async def test_nothing_is_left_of_requests_that_were_answered(rig: Rig, count: i
     await rig.idle()
     assert rig.registry.waiting == 0
     assert rig.registry._tasks == set()
-    assert all(not cell.stash and not cell.busy for cell in rig.registry._cells.values())
+    assert all(cell.stash is None and not cell.busy for cell in rig.registry._cells.values())
+
+
+async def test_a_user_has_a_stash_only_while_a_request_waits_in_it(rig: Rig) -> None:
+    rig.journal.reads.close()
+    asked = [rig.track() for _ in range(3)]
+    await rig.journal.reads.waiting.wait()
+    cells = rig.registry._cells
+    assert len(cells["alice"].stash or ()) == 3
+    rig.journal.reads.open()
+    await rig.answers(*asked)
+    assert cells["alice"].stash is None
+
+    await rig.ask("track", provider="tavily")
+    assert cells["alice"].stash is None
