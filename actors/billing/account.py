@@ -9,10 +9,19 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from actors.billing.catalog import Touch
+from actors.billing.counters import (
+    NO_NAMES,
+    Layout,
+    Slots,
+    by_name,
+    grown,
+    slots_of,
+    with_names,
+    zeros,
+)
 from actors.billing.holding import NONE_HELD, OpenHold, OpenHolds
 from actors.billing.limits import (
     PROVIDER_NAMES,
-    SLOTS,
     TEXT_CALLS,
     LimitTable,
     Watched,
@@ -21,9 +30,6 @@ from actors.billing.limits import (
 )
 from messages.events import Alert, Counters, PlanTerms, Subscription
 
-NAMES_MAX: Final = 100
-"""Names of models and actual providers that a period counts apart."""
-OTHER: Final = "other"
 ACTIVE: Final = "active"
 UNREAD_MAX: Final = 1_000
 """Unread alerts of a user: beyond them the oldest counts as read."""
@@ -44,10 +50,10 @@ class Period:
     """What one billing period counted.
 
     Attributes:
-        used: the counters since the last reset, by slot (see `limits`).
+        used: the counters since the last reset, by slot (see `limits` and `counters`).
+        layout: where the names of actual providers and models are counted.
         earlier: what was counted before the last reset, by slot of the providers, None where none
             happened.
-        actual, models: calls, tokens and cost since the last reset by name.
         levels: the highest threshold that each limit has crossed, in percent. Usage only
             grows between resets, so this is both what fired and where the limit stands.
         announced: whether its end was published.
@@ -60,10 +66,9 @@ class Period:
     start: int
     end: int
     terms: PlanTerms
-    used: list[int] = field(default_factory=lambda: [0] * SLOTS)
-    earlier: list[int] | None = None
-    actual: dict[str, Counters] = field(default_factory=dict)
-    models: dict[str, Counters] = field(default_factory=dict)
+    used: Slots = field(default_factory=zeros)
+    layout: Layout = NO_NAMES
+    earlier: Slots | None = None
     levels: dict[str, int] = field(default_factory=dict)
     errors: int = 0
     response_micros: int = 0
@@ -96,11 +101,45 @@ class Period:
             found = self._armed[touch] = still_armed(self.table.watched[touch], self.levels)
         return found
 
+    @property
+    def actual(self) -> dict[str, Counters]:
+        """Calls, tokens and cost since the last reset by actual provider."""
+        return by_name(self.used, self.layout.actual)
+
+    @property
+    def models(self) -> dict[str, Counters]:
+        """Calls, tokens and cost since the last reset by model."""
+        return by_name(self.used, self.layout.models)
+
+    def places(self, actual: str, model: str) -> tuple[int, int]:
+        """The slots of what is counted under these names, which get room where they have none."""
+        layout, actual, model = with_names(self.layout, actual, model)
+        if layout is not self.layout:
+            self.used = grown(self.used, layout)
+            self.layout = layout
+        return layout.actual[actual], layout.models[model]
+
+    def widen(self) -> Slots:
+        """Have counters that may be larger than 64 bits."""
+        if not isinstance(self.used, list):
+            self.used = list(self.used)
+        return self.used
+
+    def reset(self) -> None:
+        """Let all counters, and what they crossed, start again."""
+        self.earlier = slots_of(list(self.in_all()))
+        self.used = zeros()
+        self.layout = NO_NAMES
+        self.errors = 0
+        self.response_micros = 0
+        self.levels = {}
+        self.rearm()
+
     def logged(self) -> dict[str, tuple[int, int, int]]:
         """Calls, tokens and cost of all that the period logged, over all resets, by provider."""
         return providers_of(self.in_all())
 
-    def in_all(self) -> list[int]:
+    def in_all(self) -> Slots:
         """Calls, tokens and cost of all that the period logged, by slot of the providers."""
         used = self.used[:TEXT_CALLS]
         if self.earlier is None:
@@ -184,7 +223,7 @@ def logged(account: Account) -> dict[str, int]:
     return calls
 
 
-def providers_of(used: list[int]) -> dict[str, tuple[int, int, int]]:
+def providers_of(used: Slots) -> dict[str, tuple[int, int, int]]:
     """Calls, tokens and cost by provider of flat counters, for providers with any use."""
     return {
         name: (used[3 * i], used[3 * i + 1], used[3 * i + 2])

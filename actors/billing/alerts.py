@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import Final
 
 from actors.billing.amounts import COST, UNITS
+from actors.billing.counters import Slots
 from actors.billing.limits import THRESHOLDS, Limit, LimitTable
 from messages.events import Alert
 from messages.units import NANO_PER_USD
@@ -27,7 +28,7 @@ def level_of(used: int, value: int) -> int:
     return 90 if percent < 100 * value else 100
 
 
-def level_of_all(used: list[int], table: LimitTable) -> int:
+def level_of_all(used: Slots, table: LimitTable) -> int:
     """The highest threshold that any limit in force has reached; disabled ones do not count."""
     return max((level_of(used[x.slot], x.value) for x in table.limits if not x.disabled), default=0)
 

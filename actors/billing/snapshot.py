@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.billing.account import Account, Period, Raised, providers_of
+from actors.billing.counters import named, slots_of
 from actors.billing.holding import OpenHold, OpenHolds
 from actors.billing.limits import INDEX, SLOTS, TEXT_CALLS, TOTAL_COST, WAVESPEED_CALLS
 from actors.billing.providers import TEXT_PROVIDERS
@@ -104,8 +105,8 @@ def totals_of(period: Period) -> PeriodTotals:
         providers=providers_of(period.used),
         earlier=providers_of(earlier) if earlier else {},
         wavespeed_calls=period.used[WAVESPEED_CALLS],
-        actual_providers=dict(period.actual),
-        models=dict(period.models),
+        actual_providers=period.actual,
+        models=period.models,
         errors=period.errors,
         response_micros=period.response_micros,
         last_updated=period.last_updated,
@@ -115,17 +116,17 @@ def totals_of(period: Period) -> PeriodTotals:
 
 def period_of(totals: PeriodTotals) -> Period:
     """The period of its totals; what fired and what was announced is not part of them."""
-    used = _slots(totals.providers)
-    used[WAVESPEED_CALLS] = totals.wavespeed_calls
+    numbers = _slots(totals.providers)
+    numbers[WAVESPEED_CALLS] = totals.wavespeed_calls
+    used, layout = named(numbers, totals.actual_providers, totals.models)
     return Period(
         key=totals.key,
         start=totals.start,
         end=totals.end,
         terms=intern(totals.terms),
         used=used,
-        earlier=_slots(totals.earlier)[:TEXT_CALLS] if totals.earlier else None,
-        actual=dict(totals.actual_providers),
-        models=dict(totals.models),
+        layout=layout,
+        earlier=slots_of(_slots(totals.earlier)[:TEXT_CALLS]) if totals.earlier else None,
         errors=totals.errors,
         response_micros=totals.response_micros,
         last_updated=totals.last_updated,

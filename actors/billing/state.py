@@ -11,8 +11,6 @@ from typing import Any, Final
 
 from actors.billing.account import (
     ENDED_MAX,
-    NAMES_MAX,
-    OTHER,
     UNREAD_MAX,
     Account,
     Period,
@@ -22,7 +20,6 @@ from actors.billing.account import (
 from actors.billing.holding import OpenHold, OpenHolds
 from actors.billing.limits import (
     INDEX,
-    SLOTS,
     TEXT_CALLS,
     TOTAL_COST,
     WAVESPEED_CALLS,
@@ -33,7 +30,6 @@ from actors.billing.providers import TEXT_PROVIDERS, WAVESPEED
 from messages.events import (
     Alert,
     AlertsRead,
-    Counters,
     CountersReset,
     Event,
     HoldExtended,
@@ -82,29 +78,38 @@ def _known(account: Account, key: str) -> Period:
 
 
 def _count(period: Period, event: UsageRecorded) -> None:
-    tokens = event.tokens_input + event.tokens_output
     cost, provider, actual = event.cost_nano, event.provider, event.actual
-    used = period.used  # `limits.add_amounts`, written out: every call waits for this
-    slot = 3 * INDEX[provider]
+    tokens = event.tokens_input + event.tokens_output
+    try:
+        of_actual, of_model = period.layout.actual[actual], period.layout.models[event.model]
+    except KeyError:
+        of_actual, of_model = period.places(actual, event.model)
+    # `limits.add_amounts`, written out, and once more by name: every call waits for this.
+    used, slot = period.used, 3 * INDEX[provider]
+    total, first = used[TOTAL_COST] + cost, used[slot + 1] + tokens
+    second, third = used[of_actual + 1] + tokens, used[of_model + 1] + tokens
+    try:
+        used[TOTAL_COST] = total
+        used[slot + 1] = first
+        used[of_actual + 1] = second
+        used[of_model + 1] = third
+    except OverflowError:  # some of them are set: all are set again
+        used = period.widen()
+        used[TOTAL_COST] = total
+        used[slot + 1] = first
+        used[of_actual + 1] = second
+        used[of_model + 1] = third
+    # None of these is larger than those: there is no cost over the total.
     used[slot] += 1
-    used[slot + 1] += tokens
     used[slot + 2] += cost
-    used[TOTAL_COST] += cost
     if slot in _TEXT:
         used[TEXT_CALLS] += 1
     if WAVESPEED in (actual, provider):
         used[WAVESPEED_CALLS] += 1
-    # Written out twice: a loop over the two takes half as long again.
-    names = period.actual
-    if actual not in names:
-        actual = _name(names, actual)
-    calls, earlier_tokens, earlier_cost = names[actual]
-    names[actual] = (calls + 1, earlier_tokens + tokens, earlier_cost + cost)
-    model, names = event.model, period.models
-    if model not in names:
-        model = _name(names, model)
-    calls, earlier_tokens, earlier_cost = names[model]
-    names[model] = (calls + 1, earlier_tokens + tokens, earlier_cost + cost)
+    used[of_actual] += 1
+    used[of_actual + 2] += cost
+    used[of_model] += 1
+    used[of_model + 2] += cost
     if event.status_code >= 400:
         period.errors += 1
     if event.response_time:
@@ -120,24 +125,9 @@ def _raise(account: Account, period: Period, alerts: Sequence[Alert], at: int, s
         del account.unread[next(iter(account.unread))]
 
 
-def _name(counts: dict[str, Counters], name: str) -> str:
-    """Under which name one that is not counted yet is counted."""
-    if len(counts) >= NAMES_MAX:
-        name = OTHER  # one place is kept for all that does not fit by name
-    counts.setdefault(name, (0, 0, 0))
-    return name
-
-
 def _reset(account: Account, event: CountersReset, at: int, _: int) -> None:
     period = _known(account, event.billing_period)
-    period.earlier = period.in_all()
-    period.used = [0] * SLOTS
-    period.actual = {}
-    period.models = {}
-    period.levels = {}
-    period.rearm()
-    period.errors = 0
-    period.response_micros = 0
+    period.reset()
     period.last_updated = at
 
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from actors.billing import snapshot as snapshots
 from actors.billing.account import Account, Period, Raised
+from actors.billing.counters import named
 from actors.billing.holding import OpenHold, OpenHolds
 from actors.billing.limits import INDEX, SLOTS, TEXT_CALLS, TOTAL_COST, WAVESPEED_CALLS
 from messages.events import (
@@ -296,14 +297,14 @@ def an_account() -> Account:
     used[openai : openai + 3] = [1, 1, 150]
     used[TEXT_CALLS] = 1
     used[TOTAL_COST] = 150
+    counters, layout = named(used, {"openai": (1, 1, 150)}, {"gpt-4o-mini": (1, 1, 150)})
     account.current = Period(
         key="2026-04",
         start=APRIL,
         end=MAY,
         terms=FREE,
-        used=used,
-        actual={"openai": (1, 1, 150)},
-        models={"gpt-4o-mini": (1, 1, 150)},
+        used=counters,
+        layout=layout,
         last_updated=NOON + 1,
     )
     march = snapshots.period_of(TOTALS)

@@ -127,6 +127,7 @@ def test_totals_stay_exact_beyond_what_a_decimal_context_holds() -> None:
     meter = Meter(terms=plan({}))
     meter.track("openai", cost=Decimal("0.000000001"))
     meter.track("exa", cost=Decimal("0.000000001"))
+    meter.current.widen()
     for provider in ("openai", "exa"):
         meter.current.used[3 * INDEX[provider] + COST] += 10**40
         meter.current.used[TOTAL_COST] += 10**40

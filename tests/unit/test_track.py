@@ -152,7 +152,7 @@ def test_a_late_event_counts_in_the_previous_month_and_touches_nothing_current()
     meter.track("gemini", tokens_input=5, cost=1)
     meter.at = APRIL + DAY
     meter.track("gemini", tokens_input=7, cost=Decimal("1.7"))
-    used, levels = list(meter.current.used), dict(meter.current.levels)
+    used, levels = meter.current.used[:], dict(meter.current.levels)
     assert meter.stats().usage_status == "warning"  # 1.7 of 2 USD
     reply = meter.track("gemini", tokens_input=11, cost=2, timestamp=APRIL - 1)
     assert (reply.billing_period, reply.late) == ("2026-03", True)
