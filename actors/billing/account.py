@@ -28,6 +28,7 @@ from actors.billing.limits import (
     still_armed,
     table_of,
 )
+from actors.billing.sharing import NOTHING, span
 from messages.events import Alert, Counters, PlanTerms, Subscription
 
 ACTIVE: Final = "active"
@@ -69,7 +70,7 @@ class Period:
     used: Slots = field(default_factory=zeros)
     layout: Layout = NO_NAMES
     earlier: Slots | None = None
-    levels: dict[str, int] = field(default_factory=dict)
+    levels: dict[str, int] = field(default_factory=lambda: NOTHING)
     errors: int = 0
     response_micros: int = 0
     last_updated: int | None = None
@@ -82,8 +83,14 @@ class Period:
     )
 
     def __post_init__(self) -> None:
-        self.table = table_of(self.terms)
+        self.key, self.start, self.end = span(self.key, self.start, self.end)
+        self.put(self.terms)
         self.rearm()
+
+    def put(self, terms: PlanTerms) -> None:
+        """Put terms in force; `rearm` says what that means for the levels."""
+        self.table = table_of(terms)
+        self.terms = self.table.terms
 
     def rearm(self) -> None:
         """Take in that `levels` or `table` have changed."""
@@ -132,7 +139,7 @@ class Period:
         self.layout = NO_NAMES
         self.errors = 0
         self.response_micros = 0
-        self.levels = {}
+        self.levels = NOTHING
         self.rearm()
 
     def logged(self) -> dict[str, tuple[int, int, int]]:
@@ -161,7 +168,7 @@ def status_of(levels: dict[str, int]) -> str:
 
 @dataclass(slots=True)
 class Account:
-    """One user's live state as of position ``seq``.
+    """One user's live state as of position ``seq``; what is empty is shared (see `sharing`).
 
     Attributes:
         at: when the newest event took effect; time never runs backwards for a user.
@@ -181,15 +188,15 @@ class Account:
     seq: int = 0
     at: int = 0
     current: Period | None = None
-    closed: list[Period] = field(default_factory=list)
-    months: dict[str, int] = field(default_factory=dict)
-    before: dict[str, int] = field(default_factory=dict)
-    unread: dict[str, Raised] = field(default_factory=dict)
+    closed: tuple[Period, ...] = ()
+    months: dict[str, int] = field(default_factory=lambda: NOTHING)
+    before: dict[str, int] = field(default_factory=lambda: NOTHING)
+    unread: dict[str, Raised] = field(default_factory=lambda: NOTHING)
     sealed: int = 0
     subscription: Subscription | None = None
     suspended: bool = False
     holds: OpenHolds | None = None
-    ended: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    ended: dict[str, str] = field(default_factory=lambda: NOTHING, compare=False, repr=False)
 
     def period(self, key: str) -> Period | None:
         """The period of a key, where it is the current one or within the grace."""

@@ -89,6 +89,7 @@ class LimitTable:
     """The limits of a plan by what touches them.
 
     Attributes:
+        terms: those of the plan.
         limits: every limit in force, disabled ones too; an unlimited one is not in force.
         by_name: the same by name.
         touched: those that a call counts against, by its `Touch`.
@@ -96,6 +97,7 @@ class LimitTable:
     """
 
     def __init__(self, terms: PlanTerms) -> None:
+        self.terms = terms
         values = dict(terms.limits)
         self._grouped = values.get("ai_text_generation_calls", 0) > 0
         self._free = terms.tier == FREE_TIER

@@ -6,7 +6,6 @@ state is rebuilt from the log.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -18,7 +17,8 @@ from actors.billing.counters import named, slots_of
 from actors.billing.holding import OpenHold, OpenHolds
 from actors.billing.limits import INDEX, SLOTS, TEXT_CALLS, TOTAL_COST, WAVESPEED_CALLS
 from actors.billing.providers import TEXT_PROVIDERS
-from messages.events import Alert, Counters, PeriodTotals, PlanTerms, Subscription
+from actors.billing.sharing import NOTHING, shared
+from messages.events import Alert, Counters, PeriodTotals, Subscription
 
 SCHEMA: Final = 3
 DIGEST_BYTES: Final = 32
@@ -56,8 +56,8 @@ def encode(account: Account) -> bytes:
             at=account.at,
             current=_dump(account.current) if account.current else None,
             closed=[_dump(period) for period in account.closed],
-            months=account.months,
-            before=account.before,
+            months=dict(account.months),
+            before=dict(account.before),
             unread=[(raised.alert, raised.at, raised.seq) for raised in account.unread.values()],
             sealed=account.sealed,
             subscription=account.subscription,
@@ -83,10 +83,10 @@ def decode(user: str, body: bytes) -> Account:
         seq=found.seq,
         at=found.at,
         current=_load(found.current) if found.current else None,
-        closed=[_load(period) for period in found.closed],
-        months=found.months,
-        before=found.before,
-        unread={alert.id: Raised(alert, at, seq) for alert, at, seq in found.unread},
+        closed=tuple([_load(period) for period in found.closed]),
+        months=shared(found.months),
+        before=found.before or NOTHING,
+        unread={alert.id: Raised(alert, at, seq) for alert, at, seq in found.unread} or NOTHING,
         sealed=found.sealed,
         subscription=found.subscription,
         suspended=found.suspended,
@@ -123,7 +123,7 @@ def period_of(totals: PeriodTotals) -> Period:
         key=totals.key,
         start=totals.start,
         end=totals.end,
-        terms=intern(totals.terms),
+        terms=totals.terms,
         used=used,
         layout=layout,
         earlier=slots_of(_slots(totals.earlier)[:TEXT_CALLS]) if totals.earlier else None,
@@ -134,12 +134,6 @@ def period_of(totals: PeriodTotals) -> Period:
     )
 
 
-@lru_cache(maxsize=4096)
-def intern(terms: PlanTerms) -> PlanTerms:
-    """One object for equal terms: thousands of users share a plan."""
-    return terms
-
-
 def _digest(user: str, body: bytes) -> bytes:
     """Tells a snapshot from one that was changed or is another user's."""
     source = blake2b(body, digest_size=DIGEST_BYTES // 2, salt=b"meterd")
@@ -148,12 +142,12 @@ def _digest(user: str, body: bytes) -> bytes:
 
 
 def _dump(period: Period) -> _Period:
-    return _Period(totals_of(period), period.levels, period.announced)
+    return _Period(totals_of(period), dict(period.levels), period.announced)
 
 
 def _load(stored: _Period) -> Period:
     period = period_of(stored.totals)
-    period.levels = stored.levels
+    period.levels = stored.levels or NOTHING
     period.rearm()
     period.announced = stored.announced
     return period

@@ -24,9 +24,9 @@ from actors.billing.limits import (
     TOTAL_COST,
     WAVESPEED_CALLS,
     changed_limits,
-    table_of,
 )
 from actors.billing.providers import TEXT_PROVIDERS, WAVESPEED
+from actors.billing.sharing import NOTHING, owned, shared
 from messages.events import (
     Alert,
     AlertsRead,
@@ -57,7 +57,8 @@ def apply(account: Account, event: Event, at: int, seq: int) -> None:
         period = account.current
         if period is None or period.key != event.billing_period:
             period = _known(account, event.billing_period)
-            account.before[event.provider] = account.before.get(event.provider, 0) + 1
+            before = account.before = owned(account.before)
+            before[event.provider] = before.get(event.provider, 0) + 1
         _count(period, event)
         period.last_updated = at
         if event.hold_status == "settled" and not event.late_settle and event.hold_id is not None:
@@ -117,12 +118,15 @@ def _count(period: Period, event: UsageRecorded) -> None:
 
 
 def _raise(account: Account, period: Period, alerts: Sequence[Alert], at: int, seq: int) -> None:
-    for alert in alerts:
-        period.levels[alert.limit_name] = alert.threshold_percentage
-        account.unread[alert.id] = Raised(alert, at, seq)
+    if alerts:
+        levels, unread = owned(period.levels), owned(account.unread)
+        for alert in alerts:
+            levels[alert.limit_name] = alert.threshold_percentage
+            unread[alert.id] = Raised(alert, at, seq)
+        while len(unread) > UNREAD_MAX:
+            del unread[next(iter(unread))]
+        period.levels, account.unread = levels, unread
     period.rearm()
-    while len(account.unread) > UNREAD_MAX:
-        del account.unread[next(iter(account.unread))]
 
 
 def _reset(account: Account, event: CountersReset, at: int, _: int) -> None:
@@ -135,7 +139,7 @@ def _roll(account: Account, event: PeriodRolled, _at: int, _seq: int) -> None:
     if account.current is not None:
         account.current.announced = True
         account.before = logged(account)
-        account.closed.append(account.current)
+        account.closed = (*account.closed, account.current)
     _open(account, event)
     account.current = Period(event.key, event.start, event.end, event.terms, slept=event.slept)
     if event.subscription is not None:
@@ -144,17 +148,17 @@ def _roll(account: Account, event: PeriodRolled, _at: int, _seq: int) -> None:
 
 def _add(account: Account, event: PeriodAdded, _at: int, _seq: int) -> None:
     _open(account, event)
-    account.closed.append(Period(event.key, event.start, event.end, event.terms))
+    account.closed = (*account.closed, Period(event.key, event.start, event.end, event.terms))
 
 
 def _seal(account: Account, event: PeriodSealed, _at: int, _seq: int) -> None:
-    account.closed = [period for period in account.closed if period.key != event.totals.key]
+    account.closed = tuple([x for x in account.closed if x.key != event.totals.key])
     account.sealed += 1
 
 
 def _read(account: Account, event: AlertsRead, _at: int, _seq: int) -> None:
-    for alert_id in event.ids:
-        account.unread.pop(alert_id, None)
+    read = set(event.ids)
+    account.unread = {k: raised for k, raised in account.unread.items() if k not in read} or NOTHING
 
 
 def _subscribe(account: Account, event: Subscribed, at: int, seq: int) -> None:
@@ -171,7 +175,7 @@ def _change(account: Account, event: SubscriptionChanged, at: int, seq: int) -> 
 
 def _open(account: Account, event: PeriodRolled | PeriodAdded) -> None:
     month = event.key[:7]
-    account.months[month] = account.months.get(month, 0) + 1
+    account.months = shared({**account.months, month: account.months.get(month, 0) + 1})
 
 
 def _replan(account: Account, terms: PlanTerms, alerts: Sequence[Alert], at: int, seq: int) -> None:
@@ -179,9 +183,10 @@ def _replan(account: Account, terms: PlanTerms, alerts: Sequence[Alert], at: int
     period = account.current
     if period is None:
         raise ValueError("a plan is put in force without a period")
-    before, period.terms, period.table = period.table, terms, table_of(terms)
-    for name in changed_limits(before, period.table):
-        period.levels.pop(name, None)
+    before = period.table
+    period.put(terms)
+    changed = set(changed_limits(before, period.table))
+    period.levels = {k: level for k, level in period.levels.items() if k not in changed} or NOTHING
     _raise(account, period, alerts, at, seq)
 
 
@@ -235,9 +240,10 @@ def _expire(account: Account, holds: OpenHolds, at: int) -> None:
 
 
 def _remember(account: Account, hold_id: str, how: str) -> None:
-    account.ended[hold_id] = how
-    if len(account.ended) > ENDED_MAX:
-        del account.ended[next(iter(account.ended))]
+    ended = account.ended = owned(account.ended)
+    ended[hold_id] = how
+    if len(ended) > ENDED_MAX:
+        del ended[next(iter(ended))]
 
 
 _EFFECTS: Final[Mapping[type[Event], Callable[[Account, Any, int, int], None]]] = {

@@ -311,7 +311,7 @@ def an_account() -> Account:
     march.levels = {"gemini_calls": 80, "monthly_cost": 100}
     march.announced = True
     assert march.used[WAVESPEED_CALLS] == 1
-    account.closed = [march, Period("2026-03.2", MARCH, APRIL, BARE)]
+    account.closed = (march, Period("2026-03.2", MARCH, APRIL, BARE))
     account.unread = {
         WARNING.id: Raised(WARNING, NOON, 70),
         ALERT.id: Raised(ALERT, NOON, 73),

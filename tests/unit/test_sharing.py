@@ -1,0 +1,105 @@
+"""What users have in common is one object, and no user's change shows at another's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from actors.billing import snapshot as snapshots
+from actors.billing.account import Account
+from actors.billing.sharing import NOTHING, owned, shared
+from actors.billing.state import apply
+from tests.support.meter import Meter, catalog_of, micros
+
+WRITES: list[Callable[[dict[str, Any]], object]] = [
+    lambda d: d.__setitem__("a", 1),
+    lambda d: d.__delitem__("a"),
+    lambda d: d.__ior__({"a": 1}),
+    lambda d: d.update(a=1),
+    lambda d: d.setdefault("a", 1),
+    lambda d: d.pop("a", None),
+    lambda d: d.popitem(),
+    lambda d: d.clear(),
+]
+
+
+def replayed(meter: Meter) -> Account:
+    """The account from the bytes of its log."""
+    account = Account("alice")
+    for row in meter.log:
+        apply(account, row.event, row.at, row.seq)
+    return account
+
+
+def busy() -> Meter:
+    """A user with everything: alerts, a closed period with a late call, ended holds."""
+    meter = Meter(catalog_of(free={"openai_calls": 1}), at=micros("2026-01-20T10:00:00Z"))
+    meter.track("openai")
+    meter.at = micros("2026-02-02T10:00:00Z")
+    meter.track("openai")
+    meter.track("openai", timestamp=micros("2026-01-21T10:00:00Z"))
+    meter.do("hold", provider="exa", event_id="h")
+    meter.do("release", hold_id="h")
+    return meter
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_what_is_shared_cannot_be_written_to(write: Callable[[dict[str, Any]], object]) -> None:
+    for mapping in (NOTHING, shared({"a": 1})):
+        before = dict(mapping)
+        with pytest.raises(TypeError, match="shared"):
+            write(mapping)
+        assert mapping == before
+
+
+def test_who_has_to_write_takes_a_copy_of_what_is_shared_and_keeps_what_is_his() -> None:
+    common = shared({"a": 1})
+    own = owned(common)
+    own["a"] = 2
+    assert common == {"a": 1}
+    assert owned(own) is own
+
+
+def test_what_happens_to_one_user_does_not_show_at_another() -> None:
+    idle = Meter(catalog_of(), at=micros("2026-01-20T10:00:00Z"))
+    idle.track("openai")
+    before = snapshots.encode(idle.account)
+    account = busy().account
+    assert account.unread
+    assert account.before
+    assert account.ended == {"h": "released"}
+    assert account.closed[0].levels
+    assert snapshots.encode(idle.account) == before
+    assert NOTHING == {}
+    assert Account("bob") == Account("bob", closed=(), months={}, before={}, unread={})
+
+
+@pytest.mark.parametrize(
+    "load", [replayed, lambda m: snapshots.decode("alice", snapshots.encode(m.account))]
+)
+def test_users_from_the_log_or_a_snapshot_share_their_plan_and_their_months(
+    load: Callable[[Meter], Account],
+) -> None:
+    meter = busy()
+    one, other = load(meter), load(meter)
+    assert one == other == meter.account
+    assert one.months is other.months is meter.account.months
+    for period, same in zip(
+        (*one.closed, one.current), (*other.closed, other.current), strict=True
+    ):
+        assert period is not None
+        assert same is not None
+        assert period is not same
+        for name in ("terms", "table", "key", "start", "end", "layout"):
+            assert getattr(period, name) is getattr(same, name)
+
+
+def test_what_is_empty_again_is_shared_again() -> None:
+    meter = busy()
+    assert meter.account.unread is not NOTHING
+    meter.do("ack", all=True)
+    assert meter.account.unread is NOTHING
+    meter.reset()
+    assert meter.current.levels is NOTHING
