@@ -3,11 +3,12 @@ PYTHON ?= python3
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH_STAMP := .venv/.installed-bench
 ROOMS := actors messages persistence tests
 PROSE := $(wildcard README.md CHANGELOG.md docs) Makefile Procfile pyproject.toml .ci
 TIERS := unit contract runtime sim golden e2e
 
-.PHONY: install run test check bench format clean $(TIERS:%=test-%)
+.PHONY: install run test check bench charts format clean $(TIERS:%=test-%)
 .NOTPARALLEL:
 
 install: $(STAMP)
@@ -36,9 +37,17 @@ check: install
 $(TIERS:%=test-%): test-%: install
 	$(BIN)/python -m pytest --quiet tests/$*
 
-bench: install
-	$(BIN)/python -m tests.bench.bench_hot
-	$(BIN)/python -m tests.bench.bench_reads
+# What else could meter is measured too, where it is installed: docs/performance.md.
+bench: $(BENCH_STAMP)
+	$(BIN)/python -m tests.bench $(BENCH)
+
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check \
+		--constraint .ci/constraints.txt --editable '.[bench]'
+	@touch $@
+
+charts: install
+	$(BIN)/python -m tests.bench.charts
 
 format: install
 	$(BIN)/ruff format $(ROOMS)

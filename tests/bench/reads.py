@@ -1,16 +1,11 @@
 """How long `stats`, `trends` and `logs` take for a user with many events, at any depth.
 
-Milliseconds of a request over NATS, one at a time, beside those of a bare echo; medians. Exit
-code 1: a goal is missed.
+Milliseconds of a request over NATS, one at a time; medians.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import os
-import shutil
-import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -25,17 +20,17 @@ from actors.billing.catalog import default_catalog
 from actors.billing.rolling import due
 from actors.billing.state import apply
 from actors.billing.track import track
-from actors.edge.embedded import EmbeddedServer
 from messages.codec import decode_command, encode_event
 from messages.events import KIND, Event
 from messages.subjects import PREFIX, encode_user, partition_of, request_subject
 from persistence.journal import Row
 from persistence.sqlite import SQLiteJournal
-from tests.bench.bench_hot import OUT, echo_responder
-from tests.support.service import Service
+from tests.bench.figures import Figure
+from tests.bench.stage import Options, staged
 
 USER = "busy"
 GOALS_MS = {"stats": 3.0, "trends": 3.0, "logs": 10.0}
+EVENTS = 200_000
 BLOCK = 4_000
 TURNS = 50
 MICROS_PER_DAY = 86_400_000_000
@@ -113,38 +108,42 @@ async def cursors(client: Client, depth: int, filters: dict[str, Any]) -> list[d
     return bodies
 
 
-async def measure(url: str, events: int) -> bool:
+async def ask(url: str, events: int) -> list[Figure]:
+    """Each kind of request, with its median."""
     client = await nats.connect(url)
     echo = median([(await timed(client, "echo.1", {}))[0] for _ in range(TURNS)])
-    print(f"echo {echo:.2f} ms; a user with {events:,} events")
     start = time.perf_counter()
     await series(client, "stats", [{}])
-    print(f"first request, the user's state loaded: {(time.perf_counter() - start) * 1e3:.0f} ms")
+    first = (time.perf_counter() - start) * 1e3
     deep = events // 1000 - 60
+    first_period = {"billing_period": await oldest(client)}
     rows: list[tuple[str, str, list[dict[str, Any]]]] = [
         ("stats", "stats", [{}] * TURNS),
-        ("stats, oldest period", "stats", [{"billing_period": await oldest(client)}] * TURNS),
+        ("stats, oldest period", "stats", [first_period] * TURNS),
         ("trends of 6", "trends", [{}] * TURNS),
         ("trends of 36", "trends", [{"months": 36}] * TURNS),
         ("logs, first page with its count", "logs", [{}] * TURNS),
         ("logs, first page of a provider", "logs", [{"provider": "openai"}] * TURNS),
         ("logs, first page of a rare provider", "logs", [{"provider": "exa"}] * TURNS),
-        (
-            "logs, first page of the oldest period",
-            "logs",
-            [{"billing_period": await oldest(client)}] * TURNS,
-        ),
+        ("logs, first page of the oldest period", "logs", [first_period] * TURNS),
         ("logs, in the middle", "logs", await cursors(client, deep // 2, {})),
         ("logs, at the end", "logs", await cursors(client, deep, {})),
     ]
-    passed = True
-    print(f"\n{'request':40} {'ms':>7} {'goal':>6}  verdict")
-    for name, verb, bodies in rows:
-        spent, goal = await series(client, verb, bodies), GOALS_MS[verb]
-        passed = passed and spent <= goal
-        print(f"{name:40} {spent:>7.2f} {goal:>6.1f}  {'reached' if spent <= goal else 'MISSED'}")
+    detail = {"echo_ms": echo, "first_request_ms": first, "events": events}
+    figures = [
+        Figure(
+            key=f"read_{number}",
+            name=f"{name}; a user with {events:,} events, p50",
+            measured=await series(client, verb, bodies),
+            goal=GOALS_MS[verb],
+            unit="ms",
+            at_most=True,
+            detail=detail,
+        )
+        for number, (name, verb, bodies) in enumerate(rows)
+    ]
     await client.close()
-    return passed
+    return figures
 
 
 async def oldest(client: Client) -> str:
@@ -155,33 +154,9 @@ async def oldest(client: Client) -> str:
     )
 
 
-async def run(events: int, work: Path) -> bool:
-    start = time.perf_counter()
-    await fill(work / "data", events)
-    print(f"{events:,} events written in {time.perf_counter() - start:.0f} s")
-    server = EmbeddedServer(work / "nats", port=0)
-    url = await server.start()
-    try:
-        with (
-            echo_responder(url),
-            Service(work / "data", command="serve", env={"METERD_NATS_URL": url}),
-        ):
-            return await measure(url, events)
-    finally:
-        await server.stop()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    options = parser.parse_args()
-    work = OUT / f"reads-{os.getpid()}"
-    try:
-        passed = asyncio.run(run(options.events, work))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    sys.exit(not passed)
-
-
-if __name__ == "__main__":
-    main()
+def measure(options: Options, work: Path) -> list[Figure]:
+    """Write the log of one busy user, and read it."""
+    events = min(EVENTS, options.events)
+    asyncio.run(fill(work / "reads", events))
+    with staged(work / "reads") as stage:
+        return asyncio.run(ask(stage.url, events))

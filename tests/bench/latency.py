@@ -1,0 +1,119 @@
+"""How long one `track` takes: alone, and while the service is half busy."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench.figures import Figure
+from tests.bench.stage import Options, Stage, staged
+from tests.bench.timing import percentiles
+
+FSYNC_BYTES = 4096
+FSYNCS = 200
+P50_OVER_MS = 0.3
+P99_OVER_MS = 2.0
+HALF_P99_MS = 5.0
+TOP_S = 2.0
+
+
+def measure(options: Options, work: Path) -> list[Figure]:
+    """One in flight beside the echo and fsync, then paced at half of the top rate."""
+    with staged(work / "latency") as stage:
+        rounds = [_round(stage, options, number, work) for number in range(options.few)]
+        paced = [_half(stage, options, number) for number in range(options.few)]
+    return [*_alone(rounds), _busy(paced)]
+
+
+def fsync_ms(directory: Path) -> dict[str, float]:
+    """One fsync of 4 KiB at the end of a growing file, as a log's is."""
+    path = directory / "fsync"
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
+    spent = []
+    try:
+        for _ in range(FSYNCS):
+            os.write(descriptor, bytes(FSYNC_BYTES))
+            start = time.perf_counter()
+            os.fsync(descriptor)
+            spent.append((time.perf_counter() - start) * 1e3)
+    finally:
+        os.close(descriptor)
+        path.unlink()
+    return percentiles(spent)
+
+
+def _round(stage: Stage, options: Options, number: int, work: Path) -> dict[str, Any]:
+    common = ("--single", f"--seconds={options.seconds}", f"--seed={number}")
+    found = {
+        "echo": stage.load("echo", *common),
+        "fsync": fsync_ms(work),
+        "track": stage.load("track", *common),
+    }
+    print(
+        f"round {number + 1} one in flight, p50 and p99 in ms:"
+        + "".join(f"  {name} {of['p50']:.2f} {of['p99']:.2f}" for name, of in found.items()),
+        flush=True,
+    )
+    return found
+
+
+def _alone(rounds: list[dict[str, Any]]) -> list[Figure]:
+    p50 = [r["track"]["p50"] - r["echo"]["p50"] - r["fsync"]["p50"] for r in rounds]
+    p99 = [r["track"]["p99"] - r["echo"]["p99"] for r in rounds]
+    detail = {
+        name: {share: median(r[name][share] for r in rounds) for share in ("p50", "p99")}
+        for name in ("echo", "fsync", "track")
+    }
+    return [
+        Figure(
+            key="track_p50",
+            name="track, one in flight, p50 over that of the echo and one fsync",
+            measured=median(p50),
+            goal=P50_OVER_MS,
+            unit="ms",
+            at_most=True,
+            rounds=p50,
+            detail=detail,
+        ),
+        Figure(
+            key="track_p99",
+            name="track, one in flight, p99 over that of the echo",
+            measured=median(p99),
+            goal=P99_OVER_MS,
+            unit="ms",
+            at_most=True,
+            rounds=p99,
+            detail=detail,
+        ),
+    ]
+
+
+def _half(stage: Stage, options: Options, number: int) -> dict[str, Any]:
+    """Find the top rate, then ask for half of it."""
+    seed = f"--seed={number}"
+    top = stage.load("track", f"--seconds={TOP_S}", seed)["rate"]
+    found = stage.load("track", f"--rate={top / 2}", f"--seconds={options.seconds}", seed)
+    print(
+        f"round {number + 1} paced {top / 2:,.0f}/s, p50 and p99 in ms:"
+        f"  {found['p50']:.2f} {found['p99']:.2f}",
+        flush=True,
+    )
+    return found | {"rate": top / 2}
+
+
+def _busy(paced: list[dict[str, Any]]) -> Figure:
+    p99 = [found["p99"] for found in paced]
+    shares = ("rate", "p50", "p90", "p99", "p99.9")
+    return Figure(
+        key="half_p99",
+        name="track at half of its top rate, open loop, p99",
+        measured=median(p99),
+        goal=HALF_P99_MS,
+        unit="ms",
+        at_most=True,
+        rounds=p99,
+        detail={share: median(found[share] for found in paced) for share in shares},
+    )
