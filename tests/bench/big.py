@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.bench.biglog import REGULARS, copied, kept, users_of
 from tests.bench.figures import Figure, of_rounds
-from tests.bench.stage import OUT, Options, Stage, memory_mb, service_ready, staged
+from tests.bench.stage import OUT, Options, Stage, Watch, memory_mb, service_ready, staged
 from tests.bench.stage import echo_responder as echoing
 from tests.support.service import Service
 
@@ -31,10 +31,10 @@ def measure(options: Options, work: Path) -> list[Figure]:
     copied(log, work / "big")
     with staged(work / "empty") as empty:
         service = Service(work / "big", command="up", env={"METERD_LIVE_USERS_MAX": f"{LIVE}"})
-        start = time.perf_counter()
+        start, watch = time.perf_counter(), Watch()
         service.launch()
         with service_ready(service), echoing(service.url) as echo_pid:
-            started_s = time.perf_counter() - start
+            started_s = time.perf_counter() - start - watch.ended()
             figures = _on(Stage(service, echo_pid), empty, options)
     facts = {
         "made_s": made_s,

@@ -112,32 +112,33 @@ def run_module(module: str, *arguments: str, repeat: bool = True) -> dict[str, A
         watch = Watch()
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
         tries -= 1
-        if watch.ended() < STOPPED_S or not tries:
+        if not watch.ended() or not tries:
             result: dict[str, Any] = json.loads(done.stdout)
             return result
-        print(f"all stood still for {watch.longest_s:.1f} s: measured again", flush=True)
+        print(f"all stood still for {watch.stopped_s:.1f} s: measured again", flush=True)
 
 
 class Watch:
     """Sees whether this process is stopped, or gets no turn, until `ended`."""
 
     def __init__(self) -> None:
-        self.longest_s = 0.0
+        self.stopped_s = 0.0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
 
     def ended(self) -> float:
-        """Stop looking; the longest gap in seconds."""
+        """Stop looking; how many seconds all stood still, in gaps of `STOPPED_S` or more."""
         self._end.set()
         self._thread.join()
-        return self.longest_s
+        return self.stopped_s
 
     def _look(self) -> None:
         before = time.monotonic()
         while not self._end.wait(WATCH_S):
             now = time.monotonic()
-            self.longest_s = max(self.longest_s, now - before)
+            if now - before >= STOPPED_S:
+                self.stopped_s += now - before
             before = now
 
 
