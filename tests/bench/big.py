@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tests.bench.biglog import REGULARS, copied, kept, users_of
@@ -55,7 +56,9 @@ def measure(options: Options, work: Path) -> list[Figure]:
         ),
     )
     return [
-        replace(figure, name=f"{figure.name}; {told}", detail=figure.detail | facts)
+        replace(
+            figure, name=f"{figure.name}; {options.events:,} events", detail=figure.detail | facts
+        )
         for figure in figures
     ]
 
@@ -66,7 +69,7 @@ def _on(big: Stage, empty: Stage, options: Options) -> list[Figure]:
     detail = {"after_start_mb": idle_mb, "most_mb": memory_mb(big.service.pid, "VmHWM")}
     capped = Figure(
         key="memory_capped",
-        name=f"memory with {LIVE:,} live users",
+        name=f"memory, {LIVE:,} live of {users_of(options.events):,} users",
         measured=memory_mb(big.service.pid),
         goal=MEMORY_GOAL_MB,
         unit="MB",
@@ -125,4 +128,5 @@ def _many(big: Stage, options: Options) -> Figure:
         print(f"round {number + 1} {many:,} active users: {rates['spread'][-1]:,.0f}/s", flush=True)
     ratios = [mine / echo for mine, echo in zip(rates["spread"], rates["echo"], strict=True)]
     name = f"track, {many:,} active users, {LIVE:,} of them live"
-    return of_rounds("big_many", name, ratios, 0.2, detail={"rates": rates})
+    detail = {"rates": rates, "rate": median(rates["spread"])}
+    return of_rounds("big_many", name, ratios, 0.2, detail=detail)

@@ -26,12 +26,12 @@ HOT = {
     "pairs_one": "hold + settle, one user",
     "pairs": "hold + settle, 1,000 users",
     "batch": "batch of 100, events",
-    "big_many": "track, 200,000 active users",
+    "big_many": "track, most users not live",
 }
 RIVALS = {"replaced": "replaced design", "postgres": "PostgreSQL 15", "redis_meter": "Redis 7"}
 SIZES = {
     "memory": ("100,000 live users", "MB"),
-    "memory_capped": ("10,000 live of 1,000,000 users", "MB"),
+    "memory_capped": ("10,000 live of a long log", "MB"),
     "disk": ("one event on disk", "bytes"),
 }
 

@@ -18,6 +18,7 @@ P50_OVER_MS = 0.3
 P99_OVER_MS = 2.0
 HALF_P99_MS = 5.0
 TOP_S = 2.0
+BUSY = "the disk was busy"
 
 
 def measure(options: Options, work: Path) -> list[Figure]:
@@ -29,15 +30,21 @@ def measure(options: Options, work: Path) -> list[Figure]:
 
 
 def fsync_ms(directory: Path) -> dict[str, float]:
-    """One fsync of 4 KiB at the end of a growing file, as a log's is."""
+    """One fsync of 4 KiB within a file that has its size, as that of a reused WAL is.
+
+    SQLite syncs the data only; to let a file grow takes longer, and far longer where others
+    write to the same file system.
+    """
     path = directory / "fsync"
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
+    path.write_bytes(bytes(FSYNC_BYTES * FSYNCS))
+    descriptor = os.open(path, os.O_WRONLY)
     spent = []
     try:
-        for _ in range(FSYNCS):
-            os.write(descriptor, bytes(FSYNC_BYTES))
+        os.fsync(descriptor)
+        for number in range(FSYNCS):
+            os.pwrite(descriptor, b"x" * FSYNC_BYTES, number * FSYNC_BYTES)
             start = time.perf_counter()
-            os.fsync(descriptor)
+            os.fdatasync(descriptor)
             spent.append((time.perf_counter() - start) * 1e3)
     finally:
         os.close(descriptor)
@@ -62,6 +69,8 @@ def _round(stage: Stage, options: Options, number: int, work: Path) -> dict[str,
 
 def _alone(rounds: list[dict[str, Any]]) -> list[Figure]:
     p50 = [r["track"]["p50"] - r["echo"]["p50"] - r["fsync"]["p50"] for r in rounds]
+    # A call that is durable takes longer than an fsync, or the disk was not the same for both.
+    p50 = [over for over in p50 if over > 0]
     p99 = [r["track"]["p99"] - r["echo"]["p99"] for r in rounds]
     detail = {
         name: {share: median(r[name][share] for r in rounds) for share in ("p50", "p99")}
@@ -71,7 +80,8 @@ def _alone(rounds: list[dict[str, Any]]) -> list[Figure]:
         Figure(
             key="track_p50",
             name="track, one in flight, p50 over that of the echo and one fsync",
-            measured=median(p50),
+            measured=median(p50) if p50 else None,
+            note="" if p50 else BUSY,
             goal=P50_OVER_MS,
             unit="ms",
             at_most=True,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-WIDTH = 760
-LABELS = 300
-VALUES = 110
+WIDTH = 720
+LABELS = 240
+VALUES = 130
 ROW = 30
 BAR = 16
 TOP = 62
