@@ -34,8 +34,8 @@ from persistence.index import LogIndex
 from persistence.keys import KeyFilter
 from persistence.sqlite import SQLiteJournal
 from persistence.writer import Writer
+from tests.bench.calls import tracks
 from tests.bench.echo import loop_factory
-from tests.bench.load import track_requests
 from tests.support.service import ROOT
 
 CHUNK: Final = 128  # messages in one read of the socket
@@ -162,7 +162,7 @@ class Connection:
 def messages(count: int, users: int) -> list[bytes]:
     """Requests as the server delivers them, behind the mapping."""
     found = []
-    for request in itertools.islice(track_requests(users, random.Random(1)), count):
+    for request in itertools.islice(tracks(users, random.Random(1)), count):
         head, _, body = request.partition(b"\r\n")
         _, subject, reply, size = head.split(b" ")
         *_, verb, user = subject.decode().split(".")
