@@ -2,9 +2,9 @@
 
 An index on random keys costs a commit more than all else: each row of a block dirties pages
 of its own. So the log has no such index. This one has a file of its own, which is filled
-behind the log in sorted lumps; the positions that the file does not have yet are in memory.
-After a crash the rows behind the file's position are read again; a file that is missing,
-damaged or of another log is made anew.
+behind the log in lumps, each a sorted run of its own; the positions that the file does not
+have yet are in memory. After a crash the rows behind the file's position are read again; a
+file that is missing, damaged or of another log is made anew.
 """
 
 from __future__ import annotations
@@ -26,31 +26,34 @@ from persistence.journal import Row
 from persistence.several import BEHIND, positions_of
 
 INDEX: Final = "index.db"
-VERSION: Final = 1
+VERSION: Final = 2
 LUMP_ROWS: Final = 100_000
+CLOSE_ROWS: Final = 20_000
+NEWEST_RUNS: Final = 4
+CACHE_KIB: Final = 32_768
+"""A lump is sorted in it, and all users are looked at."""
 RETRY_S: Final = 1.0
 _LOG: Final = "log.log"  # the log in the database that is attached
 
+# A run is a lump, sorted: it goes behind all others, so a fill writes pages in order whatever
+# users and keys there are. Runs follow each other in the log too.
 _SCHEMA: Final = """
 BEGIN IMMEDIATE;
-CREATE TABLE rows (user_id TEXT, seq INTEGER, PRIMARY KEY (user_id, seq)) WITHOUT ROWID;
-CREATE TABLE keys (user_id TEXT, event_id TEXT, seq INTEGER NOT NULL,
-    PRIMARY KEY (user_id, event_id)) WITHOUT ROWID;
+CREATE TABLE runs (id INTEGER PRIMARY KEY, last INTEGER NOT NULL);
+CREATE TABLE rows (run INTEGER, user_id TEXT, seq INTEGER,
+    PRIMARY KEY (run, user_id, seq)) WITHOUT ROWID;
+CREATE TABLE keys (run INTEGER, user_id TEXT, event_id TEXT, seq INTEGER,
+    PRIMARY KEY (run, user_id, event_id, seq)) WITHOUT ROWID;
+CREATE TABLE users (user_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE position (seq INTEGER NOT NULL, anchor TEXT NOT NULL);
 INSERT INTO position VALUES (0, '');
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 COMMIT;
 """
-# From one user to the next by the primary key: not a look at every row.
-_NEXT_USERS: Final = """
-WITH RECURSIVE next (id) AS (
-    SELECT min(user_id) FROM rows WHERE user_id > ?1 AND user_id >= ?2
-    UNION ALL
-    SELECT (SELECT min(user_id) FROM rows WHERE user_id > next.id)
-    FROM next WHERE next.id IS NOT NULL
+_BEFORE: Final = (
+    "SELECT rows.seq FROM runs CROSS JOIN rows ON run = id WHERE user_id = ? AND seq < ?"
+    " ORDER BY id DESC, seq DESC LIMIT ?"
 )
-SELECT id FROM next WHERE id IS NOT NULL LIMIT ?3
-"""
 
 _log = structlog.get_logger(__name__)
 
@@ -75,6 +78,17 @@ class _Tail:
                 users[user] = [row.seq]
         self.count += len(rows)
         self.last = rows[-1].seq
+
+    def read(self, places: Sequence[tuple[int, str]]) -> None:
+        """As `add`, of what was read from the log as (position, user)."""
+        users = self.users
+        for seq, user in places:
+            if user in users:
+                users[user].append(seq)
+            else:
+                users[user] = [seq]
+        self.count += len(places)
+        self.last = places[-1][0]
 
 
 class LogIndex:
@@ -116,9 +130,9 @@ class LogIndex:
         reader = await Connection.open(path, read_only=True)
         position = await filler.call(_filled_to)
         index = cls(filler, reader, position, lump_rows)
-        while rows := await filler.call(_beyond, index.last, lump_rows):
-            index._tails[-1].add(rows)
-            if len(rows) < lump_rows:
+        while places := await filler.call(_beyond, index.last, lump_rows):
+            index._tails[-1].read(places)
+            if len(places) < lump_rows:
                 break
             await index._fill()
         return index
@@ -130,8 +144,12 @@ class LogIndex:
             Unavailable: the log cannot be read.
         """
         try:
-            while rows := await self._filler.call(_beyond, self.last, self._lump_rows):
-                self.add(rows)  # without those that an append has added meanwhile
+            while places := await self._filler.call(_beyond, self.last, self._lump_rows):
+                # Without those that an append has added meanwhile.
+                places = [place for place in places if place[0] > self.last]
+                if places:
+                    self._tails[-1].read(places)
+                    self._close_full_tail()
         except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
             raise read_error(error) from error
 
@@ -141,18 +159,21 @@ class LogIndex:
             rows = [row for row in rows if row.seq > self.last]
         if not rows:
             return
-        tail = self._tails[-1]
-        tail.add(rows)
-        if tail.count >= self._lump_rows:
-            self._tails.append(_Tail())
-            self._full.set()
-            self.filled.clear()
+        self._tails[-1].add(rows)
+        self._close_full_tail()
 
     async def find_all(self, user: str, keys: Sequence[str]) -> list[int]:
         """The positions of the user's rows with these keys, where the file has them."""
         among = f"event_id IN ({variables(len(keys))})"
-        query = f"SELECT seq FROM keys WHERE user_id = ? AND {among}"  # noqa: S608 -- of "?"
-        return [seq for (seq,) in await self._reader.read(query, user, *keys)]
+        found = "SELECT seq FROM runs CROSS JOIN keys ON run = id"
+        # What is asked for twice was mostly written a moment ago. No key is in two runs.
+        newest = "(SELECT max(id) FROM runs) - ?"
+        query = f"{found} WHERE id > {newest} AND user_id = ? AND {among}"
+        positions = await self._reader.read(query, NEWEST_RUNS, user, *keys)
+        if len(positions) < len(keys):
+            query = f"{found} WHERE id <= {newest} AND user_id = ? AND {among}"
+            positions += await self._reader.read(query, NEWEST_RUNS, user, *keys)
+        return [seq for (seq,) in positions]
 
     async def users(self, after: str, limit: int, prefix: str) -> list[str]:
         """Users that have rows, in order, after one; without the nameless one."""
@@ -164,7 +185,12 @@ class LogIndex:
             for user in tail.users
             if user > after and user.startswith(prefix)
         }
-        found = await self._reader.read(_NEXT_USERS, after, prefix, limit)
+        found = await self._reader.read(
+            "SELECT user_id FROM users WHERE user_id > ? AND user_id >= ? ORDER BY user_id LIMIT ?",
+            after,
+            prefix,
+            limit,
+        )
         stored = [user for (user,) in found if user.startswith(prefix)]
         return sorted({*stored, *recent})[:limit]
 
@@ -202,7 +228,7 @@ class LogIndex:
         if len(newest) == limit:
             return newest
         found = await self._reader.read(
-            "SELECT seq FROM rows WHERE user_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+            _BEFORE,
             user,
             min(before, self.position + 1),
             limit - len(newest),
@@ -210,9 +236,14 @@ class LogIndex:
         return [*newest, *(seq for (seq,) in found)]
 
     async def close(self) -> None:
-        """Close the file; what it lacks is read from the log at the next start."""
+        """Fill in what would take long to read at the next start, and close the file."""
         self._filling.cancel()
         await asyncio.wait([self._filling])
+        try:
+            while self._tails[0].count >= CLOSE_ROWS:
+                await self._fill()
+        except JournalError as error:
+            _log.warning("index_fill_failed", error=str(error))
         await self._reader.close()
         await self._filler.close()
 
@@ -224,6 +255,12 @@ class LogIndex:
     def recent(self, user: str) -> list[int]:
         """The positions of the user that the file does not have yet, oldest first."""
         return [seq for tail in self._tails for seq in tail.users.get(user, ())]
+
+    def _close_full_tail(self) -> None:
+        if self._tails[-1].count >= self._lump_rows:
+            self._tails.append(_Tail())
+            self._full.set()
+            self.filled.clear()
 
     async def _fill_when_full(self) -> None:
         while True:
@@ -279,6 +316,7 @@ def _prepare(db: sqlite3.Connection, log: Path) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     # It may lose its last lumps with the power, never its order: position and rows go together.
     db.execute("PRAGMA synchronous = NORMAL")
+    db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     db.execute("ATTACH ? AS log", (f"{log.absolute().as_uri()}?mode=ro",))
 
 
@@ -299,27 +337,34 @@ def _filled_to(db: sqlite3.Connection) -> int:
     return int(position)
 
 
-def _beyond(db: sqlite3.Connection, after: int, limit: int) -> list[Row]:
-    """Rows of the log after a position, without what the index does not need of them."""
-    found = db.execute(
-        "SELECT seq, user_id, event_id FROM log.log WHERE seq > ? ORDER BY seq LIMIT ?",
-        (after, limit),
-    )
-    return [Row(seq, 0, user, key, "", 0, False, "", None) for seq, user, key in found]
+def _beyond(db: sqlite3.Connection, after: int, limit: int) -> list[tuple[int, str]]:
+    """Positions and users of the rows of the log after a position."""
+    return db.execute(
+        "SELECT seq, user_id FROM log.log WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+    ).fetchall()
 
 
 def _fill(db: sqlite3.Connection, after: int, last: int) -> None:
     db.execute("BEGIN IMMEDIATE")
+    if _filled_to(db) >= last:  # by one whose caller did not wait for it
+        db.execute("COMMIT")
+        return
+    (run,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM runs").fetchone()
+    db.execute("INSERT INTO runs VALUES (?, ?)", (run, last))
     db.execute(
-        "INSERT INTO rows SELECT user_id, seq FROM log.log"
+        "INSERT INTO rows SELECT ?, user_id, seq FROM log.log"
         " WHERE seq > ? AND seq <= ? ORDER BY user_id, seq",
-        (after, last),
+        (run, after, last),
     )
-    # No user has a key twice: its owner looks it up before it uses it.
     db.execute(
-        "INSERT OR IGNORE INTO keys SELECT user_id, event_id, seq FROM log.log"
+        "INSERT INTO keys SELECT ?, user_id, event_id, seq FROM log.log"
         " WHERE seq > ? AND seq <= ? AND event_id IS NOT NULL ORDER BY user_id, event_id, seq",
-        (after, last),
+        (run, after, last),
+    )
+    db.execute(
+        "INSERT OR IGNORE INTO users"
+        " SELECT DISTINCT user_id FROM rows WHERE run = ? ORDER BY user_id",
+        (run,),
     )
     anchor = anchor_at(db, last, _LOG)
     if anchor is None:

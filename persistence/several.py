@@ -15,7 +15,8 @@ ONE_SNAPSHOT: Final = (
     " WHERE partition = ? AND user_id = ?"
 )
 BEHIND: Final = (
-    "SELECT seq FROM rows WHERE user_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+    "SELECT seq FROM runs CROSS JOIN rows ON run = id WHERE last > ?2 AND user_id = ?1"
+    " AND seq > ?2 AND seq <= ?3 ORDER BY id, seq LIMIT ?4"
 )
 
 

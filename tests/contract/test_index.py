@@ -139,3 +139,79 @@ async def test_a_fill_that_fails_is_tried_again_and_reads_stay_right(
     assert not failures
     await check(journal, rows)
     await journal.close()
+
+
+async def test_a_key_is_found_in_the_newest_runs_in_older_ones_and_in_both(
+    directory: Path, random_: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "NEWEST_RUNS", 2)
+    journal = await open_in_lumps(directory)
+    rows = [
+        row._replace(user="alice", key=f"k{row.seq}") for row in make_rows(random_, 1, 6 * LUMP)
+    ]
+    for at in range(0, len(rows), LUMP):
+        await journal.append(rows[at : at + LUMP])
+    await journal._index.filled.wait()
+
+    for seqs in ([1], [6 * LUMP], [1, LUMP, 4 * LUMP, 4 * LUMP + 1, 6 * LUMP]):
+        keys = [f"k{seq}" for seq in seqs]
+        found = await journal.find_all("alice", [*keys, "never used"])
+        assert sorted(row.seq for row in found.values()) == seqs
+    assert await journal.find("bob", "k1") is None
+    await journal.close()
+
+
+async def test_a_fill_writes_behind_what_is_there(directory: Path, random_: random.Random) -> None:
+    # Whatever the keys: with pages of all runs before it a fill would cost more and more.
+    journal = await open_in_lumps(directory)
+
+    def written(db: sqlite3.Connection) -> int:
+        return int(db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchone()[1])
+
+    sizes = []
+    for at in range(1, 40 * LUMP, LUMP):
+        await journal.append(make_rows(random_, at, LUMP))
+        await journal._index.filled.wait()
+        sizes.append((directory / "index.db-wal").stat().st_size)
+        await journal._index._filler.call(written)
+    assert max(sizes[20:]) <= 2 * max(sizes[1:5])
+    await journal.close()
+
+
+async def test_a_close_fills_in_a_long_tail(
+    directory: Path, random_: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "CLOSE_ROWS", 20)
+    rows = make_rows(random_, 1, 2 * LUMP + 30)
+    journal = await open_in_lumps(directory)
+    for at in range(0, len(rows), 10):
+        await journal.append(rows[at : at + 10])
+    await journal.close()  # maybe while a lump is on its way into the file
+
+    journal = await open_in_lumps(directory)
+    assert journal._index.position == len(rows)
+    await check(journal, rows)
+    await journal.append(make_rows(random_, len(rows) + 1, 19))
+    await journal.close()
+
+    journal = await open_in_lumps(directory)
+    assert journal._index.position == len(rows)
+    await journal.close()
+
+
+async def test_a_lump_is_filled_in_once_though_nobody_waited_for_it(
+    directory: Path, random_: random.Random
+) -> None:
+    rows = make_rows(random_, 1, LUMP - 1)
+    journal = await open_in_lumps(directory)
+    await journal.append(rows)
+    filler = journal._index._filler
+    for _ in range(2):
+        await filler.write(index._fill, 0, len(rows))
+    await journal.close()
+
+    with closing(sqlite3.connect(directory / "index.db")) as db:
+        assert db.execute("SELECT count(*) FROM rows").fetchone() == (len(rows),)
+    journal = await open_in_lumps(directory)
+    await check(journal, rows)
+    await journal.close()
