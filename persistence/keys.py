@@ -25,7 +25,6 @@ from typing import Final, NamedTuple
 VERSION: Final = 1
 """Of places and masks: with another one a filter that was kept cannot be used."""
 FIRST_CAPACITY: Final = 10_250_000
-GROWTH: Final = 4
 WORD_BYTES: Final = 4
 _BITS_PER_PAIR: Final = 24
 _WORDS_MAX: Final = 1 << 29
@@ -67,8 +66,8 @@ class KeyFilter:
     """A set of (user, key) pairs that answers "surely new" or "maybe not".
 
     Args:
-        capacity: how many pairs the first filter is for; each further one is for `GROWTH` times
-            as many.
+        capacity: how many pairs the first filter is for; each further one is for as many as
+            all before it.
     """
 
     _words: memoryview[int]
@@ -124,7 +123,7 @@ class KeyFilter:
 
     def _grow(self) -> None:
         self._full = (*self._full, (self._count, self._words))
-        self._open(self._count * WORD_BYTES * 8 // _BITS_PER_PAIR * GROWTH)
+        self._open(sum(count for count, _ in self._full) * WORD_BYTES * 8 // _BITS_PER_PAIR)
 
     def _open(self, capacity: int) -> None:
         per_word = WORD_BYTES * 8 / _BITS_PER_PAIR

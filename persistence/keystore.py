@@ -26,9 +26,9 @@ from persistence.keys import KeyFilter
 
 FILE: Final = "keys.filter"
 SAVE_ROWS: Final = 200_000
-SAVE_SHARE: Final = 64
-"""The file is written when the log has grown by so many rows, or by one in so many, whichever is
-more. It has 3 bytes for each key, 31 MB at the least: that is 150 to 200 bytes for each row."""
+SAVE_BYTES_PER_ROW: Final = 200
+"""The file is written when the log has grown by so many rows, or by so many that no row costs
+more bytes of the file than that. It has 3 to 6 bytes for each key, 31 MB at the least."""
 CLOSE_ROWS: Final = 20_000
 """At a close the file is written for so many rows; fewer are read again in no time."""
 
@@ -49,7 +49,7 @@ class KeyStore:
         self._path = path
         self._log = log
         self._keys = keys
-        self._next = due_after(position)
+        self._next = position + due_rows(keys)
         self._position = position
         self._saving: asyncio.Task[None] | None = None
 
@@ -71,7 +71,7 @@ class KeyStore:
     def grown(self, last: int) -> None:
         """Rows up to a position are durable: write the file where that is due."""
         if last >= self._next and self._saving is None:
-            self._next = due_after(last)  # also where it fails
+            self._next = last + due_rows(self._keys)  # also where it fails
             self._saving = asyncio.create_task(self._save(last), name="journal-keys")
 
     async def close(self, last: int) -> None:
@@ -96,9 +96,10 @@ class KeyStore:
             self._saving = None
 
 
-def due_after(position: int) -> int:
-    """Where the log has to be for the file to be written again."""
-    return position + max(SAVE_ROWS, position // SAVE_SHARE)
+def due_rows(keys: KeyFilter) -> int:
+    """After how many rows the file is written again."""
+    size = sum(part.words.nbytes for part in keys.parts())
+    return max(SAVE_ROWS, size // SAVE_BYTES_PER_ROW)
 
 
 def _load(db: sqlite3.Connection, path: Path, keys: KeyFilter) -> int:

@@ -242,7 +242,7 @@ def test_a_write_while_another_process_would_be_half_done_is_seen(tmp_path: Path
     assert keyfile.read(tmp_path / "f")[1:] == (7, "a")
 
 
-def test_the_file_is_due_after_so_many_rows_or_a_share_of_the_log() -> None:
-    assert keystore.due_after(0) == 100
-    assert keystore.due_after(6_400) == 6_500
-    assert keystore.due_after(64_000_000) == 65_000_000
+def test_the_file_is_due_after_so_many_rows_or_by_its_size() -> None:
+    assert keystore.due_rows(KeyFilter(1_000)) == 100
+    size = sum(part.words.nbytes for part in KeyFilter(1_000_000).parts())
+    assert keystore.due_rows(KeyFilter(1_000_000)) == size // 200
