@@ -30,7 +30,7 @@ from tests.bench.stage import Options, staged
 
 USER = "busy"
 GOALS_MS = {"stats": 3.0, "trends": 3.0, "logs": 10.0}
-EVENTS = 200_000
+EVENTS = 1_000_000
 BLOCK = 4_000
 TURNS = 50
 MICROS_PER_DAY = 86_400_000_000
