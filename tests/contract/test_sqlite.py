@@ -383,18 +383,3 @@ async def test_a_killed_process_loses_no_acknowledged_row(directory: Path) -> No
         assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
         assert all(row.key == f"k{row.seq}" for row in rows)
         assert json.loads(rows[-1].body)["block"][1] == len(rows), "the last block is whole"
-
-
-async def test_a_block_on_the_loop_waits_for_what_the_thread_was_given(tmp_path: Path) -> None:
-    journal = await SQLiteJournal.open(tmp_path, ticks=lambda: 0)
-    try:
-        marking = asyncio.create_task(journal.mark_published(0))
-        await asyncio.sleep(0)  # the thread has it now
-        rows = make_rows(random.Random(1), 1, 3)
-        await asyncio.gather(marking, journal.append(rows))
-        assert await journal.rows(0, 10) == rows
-        marking.cancel()
-        await journal.append(make_rows(random.Random(2), 4, 2))
-        assert await journal.last_seq() == 5
-    finally:
-        await journal.close()
