@@ -305,3 +305,17 @@ def test_a_snapshot_that_was_cut_or_changed_anywhere_or_is_another_s_is_an_error
 def test_the_first_event_of_every_log_opens_a_period() -> None:
     meter, _, _ = run([40 * DAY, "reset", {**dict.fromkeys(TRACKS), "provider": "openai"}])
     assert isinstance(meter.log[0].event, PeriodRolled)
+
+
+@pytest.mark.parametrize(
+    ("calls", "status"), [(7, "active"), (8, "warning"), (10, "limit_reached")]
+)
+def test_a_restored_user_stands_where_the_live_one_does(calls: int, status: str) -> None:
+    meter = Meter(terms=plan({"openai_calls": 10}))
+    for _ in range(calls):
+        meter.track("openai")
+    assert meter.stats().usage_status == status
+    meter.account = snapshots.decode("alice", snapshots.encode(meter.account))
+    assert meter.stats().usage_status == status
+    raised = [len(meter.track("openai").alerts) for _ in range(12 - calls)]
+    assert raised == [int(number in {8, 9, 10}) for number in range(calls + 1, 13)]
