@@ -314,8 +314,8 @@ def test_a_restored_user_stands_where_the_live_one_does(calls: int, status: str)
     meter = Meter(terms=plan({"openai_calls": 10}))
     for _ in range(calls):
         meter.track("openai")
-    assert meter.stats().usage_status == status
+    assert meter.stats().usage_status == meter.enforce("gemini").usage_status == status
     meter.account = snapshots.decode("alice", snapshots.encode(meter.account))
-    assert meter.stats().usage_status == status
+    assert meter.stats().usage_status == meter.enforce("gemini").usage_status == status
     raised = [len(meter.track("openai").alerts) for _ in range(12 - calls)]
     assert raised == [int(number in {8, 9, 10}) for number in range(calls + 1, 13)]
