@@ -14,7 +14,9 @@ from msgspec.structs import fields
 from messages.catalog import CATALOG_COMMANDS, CatalogCommand
 from messages.commands import COMMANDS, Batch, CloudEvent, CloudTrack, Command, Track
 from messages.errors import ERRORS, ErrorReply, InvalidRequest, RequestError
-from messages.events import KIND, CatalogEvent, Event, Personal
+from messages.events import KIND, CatalogEvent, Event, Personal, UsageRecorded
+from messages.names import USAGE_NAMES
+from messages.older import LONG_USAGE, decode_long_usage
 from messages.scalars import ABSENT, Key
 from messages.units import MONEY_DECIMALS_MAX, parse_amount
 
@@ -50,6 +52,7 @@ _CLOUD_MARK: Final = b'"specversion"'
 _EVENT_DECODERS: Final[dict[str, msgspec.json.Decoder[Event]]] = {
     KIND[kind]: msgspec.json.Decoder(kind) for kind in get_args(Event)
 }
+_USAGE: Final = KIND[UsageRecorded]
 _CATALOG_EVENT_DECODERS: Final[dict[str, msgspec.json.Decoder[CatalogEvent]]] = {
     KIND[kind]: msgspec.json.Decoder(kind) for kind in get_args(CatalogEvent)
 }
@@ -283,7 +286,18 @@ def decode_event(kind: str, body: str) -> Event:
         KeyError: a kind that this version does not know.
         msgspec.DecodeError: the text is not that of such an event.
     """
+    if body.startswith(LONG_USAGE) and kind == _USAGE:
+        return decode_long_usage(body)
     return _EVENT_DECODERS[kind].decode(body)
+
+
+def usage_marks(field: str, value: str) -> tuple[str, str]:
+    """What a stored call with this text in a field has in it: one of these, by its form.
+
+    ``field`` is one that every stored call has.
+    """
+    text = quoted(value)
+    return f'"{USAGE_NAMES[field]}":{text}', f'"{field}":{text}'
 
 
 def decode_catalog_event(kind: str, body: str) -> CatalogEvent:

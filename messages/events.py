@@ -12,6 +12,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from messages.names import USAGE_NAMES
+
 Counters = tuple[int, int, int]
 """Calls, tokens and cost in nano-USD, in this order."""
 
@@ -133,8 +135,11 @@ class CountersReset(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
 
 
-class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False):
+class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False, rename=USAGE_NAMES):
     """A call was made, priced and counted in ``billing_period``.
+
+    It is stored under `USAGE_NAMES` without what is as in most calls: its defaults are part of
+    the form. `messages.older` has the form before.
 
     ``timestamp`` is when the call was made as its caller says, absent where that is when it
     arrived. ``response_time`` is in seconds. ``adjusted`` is what a period that was announced
@@ -146,9 +151,9 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False):
     actual: str
     model: str
     billing_period: str
-    status: str
-    priced: str
-    price_version: int = 0
+    status: str = "active"
+    priced: str = "catalog"
+    price_version: int = 1
     cost_nano: int = 0
     cost_input_nano: int = 0
     cost_output_nano: int = 0

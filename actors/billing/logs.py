@@ -20,7 +20,7 @@ from actors.billing.account import Account, logged
 from actors.billing.catalog import Catalog
 from actors.billing.fitting import BYTES_MAX
 from actors.billing.periods import AHEAD
-from messages.codec import decode_event, decode_personal, encode_reply, quoted
+from messages.codec import decode_event, decode_personal, encode_reply, usage_marks
 from messages.commands import Logs
 from messages.errors import InvalidRequest
 from messages.events import KIND, PeriodAdded, PeriodRolled, Personal, UsageRecorded
@@ -105,14 +105,10 @@ class Filter(NamedTuple):
             and (self.until is None or moment < self.until)
         )
 
-    def marks(self) -> list[str]:
-        """Texts that the stored form of every event that matches has in it."""
-        marks = []
-        if self.provider is not None:
-            marks.append(f'"provider":{quoted(self.provider)}')
-        if self.billing_period is not None:
-            marks.append(f'"billing_period":{quoted(self.billing_period)}')
-        return marks
+    def marks(self) -> list[tuple[str, str]]:
+        """Texts of which the stored form of every event that matches has one of each pair."""
+        wanted = {"provider": self.provider, "billing_period": self.billing_period}
+        return [usage_marks(field, text) for field, text in wanted.items() if text is not None]
 
     def only_period(self) -> bool:
         """Whether ``billing_period`` is all that is asked for."""
@@ -232,8 +228,8 @@ class Page:
 
     def _look_at(self, row: Row) -> bool:
         """Show the row where it matches; False where it does not fit any more."""
-        for mark in self._marks:  # to look for a text costs far less than to decode
-            if mark not in row.body:
+        for mark, older in self._marks:  # to look for a text costs far less than to decode
+            if mark not in row.body and older not in row.body:
                 return True
         event = decode_event(row.kind, row.body)
         if not isinstance(event, UsageRecorded) or not self._wanted.matches(event, row.at):

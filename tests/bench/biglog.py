@@ -39,7 +39,7 @@ from persistence.sqlite import SQLiteJournal
 from tests.bench.calls import MODELS, call, keys
 from tests.bench.stage import OUT
 
-FORM: Final = 3
+FORM: Final = 4
 """The version of what this module makes; a kept log of another form is not used."""
 EVENTS_PER_USER: Final = 10
 REGULARS: Final = 10

@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from messages.codec import encode_event
 from messages.events import KIND, Alert, Personal, UsageRecorded
 from persistence import schema
 from persistence.errors import Refused
 from persistence.sqlite import _RARE, SQLiteJournal, is_rare
+from tests.support.older import long_form
 from tests.support.rows import make_row
 
 ALL = 1_000_000
@@ -219,13 +222,15 @@ FULL = UsageRecorded(
 PERSONAL = Personal(user_agent="curl", ip_address="::1", error_message="oh", metadata={"team": "a"})
 
 
-async def test_the_view_shows_every_field_of_a_usage_event(
-    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection
+@pytest.mark.parametrize("stored", [encode_event, long_form])
+async def test_the_view_shows_every_field_of_a_usage_event_in_each_form_that_was_ever_stored(
+    sqlite_journal: SQLiteJournal,
+    outside: sqlite3.Connection,
+    stored: Callable[[UsageRecorded], str],
 ) -> None:
-    full = make_row(2, "bob", key="k", body=encode_event(FULL), personal=encode_event(PERSONAL))
-    await sqlite_journal.append(
-        [make_row(1, body=encode_event(LEAST)), full, make_row(3, kind="reset", body="{}")]
-    )
+    full = make_row(2, "bob", key="k", body=stored(FULL), personal=encode_event(PERSONAL))
+    least = make_row(1, body=stored(LEAST))
+    await sqlite_journal.append([least, full, make_row(3, kind="reset", body="{}")])
 
     outside.row_factory = sqlite3.Row
     least_shown, full_shown = map(dict, outside.execute("SELECT * FROM usage ORDER BY seq"))
@@ -266,3 +271,16 @@ async def test_the_view_shows_every_field_of_a_usage_event(
         "alerts": "[]",
     }
     assert least_shown == expected
+
+
+@pytest.mark.parametrize("stored", [encode_event, long_form])
+async def test_the_view_shows_the_version_of_a_price_whether_it_is_stored_or_left_out(
+    sqlite_journal: SQLiteJournal,
+    outside: sqlite3.Connection,
+    stored: Callable[[UsageRecorded], str],
+) -> None:
+    events = [replace(LEAST, price_version=version) for version in (0, 1, 2)]
+    rows = [make_row(seq, body=stored(event)) for seq, event in enumerate(events, 1)]
+    await sqlite_journal.append(rows)
+    shown = outside.execute("SELECT price_version FROM usage ORDER BY seq").fetchall()
+    assert shown == [(0,), (1,), (2,)]

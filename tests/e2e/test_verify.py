@@ -124,7 +124,7 @@ def test_a_row_changed_by_hand_is_found(stopped: Path) -> None:
     where = "kind = 'usage' AND user_id = 'alice'"
     edit(
         stopped,
-        "UPDATE log SET body = json_set(body, '$.cost_nano', 1)"
+        "UPDATE log SET body = json_set(body, '$.c', 1)"
         f" WHERE seq = (SELECT max(seq) FROM log WHERE {where})",
     )
     code, report = run("verify", "--data-dir", str(stopped))
@@ -146,7 +146,7 @@ def test_a_summary_of_the_service_that_is_not_the_log_s_is_found_and_rebuilt(
 ) -> None:
     """A row that is changed under a running service: its memory says what was."""
     use(client)
-    edit(up.data_dir, "UPDATE log SET body = json_set(body, '$.cost_nano', 9) WHERE seq = 3")
+    edit(up.data_dir, "UPDATE log SET body = json_set(body, '$.c', 9) WHERE seq = 3")
     with closing(sqlite3.connect(up.data_dir / "meterd.db")) as db:
         ((user,),) = db.execute("SELECT user_id FROM log WHERE seq = 3")
     ask(client, "track", user, provider="exa")

@@ -247,6 +247,16 @@ EVENTS: Final[dict[str, Event]] = {
         change="resume", content="0123456789abcdef01234567"
     ),
 }
+EVENTS["usage.2"] = replace(EVENTS["usage"], price_version=7)
+EVENTS["usage.2.bare"] = EVENTS["usage.bare"]
+EVENTS["usage.2.unpriced"] = replace(
+    EVENTS["usage.bare"],
+    status="warning",
+    priced="estimate",
+    price_version=0,
+    hold_id="h-1",
+    hold_status="settled",
+)
 EVENTS["usage.1"] = replace(EVENTS["usage"], hold_status="unknown", late_settle=False, source=None)
 CATALOG_EVENTS: Final[dict[str, CatalogEvent]] = {
     "plan": PlanPut(
@@ -279,6 +289,8 @@ CATALOG_EVENTS: Final[dict[str, CatalogEvent]] = {
         content="0123456789abcdef01234567",
     ),
 }
+OLDER: Final = frozenset({"usage", "usage.1", "usage.bare"})
+"""Forms that are read and not written any more: a call under the full names of its fields."""
 ALL: Final[dict[str, Event | CatalogEvent]] = {**EVENTS, **CATALOG_EVENTS}
 PERSONAL: Final = Personal(
     user_agent="agent/1.0",

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from actors.billing.periods import add_months
+from messages.codec import decode_event
+from messages.events import UsageRecorded
 from tests.support.faults import Fault
 from tests.support.meter import NOON, micros
 from tests.support.rig import Rig
@@ -79,8 +81,9 @@ async def test_a_price_counts_from_its_moment_on_and_charges_keep_theirs(rig: Ri
     # Late events are charged by the price of their time.
     assert await cost(rig, timestamp="2026-03-15T12:59:59Z") == 2
     assert await cost(rig, timestamp="2026-03-15T11:59:59Z") == 1
-    versions = [row.body for row in rig.inner._rows if row.kind == "usage"]
-    assert ['"price_version":3' in body for body in versions] == [False] * 3 + [True] + [False] * 2
+    events = [decode_event(row.kind, row.body) for row in rig.inner._rows if row.user]
+    versions = [event.price_version for event in events if isinstance(event, UsageRecorded)]
+    assert [version == 3 for version in versions] == [False] * 3 + [True] + [False] * 2
     before = (await rig.ask("stats")).body
     rig = await rig.restart()
     assert (await rig.ask("stats")).body == before

@@ -134,7 +134,7 @@ def test_progress_goes_up_to_as_many_looks_as_there_are(
 DAMAGES: dict[str, tuple[str, set[tuple[str, str, str]]]] = {
     "a call": (
         (
-            "UPDATE log SET body = json_set(body, '$.cost_nano', 1) WHERE seq ="
+            "UPDATE log SET body = json_set(body, '$.c', 1) WHERE seq ="
             " (SELECT min(seq) FROM log WHERE kind = 'usage' AND user_id = 'user 4')"
         ),
         {("user 4", "2026-03", "providers"), ("user 4", "2026-03", "models")},
