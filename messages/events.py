@@ -16,6 +16,8 @@ from messages.names import USAGE_NAMES
 
 Counters = tuple[int, int, int]
 """Calls, tokens and cost in nano-USD, in this order."""
+NO_TIME: Final = 0.0
+"""What a call has whose caller does not say how long it took: this object, so it is left out."""
 
 
 class PlanTerms(Struct, frozen=True, cache_hash=True):
@@ -168,7 +170,7 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False, rename=US
     page_count: int | None = None
     endpoint: str = ""
     method: str = "POST"
-    response_time: float = 0.0
+    response_time: float = NO_TIME
     status_code: int = 200
     request_size: int | None = None
     response_size: int | None = None

@@ -23,6 +23,7 @@ from messages.codec import encode_reply, money_of, quoted
 from messages.commands import CloudTrack, Reset, Track
 from messages.errors import RequestError
 from messages.events import (
+    NO_TIME,
     Alert,
     Counters,
     CountersReset,
@@ -128,7 +129,7 @@ def _event(
         call.page_count,
         call.endpoint or "",
         "POST" if call.method is None else call.method,
-        call.response_time or 0.0,
+        call.response_time or NO_TIME,
         200 if call.status_code is None else call.status_code,
         call.request_size,
         call.response_size,

@@ -60,12 +60,10 @@ def test_a_reply_has_every_field_and_says_what_was_counted() -> None:
 def test_an_ordinary_call_is_stored_without_what_most_calls_have() -> None:
     # Left out are values that are the default itself, not merely equal to it.
     meter = Meter()
-    meter.track(
-        "openai", tokens_input=1_000, tokens_output=500, endpoint="/v1/chat", response_time=1.5
-    )
+    meter.track("openai", tokens_input=1_000, tokens_output=500, endpoint="/v1/chat")
     assert meter.log[-1].body == (
         '{"p":"openai","a":"openai","m":"gpt-4o-mini","b":"2026-03",'
-        '"c":450000,"ci":150000,"co":300000,"i":1000,"o":500,"e":"/v1/chat","r":1.5}'
+        '"c":450000,"ci":150000,"co":300000,"i":1000,"o":500,"e":"/v1/chat"}'
     )
 
 
