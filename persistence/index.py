@@ -30,8 +30,9 @@ VERSION: Final = 2
 LUMP_ROWS: Final = 100_000
 CLOSE_ROWS: Final = 20_000
 NEWEST_RUNS: Final = 4
-CACHE_KIB: Final = 32_768
-"""A lump is sorted in it, and all users are looked at."""
+CACHE_KIB: Final = 4_096
+"""A fill goes through pages in order, so that more of them in memory save no time: what is
+sorted beyond them goes through a file of SQLite's own, and the kernel has the users' pages."""
 RETRY_S: Final = 1.0
 _LOG: Final = "log.log"  # the log in the database that is attached
 

@@ -34,7 +34,8 @@ from persistence.several import snapshots_of
 ROWS_PER_STATEMENT: Final = 1024
 CHECKPOINT_PAGES: Final = 4_000
 WAL_PAGES_MAX: Final = 16_000
-WRITER_CACHE_KIB: Final = 16_384
+WRITER_CACHE_KIB: Final = 4_096
+"""Rows go to the end of the log and snapshots anywhere: more would hold pages of the past."""
 DENSE: Final = 8
 """One row of so many: a user whose rows are read faster in passing than one by one."""
 
