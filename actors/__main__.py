@@ -8,7 +8,9 @@ import sys
 def main() -> None:
     """Run the command line; it needs the extra ``cli``."""
     try:
-        from actors.cli.main import app  # noqa: PLC0415 -- the line below is the better message
+        from actors.cli.main import command_line  # noqa: PLC0415 -- the line below says it better
+
+        app = command_line(sys.argv[1:])
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
             raise

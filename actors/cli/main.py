@@ -1,13 +1,17 @@
-"""All commands of ``meterd``."""
+"""All commands of ``meterd``, each imported when it is the one that is called.
+
+`meterd serve` would else hold in memory, and import at every start, what only tables, imports
+and the replay of logs need: as much as the service itself.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
-
-from actors.cli import accounts, admission, commands, importing, prices, service, verify
 
 _HELP = """Meters API and LLM usage per user, prices it, and says whether the next call may be made.
 
@@ -15,39 +19,64 @@ Exit codes: 0 done; 1 the service refuses or does not answer; 2 wrong usage or s
 3 an import refused rows; 4 enforce does not allow the call.
 """
 
-app = typer.Typer(
-    help=_HELP,
-    no_args_is_help=True,
-    rich_markup_mode="markdown",  # which joins the lines of a paragraph
-    pretty_exceptions_enable=False,  # a defect shows as Python's own traceback
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(service.up)
-app.command()(service.serve)
-app.command()(commands.track)
-app.command()(commands.enforce)
-app.command()(admission.batch)
-app.command()(admission.preflight)
-app.command()(admission.hold)
-app.command()(admission.extend)
-app.command()(admission.release)
-app.command()(admission.holds)
-app.command()(commands.reset)
-app.command()(commands.stats)
-app.command()(commands.logs)
-app.command()(accounts.trends)
-app.command()(accounts.alerts)
-app.command()(accounts.ack)
-app.command()(accounts.subscribe)
-app.command()(accounts.cancel)
-app.command()(accounts.suspend)
-app.command()(accounts.resume)
-app.command()(accounts.subscription)
-app.command()(accounts.dashboard)
-app.command("import")(importing.import_file)
-app.add_typer(prices.app, name="prices")
-app.command()(verify.verify)
-app.command()(verify.rebuild)
+
+class _Place(NamedTuple):
+    """Where a verb is: the module beside this one, and the function there, or its own `Typer`."""
+
+    module: str
+    name: str
+
+
+# In the order of the help.
+_VERBS: Final = {
+    "up": _Place("service", "up"),
+    "serve": _Place("service", "serve"),
+    "track": _Place("commands", "track"),
+    "enforce": _Place("commands", "enforce"),
+    "batch": _Place("admission", "batch"),
+    "preflight": _Place("admission", "preflight"),
+    "hold": _Place("admission", "hold"),
+    "extend": _Place("admission", "extend"),
+    "release": _Place("admission", "release"),
+    "holds": _Place("admission", "holds"),
+    "reset": _Place("commands", "reset"),
+    "stats": _Place("commands", "stats"),
+    "logs": _Place("commands", "logs"),
+    "trends": _Place("accounts", "trends"),
+    "alerts": _Place("accounts", "alerts"),
+    "ack": _Place("accounts", "ack"),
+    "subscribe": _Place("accounts", "subscribe"),
+    "cancel": _Place("accounts", "cancel"),
+    "suspend": _Place("accounts", "suspend"),
+    "resume": _Place("accounts", "resume"),
+    "subscription": _Place("accounts", "subscription"),
+    "dashboard": _Place("accounts", "dashboard"),
+    "import": _Place("importing", "import_file"),
+    "prices": _Place("prices", "app"),
+    "verify": _Place("verify", "verify"),
+    "rebuild": _Place("verify", "rebuild"),
+}
+
+
+def command_line(arguments: Sequence[str]) -> typer.Typer:
+    """The command line for these arguments: the verb that they name, or else every verb."""
+    app = typer.Typer(
+        help=_HELP,
+        no_args_is_help=True,
+        rich_markup_mode="markdown",  # which joins the lines of a paragraph
+        pretty_exceptions_enable=False,  # a defect shows as Python's own traceback
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    named = arguments[0] if arguments else ""
+    for verb in [named] if named in _VERBS else _VERBS:
+        place = _VERBS[verb]
+        found: Any = getattr(import_module(f"actors.cli.{place.module}"), place.name)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=verb)
+        else:
+            app.command(verb)(found)
+    return app
 
 
 def _show_version(wanted: bool) -> None:
@@ -56,7 +85,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     _: Annotated[
         bool,

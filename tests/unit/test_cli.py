@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from decimal import Decimal
@@ -16,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from actors.__main__ import main
 from actors.cli import commands, views
-from actors.cli.main import app
+from actors.cli.main import command_line
 from actors.config import Config
 from messages.client import UsageClient
 from messages.errors import NoService, RequestError
@@ -47,7 +48,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments)
+    return CliRunner().invoke(command_line(arguments), arguments)
 
 
 def test_track_sends_every_option_and_prints_the_exact_reply_as_json(serve: Serve) -> None:
@@ -214,6 +215,21 @@ def test_without_the_extra_the_command_says_which_one_to_install(
     error = capsys.readouterr().err
     assert "meterd[cli]" in error
     assert error.count("\n") == 1
+
+
+def test_a_verb_is_imported_without_what_only_other_verbs_need() -> None:
+    named = "import sys; from actors.cli.main import command_line; command_line(['serve'])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{named}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(done.stdout.split())
+    assert "actors.cli.service" in imported
+    others = {"accounts", "admission", "commands", "importing", "prices", "report", "verify"}
+    assert not imported & {f"actors.cli.{name}" for name in others}
+    assert not imported & {"actors.verifying", "actors.importer.rows", "rich.markdown"}
 
 
 def rendered(view: RenderableType) -> str:

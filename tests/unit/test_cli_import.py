@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from actors.cli.main import app
+from actors.cli.main import command_line
 from messages.errors import RequestError
 from messages.replies import TrackReply
 from tests.support import answers
@@ -29,7 +29,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments)
+    return CliRunner().invoke(command_line(arguments), arguments)
 
 
 ROWS = "user,provider,prompt_tokens,team\nu1,openai,5,a\nu2,openai,x,b\nu3,acme,7,c\n"
