@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import sys
 
+from actors.cli import service
+
 
 def main() -> None:
-    """Run the command line; it needs the extra ``cli``."""
+    """Run the service, or the command line, which needs the extra ``cli``."""
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in service.VERBS:
+        sys.exit(service.start(arguments[0], arguments[1:]))
     try:
-        from actors.cli.main import command_line  # noqa: PLC0415 -- the line below says it better
+        from actors.cli.main import command_line  # noqa: PLC0415 -- the service does without it
 
-        app = command_line(sys.argv[1:])
+        app = command_line(arguments)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
             raise
         print(  # noqa: T201 -- there is no command line to print it
-            "meterd: the command line needs the extra 'cli': pip install 'meterd[cli]'",
+            "meterd: this command needs the extra 'cli': pip install 'meterd[cli]'",
             file=sys.stderr,
         )
         sys.exit(2)

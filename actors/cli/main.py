@@ -1,7 +1,6 @@
 """All commands of ``meterd``, each imported when it is the one that is called.
 
-`meterd serve` would else hold in memory, and import at every start, what only tables, imports
-and the replay of logs need: as much as the service itself.
+``up`` and ``serve`` do not come this way (see `service`): here they are for the help.
 """
 
 from __future__ import annotations
@@ -13,11 +12,16 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
+from actors.cli import service
+
 _HELP = """Meters API and LLM usage per user, prices it, and says whether the next call may be made.
 
 Exit codes: 0 done; 1 the service refuses or does not answer; 2 wrong usage or settings;
 3 an import refused rows; 4 enforce does not allow the call.
 """
+
+
+_AS_GIVEN: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 class _Place(NamedTuple):
@@ -29,8 +33,6 @@ class _Place(NamedTuple):
 
 # In the order of the help.
 _VERBS: Final = {
-    "up": _Place("service", "up"),
-    "serve": _Place("service", "serve"),
     "track": _Place("commands", "track"),
     "enforce": _Place("commands", "enforce"),
     "batch": _Place("admission", "batch"),
@@ -69,6 +71,9 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
     )
     app.callback()(_root)
     named = arguments[0] if arguments else ""
+    if named not in _VERBS:
+        for verb, text in service.VERBS.items():
+            app.command(verb, help=text, context_settings=_AS_GIVEN, add_help_option=False)(_serve)
     for verb in [named] if named in _VERBS else _VERBS:
         place = _VERBS[verb]
         found: Any = getattr(import_module(f"actors.cli.{place.module}"), place.name)
@@ -77,6 +82,12 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
         else:
             app.command(verb)(found)
     return app
+
+
+def _serve(context: typer.Context) -> None:
+    verb = context.info_name
+    assert verb is not None
+    raise typer.Exit(service.start(verb, context.args))
 
 
 def _show_version(wanted: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -18,6 +19,12 @@ User = Annotated[str, typer.Argument(metavar="USER", help="The user id.", show_d
 Url = Annotated[
     str | None,
     typer.Option("--url", help="Where NATS is; else METERD_NATS_URL.", show_default=False),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", help="Holds the database; else METERD_DATA_DIR.", show_default=False
+    ),
 ]
 Timeout = Annotated[
     float,

@@ -14,9 +14,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from actors.cli.options import TIMEOUT_S, Json, Timeout, Url, User
+from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, User
 from actors.cli.output import is_human
-from actors.cli.service import DataDir
 from actors.cli.session import call, complain, errors_as_exit_codes, settings
 from actors.comparing import Finding
 from actors.config import Config

@@ -193,11 +193,45 @@ def test_up_and_serve_run_the_service_with_their_settings_and_its_exit_code(
         return 7
 
     monkeypatch.setattr("actors.process.run", fake_run)
-    assert run("up", "--port", "0", "--data-dir", str(tmp_path)).exit_code == 7
-    assert run("serve", "--url", "nats://example:1").exit_code == 7
+    assert started("up", "--port", "0", "--data-dir", str(tmp_path)) == 7
+    assert started("serve", "--url", "nats://example:1") == 7
     (up, embedded), (serve, external) = runs
     assert (up.nats_port, up.data_dir, embedded) == (0, tmp_path, True)
     assert (serve.nats_url, external) == ("nats://example:1", False)
+    # The command line that lists all verbs hands over to the same parser.
+    assert CliRunner().invoke(command_line([]), ["up", "--port", "1"]).exit_code == 7
+    assert (runs[-1][0].nats_port, runs[-1][1]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("up", "--port", "65536"), ("up", "--port", "-1"), ("up", "--url", "x"), ("serve", "more")],
+)
+def test_a_service_is_not_run_with_wrong_arguments(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("actors.process.run", pytest.fail)
+    assert started(*arguments) == 2
+
+
+def test_a_wrong_setting_ends_a_service_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("METERD_LIVE_USERS_MAX", "many")
+    assert started("up") == 2
+    error = capsys.readouterr().err
+    assert "METERD_LIVE_USERS_MAX" in error
+    assert error.count("\n") == 1
+
+
+def started(*arguments: str) -> int:
+    """The exit code of ``meterd`` as a shell calls it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["meterd", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
@@ -217,19 +251,28 @@ def test_without_the_extra_the_command_says_which_one_to_install(
     assert error.count("\n") == 1
 
 
-def test_a_verb_is_imported_without_what_only_other_verbs_need() -> None:
-    named = "import sys; from actors.cli.main import command_line; command_line(['serve'])"
+def imported_by(code: str) -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-c", f"{named}; print(*sys.modules)"],
+        [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
     )
-    imported = set(done.stdout.split())
-    assert "actors.cli.service" in imported
-    others = {"accounts", "admission", "commands", "importing", "prices", "report", "verify"}
-    assert not imported & {f"actors.cli.{name}" for name in others}
-    assert not imported & {"actors.verifying", "actors.importer.rows", "rich.markdown"}
+    return set(done.stdout.split())
+
+
+def test_a_service_holds_nothing_of_the_command_line() -> None:
+    modules = imported_by("import actors.__main__, actors.process")
+    assert "actors.cli.service" in modules
+    assert not modules & {"typer", "pydantic", "click", "actors.verifying"}
+
+
+def test_a_verb_is_imported_without_what_only_other_verbs_need() -> None:
+    modules = imported_by("from actors.cli.main import command_line; command_line(['track'])")
+    assert "actors.cli.commands" in modules
+    others = {"accounts", "admission", "importing", "prices", "report", "verify"}
+    assert not modules & {f"actors.cli.{name}" for name in others}
+    assert not modules & {"actors.process", "actors.verifying", "actors.importer.rows"}
 
 
 def rendered(view: RenderableType) -> str:
