@@ -1,15 +1,15 @@
 """The composition root: the only module that names concrete classes.
 
 Everything is opened in order (journal, server, connection, claim, actors, edge) and closed in
-reverse. A stop drains: no more requests are taken, those that were taken are answered, the
-state is snapshotted.
+reverse; what the log knows is read while the claim listens. A stop drains: no more requests are
+taken, those that were taken are answered, the state is snapshotted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from importlib import metadata
 from typing import Any, Final
@@ -119,11 +119,7 @@ class Service:
         """
         try:
             claim = Claim(self._link, self._config.prefix, self._instance)
-            rival = await claim.take()
-            if rival is not None:
-                raise StartError(f"another meterd ({rival}) serves {self._config.prefix} here")
-            await self._journal.load_keys(self._services.keys)
-            await recover_catalog(self._services)  # before the first call is priced
+            await self._load_while(claim.take())
             self.watch(await self._writer.start(), "the journal's writer ended")
             self.watch(await self._outbox.start(), "the outbox ended")
             self.watch(asyncio.create_task(self._sweep()), "the sweep of idle users ended")
@@ -175,6 +171,19 @@ class Service:
 
         task.add_done_callback(on_done)
         self._stack.push_async_callback(cancel)
+
+    async def _load_while(self, taking: Coroutine[Any, Any, str | None]) -> None:
+        """Read what the log knows while other meterds may answer the claim."""
+        claiming = asyncio.create_task(taking)
+        try:
+            await self._journal.load_keys(self._services.keys)
+            await recover_catalog(self._services)  # before the first call is priced
+            rival = await claiming
+        finally:
+            claiming.cancel()
+            await asyncio.gather(claiming, return_exceptions=True)
+        if rival is not None:
+            raise StartError(f"another meterd ({rival}) serves {self._config.prefix} here")
 
     async def _drain(self) -> None:
         if self._subscription is None:
