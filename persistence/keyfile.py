@@ -20,7 +20,7 @@ from zlib import crc32
 import msgspec
 
 from persistence.errors import Corrupt
-from persistence.keys import VERSION, WORD_BYTES, Part
+from persistence.keys import VERSION, WORD_BYTES, Part, empty_words
 
 _MAGIC: Final = b"mtrdkeys"
 _NUMBER: Final = 4
@@ -95,10 +95,11 @@ def read(path: Path) -> Kept:
             raise Corrupt("its length is not what it says")
         parts = []
         for count, left in zip(header.words, header.left, strict=True):
-            data = bytearray(count * WORD_BYTES)
+            words = empty_words(count)
+            data = words.cast("B")
             file.readinto(data)
             digest = crc32(data, digest)
-            parts.append(Part(memoryview(data).cast("I"), left))
+            parts.append(Part(words, left))
         if file.read() != _bytes(digest):
             raise Corrupt("it is damaged")
     return Kept(parts, header.seq, header.anchor)

@@ -6,8 +6,9 @@ key whose row was lost stays in it, which costs a look and does no harm.
 
 Each pair sets its bits within one word, so that a look costs one access of memory ("blocked"
 filter: Putze, Sanders and Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", 2007).
-The filter grows by adding a larger one (Almeida et al., "Scalable Bloom Filters", 2007); each
-one more costs every look, so the first is for many, and takes memory only as it is used.
+The filter grows by adding a larger one (Almeida et al., "Scalable Bloom Filters", 2007). Each
+one more costs every look, and misleads by itself: so the first is small, for most never have
+more keys, and has more room for each pair; the second is large, and the third far away.
 
 A filter is kept in a file and read by later processes (keystore.py), so a pair's place cannot
 come from Python's own salted hash. Its bytes are one large number, whose remainders by two
@@ -18,18 +19,23 @@ no more bits than one digit of Python's integers.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 from math import exp, isqrt
 from typing import Final, NamedTuple
 
 VERSION: Final = 1
 """Of places and masks: with another one a filter that was kept cannot be used."""
-FIRST_CAPACITY: Final = 10_250_000
+FIRST_CAPACITY: Final = 2_560_000
+ENOUGH: Final = 10_250_000
 WORD_BYTES: Final = 4
-_BITS_PER_PAIR: Final = 24
+_PER_WORD_FIRST: Final = 1.0
+_PER_WORD: Final = 4 / 3
+"""Pairs for each word of the first filter and of the others: 4 bytes for each pair, and 3. Full,
+they say "maybe" of 0.2 % and 0.4 % of new pairs."""
 _WORDS_MAX: Final = 1 << 29
 _WORD_BITS: Final = 30
-_BITS_PER_MASK: Final = 5
+_PLACES_OF_BITS: Final = (0, 12, 24, 36, 48)
 # A table of so many masks stays in the cache; with fewer, pairs that share a word would share
 # a mask more often than the bits themselves mislead.
 _MASK_COUNT: Final = 4019
@@ -38,13 +44,15 @@ _number: Final = int.from_bytes
 
 
 def _mask(number: int) -> int:
-    """A word with (nearly always) so many bits set: they come from a scrambled number."""
+    """A word with (nearly always) five bits set: they come from a scrambled number."""
     scrambled = (number + 1) * 0x9E3779B97F4A7C15 % (1 << 64)  # the end of SplitMix64
     scrambled = (scrambled ^ scrambled >> 30) * 0xBF58476D1CE4E5B9 % (1 << 64)
     scrambled = (scrambled ^ scrambled >> 27) * 0x94D049BB133111EB % (1 << 64)
     scrambled ^= scrambled >> 31
-    pieces = (scrambled >> 12 * place & 4095 for place in range(_BITS_PER_MASK))
-    return sum({1 << piece % _WORD_BITS for piece in pieces})
+    mask = 0
+    for place in _PLACES_OF_BITS:
+        mask |= 1 << (scrambled >> place & 4095) % _WORD_BITS
+    return mask
 
 
 _MASKS: Final = tuple(_mask(number) for number in range(_MASK_COUNT))
@@ -66,7 +74,8 @@ class KeyFilter:
     """A set of (user, key) pairs that answers "surely new" or "maybe not".
 
     Args:
-        capacity: how many pairs the first filter is for; each further one is for as many as
+        capacity: how many pairs the first filter is for.
+        enough: how many it is for with the second one; each further one has as many words as
             all before it.
     """
 
@@ -74,9 +83,20 @@ class KeyFilter:
     _count: int
     _left: int
 
-    def __init__(self, capacity: int = FIRST_CAPACITY) -> None:
+    def __init__(self, capacity: int = FIRST_CAPACITY, enough: int = ENOUGH) -> None:
+        self._capacity = capacity
+        self._enough = enough
         self._full: tuple[tuple[int, memoryview[int]], ...] = ()
-        self._open(capacity)
+        self._open(int(capacity / _PER_WORD_FIRST), _PER_WORD_FIRST)
+
+    def expect(self, pairs: int) -> None:
+        """Have room for so many pairs in one filter; it has none yet."""
+        if pairs <= self._capacity:
+            return
+        capacity = self._enough
+        while capacity < pairs:
+            capacity *= 2
+        self._open(int(capacity / _PER_WORD), _PER_WORD)
 
     def surely_new(self, user: str, key: str) -> bool:
         """True where the pair was never put in; False says nothing."""
@@ -123,15 +143,22 @@ class KeyFilter:
 
     def _grow(self) -> None:
         self._full = (*self._full, (self._count, self._words))
-        self._open(sum(count for count, _ in self._full) * WORD_BYTES * 8 // _BITS_PER_PAIR)
+        words = sum(count for count, _ in self._full)
+        missing = self._enough - int(words * _PER_WORD_FIRST)
+        self._open(max(words, int(missing / _PER_WORD)), _PER_WORD)
 
-    def _open(self, capacity: int) -> None:
-        per_word = WORD_BYTES * 8 / _BITS_PER_PAIR
-        self._count = next(_primes(min(int(capacity / per_word), _WORDS_MAX)))
+    def _open(self, words: int, per_word: float) -> None:
+        self._count = next(_primes(min(words, _WORDS_MAX)))
         # With as many pairs as it is for, this share of the words has none.
         self._left = self._count - int(self._count * exp(-per_word))
-        # The kernel gives its pages when they are first written.
-        self._words = memoryview(bytearray(self._count * WORD_BYTES)).cast("I")
+        self._words = empty_words(self._count)
+
+
+def empty_words(count: int) -> memoryview[int]:
+    """So many words without any bit, whose pages take memory when they are first written."""
+    # Not of malloc, which would clear them all, and keep as much for later once they are freed.
+    size = count * WORD_BYTES
+    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)).cast("I")
 
 
 def _primes(at_least: int) -> Iterator[int]:

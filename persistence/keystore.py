@@ -28,7 +28,7 @@ FILE: Final = "keys.filter"
 SAVE_ROWS: Final = 200_000
 SAVE_BYTES_PER_ROW: Final = 200
 """The file is written when the log has grown by so many rows, or by so many that no row costs
-more bytes of the file than that. It has 3 to 6 bytes for each key, 31 MB at the least."""
+more bytes of the file than that. It has 3 to 6 bytes for each key, 10 MB at the least."""
 CLOSE_ROWS: Final = 20_000
 """At a close the file is written for so many rows; fewer are read again in no time."""
 
@@ -106,7 +106,10 @@ def _load(db: sqlite3.Connection, path: Path, keys: KeyFilter) -> int:
     """Fill the filter from the file and from the log; the file's position."""
     kept = _kept(db, path)
     position = 0
-    if kept is not None:
+    if kept is None:
+        (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM log").fetchone()
+        keys.expect(last)
+    else:
         keys.restore(kept.parts)
         position = kept.seq
     claim = keys.claim

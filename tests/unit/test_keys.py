@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persistence.keys import VERSION, KeyFilter
+from persistence.keys import VERSION, KeyFilter, Part, empty_words
 
 pairs = st.tuples(st.sampled_from(["alice", "bob", "ünï"]), st.text(max_size=6))
 
@@ -16,7 +16,7 @@ def of(user: str, first: int, count: int) -> list[tuple[str, str]]:
 
 
 def copy_of(keys: KeyFilter) -> KeyFilter:
-    copy = KeyFilter(1)
+    copy = KeyFilter(1, 2)
     copy.restore(keys.parts())
     return copy
 
@@ -25,7 +25,7 @@ def copy_of(keys: KeyFilter) -> KeyFilter:
 def test_a_pair_that_was_put_in_is_never_surely_new(
     steps: list[tuple[str, str] | int], capacity: int
 ) -> None:
-    keys, added = KeyFilter(capacity), set[tuple[str, str]]()
+    keys, added = KeyFilter(capacity, 4 * capacity), set[tuple[str, str]]()
     for step in steps:
         if isinstance(step, int):
             keys = copy_of(keys)
@@ -48,10 +48,10 @@ def test_a_key_that_was_used_is_not_new_for_its_user_only() -> None:
     assert keys.surely_new("alicek", "")
 
 
-@pytest.mark.parametrize("capacity", [1_000, 8_000, 1 << 16])
+@pytest.mark.parametrize("capacity", [1_000, 8_000, 60_000])
 def test_few_pairs_that_were_never_put_in_are_looked_up(capacity: int) -> None:
-    # Grown twice, full, or with room to spare: about 0.4 % for each full filter.
-    keys = KeyFilter(capacity)
+    # Grown twice, full, or with room to spare: 0.2 % for a full first filter, 0.4 % for others.
+    keys = KeyFilter(capacity, 4 * capacity)
     for pair in of("alice", 0, 8_000):
         keys.claim(*pair)
     asked = [*of("alice", 8_000, 5_000), *of("bob", 0, 5_000)]
@@ -78,17 +78,27 @@ def test_keys_that_differ_in_a_pattern_are_told_apart(key_of: Callable[[int], st
 
 
 def test_a_filter_grows_by_whole_filters_and_keeps_the_old_ones() -> None:
-    keys = KeyFilter(1_000)
-    for pair in of("alice", 0, 5_500):
+    keys = KeyFilter(1_000, 4_000)
+    for pair in of("alice", 0, 7_500):
         keys.claim(*pair)
-    parts = keys.parts()
-    assert [len(part.words) for part in parts] == [751, 751, 1_511, 3_019]
-    assert not any(keys.surely_new(*pair) for pair in of("alice", 0, 5_500))
+    # The second is for all that is missing; from there on the words double.
+    assert [len(part.words) for part in keys.parts()] == [1_009, 2_243, 3_253]
+    assert not any(keys.surely_new(*pair) for pair in of("alice", 0, 7_500))
+
+
+@pytest.mark.parametrize(("pairs", "words"), [(1_000, 1_009), (1_001, 3_001), (4_001, 6_007)])
+def test_a_filter_that_knows_what_comes_is_one_filter(pairs: int, words: int) -> None:
+    keys = KeyFilter(1_000, 4_000)
+    keys.expect(pairs)
+    for pair in of("alice", 0, pairs // 2):
+        keys.claim(*pair)
+    assert [len(part.words) for part in keys.parts()] == [words]
 
 
 def test_places_are_the_same_in_every_process() -> None:
     # A filter that was kept is of no use where these change: then VERSION has to change too.
-    keys = KeyFilter(16)
+    keys = KeyFilter()
+    keys.restore([Part(empty_words(13), 9)])
     keys.claim("alice", "k")
     keys.claim("ünï", "\0")
     (part,) = keys.parts()
@@ -96,6 +106,8 @@ def test_places_are_the_same_in_every_process() -> None:
     assert VERSION == 1
 
 
-def test_memory_is_3_bytes_for_each_pair() -> None:
-    keys = KeyFilter(100_000)
-    assert sum(part.words.nbytes for part in keys.parts()) < 310_000
+def test_memory_is_4_bytes_for_each_of_few_pairs_and_3_for_each_of_many() -> None:
+    keys = KeyFilter(100_000, 400_000)
+    assert sum(part.words.nbytes for part in keys.parts()) < 401_000
+    keys.expect(380_000)
+    assert sum(part.words.nbytes for part in keys.parts()) < 1_201_000
