@@ -110,8 +110,11 @@ class Service:
         )
         self._edge = Edge(config.prefix, self._registry.dispatch, link, self._clock)
 
-    async def start(self) -> None:
+    async def start(self, *, own_server: bool = False) -> None:
         """Open everything; requests are served when this returns.
+
+        Args:
+            own_server: whether this process has just started the NATS server, for itself.
 
         Raises:
             StartError: another meterd serves the prefix, or NATS refuses.
@@ -119,7 +122,7 @@ class Service:
         """
         try:
             claim = Claim(self._link, self._config.prefix, self._instance)
-            await self._load_while(claim.take())
+            await self._load_while(claim.take(own_server=own_server))
             self.watch(await self._writer.start(), "the journal's writer ended")
             self.watch(await self._outbox.start(), "the outbox ended")
             self.watch(asyncio.create_task(self._sweep()), "the sweep of idle users ended")

@@ -68,7 +68,7 @@ async def _serve(config: Config, *, embedded: bool) -> int:
         stack.push_async_callback(link.close)
         service = Service(config, journal, link, end)
         stack.push_async_callback(service.stop)
-        await service.start()
+        await service.start(own_server=embedded)
         service.watch(asyncio.create_task(link.closed.wait()), "NATS closed the connection")
         _settle_memory()
         ready = {"event": "ready", "nats_url": link.url, "version": VERSION, "pid": os.getpid()}

@@ -25,6 +25,9 @@ NAME: Final = "meterd"
 QUEUE: Final = "meterd"
 CLAIM_S: Final = 0.3
 """How long a start listens for another meterd on the same prefix."""
+CLAIM_OWN_S: Final = 0.1
+"""The same on a server that this process has just started, on loopback: nobody has held the
+prefix there before, and who claims it at the same time is a few hops of this machine away."""
 RECLAIM_S: Final = 10.0
 """How often a holder makes sure that it is the only one."""
 _DESCRIPTION: Final = "Meters usage per user, prices it, and says whether the next call may be made"
@@ -145,14 +148,14 @@ class Claim:
         self._heard = asyncio.Event()
         self._holds = False
 
-    async def take(self) -> str | None:
+    async def take(self, *, own_server: bool = False) -> str | None:
         """Claim the prefix: None where it is ours, else the id of who has it."""
         await self._link.listen(self._subject, self._on_claim)
         inbox = self._link.client.new_inbox()
         subscription = await self._link.listen(inbox, self._on_answer)
         await self._link.client.publish(self._subject, self._say(), reply=inbox)
         try:
-            async with asyncio.timeout(CLAIM_S):
+            async with asyncio.timeout(CLAIM_OWN_S if own_server else CLAIM_S):
                 await self._heard.wait()
         except TimeoutError:
             self._holds = self._rival is None

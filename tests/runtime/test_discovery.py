@@ -68,6 +68,7 @@ def claim(bus: Bus, name: str, prefix: str = "usage.v1") -> Claim:
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long enough for every answer of this process, however slow the machine."""
     monkeypatch.setattr(discovery, "CLAIM_S", 0.1)
+    monkeypatch.setattr(discovery, "CLAIM_OWN_S", 0.1)
 
 
 async def test_a_free_prefix_is_taken_and_a_second_claim_hears_of_its_holder() -> None:
@@ -83,6 +84,13 @@ async def test_of_claims_at_the_same_time_exactly_one_succeeds() -> None:
     names = ["c", "a", "d", "b"]
     results = await asyncio.gather(*(claim(bus, name).take() for name in names))
     assert [name for name, rival in zip(names, results, strict=True) if rival is None] == ["a"]
+
+
+async def test_who_has_just_started_the_server_gives_way_to_a_lesser_claim_too() -> None:
+    bus = Bus()
+    own, other = claim(bus, "b").take(own_server=True), claim(bus, "a").take()
+    assert list(await asyncio.gather(own, other)) == ["a", None]
+    assert await claim(bus, "0").take() == "a"
 
 
 async def test_prefixes_do_not_stand_in_each_others_way() -> None:
