@@ -19,7 +19,7 @@ import structlog
 from nats.aio.subscription import Subscription
 
 from actors.billing.account import Account
-from actors.billing.catalog import default_catalog
+from actors.billing.defaults import default_catalog
 from actors.billing.logs import PAGE_BYTES_MAX
 from actors.catalog import recover_catalog
 from actors.clock import Clock, SystemClock

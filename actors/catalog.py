@@ -15,7 +15,8 @@ import structlog
 
 from actors.admission import admit
 from actors.billing import cataloguing
-from actors.billing.catalog import Catalog, default_catalog
+from actors.billing.catalog import Catalog
+from actors.billing.defaults import default_catalog
 from actors.billing.duplicates import mismatch
 from actors.listing import list_users
 from actors.reading import stored

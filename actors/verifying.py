@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Final, NamedTuple
 
 from actors.billing.account import Account
-from actors.billing.catalog import default_catalog
+from actors.billing.defaults import default_catalog
 from actors.billing.state import apply
 from actors.comparing import (
     Finding,

@@ -1,12 +1,10 @@
-"""The catalogue: providers, prices and plans, by default those in ``data/``."""
+"""The catalogue: providers, prices and plans; `defaults` has those that meterd starts with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
-from functools import cache
-from importlib.resources import files
-from typing import Final, TypeVar
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -15,13 +13,11 @@ from actors.billing.providers import WAVESPEED, Provider, Providers
 from messages.codec import money_of
 from messages.errors import InvalidRequest
 from messages.events import CatalogEvent, PlanPut, PlanTerms, PricePut
-from messages.units import MONEY_DECIMALS_MAX, PRICE_DECIMALS_MAX, parse_amount
 
 FREE_TIER: Final = "free"
 DEFAULT: Final = "default"
 """The model whose price is that of its provider's models that have none."""
 ROUTES_MAX: Final = 4096
-_T = TypeVar("_T")
 UNIT_NAMES: Final = (
     "input_token",
     "output_token",
@@ -35,7 +31,8 @@ UNIT_NAMES: Final = (
 )
 
 
-class Priced(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Priced:
     """A price and how it was found: ``catalog``, ``provider_default`` or ``estimate``.
 
     ``older`` is the price that was valid before.
@@ -50,7 +47,8 @@ Touch = tuple[str, bool]
 """What decides which limits a call touches: its provider, and whether wavespeed serves it."""
 
 
-class Route(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class Route:
     """What a call's provider and model come to: canonical names and the newest price."""
 
     provider: str
@@ -60,7 +58,8 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     newest: Priced
 
 
-class Plan(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Plan:
     """A plan; prices in nano-USD."""
 
     terms: PlanTerms
@@ -212,34 +211,6 @@ SPANNING: Final = frozenset({"ai_text_generation_calls", "monthly_cost"})
 _ESTIMATED: Final = Priced(ESTIMATE, "estimate")
 
 
-class _PlanRow(msgspec.Struct):
-    name: str
-    tier: str
-    price_monthly: Decimal
-    price_yearly: Decimal
-    limits: dict[str, Decimal]
-    features: tuple[str, ...]
-
-
-@cache
-def _defaults() -> tuple[list[Provider], list[Price], list[Plan]]:
-    data = files("actors.billing").joinpath("data")
-
-    def load(name: str, kind: type[_T]) -> _T:
-        return msgspec.json.decode(data.joinpath(name).read_bytes(), type=kind)
-
-    return (
-        load("providers.json", list[Provider]),
-        [_price(row) for row in load("prices.json", list[dict[str, str]])],
-        [_plan(row) for row in load("plans.json", list[_PlanRow])],
-    )
-
-
-def default_catalog() -> Catalog:
-    """The catalogue that meterd starts with."""
-    return Catalog(*_defaults())
-
-
 def price_of(event: PricePut) -> Price:
     """The price of a stored change."""
     units = {unit: getattr(event, unit) for unit in UNIT_NAMES}
@@ -249,27 +220,6 @@ def price_of(event: PricePut) -> Price:
         version=event.version,
         effective_from=event.effective_from,
         **units,
-    )
-
-
-def _price(row: dict[str, str]) -> Price:
-    units = {
-        unit: parse_amount(Decimal(row[f"cost_per_{unit}"]), PRICE_DECIMALS_MAX)
-        for unit in UNIT_NAMES
-        if f"cost_per_{unit}" in row
-    }
-    return Price(provider=row["provider"], model=row["model"], version=1, effective_from=0, **units)
-
-
-def _plan(row: _PlanRow) -> Plan:
-    limits = tuple(
-        (name, parse_amount(value, MONEY_DECIMALS_MAX) if is_cost(name) else int(value))
-        for name, value in row.limits.items()
-    )
-    return Plan(
-        PlanTerms(row.name, row.tier, 1, limits, row.features),
-        parse_amount(row.price_monthly, MONEY_DECIMALS_MAX),
-        parse_amount(row.price_yearly, MONEY_DECIMALS_MAX),
     )
 
 

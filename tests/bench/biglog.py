@@ -21,7 +21,8 @@ from typing import Any, Final, NamedTuple
 
 from actors.billing import snapshot as snapshots
 from actors.billing.account import Account
-from actors.billing.catalog import Catalog, default_catalog
+from actors.billing.catalog import Catalog
+from actors.billing.defaults import default_catalog
 from actors.billing.periods import month_of
 from actors.billing.state import apply
 from actors.billing.track import track

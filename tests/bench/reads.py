@@ -16,7 +16,7 @@ import nats
 from nats.aio.client import Client
 
 from actors.billing.account import Account
-from actors.billing.catalog import default_catalog
+from actors.billing.defaults import default_catalog
 from actors.billing.rolling import due
 from actors.billing.state import apply
 from actors.billing.track import track

@@ -18,7 +18,8 @@ from actors.billing import subscribing
 from actors.billing import track as changes
 from actors.billing.account import Account, Period
 from actors.billing.answers import answer
-from actors.billing.catalog import Catalog, Plan, default_catalog
+from actors.billing.catalog import Catalog, Plan
+from actors.billing.defaults import default_catalog
 from actors.billing.inbox import ack
 from actors.billing.periods import month_of
 from actors.billing.pricing import Price

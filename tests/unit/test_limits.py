@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actors.billing.amounts import UNITS
-from actors.billing.catalog import default_catalog
+from actors.billing.defaults import default_catalog
 from actors.billing.limits import PROVIDER_NAMES, Limit, LimitTable, still_armed, table_of
 from actors.billing.providers import WAVESPEED
 from messages.events import PlanTerms

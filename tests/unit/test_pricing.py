@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.catalog import default_catalog
+from actors.billing.defaults import default_catalog
 from actors.billing.pricing import ESTIMATE, Price, charge, check_parts, estimate
 from messages.commands import Track
 from messages.errors import InvalidRequest

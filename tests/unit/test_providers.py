@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.billing.catalog import default_catalog
+from actors.billing.defaults import default_catalog
 from actors.billing.limits import PROVIDER_NAMES
 from messages.errors import RequestError
 from tests.support.meter import Meter
