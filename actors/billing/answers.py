@@ -95,7 +95,7 @@ def _granted(event: HoldPlaced | HoldExtended) -> str:
     then = event.decision
     amounts = (event.calls, event.tokens, event.cost_nano)
     tail = limit_tail(then.resets_at)
-    limits = [_limit(limit, amounts, tail) for limit in then.limits]
+    limits = ",".join([_limit(limit, amounts, tail) for limit in then.limits])
     names, about = (event.provider, event.actual), (then.status, then.billing_period)
     return decision_text(True, WITHIN_MESSAGE, WITHIN, names, (), limits, about, None)
 

@@ -25,13 +25,14 @@ def decision_text(
     reason: str,
     names: tuple[str, str],
     violated: Iterable[str],
-    limits: Iterable[str],
+    limits: str,
     about: tuple[str, str],
     retry_after: int | None,
 ) -> str:
     """The fields of an ``enforce`` reply but ``seq``, without braces.
 
-    ``names`` are the provider and the actual one, ``limits`` of `limit_text`, ``about`` the usage
+    ``names`` are the provider and the actual one, ``limits`` a list of `limit_text`,
+    ``about`` the usage
     status and the period.
     """
     return (
@@ -39,7 +40,7 @@ def decision_text(
         f'"reason_code":"{reason}","provider":"{names[0]}",'
         f'"actual_provider_name":{quoted(names[1])},'
         f'"violated":[{",".join([quoted(name) for name in violated])}],'
-        f'"limits":[{",".join(limits)}],'
+        f'"limits":[{limits}],'
         f'"usage_status":"{about[0]}","billing_period":"{about[1]}",'
         f'"retry_after":{"null" if retry_after is None else retry_after}'
     )
@@ -52,20 +53,29 @@ def limit_text(
 
     ``head`` is its `limit_head`, ``tail`` the `limit_tail` of its period.
     """
+    before, after = around_requested(head, unit, value, used, held, tail)
+    return f"{before}{usd_text(requested) if unit == COST else requested}{after}"
+
+
+def around_requested(
+    head: str, unit: int, value: int, used: int, held: int, tail: str
+) -> tuple[str, str]:
+    """What stands in a `limit_text` before and behind the amount that the call asks for."""
     left = value - used - held
     share = "null"
     if value:  # a limit of nothing is disabled: an unlimited one is not in force
-        whole, rest = divmod((used * 2_000_000 + value) // (2 * value), 10_000)  # as `share_of`
-        share = f"{whole}.{rest:04d}"
+        in_all = share_of(used, value)
+        # A digit in front is quicker than a format.
+        share = f"{in_all // 10_000}.{str(10_000 + in_all % 10_000)[1:]}"
     if unit == COST:
+        remaining = usd_text(left) if left >= 0 else "-" + usd_text(-left)
         return (
-            f'{head}{usd_text(used)},"held":{usd_text(held)},"requested":{usd_text(requested)},'
-            f'"remaining":{usd_text(left) if left >= 0 else "-" + usd_text(-left)},'
-            f'"percentage":{share}{tail}'
+            f'{head}{usd_text(used)},"held":{usd_text(held)},"requested":',
+            f',"remaining":{remaining},"percentage":{share}{tail}',
         )
     return (
-        f'{head}{used},"held":{held},"requested":{requested},"remaining":{left},'
-        f'"percentage":{share}{tail}'
+        f'{head}{used},"held":{held},"requested":',
+        f',"remaining":{left},"percentage":{share}{tail}',
     )
 
 

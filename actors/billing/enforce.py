@@ -6,19 +6,17 @@ Rules: contract, section 3, ``enforce``. remaining = limit - used - held, always
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from msgspec import Struct
-
 from actors.billing.account import Account, Period
 from actors.billing.amounts import CALLS, COST, TOKENS, UNITS
-from actors.billing.catalog import Catalog
-from actors.billing.decisions import decision_text, limit_tail, limit_text, share_of
+from actors.billing.catalog import Catalog, Touch
+from actors.billing.decisions import decision_text, share_of
 from actors.billing.limits import Limit
 from actors.billing.pricing import estimate
-from actors.billing.providers import WAVESPEED
+from actors.billing.standing import Row, Standing, standing_of
 from actors.billing.subscriptions import expired
 from messages.codec import money_of
 from messages.commands import Enforce
@@ -40,32 +38,36 @@ _BARRED: Final = {
 }
 
 
-class Call(Struct, frozen=True, gc=False):
+@dataclass(slots=True)
+class Call:
     """A call to be judged, its names resolved.
 
     Attributes:
+        touch: what decides which limits it touches.
         amounts: calls, tokens and cost in nano-USD.
         derived: whether the cost is the service's estimate.
     """
 
-    provider: str
+    touch: Touch
     actual: str
     model: str
     amounts: tuple[int, int, int]
     derived: bool
 
+    @property
+    def provider(self) -> str:
+        """The provider's canonical name."""
+        return self.touch[0]
 
-Standing = tuple[Limit, int, int]
-"""A limit that a call touches, what is used of it and what is held."""
 
-
-class Verdict(Struct, frozen=True):
+@dataclass(slots=True)
+class Verdict:
     """Whether a call may be made; ``retry_after`` in seconds, None where waiting is no use."""
 
     reason: str
     message: str
     violated: tuple[str, ...]
-    standings: list[Standing]
+    standing: Standing
     retry_after: int | None
 
     @property
@@ -90,7 +92,7 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
         if found.price.effective_from > at:
             found = catalog.price(route.provider, route.model, at)
         cost = estimate(found.price, tokens, calls)
-    return Call(route.provider, route.actual, route.model, (calls, tokens, cost), derived)
+    return Call(route.touch, route.actual, route.model, (calls, tokens, cost), derived)
 
 
 def barred(account: Account, at: int) -> str | None:
@@ -103,15 +105,7 @@ def barred(account: Account, at: int) -> str | None:
     return None
 
 
-def judge(
-    account: Account,
-    period: Period,
-    call: Call,
-    at: int,
-    *,
-    used: Sequence[int] | None = None,
-    held: Sequence[int] | None = None,
-) -> Verdict:
+def judge(account: Account, period: Period, call: Call, at: int, standing: Standing) -> Verdict:
     """Check every hard limit that a call touches, each in its own unit, in one step.
 
     Args:
@@ -119,32 +113,21 @@ def judge(
         period: the current period.
         call: what is asked for.
         at: now.
-        used: the usage by slot, by default that of the period.
-        held: what is held by slot, by default that of the open holds.
+        standing: how the user stands with the limits that the call touches.
     """
-    used = period.used if used is None else used
-    held = account.held(at) if held is None else held
     amounts = call.amounts
-    standings: list[Standing] = []
-    violated: list[Standing] = []
-    for limit in period.table.touched[call.provider, call.actual == WAVESPEED]:
-        slot = limit.slot
-        standing = (limit, used[slot], held[slot])
-        standings.append(standing)
-        # As `_fits`, written out: every call that is to be made waits for this.
-        if standing[1] + standing[2] + (amounts[limit.unit] or 1) > limit.value and limit.hard:
-            violated.append(standing)
     why = None if not account.suspended and account.subscription is None else barred(account, at)
-    if why is None and not violated:
-        return Verdict(WITHIN, WITHIN_MESSAGE, (), standings, None)
+    if why is None and standing.fits(amounts):
+        return Verdict(WITHIN, WITHIN_MESSAGE, (), standing, None)
+    violated = [row for row in standing.rows if not _fits(row, amounts)]
     names = tuple([limit.name for limit, _, _ in violated])
     if why is not None:
-        return Verdict(why, _BARRED[why], names, standings, None)
+        return Verdict(why, _BARRED[why], names, standing, None)
     reason, message = _refusal(violated, period, amounts)
     # No use to wait for the next period where this call does not fit into an empty one.
-    hopeless = not all(_fits(limit, 0, amounts[limit.unit]) for limit, _, _ in violated)
+    hopeless = not all(_fits((limit, 0, 0), amounts) for limit, _, _ in violated)
     wait = None if hopeless or not _goes_on(account, period) else _seconds(period.end - at)
-    return Verdict(reason, message, names, standings, wait)
+    return Verdict(reason, message, names, standing, wait)
 
 
 def enforce(account: Account, period: Period, ask: Enforce, at: int, catalog: Catalog) -> bytes:
@@ -156,34 +139,32 @@ def enforce(account: Account, period: Period, ask: Enforce, at: int, catalog: Ca
         RequestError: ``unknown_provider`` or ``invalid_request``.
     """
     call = resolve(ask, at, catalog)
-    verdict = judge(account, period, call, at)
+    standing = standing_of(account, period, call.touch, at)
+    verdict = judge(account, period, call, at, standing)
     return f'{{{text_of(call, verdict, period)},"seq":{account.seq}}}'.encode()
 
 
 def text_of(call: Call, verdict: Verdict, period: Period) -> str:
     """A verdict as replies show it; see `decision_text`."""
-    amounts, tail = call.amounts, limit_tail(period.end)
     return decision_text(
         verdict.reason == WITHIN,
         verdict.message,
         verdict.reason,
-        (call.provider, call.actual),
+        (call.touch[0], call.actual),
         verdict.violated,
-        [
-            limit_text(limit.head, limit.unit, limit.value, used, held, amounts[limit.unit], tail)
-            for limit, used, held in verdict.standings
-        ],
+        verdict.standing.text(call.amounts),
         (period.status, period.key),
         verdict.retry_after,
     )
 
 
-def _fits(limit: Limit, taken: int, requested: int) -> bool:
+def _fits(row: Row, amounts: tuple[int, int, int]) -> bool:
     """The rule: the sum may meet the limit; a request of nothing needs room left.
 
-    Nothing fits into a disabled limit, which is 0.
+    Nothing fits into a disabled limit, which is 0. Soft limits let everything pass.
     """
-    return taken + (requested or 1) <= limit.value
+    limit, used, held = row
+    return not limit.hard or used + held + (amounts[limit.unit] or 1) <= limit.value
 
 
 def _goes_on(account: Account, period: Period) -> bool:
@@ -196,9 +177,7 @@ def _seconds(micros: int) -> int:
     return -(-micros // MICROS_PER_SECOND)
 
 
-def _refusal(
-    violated: list[Standing], period: Period, amounts: tuple[int, int, int]
-) -> tuple[str, str]:
+def _refusal(violated: list[Row], period: Period, amounts: tuple[int, int, int]) -> tuple[str, str]:
     def reason_of(limit: Limit) -> str:
         return "disabled_by_plan" if limit.disabled else _REACHED[limit.unit]
 

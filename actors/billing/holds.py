@@ -6,9 +6,8 @@ later decision and never in the usage. Its id is the idempotency key of its requ
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
-
-from msgspec.structs import replace
 
 from actors.billing.account import Account, Period
 from actors.billing.amounts import COST, TOKENS
@@ -28,8 +27,10 @@ from actors.billing.fitting import BYTES_MAX, fitting
 from actors.billing.holding import HOLDS_MAX, OpenHold
 from actors.billing.limits import add_amounts
 from actors.billing.pricing import estimate
+from actors.billing.providers import WAVESPEED
 from actors.billing.recorded import Recorded, Refused
 from actors.billing.rolling import current_of, current_or_opened
+from actors.billing.standing import Standing, standing_of
 from messages.admission import Held, HoldEntry, HoldsReply
 from messages.codec import money_of, quoted
 from messages.commands import Extend, Hold, Operation, Preflight, Release
@@ -56,7 +57,8 @@ def hold(account: Account, ask: Hold, at: int, catalog: Catalog, key: str) -> Re
     """
     call = resolve(ask, at, catalog)
     period, opened = current_or_opened(account, at, catalog)
-    verdict = _full(judge(account, period, call, at), account.held_count(at))
+    standing = standing_of(account, period, call.touch, at)
+    verdict = _full(judge(account, period, call, at, standing), account.held_count(at))
     if not verdict.allowed:
         return _refused(account, text_of(call, verdict, period), None, key)
     expires_at = at + (ask.ttl or TTL_S) * MICROS_PER_SECOND
@@ -81,7 +83,8 @@ def extend(
     calls, tokens, cost = held.amounts
     add_amounts(others, held.provider, held.actual, (-calls, -tokens, -cost))
     grown = any(call.amounts[unit] > held.amounts[unit] for unit in (TOKENS, COST))
-    verdict = judge(account, period, call, at, held=others)
+    standing = Standing(period.table.touched[call.touch], period.used, others, period.end)
+    verdict = judge(account, period, call, at, standing)
     if grown and not verdict.allowed:
         return _refused(account, text_of(call, verdict, period), held, key)
     event = HoldExtended(
@@ -131,7 +134,9 @@ def preflight(
         if operation.deadline is not None:
             raise InvalidRequest("a preflight has one deadline, at its top", "operations")
         call = resolve(operation, at, catalog)
-        verdict = judge(account, period, call, at, used=used)
+        limits = period.table.touched[call.touch]
+        standing = Standing(limits, used, account.held(at), period.end)
+        verdict = judge(account, period, call, at, standing)
         if holding:
             verdict = _full(verdict, open_now + index)
             expires_at = at + ttl * MICROS_PER_SECOND
@@ -205,7 +210,8 @@ def _extended(held: OpenHold, ask: Extend, at: int, catalog: Catalog) -> Call:
     if given is not None:
         cost = given
     derived = held.derived and given is None
-    return Call(held.provider, held.actual, held.model, (calls, tokens, cost), derived)
+    touch = (held.provider, held.actual == WAVESPEED)
+    return Call(touch, held.actual, held.model, (calls, tokens, cost), derived)
 
 
 def _full(verdict: Verdict, open_now: int) -> Verdict:
@@ -238,7 +244,7 @@ def _placed(
 def _decision(period: Period, verdict: Verdict) -> Decision:
     limits = tuple(
         LimitThen(limit.name, limit.kind, limit.value, used, held)
-        for limit, used, held in verdict.standings
+        for limit, used, held in verdict.standing.rows
     )
     return Decision(period.key, period.status, period.end, limits)
 

@@ -79,7 +79,7 @@ def test_a_written_decision_has_the_fields_of_the_structs(
     seq: int,
 ) -> None:
     names, about = ("openai", actual), ("active", "2026-03.2")
-    text = decision_text(allowed, message, "within_limits", names, violated, [], about, wait)
+    text = decision_text(allowed, message, "within_limits", names, violated, "", about, wait)
     found = parsed(f'{{{text},"seq":{seq}}}')
     assert tuple(found) == EnforceReply.__struct_fields__
     assert list(found.values()) == [
