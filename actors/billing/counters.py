@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
+from msgspec import Struct
+
 from actors.billing.limits import SLOTS
 from messages.events import Counters
 
@@ -38,21 +40,15 @@ _ZEROS: Final = bytes(8 * SLOTS)
 _ZEROS_OF_PAIR: Final = bytes(8 * PAIR)
 
 
-class Layout:
+class Layout(Struct, frozen=True, eq=False, weakref=True):
     """Where the names of a period are counted, in the order in which they came.
 
     Attributes:
         actual, models: the slot of a name's calls; those of its tokens and cost are behind it.
     """
 
-    __slots__ = ("__weakref__", "actual", "models")
-
-    def __init__(self, actual: Iterable[str], models: Iterable[str]) -> None:
-        # One string for all who use a name: what is decoded has strings of its own.
-        self.actual = {sys.intern(name): SLOTS + PAIR * place for place, name in enumerate(actual)}
-        self.models = {
-            sys.intern(name): SLOTS + PAIR * place + 3 for place, name in enumerate(models)
-        }
+    actual: dict[str, int]
+    models: dict[str, int]
 
     @property
     def size(self) -> int:
@@ -71,7 +67,11 @@ def layout_of(actual: Iterable[str], models: Iterable[str]) -> Layout:
     names = (tuple(actual), tuple(models))
     layout = _layouts.get(names)
     if layout is None:
-        layout = _layouts[names] = Layout(*names)
+        # One string for all who use a name: what is decoded has strings of its own.
+        layout = _layouts[names] = Layout(
+            {sys.intern(name): SLOTS + PAIR * place for place, name in enumerate(names[0])},
+            {sys.intern(name): SLOTS + PAIR * place + 3 for place, name in enumerate(names[1])},
+        )
     return layout
 
 

@@ -7,10 +7,9 @@ span providers. A limit is a bound on one slot. Rules: contract, section 5, "Lim
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Final
-
-from msgspec import Struct
 
 from actors.billing.amounts import CALLS, COST, TOKENS, UNITS
 from actors.billing.catalog import FREE_TIER, Touch, is_cost
@@ -50,7 +49,8 @@ _SPANNING: Final = {
 }
 
 
-class Limit(Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class Limit:
     """A bound on one slot.
 
     Attributes:

@@ -5,16 +5,16 @@ The formula is the contract's, section 3, ``track``: "Price" and "Charge".
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
-
-from msgspec import Struct
 
 from messages.commands import Track
 from messages.errors import InvalidRequest
 from messages.units import PICO_PER_NANO, round_half_even
 
 
-class Price(Struct, frozen=True, kw_only=True, gc=False):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
     """One row of the price list, valid from a moment on; pico-USD per unit, None: not priced."""
 
     provider: str
@@ -45,7 +45,8 @@ ESTIMATE: Final = Price(
 )
 
 
-class Charge(Struct, frozen=True, gc=False):
+@dataclass(slots=True)
+class Charge:
     """A priced call in nano-USD; ``input`` and ``output`` are its token parts, for display."""
 
     total: int

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from dataclasses import dataclass
 
 from messages.events import Event
 
 
-class Recorded(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Recorded:
     """A change that happened: its events in order, the last of which carries the key.
 
     ``keys`` are those of the events before the last, from the first on, where they have any.
@@ -17,7 +18,8 @@ class Recorded(Struct, frozen=True):
     keys: tuple[str | None, ...] = ()
 
 
-class Refused(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Refused:
     """A change that did not happen and does not use up its key: the encoded reply that says so."""
 
     reply: bytes

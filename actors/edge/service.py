@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from msgspec import Struct
 
 from actors.clock import Clock
 from actors.runtime.request import Replies, Request, Tally
@@ -30,7 +30,8 @@ OWN_SUBJECTS: Final = frozenset({"alert", "event", "ctl"})
 _log = structlog.get_logger(__name__)
 
 
-class Route(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Route:
     """What a subject says.
 
     Attributes:

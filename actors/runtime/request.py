@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from msgspec import Struct
-
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
 
@@ -36,7 +34,7 @@ class Owner(Protocol):
         """The request has its answer."""
 
 
-class Request(Struct, eq=False, gc=False):
+class Request:
     """One request for one user.
 
     It is a `persistence.writer.Waiter`: an answer that was prepared leaves when what it
@@ -60,21 +58,51 @@ class Request(Struct, eq=False, gc=False):
         answered: whether it has its answer.
     """
 
-    user: str
-    token: str
-    command: Any
-    reply_to: bytes
-    replies: Replies
-    tally: Tally | None = None
-    key: str | None = None
-    key_is_new: bool = False
-    deadline: int | None = None
-    facts: Any = None
-    owner: Owner | None = None
-    cell: Any = None
-    payload: bytes = b""
-    headers: dict[str, str] | None = None
-    answered: bool = False
+    __slots__ = (
+        "answered",
+        "cell",
+        "command",
+        "deadline",
+        "facts",
+        "headers",
+        "key",
+        "key_is_new",
+        "owner",
+        "payload",
+        "replies",
+        "reply_to",
+        "tally",
+        "token",
+        "user",
+    )
+
+    def __init__(
+        self,
+        user: str,
+        token: str,
+        command: Any,
+        reply_to: bytes,
+        replies: Replies,
+        tally: Tally | None = None,
+        *,
+        key: str | None = None,
+        deadline: int | None = None,
+    ) -> None:
+        self.user = user
+        self.token = token
+        self.command = command
+        self.reply_to = reply_to
+        self.replies = replies
+        self.tally = tally
+        self.key = key
+        self.key_is_new = False
+        self.deadline = deadline
+        self.facts: Any = None
+        self.owner: Owner | None = None
+        self.cell: Any = None
+        self.payload = b""
+        self.headers: dict[str, str] | None = None
+        self.answered = False
 
     def prepare(self, reply: Any) -> None:
         """Encode the answer that `durable` will send."""
