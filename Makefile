@@ -3,15 +3,17 @@ PYTHON ?= python3
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+COMPILED := .venv/.compiled
 BENCH_STAMP := .venv/.installed-bench
 ROOMS := actors messages persistence tests
 PROSE := $(wildcard README.md CHANGELOG.md docs) Makefile Procfile pyproject.toml .ci
+SOURCES := $(shell find actors messages persistence -name '*.py')
 TIERS := unit contract runtime sim golden e2e
 
-.PHONY: install run test check bench charts format clean $(TIERS:%=test-%)
+.PHONY: install run test check bench charts format clean test-sources $(TIERS:%=test-%)
 .NOTPARALLEL:
 
-install: $(STAMP)
+install: $(COMPILED)
 
 $(STAMP): pyproject.toml .ci/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -21,17 +23,26 @@ $(STAMP): pyproject.toml .ci/constraints.txt
 		--constraint .ci/constraints.txt --editable '.[cli,embedded,speed,dev]'
 	@touch $@
 
+# Where there is no C compiler nothing is compiled, and all works as it does, slower.
+$(COMPILED): $(STAMP) .ci/compile.py $(SOURCES)
+	$(BIN)/python .ci/compile.py
+	@touch $@
+
 run: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
 
-test: install check $(TIERS:%=test-%)
+test: install check $(TIERS:%=test-%) test-sources
 
 check: install
-	$(BIN)/ruff format --check $(ROOMS)
-	$(BIN)/ruff check $(ROOMS)
+	$(BIN)/ruff format --check $(ROOMS) .ci
+	$(BIN)/ruff check $(ROOMS) .ci
 	$(BIN)/codespell $(ROOMS) $(PROSE)
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+# On the compiled hot path where there is one, and `sources` once more without.
+test-sources: install
+	METERD_TEST_SOURCES=1 $(BIN)/python -m pytest --quiet tests/unit tests/runtime tests/golden
 
 # pytest fails where it finds no test, so no tier can be lost unnoticed.
 $(TIERS:%=test-%): test-%: install
@@ -50,10 +61,12 @@ charts: install
 	$(BIN)/python -m tests.bench.charts
 
 format: install
-	$(BIN)/ruff format $(ROOMS)
-	$(BIN)/ruff check --fix $(ROOMS)
+	$(BIN)/ruff format $(ROOMS) .ci
+	$(BIN)/ruff check --fix $(ROOMS) .ci
 
 # The data directory holds what was metered: it stays.
 clean:
 	rm -rf .venv .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -f actors/compiled.json
+	find $(ROOMS) -name '*.so' -delete
 	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,6 +16,7 @@ from typing import Any, Final
 from actors import logs
 from actors.app import DISK_FAILED, VERSION, End, Service, StartError
 from actors.clock import SystemClock
+from actors.compiled import outdated
 from actors.config import Config, ConfigError
 from actors.connection import connect_options
 from actors.edge.discovery import NAME
@@ -38,6 +39,10 @@ def run(config: Config, *, embedded: bool) -> int:
     One line on stderr says why.
     """
     logs.configure(config.log_level)
+    changed = outdated()
+    if changed is not None:
+        _say(f"{changed} was changed since it was compiled: run make install")
+        return FAILED
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(config, embedded=embedded))

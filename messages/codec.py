@@ -12,12 +12,21 @@ import msgspec
 from msgspec.structs import fields
 
 from messages.catalog import CATALOG_COMMANDS, CatalogCommand
-from messages.commands import COMMANDS, Batch, CloudEvent, CloudTrack, Command, Track
+from messages.commands import (
+    COMMANDS,
+    Batch,
+    CloudEvent,
+    CloudTrack,
+    Command,
+    Keyed,
+    Marked,
+    Track,
+)
 from messages.errors import ERRORS, ErrorReply, InvalidRequest, RequestError
 from messages.events import KIND, CatalogEvent, Event, Personal, UsageRecorded
 from messages.names import USAGE_NAMES
 from messages.older import LONG_USAGE, decode_long_usage
-from messages.scalars import ABSENT, Key
+from messages.scalars import ABSENT
 from messages.units import MONEY_DECIMALS_MAX, parse_amount
 
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -56,18 +65,8 @@ _USAGE: Final = KIND[UsageRecorded]
 _CATALOG_EVENT_DECODERS: Final[dict[str, msgspec.json.Decoder[CatalogEvent]]] = {
     KIND[kind]: msgspec.json.Decoder(kind) for kind in get_args(CatalogEvent)
 }
-
-
-class _Keyed(msgspec.Struct):
-    event_id: Key | None = None
-
-
-class _Marked(msgspec.Struct):
-    specversion: msgspec.Raw = ABSENT
-
-
-_MARKED_DECODER: Final = msgspec.json.Decoder(_Marked)
-_KEY_DECODER: Final = msgspec.json.Decoder(_Keyed)
+_MARKED_DECODER: Final = msgspec.json.Decoder(Marked)
+_KEY_DECODER: Final = msgspec.json.Decoder(Keyed)
 _PERSONAL_DECODER: Final = msgspec.json.Decoder(Personal)
 _ERROR_DECODER: Final = msgspec.json.Decoder(ErrorReply)
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")

@@ -70,6 +70,18 @@ class CloudTrack(Track, frozen=True, kw_only=True, gc=False):
     source: Text = ""
 
 
+class Keyed(Struct):
+    """What names a request whose body may be wrong in every other way."""
+
+    event_id: Key | None = None
+
+
+class Marked(Struct):
+    """What tells a CloudEvent from a plain ``track``."""
+
+    specversion: Raw = ABSENT
+
+
 class CloudEvent(Struct, frozen=True, kw_only=True):
     """The envelope of CloudEvents 1.0 in structured JSON; its extensions are left alone."""
 

@@ -8,7 +8,7 @@ instants in microseconds since the epoch.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -16,8 +16,10 @@ from messages.names import USAGE_NAMES
 
 Counters = tuple[int, int, int]
 """Calls, tokens and cost in nano-USD, in this order."""
-NO_TIME: Final = 0.0
-"""What a call has whose caller does not say how long it took: this object, so it is left out."""
+NO_TIME: Final[Any] = float(0)
+"""What a call has whose caller does not say how long it took: this object, so it is left out.
+
+No literal and of no type: compiled code would make another object of it."""
 
 
 class PlanTerms(Struct, frozen=True, cache_hash=True):

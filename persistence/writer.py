@@ -21,7 +21,8 @@ from persistence.errors import DiskFailed, JournalError, NotStored, Unavailable
 from persistence.journal import Journal, Row, Snapshot
 
 BLOCK_ROWS_MAX: Final = 512
-RETRY_S: Final = 0.25
+RETRY_S = 0.25
+"""How long until the end of the log is asked for again. No constant: tests wait less."""
 
 _log = structlog.get_logger(__name__)
 

@@ -24,6 +24,10 @@ SCHEMA: Final = 3
 DIGEST_BYTES: Final = 32
 
 
+_Hold = tuple[str, str, str, str, tuple[int, int, int], bool, int, int]
+"""The fields of an `OpenHold`."""
+
+
 class _Period(Struct, omit_defaults=True):
     totals: PeriodTotals
     levels: dict[str, int] = {}
@@ -41,7 +45,7 @@ class _Snapshot(Struct, omit_defaults=True):
     sealed: int = 0
     subscription: Subscription | None = None
     suspended: bool = False
-    holds: list[OpenHold] = []
+    holds: list[_Hold] = []
 
 
 _encoder: Final = msgspec.json.Encoder()
@@ -90,7 +94,7 @@ def decode(user: str, body: bytes) -> Account:
         sealed=found.sealed,
         subscription=found.subscription,
         suspended=found.suspended,
-        holds=OpenHolds(found.holds) if found.holds else None,
+        holds=OpenHolds([OpenHold(*hold) for hold in found.holds]) if found.holds else None,
     )
 
 

@@ -61,6 +61,7 @@ def test_whoever_comes_while_the_service_stops_is_answered_or_told_that_nobody_i
         while serve.process.poll() is None:
             numbers.append(client.post(request_subject(PREFIX, "stats", "late")))
             client.reply(numbers[-1])
+        numbers.append(client.post(request_subject(PREFIX, "stats", "late")))  # to nobody
         client.collect(len(numbers))
         replies = [client.replies[number] for number in numbers]
     assert all(len(found) == 1 for found in replies)

@@ -11,6 +11,7 @@ from actors.billing import snapshot as snapshots
 from actors.billing.account import Account
 from actors.billing.sharing import NOTHING, owned, shared
 from actors.billing.state import apply
+from tests.support.compiled import COMPILED
 from tests.support.meter import Meter, catalog_of, micros
 
 WRITES: list[Callable[[dict[str, Any]], object]] = [
@@ -92,7 +93,10 @@ def test_users_from_the_log_or_a_snapshot_share_their_plan_and_their_months(
         assert period is not None
         assert same is not None
         assert period is not same
-        for name in ("terms", "table", "key", "start", "end", "layout"):
+        names = ["terms", "table", "key", "layout"]
+        if not COMPILED:  # there integers are no objects
+            names += ["start", "end"]
+        for name in names:
             assert getattr(period, name) is getattr(same, name)
 
 

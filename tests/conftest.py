@@ -1,0 +1,21 @@
+"""Tests run on the compiled hot path where there is one, and once more on its sources."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.compiled import COMPILED
+
+
+def pytest_report_header() -> str:
+    """Say what is tested."""
+    return f"hot path: {'compiled' if COMPILED else 'sources'}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what puts something of its own into modules, where these are compiled."""
+    if not COMPILED:
+        return
+    patching = [item for item in items if item.get_closest_marker("sources")]
+    config.hook.pytest_deselected(items=patching)
+    items[:] = [item for item in items if item not in patching]
