@@ -10,16 +10,14 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from functools import cache
-from itertools import chain
 from os import close as close_descriptor
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from persistence import schema
-from persistence.chain import START, link
+from persistence.appending import COLUMNS, append
 from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
@@ -30,8 +28,6 @@ from persistence.keystore import KeyStore
 from persistence.pace import Pace
 from persistence.several import snapshots_of
 
-# At most 32,766 variables fit into one statement on every SQLite since 3.32.
-ROWS_PER_STATEMENT: Final = 1024
 CHECKPOINT_PAGES: Final = 4_000
 WAL_PAGES_MAX: Final = 16_000
 WRITER_CACHE_KIB: Final = 4_096
@@ -41,12 +37,6 @@ DENSE: Final = 8
 
 # These kinds have an index, log_kind, whose condition a query has to repeat.
 _RARE: Final = "kind <> 'usage' AND (kind < 'hold' OR kind > 'hold_released')"
-_COLUMNS: Final = "seq, partition, user_id, event_id, kind, at, notify, body, personal"
-_PADDING: Final = (0,) * len(Row._fields)
-_PUT_SNAPSHOT: Final = (
-    "INSERT INTO snapshots (partition, user_id, seq, schema, body) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET seq = excluded.seq, schema = excluded.schema, body = excluded.body"
-)
 _PUT_POSITION: Final = (
     "INSERT INTO position (name, seq) VALUES ('published', ?)"
     " ON CONFLICT DO UPDATE SET seq = excluded.seq"
@@ -134,11 +124,11 @@ class SQLiteJournal:
         chain, self._chain = self._chain, None  # unknown, should the write fail
         if self._writer.idle and self._pace.starts_here(len(rows)):
             try:
-                self._chain = self._writer.write_here(_append, rows, snapshots, chain)
+                self._chain = self._writer.write_here(append, rows, snapshots, chain)
             finally:
                 self._pace.ended()
         else:
-            self._chain = await self._writer.write(_append, rows, snapshots, chain)
+            self._chain = await self._writer.write(append, rows, snapshots, chain)
         self._index.add(rows)
         if self._keys is not None and rows:
             self._keys.grown(rows[-1].seq)
@@ -301,7 +291,7 @@ def _array(positions: Sequence[int]) -> str:
 
 async def _rows(connection: Connection, where: str, *args: object) -> list[Row]:
     # `where` is text of this module; all values are variables.
-    found = await connection.read(f"SELECT {_COLUMNS} FROM log WHERE {where}", *args)  # noqa: S608
+    found = await connection.read(f"SELECT {COLUMNS} FROM log WHERE {where}", *args)  # noqa: S608
     # Of a long tail this is a third: fields by name cost less than a tuple that is cut and joined.
     return [
         Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
@@ -343,56 +333,5 @@ def _copy_wal(db: sqlite3.Connection, mode: str) -> int:
     return int(pages)
 
 
-def _append(
-    db: sqlite3.Connection,
-    rows: Sequence[Row],
-    snapshots: Sequence[Snapshot],
-    chain: bytes | None,
-) -> bytes | None:
-    """Write a block; the newest link of the chain."""
-    if rows:
-        chain = link(_newest_link(db) if chain is None else chain, rows)
-    # Each statement hands the interpreter lock back and forth, which costs up to 5 ms each
-    # time while the event loop is busy. So the usual block is one statement, which is its own
-    # transaction, and not one per row between a BEGIN and a COMMIT.
-    alone = not snapshots and len(rows) <= ROWS_PER_STATEMENT
-    if not alone:
-        db.execute("BEGIN IMMEDIATE")
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        _insert(db, rows[start : start + ROWS_PER_STATEMENT], (rows[-1].seq, chain))
-    if snapshots:
-        db.executemany(_PUT_SNAPSHOT, snapshots)
-    if not alone:
-        db.execute("COMMIT")
-    return chain
-
-
-def _newest_link(db: sqlite3.Connection) -> bytes:
-    """The link of the newest row, which ends a block; none where it is older than the chain."""
-    found = db.execute("SELECT chain FROM log ORDER BY seq DESC LIMIT 1").fetchone()
-    return START if found is None or found[0] is None else bytes(found[0])
-
-
 def _mark_published(db: sqlite3.Connection, seq: int) -> None:
     db.execute(_PUT_POSITION, (seq,))
-
-
-def _insert(
-    db: sqlite3.Connection, rows: Sequence[Row], last_link: tuple[int, bytes | None]
-) -> None:
-    # To parse a statement costs as much as to run it: so few sizes, and the rest is padding,
-    # an eighth at the most but for the smallest.
-    count = len(rows)
-    step = 1 << max(count.bit_length() - 4, 0)
-    size = -(-count // step) * step
-    values: tuple[Any, ...] = tuple(chain.from_iterable(rows))
-    db.execute(_insert_statement(size), last_link + values + _PADDING * (size - len(rows)))
-
-
-@cache  # 72 sizes
-def _insert_statement(size: int) -> str:
-    row = f"({', '.join('?' * len(Row._fields))})"
-    values = ", ".join([row] * size)
-    # Only the last row of a block has the link.
-    select = f"SELECT *, CASE column1 WHEN ? THEN ? END FROM (VALUES {values})"  # noqa: S608 -- of "?"
-    return f"INSERT INTO log ({_COLUMNS}, chain) {select} WHERE column1 > 0"
