@@ -22,7 +22,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Sequence
 from math import exp, isqrt
-from typing import Final, NamedTuple
+from typing import Final
 
 VERSION: Final = 1
 """Of places and masks: with another one a filter that was kept cannot be used."""
@@ -58,7 +58,7 @@ def _mask(number: int) -> int:
 _MASKS: Final = tuple(_mask(number) for number in range(_MASK_COUNT))
 
 
-class Part(NamedTuple):
+class Part:
     """One of the filters of a `KeyFilter`, as it is kept.
 
     Attributes:
@@ -66,8 +66,11 @@ class Part(NamedTuple):
         left: how many words may still get a first pair before the filter is full.
     """
 
-    words: memoryview[int]
-    left: int
+    __slots__ = ("left", "words")
+
+    def __init__(self, words: memoryview[int], left: int) -> None:
+        self.words = words
+        self.left = left
 
 
 class KeyFilter:
@@ -137,8 +140,9 @@ class KeyFilter:
 
     def restore(self, parts: Sequence[Part]) -> None:
         """Become the filter that `parts`, one at least, were taken of."""
-        *full, (self._words, self._left) = parts
-        self._full = tuple((len(words), words) for words, _ in full)
+        newest = parts[-1]
+        self._words, self._left = newest.words, newest.left
+        self._full = tuple([(len(part.words), part.words) for part in parts[:-1]])
         self._count = len(self._words)
 
     def _grow(self) -> None:

@@ -207,11 +207,11 @@ def estimate(catalog: Catalog, ask: EstimateCost, at: int) -> EstimateReply:
         page_count=ask.page_count,
     )
     found = catalog.price(provider.name, model, at)
-    cost = charge(found.price, call)
+    cost, cost_input, cost_output = charge(found.price, call)
     return EstimateReply(
-        cost=usd(cost.total),
-        cost_input=usd(cost.input),
-        cost_output=usd(cost.output),
+        cost=usd(cost),
+        cost_input=usd(cost_input),
+        cost_output=usd(cost_output),
         tokens_input=tokens_input,
         tokens_output=ask.tokens_output or 0,
         priced=found.how,

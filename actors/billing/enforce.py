@@ -6,7 +6,6 @@ Rules: contract, section 3, ``enforce``. remaining = limit - used - held, always
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -38,7 +37,6 @@ _BARRED: Final = {
 }
 
 
-@dataclass(slots=True)
 class Call:
     """A call to be judged, its names resolved.
 
@@ -48,11 +46,16 @@ class Call:
         derived: whether the cost is the service's estimate.
     """
 
-    touch: Touch
-    actual: str
-    model: str
-    amounts: tuple[int, int, int]
-    derived: bool
+    __slots__ = ("actual", "amounts", "derived", "model", "touch")
+
+    def __init__(
+        self, touch: Touch, actual: str, model: str, amounts: tuple[int, int, int], *, derived: bool
+    ) -> None:
+        self.touch = touch
+        self.actual = actual
+        self.model = model
+        self.amounts = amounts
+        self.derived = derived
 
     @property
     def provider(self) -> str:
@@ -60,15 +63,24 @@ class Call:
         return self.touch[0]
 
 
-@dataclass(slots=True)
 class Verdict:
     """Whether a call may be made; ``retry_after`` in seconds, None where waiting is no use."""
 
-    reason: str
-    message: str
-    violated: tuple[str, ...]
-    standing: Standing
-    retry_after: int | None
+    __slots__ = ("message", "reason", "retry_after", "standing", "violated")
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        violated: tuple[str, ...],
+        standing: Standing,
+        retry_after: int | None,
+    ) -> None:
+        self.reason = reason
+        self.message = message
+        self.violated = violated
+        self.standing = standing
+        self.retry_after = retry_after
 
     @property
     def allowed(self) -> bool:
@@ -92,7 +104,7 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
         if found.price.effective_from > at:
             found = catalog.price(route.provider, route.model, at)
         cost = estimate(found.price, tokens, calls)
-    return Call(route.touch, route.actual, route.model, (calls, tokens, cost), derived)
+    return Call(route.touch, route.actual, route.model, (calls, tokens, cost), derived=derived)
 
 
 def barred(account: Account, at: int) -> str | None:

@@ -6,7 +6,6 @@ later decision and never in the usage. Its id is the idempotency key of its requ
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from actors.billing.account import Account, Period
@@ -211,7 +210,7 @@ def _extended(held: OpenHold, ask: Extend, at: int, catalog: Catalog) -> Call:
         cost = given
     derived = held.derived and given is None
     touch = (held.provider, held.actual == WAVESPEED)
-    return Call(touch, held.actual, held.model, (calls, tokens, cost), derived)
+    return Call(touch, held.actual, held.model, (calls, tokens, cost), derived=derived)
 
 
 def _full(verdict: Verdict, open_now: int) -> Verdict:
@@ -219,7 +218,7 @@ def _full(verdict: Verdict, open_now: int) -> Verdict:
     if not verdict.allowed or open_now < HOLDS_MAX:
         return verdict
     reason, message = _TOO_MANY
-    return replace(verdict, reason=reason, message=message)
+    return Verdict(reason, message, (), verdict.standing, None)
 
 
 def _placed(

@@ -45,13 +45,8 @@ ESTIMATE: Final = Price(
 )
 
 
-@dataclass(slots=True)
-class Charge:
-    """A priced call in nano-USD; ``input`` and ``output`` are its token parts, for display."""
-
-    total: int
-    input: int
-    output: int
+Charge = tuple[int, int, int]
+"""A priced call in nano-USD: in all, and its input and output tokens, which are for display."""
 
 
 def check_parts(call: Track) -> None:
@@ -99,10 +94,13 @@ def charge(price: Price, call: Track) -> Charge:
     if price.page is not None:
         total += price.page * (1 if call.page_count is None else call.page_count)
     if total % PICO_PER_NANO or part_in % PICO_PER_NANO or part_out % PICO_PER_NANO:
-        parts = (total, part_in, part_out)
-        return Charge(*[round_half_even(part, PICO_PER_NANO) for part in parts])
+        return (
+            round_half_even(total, PICO_PER_NANO),
+            round_half_even(part_in, PICO_PER_NANO),
+            round_half_even(part_out, PICO_PER_NANO),
+        )
     # Nearly always there is nothing to round.
-    return Charge(total // PICO_PER_NANO, part_in // PICO_PER_NANO, part_out // PICO_PER_NANO)
+    return total // PICO_PER_NANO, part_in // PICO_PER_NANO, part_out // PICO_PER_NANO
 
 
 def estimate(price: Price, tokens: int, calls: int) -> int:

@@ -76,7 +76,7 @@ def track(
     cost = charge(found.price, call)
     billed = None if call.cost is ABSENT else money_of(call.cost, "cost")
     tokens = (call.tokens_input or 0) + (call.tokens_output or 0)
-    counts = (1, tokens, cost.total if billed is None else billed)
+    counts = (1, tokens, cost[0] if billed is None else billed)
 
     current, before = account.current, NO_EVENTS
     if current is None:
@@ -104,7 +104,7 @@ def _event(
     place: _Place,
     settled: tuple[str | None, bool],
 ) -> UsageRecorded:
-    cost, billed = charged
+    (cost, cost_input, cost_output), billed = charged
     key, status, moment, late, adjusted, alerts = place
     response_time: Any = call.response_time  # as `NO_TIME`
     # In the order of the fields: with keywords it takes three times as long.
@@ -116,10 +116,10 @@ def _event(
         status,
         found.how if billed is None else "caller",
         found.price.version,
-        cost.total if billed is None else billed,
-        cost.input if billed is None else 0,
-        cost.output if billed is None else 0,
-        None if billed is None else cost.total,
+        cost if billed is None else billed,
+        cost_input if billed is None else 0,
+        cost_output if billed is None else 0,
+        None if billed is None else cost,
         call.tokens_input or 0,
         call.tokens_output or 0,
         call.tokens_cache_read,
