@@ -85,6 +85,7 @@ class Service:
             on_failure=self._on_failure,
             on_resumed=self._outbox.reread,
             on_disk_failed=lambda: end(DISK_FAILED),
+            on_released=link.hand_over,
         )
         self._services = Services(
             journal=journal,

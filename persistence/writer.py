@@ -85,6 +85,7 @@ class Writer:
         on_resumed: called when the end of the log is known again. It may be ahead of the last
             `on_durable`: a write of unknown outcome may be stored.
         on_disk_failed: called when the disk is not to be trusted any more.
+        on_released: called when the waiters of a block have been told.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Writer:
         on_failure: Callable[[set[str]], None],
         on_resumed: Callable[[], None],
         on_disk_failed: Callable[[], None],
+        on_released: Callable[[], None] = lambda: None,
         block_rows_max: int = BLOCK_ROWS_MAX,
     ) -> None:
         self._journal = journal
@@ -102,6 +104,7 @@ class Writer:
         self._on_failure = on_failure
         self._on_resumed = on_resumed
         self._on_disk_failed = on_disk_failed
+        self._on_released = on_released
         self._block_rows_max = block_rows_max
         self._blocks: deque[Block] = deque()  # the first may be in flight, the last is open
         self._open: Block | None = None  # takes rows, where there is one
@@ -232,6 +235,7 @@ class Writer:
                 self._on_durable(block)
                 for waiter in block.waiters:
                     waiter.durable()
+            self._on_released()
             if self._blocks:
                 await asyncio.sleep(0)  # a write on the loop itself gives nobody else a turn
             else:

@@ -3,8 +3,9 @@
 nats-py queues each message for a task and awaits a callback for it, and any message that its
 parser cannot decode (a subject with bytes that are no UTF-8, say) ends its read loop for good.
 This parser takes its place on the connection: messages of the served subscription go straight
-to a function, nothing that a client can send ends the loop, and answers go straight into the
-outgoing buffer.
+to a function, nothing that a client can send ends the loop, and answers go straight to the
+transport: its own queue and task would cost each answer two more turns of the event loop, and
+in a busy service a turn waits for a commit.
 
 It uses private names of nats-py, so `supported` checks them, a contract test holds them, and
 the plain subscription of `actors.edge.link` stays beside it.
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
+from nats.aio.transport import TcpTransport
 from nats.errors import ProtocolError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
@@ -33,7 +35,11 @@ _PRIVATE: Final = (
     "_max_pending_size",
     "_process_msg",
     "_subs",
+    "_transport",
 )
+
+UNSENT_BYTES_MAX: Final = 1 << 20
+"""Where the transport has so much to send, more waits until nats-py has drained it."""
 
 _NOTHING_SERVED: Final = b"-"  # no subscription is called so
 
@@ -42,6 +48,10 @@ _log = structlog.get_logger(__name__)
 
 def _ignore(subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> None:
     """Takes the place of the one who serves, until there is one."""
+
+
+def _nothing() -> None:
+    """Takes the place of what is done behind a read."""
 
 
 def supported(client: Any) -> bool:
@@ -57,6 +67,7 @@ class InlineParser(Parser):
         self._resets = 0
         self._served = _NOTHING_SERVED
         self._deliver: Deliver = _ignore
+        self._after: Callable[[], None] = _nothing
         super().__init__(client)
 
     @classmethod
@@ -68,10 +79,14 @@ class InlineParser(Parser):
         client._ps = parser
         return parser
 
-    def serve(self, sid: int, deliver: Deliver) -> None:
-        """Hand the messages of subscription ``sid`` to ``deliver``, which must not raise."""
+    def serve(self, sid: int, deliver: Deliver, after: Callable[[], None]) -> None:
+        """Hand the messages of subscription ``sid`` to ``deliver``.
+
+        ``after`` is called behind the last one of each read. Neither may raise.
+        """
         self._served = str(sid).encode()
         self._deliver = deliver
+        self._after = after
 
     def reset(self) -> None:
         """Forget a half-read message: the connection was lost."""
@@ -117,6 +132,7 @@ class InlineParser(Parser):
                 continue
             await self._message(words[1], int(words[2]), reply, data[start:body], data[body:stop])
         self._rest = data[position:]
+        self._after()
 
     async def _control(self, line: bytes) -> None:
         client: Any = self.nc
@@ -145,11 +161,7 @@ class InlineParser(Parser):
 
 
 class Outgoing:
-    """Puts answers into the client's outgoing buffer; those of one turn of the loop in one piece.
-
-    nats-py hands the pieces of its buffer to the transport one by one, which costs each answer
-    more than to make it.
-    """
+    """Hands answers to the transport, those of one read or one commit in one piece."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -160,7 +172,7 @@ class Outgoing:
         """Send one answer. Best effort: while the connection is down little is kept."""
         pieces = self._pieces
         if not pieces:
-            self._loop.call_soon(self.hand_over)
+            self._loop.call_soon(self.hand_over)  # where nobody does it before
         if headers is None:
             pieces.append(b"PUB %b %d\r\n%b\r\n" % (reply_to, len(payload), payload))
             return
@@ -170,11 +182,32 @@ class Outgoing:
         pieces.append(b"HPUB %b %d %d\r\n%b%b\r\n" % sizes)
 
     def hand_over(self) -> None:
-        """Give what was sent to the client, ahead of what it is asked to send after this."""
+        """Send what was collected, ahead of what the client is asked to send after this."""
         if not self._pieces:
             return
-        client, data = self._client, b"".join(self._pieces)
+        data = b"".join(self._pieces)
         self._pieces.clear()
+        if not self._write(data):
+            self._queue(data)
+
+    def _write(self, data: bytes) -> bool:
+        """Give bytes to the transport; False where others are in front of them, or it is gone."""
+        client = self._client
+        transport = client._transport
+        if client._pending or not client.is_connected or type(transport) is not TcpTransport:
+            return False
+        socket: Any = transport._io_writer.transport  # type: ignore[union-attr]
+        if socket.is_closing() or socket.get_write_buffer_size() > UNSENT_BYTES_MAX:
+            return False
+        try:
+            socket.write(data)
+        except RuntimeError:  # uvloop's word for a connection that was lost in this turn
+            return False
+        return True
+
+    def _queue(self, data: bytes) -> None:
+        """Leave bytes to the client, for when the connection is free or there again."""
+        client = self._client
         full = client._pending_data_size + len(data) > client._max_pending_size
         if full and not client.is_connected:
             _log.warning("replies_dropped", reason="not connected", bytes=len(data))

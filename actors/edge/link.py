@@ -135,7 +135,7 @@ class Link:
             pending_bytes_limit=PENDING_BYTES_MAX,
         )
         if self._parser is not None:
-            self._parser.serve(subscription._id, deliver)
+            self._parser.serve(subscription._id, deliver, self.hand_over)
         return subscription
 
     async def listen(
@@ -156,6 +156,11 @@ class Link:
             self._outgoing.send(reply_to, payload, headers)
         else:
             self._backlog.put_nowait((reply_to, payload, headers))
+
+    def hand_over(self) -> None:
+        """Let the answers leave that were sent so far, without waiting for the turn to end."""
+        if self._outgoing is not None:
+            self._outgoing.hand_over()
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Take no more messages; those that the server sent before are delivered first."""
@@ -189,7 +194,7 @@ class Link:
 
     async def flush(self) -> None:
         """Wait until the server has what was sent before. Raises what nats-py raises."""
-        self._hand_over()
+        self.hand_over()
         await self.client.flush(timeout=5)
 
     async def close(self) -> None:
@@ -199,17 +204,13 @@ class Link:
             await self._backlog.join()
             self._sender.cancel()
         try:
-            self._hand_over()
+            self.hand_over()
             if self.client.is_connected:
                 await self.client.flush(timeout=5)
             await self.client.close()
         except (nats.errors.Error, OSError, TimeoutError, RuntimeError) as error:
             # RuntimeError is uvloop's word for a connection that is gone already.
             _log.warning("close_failed", error=str(error) or type(error).__name__)
-
-    def _hand_over(self) -> None:
-        if self._outgoing is not None:
-            self._outgoing.hand_over()
 
     async def _send_backlog(self) -> None:
         while True:

@@ -124,7 +124,10 @@ class Connection:
         self.client = self
         self.reconnected: list[Any] = []
         self.parser = InlineParser(self)
-        self.send = Outgoing(self).send
+        self._transport = None  # so that answers are kept, and can be counted
+        self.outgoing = Outgoing(self)
+        self.send = self.outgoing.send
+        self.hand_over = self.outgoing.hand_over
 
     def new_inbox(self) -> str:
         return "_INBOX.steps"
@@ -139,7 +142,7 @@ class Connection:
         return SimpleNamespace(unsubscribe=unsubscribe)
 
     async def serve(self, _: str, __: str, deliver: Any) -> object:
-        self.parser.serve(1, deliver)
+        self.parser.serve(1, deliver, self.hand_over)
         return object()
 
     async def flush(self) -> None:

@@ -14,12 +14,13 @@ import nats
 import pytest
 import structlog.testing
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 
 from actors.app import Service
 from actors.config import Config
 from actors.edge import inline, link
-from actors.edge.inline import InlineParser, supported
+from actors.edge.inline import UNSENT_BYTES_MAX, InlineParser, Outgoing, supported
 from actors.edge.link import Link
 from persistence.memory import MemoryJournal
 from tests.support.mixed import check_order, draw, post_all
@@ -93,7 +94,7 @@ def inline_parser(*, serving: bool = True) -> InlineParser:
     calls = Calls()
     parser = InlineParser(calls)
     if serving:
-        parser.serve(SERVED, calls.deliver)
+        parser.serve(SERVED, calls.deliver, lambda: None)
     return parser
 
 
@@ -114,6 +115,10 @@ async def test_the_installed_nats_py_has_what_the_module_builds_on(
     assert "self._ps.reset()" in inspect.getsource(Client._process_op_err)
     assert isinstance(client._pending, list)
     assert isinstance(client._flush_queue, asyncio.Queue)
+    assert type(client._transport) is TcpTransport
+    socket: Any = client._transport._io_writer.transport  # type: ignore[union-attr]
+    assert socket.get_write_buffer_size() == 0
+    assert not socket.is_closing()
     await client.close()
 
 
@@ -157,7 +162,11 @@ async def test_a_stream_may_come_in_any_pieces() -> None:
 async def test_bytes_that_are_no_utf8_are_delivered_and_end_nothing() -> None:
     seen: list[tuple[bytes, bytes]] = []
     parser = inline_parser()
-    parser.serve(SERVED, lambda subject, reply, payload, headers: seen.append((subject, reply)))
+
+    def seen_of(subject: bytes, reply: bytes, *_: bytes) -> None:
+        seen.append((subject, reply))
+
+    parser.serve(SERVED, seen_of, lambda: None)
     await parser.parse(b"MSG a.\xff\xfe 7 r.\xc3 2\r\n{}\r\nMSG b 7 2\r\n{}\r\n")
     assert seen == [(b"a.\xff\xfe", b"r.\xc3"), (b"b", b"")]
 
@@ -209,9 +218,100 @@ async def test_what_nats_py_read_before_is_not_lost() -> None:
         calls._ps = Parser(calls)  # type: ignore[attr-defined]
         await calls._ps.parse(stream[:cut])  # type: ignore[attr-defined]
         parser = InlineParser.install(calls)
-        parser.serve(SERVED, calls.deliver)
+        parser.serve(SERVED, calls.deliver, lambda: None)
         assert calls._ps is parser  # type: ignore[attr-defined]
         assert await parse(parser, [stream[cut:]]) == (await expected())[1:]
+
+
+class Sink:
+    """Stands for a client, its transport's socket and its queue: keeps what each is given."""
+
+    def __init__(self) -> None:
+        self._transport = TcpTransport()  # type: ignore[no-untyped-call]
+        self._transport._io_writer = SimpleNamespace(transport=self)  # type: ignore[assignment]
+        self._pending: list[bytes] = []
+        self._pending_data_size = 0
+        self._max_pending_size = 1_000
+        self._flush_queue: asyncio.Queue[Any] = asyncio.Queue()
+        self.is_connected = True
+        self.written: list[bytes] = []
+        self.unsent = 0
+        self.lost = False
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def write(self, data: bytes) -> None:
+        if self.lost:
+            raise RuntimeError("the handler is closed")
+        self.written.append(data)
+
+
+ANSWER = b"PUB r 2\r\n{}\r\n"
+
+
+async def test_the_answers_of_one_read_leave_in_one_piece_when_it_is_parsed() -> None:
+    sink = Sink()
+    outgoing = Outgoing(sink)
+    parser = InlineParser(Calls())
+    parser.serve(SERVED, lambda *_: outgoing.send(b"r", b"{}"), outgoing.hand_over)
+    await parser.parse(b"".join(STREAM[1:3]))
+    assert sink.written == [ANSWER * 2]
+
+
+async def test_an_answer_between_reads_leaves_with_the_next_turn_of_the_loop() -> None:
+    sink = Sink()
+    outgoing = Outgoing(sink)
+    outgoing.send(b"r", b"{}")
+    outgoing.send(b"r", b"{}")
+    assert sink.written == []
+    await asyncio.sleep(0)
+    assert sink.written == [ANSWER * 2]
+
+
+def waiting(sink: Sink) -> None:
+    sink._pending.append(b"before")
+
+
+def slow(sink: Sink) -> None:
+    sink.unsent = UNSENT_BYTES_MAX + 1
+
+
+def down(sink: Sink) -> None:
+    sink.is_connected = False
+
+
+def lost(sink: Sink) -> None:
+    sink.lost = True
+
+
+@pytest.mark.parametrize("how", [waiting, slow, down, lost])
+async def test_where_the_transport_cannot_take_answers_the_client_keeps_them(how: Any) -> None:
+    sink = Sink()
+    how(sink)
+    before = list(sink._pending)
+    outgoing = Outgoing(sink)
+    outgoing.send(b"r", b"{}")
+    outgoing.hand_over()
+    assert sink.written == []
+    assert sink._pending == [*before, ANSWER]
+    assert sink._pending_data_size == len(ANSWER)
+    assert sink._flush_queue.qsize() == 1
+
+
+async def test_while_the_connection_is_down_little_is_kept() -> None:
+    sink = Sink()
+    down(sink)
+    outgoing = Outgoing(sink)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(100):
+            outgoing.send(b"r", b"{}")
+            outgoing.hand_over()
+    assert 900 < sink._pending_data_size <= sink._max_pending_size
+    assert {line["event"] for line in lines} == {"replies_dropped"}
 
 
 @pytest.mark.parametrize("inlined", [True, False])

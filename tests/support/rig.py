@@ -128,6 +128,9 @@ class FakeLink:
             self.answers.setdefault(to, []).append(Answer(to, payload, headers))
             self.arrived.set()
 
+    def hand_over(self) -> None:
+        """Answers leave as they are sent."""
+
     async def listen(self, subject: str, callback: Callable[[Any], Awaitable[None]]) -> Any:
         self.heard[subject] = callback
 

@@ -20,6 +20,7 @@ class Bench:
     inner: MemoryJournal = field(default_factory=MemoryJournal)
     block_rows_max: int = 4096
     said: list[str] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
     lost_users: list[set[str]] = field(default_factory=list)
     failed: asyncio.Event = field(default_factory=asyncio.Event)
     resumed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -33,6 +34,7 @@ class Bench:
             on_failure=self._on_failure,
             on_resumed=self._on_resumed,
             on_disk_failed=self.disk_failed.set,
+            on_released=lambda: self.released.append(len(self.said)),
             block_rows_max=self.block_rows_max,
         )
 

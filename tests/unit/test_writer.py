@@ -73,6 +73,17 @@ async def test_waiters_are_released_in_order_after_their_block_is_announced(benc
     ]
 
 
+async def test_what_is_done_behind_a_release_comes_after_all_waiters_of_a_block(
+    bench: Bench,
+) -> None:
+    async with bench.running():
+        await held_write(bench)
+        bench.add(2, "bob")
+        bench.add(1, "carol")
+    assert bench.said[1::3] == ["alice 1 durable", "carol 4 durable"]
+    assert bench.released == [2, 5]
+
+
 async def test_a_reader_of_a_durable_position_is_released_at_once(bench: Bench) -> None:
     await bench.inner.append([make_row(1)])
     async with bench.running():
