@@ -30,7 +30,8 @@ from actors.edge.outbox import Outbox
 from actors.edge.service import Edge
 from actors.edge.stream import AlertStream
 from actors.edge.upkeep import Upkeep
-from actors.runtime.registry import Actor, Limits, Registry
+from actors.runtime.cell import Actor
+from actors.runtime.registry import Limits, Registry
 from actors.runtime.request import Request
 from actors.services import Services
 from actors.user import UserActor, recover

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.billing.duplicates import original
 from actors.lookups import Facts, may_have_ended
-from actors.runtime.registry import Detour
+from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from messages.codec import decode_batch, decode_event, encode_reply, quoted
 from messages.commands import Batch, Track

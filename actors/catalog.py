@@ -21,7 +21,7 @@ from actors.billing.duplicates import mismatch
 from actors.listing import list_users
 from actors.reading import stored
 from actors.recovery import HISTORY_PAGE
-from actors.runtime.registry import Detour
+from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.services import Services
 from messages.catalog import (

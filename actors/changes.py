@@ -19,7 +19,7 @@ from actors.edge.upkeep import Rebuild
 from actors.lookups import Facts, may_have_ended
 from actors.reading import Reading, stored
 from actors.recovery import load
-from actors.runtime.registry import Detour
+from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from messages.commands import (
     Ack,

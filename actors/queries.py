@@ -16,7 +16,7 @@ from actors.billing.stats import find_period, stats
 from actors.billing.subscriptions import state_of
 from actors.billing.trends import MONTHS, projections, trends
 from actors.reading import Reading
-from actors.runtime.registry import Detour
+from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from messages.commands import (
     Alerts,

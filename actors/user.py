@@ -25,7 +25,7 @@ from actors.lookups import Facts, look_up
 from actors.queries import QUERIES
 from actors.reading import stored
 from actors.recovery import load
-from actors.runtime.registry import Detour
+from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.services import Services
 from messages.codec import decode_event, encode_event, encode_reply

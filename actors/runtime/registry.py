@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from itertools import islice
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import structlog
 
+from actors.runtime.backoff import Backoff
+from actors.runtime.cell import Actor, Cell, Detour
 from actors.runtime.request import Request
 from messages.errors import RequestError
 from persistence.errors import JournalError
 
-BACKOFF_S: Final = (0.1, 0.5, 2.0, 5.0)
-"""How long a user that failed to load is refused, by how often it failed in a row."""
-BACKOFF_USERS_MAX: Final = 10_000
 PASSIVATED_MAX: Final = 1_000
 """Idle actors that one sweep looks at, so that it never holds the loop for long."""
 RELEASED_PER_CLAIM: Final = 4
@@ -34,66 +33,6 @@ DETOURS_MAX: Final = 8
 """Reads of the log under way at once: each may hold a whole page in memory."""
 
 _log = structlog.get_logger(__name__)
-
-
-class Detour(NamedTuple):
-    """Work off the loop that a request needs.
-
-    Attributes:
-        work: the work; it answers the request, or returns True to have it handled again.
-        blocks: whether later requests of the same user wait for it.
-    """
-
-    work: Coroutine[Any, Any, bool]
-    blocks: bool
-
-
-class Actor(Protocol):
-    """What the registry asks of an actor."""
-
-    def handle(self, request: Request) -> Detour | None:
-        """Take one request, synchronously. Raises `RequestError` to refuse it, unchanged."""
-
-    def quiescent(self) -> bool:
-        """Whether nothing of its state is still to become durable."""
-        ...
-
-    def snapshot(self) -> None:
-        """Have the state written, where it is worth it. Called when quiescent."""
-
-
-class Cell:
-    """The place of one id.
-
-    Its stash is made for the first request that waits and goes with the last one: nearly always
-    there is none, and an empty deque takes 760 bytes.
-    """
-
-    __slots__ = ("actor", "again", "busy", "stash", "used_at", "user", "waiting")
-
-    def __init__(self, user: str) -> None:
-        self.user = user
-        self.actor: Actor | None = None
-        self.busy = False  # loading, or on a blocking detour: requests go to the stash
-        self.stash: deque[Request] | None = None
-        self.waiting = 0
-        self.again = False  # used again since it was queued
-        self.used_at = 0.0
-
-    def opened(self) -> deque[Request]:
-        """The stash, for a request to wait in."""
-        if self.stash is None:
-            self.stash = deque()
-        return self.stash
-
-    def take(self) -> Request | None:
-        """The request that is next, None where none waits."""
-        if self.stash is None:
-            return None
-        request = self.stash.popleft()
-        if not self.stash:
-            self.stash = None
-        return request
 
 
 class Limits(NamedTuple):
@@ -136,7 +75,7 @@ class Registry:
         self._recoveries = asyncio.Semaphore(limits.recoveries_max)
         self._detours = asyncio.Semaphore(DETOURS_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._backoff: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._backoff = Backoff(now)
         self._idle: asyncio.Event | None = None  # only while somebody waits for it
         self.waiting = 0
         self.open = True
@@ -220,7 +159,7 @@ class Registry:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for cell in self._cells.values():
-            self._refuse_stash(cell, "not executed: the service is stopping")
+            cell.refuse("not executed: the service is stopping")
 
     def _claim(self, user: str) -> Cell:
         if len(self._cells) >= self._limits.live_max:
@@ -341,18 +280,13 @@ class Registry:
             _log.exception("recovery_failed", user=cell.user)
             self._back_off(cell)
         else:
-            self._backoff.pop(cell.user, None)
+            self._backoff.loaded(cell.user)
             self._resume(cell)
 
     def _back_off(self, cell: Cell) -> None:
-        failures = self._backoff.get(cell.user, (0, 0.0))[0]
-        delay = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
-        self._backoff[cell.user] = (failures + 1, self._now() + delay)
-        self._backoff.move_to_end(cell.user)
-        while len(self._backoff) > BACKOFF_USERS_MAX:
-            self._backoff.popitem(last=False)
+        delay = self._backoff.failed(cell.user)
         del self._cells[cell.user]
-        self._refuse_stash(cell, "not executed: the user's state cannot be loaded", delay)
+        cell.refuse("not executed: the user's state cannot be loaded", delay)
 
     def _refusal(self, user: str, cell: Cell | None) -> RequestError | None:
         """Why a request cannot be taken, None where it can."""
@@ -362,20 +296,12 @@ class Registry:
             cell is not None and cell.waiting >= self._per_user_max
         ):
             return RequestError("overloaded", "not executed: too many requests wait")
-        failed = self._backoff.get(user)
-        if failed is None:
-            return None
-        wait = failed[1] - self._now()
+        wait = self._backoff.left(user)
         if wait <= 0:
             return None
         return RequestError(
             "unavailable", "not executed: the user's state cannot be loaded", retry_after=wait
         )
-
-    @staticmethod
-    def _refuse_stash(cell: Cell, why: str, retry_after: float | None = None) -> None:
-        while (request := cell.take()) is not None:
-            request.refuse(RequestError("unavailable", why, retry_after=retry_after))
 
     @staticmethod
     def _defect(request: Request) -> None:

@@ -206,7 +206,7 @@ class Rig:
             self.clock,
         )
         self.registry = self.service._registry
-        self.registry._now = lambda: self.seconds
+        self.registry._now = self.registry._backoff._now = lambda: self.seconds
         self.writer = self.service._writer
         self.keys = self.service._services.keys
         self.outbox = self.service._outbox

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from actors.app import DISK_FAILED
 from actors.billing import snapshot as snapshots
-from actors.runtime.registry import BACKOFF_S, Actor, Detour
+from actors.runtime.backoff import BACKOFF_S
+from actors.runtime.cell import Actor, Detour
 from actors.runtime.request import Request
 from messages.errors import ERRORS
 from messages.units import MICROS_PER_DAY
