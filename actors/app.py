@@ -30,11 +30,11 @@ from actors.edge.outbox import Outbox
 from actors.edge.service import Edge
 from actors.edge.stream import AlertStream
 from actors.edge.upkeep import Upkeep
-from actors.runtime.cell import Actor
+from actors.restoring import Restoring
 from actors.runtime.registry import Limits, Registry
 from actors.runtime.request import Request
 from actors.services import Services
-from actors.user import UserActor, recover
+from actors.user import UserActor
 from messages.catalog import CATALOG_USER, PlansList
 from messages.units import to_datetime
 from persistence.journal import Journal
@@ -99,7 +99,7 @@ class Service:
             live=self._live,
         )
         self._registry = Registry(
-            self._recover,
+            Restoring(self._services),
             self._ready,
             Limits(
                 live_max=config.live_users_max,
@@ -203,11 +203,6 @@ class Service:
                 await self._outbox.emptied()
         except TimeoutError:
             _log.warning("outbox_not_empty", next_start="publishes the rest")
-
-    async def _recover(self, user: str) -> Actor:
-        if user == CATALOG_USER:
-            return await recover_catalog(self._services)
-        return await recover(user, self._services)
 
     def _live(self, user: str) -> Account | None:
         actor = self._registry.actor(user)

@@ -55,7 +55,7 @@ class Config:
     data_dir: Path = Path("data")
     live_users_max: int = 100_000
     idle_s: float = 900.0
-    recoveries_max: int = 64
+    recoveries_max: int = 256
     waiting_max: int = 32_768
     waiting_per_user_max: int = 16_384
     snapshot_events: int = 1_000

@@ -14,13 +14,13 @@ from actors.billing.state import apply
 from actors.services import Services
 from messages.codec import decode_event
 from persistence.errors import Corrupt, JournalError
-from persistence.journal import Row, Snapshot
+from persistence.journal import Entry, Loaded, Snapshot
 
 HISTORY_PAGE: Final = 1_000
 TOGETHER: Final = 64
 """Users that are read together."""
 TAIL: Final = 256
-"""Rows of each that are read with those of the others; what is beyond them by itself."""
+"""Rows of each that are read with those of the others; who has more is read alone."""
 
 _log = structlog.get_logger(__name__)
 
@@ -36,8 +36,36 @@ async def load(user: str, services: Services, *, from_log: bool = False) -> tupl
     """
     account = Account(user)
     if not from_log:
-        account = _start(user, await services.journal.snapshot(user), services)
-    return account, await _catch_up(account, services)
+        account = _start(user, await services.journal.snapshot(user), services) or account
+    return account, await catch_up(account, services)
+
+
+async def read_together(users: Sequence[str], services: Services) -> dict[str, Loaded]:
+    """What the states of at most `TOGETHER` users are made of, in one read; `begin` makes them.
+
+    Raises:
+        JournalError: it cannot be read, perhaps of one of them only.
+    """
+    return await services.journal.load(users, TAIL) if users else {}
+
+
+def begin(user: str, loaded: Loaded, services: Services) -> tuple[Account, int, bool]:
+    """The state of what was read, the rows replayed for it, and whether it is as `load` gives it.
+
+    Where it is not `catch_up` has to follow.
+
+    Raises:
+        Corrupt: a row cannot be read.
+    """
+    snapshot, tail = loaded
+    account = Account(user)
+    if snapshot is not None:
+        start = _start(user, snapshot, services)
+        if start is None:
+            return account, 0, False  # the tail is that behind the snapshot
+        account = start
+    _replay(account, tail)
+    return account, len(tail), len(tail) < TAIL
 
 
 async def load_together(users: Sequence[str], services: Services) -> dict[str, Account | None]:
@@ -45,77 +73,59 @@ async def load_together(users: Sequence[str], services: Services) -> dict[str, A
 
     What is read of many users together costs a fraction of what it costs one by one.
     """
-    if not users:
-        return {}
     try:
-        accounts, tails = await _begin(users, services)
+        loaded = await read_together(users, services)
     except JournalError:  # of one of them, maybe: so each is read by itself
-        accounts, tails = {}, {}
+        loaded = {}
     found: dict[str, Account | None] = {}
     for user in users:
         try:
-            account = accounts.get(user)
-            if account is None:
-                account, _ = await load(user, services)
-            elif user in tails:
-                await _follow(account, tails[user], services)
-            found[user] = account
+            if user not in loaded:
+                found[user], _ = await load(user, services)
+            else:
+                account, _, whole = begin(user, loaded[user], services)
+                if not whole:
+                    await catch_up(account, services)
+                found[user] = account
         except JournalError as error:
             _log.error("user_unreadable", user=user, error=str(error))
             found[user] = None
+        await asyncio.sleep(0)  # other requests wait for the loop
     return found
 
 
-async def _begin(
-    users: Sequence[str], services: Services
-) -> tuple[dict[str, Account], dict[str, list[Row]]]:
-    """The state of each user's snapshot, and the first rows behind it."""
-    stored = await services.journal.snapshots(users)
-    accounts = {user: _start(user, stored.get(user), services) for user in users}
-    positions = [(user, account.seq) for user, account in accounts.items()]
-    return accounts, await services.journal.tails(positions, TAIL)
-
-
-async def _follow(account: Account, tail: Sequence[Row], services: Services) -> None:
-    """Apply the rows of `_begin`, and those behind them where there are more."""
-    _replay(account, tail)
-    await asyncio.sleep(0)  # other requests wait for the loop
-    if len(tail) == TAIL:
-        await _catch_up(account, services)
-
-
-async def _catch_up(account: Account, services: Services) -> int:
+async def catch_up(account: Account, services: Services) -> int:
     """Apply all rows behind the state; how many there were."""
     count = 0
     while True:
         rows = await services.journal.history(account.user, account.seq, HISTORY_PAGE)
-        _replay(account, rows)
+        _replay(account, [(row.seq, row.kind, row.at, row.body) for row in rows])
         count += len(rows)
         if len(rows) < HISTORY_PAGE:
             return count
 
 
-def _replay(account: Account, rows: Sequence[Row]) -> None:
-    for row in rows:
+def _replay(account: Account, entries: Sequence[Entry]) -> None:
+    for seq, kind, at, body in entries:
         try:
-            apply(account, decode_event(row.kind, row.body), row.at, row.seq)
+            apply(account, decode_event(kind, body), at, seq)
         except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
-            raise Corrupt(f"row {row.seq} ({row.kind}) cannot be read: {error}") from error
+            raise Corrupt(f"row {seq} ({kind}) cannot be read: {error}") from error
 
 
-def _start(user: str, stored: Snapshot | None, services: Services) -> Account:
-    """The state of the user's snapshot; an empty one where it cannot be used."""
+def _start(user: str, stored: Snapshot | None, services: Services) -> Account | None:
+    """The state of the user's snapshot; None where there is none that can be used."""
     if stored is None:
-        return Account(user)
+        return None
     if stored.schema != snapshots.SCHEMA or stored.seq > services.writer.durable:
         _log.warning("snapshot_ignored", user=user, schema=stored.schema, seq=stored.seq)
-        return Account(user)
+        return None
     try:
         account = snapshots.decode(user, stored.body)
     except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
         _log.warning("snapshot_unreadable", user=user, seq=stored.seq, error=str(error))
-        return Account(user)
+        return None
     if account.seq != stored.seq:
         _log.warning("snapshot_unreadable", user=user, seq=stored.seq, error="another position")
-        return Account(user)
+        return None
     return account

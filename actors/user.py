@@ -24,7 +24,6 @@ from actors.changes import CHANGES
 from actors.lookups import Facts, look_up
 from actors.queries import QUERIES
 from actors.reading import stored
-from actors.recovery import load
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.services import Services
@@ -141,6 +140,10 @@ class UserActor:
         self._unsaved += 1
         return track_reply(event, key, seq)
 
+    def replayed(self, count: int) -> None:
+        """So many events more than at first were behind the snapshot."""
+        self._unsaved += count
+
     def grown(self) -> None:
         """Have the state written now and then."""
         if self._unsaved >= self.services.snapshot_events:
@@ -204,14 +207,3 @@ _HANDLERS: Final[Mapping[type, Callable[[UserActor, Request, Any, int], Detour |
     **CHANGES,
     **QUERIES,
 }
-
-
-async def recover(user: str, services: Services) -> UserActor:
-    """Load a user's actor.
-
-    Raises:
-        Unavailable: the log cannot be read now.
-        Corrupt: a row cannot be read.
-    """
-    account, unsaved = await load(user, services)
-    return UserActor(account, services, unsaved)

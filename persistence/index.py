@@ -23,7 +23,6 @@ from persistence.anchor import anchor_at
 from persistence.connection import Connection, read_error
 from persistence.errors import Corrupt, JournalError
 from persistence.journal import Row
-from persistence.several import BEHIND, positions_of
 
 INDEX: Final = "index.db"
 VERSION: Final = 2
@@ -51,6 +50,10 @@ INSERT INTO position VALUES (0, '');
 PRAGMA user_version = 2;
 COMMIT;
 """
+_BEHIND: Final = (
+    "SELECT seq FROM runs CROSS JOIN rows ON run = id WHERE last > ?2 AND user_id = ?1"
+    " AND seq > ?2 AND seq <= ?3 ORDER BY id, seq LIMIT ?4"
+)
 _BEFORE: Final = (
     "SELECT rows.seq FROM runs CROSS JOIN rows ON run = id WHERE user_id = ? AND seq < ?"
     " ORDER BY id DESC, seq DESC LIMIT ?"
@@ -203,24 +206,13 @@ class LogIndex:
         if after >= self.position:
             return recent[:limit]
         found = await self._reader.read(
-            BEHIND,
+            _BEHIND,
             user,
             after,
             self.position,
             limit,
         )
         return [*(seq for (seq,) in found), *recent][:limit]
-
-    async def after_each(self, wanted: Sequence[tuple[str, int]], limit: int) -> list[int]:
-        """What `after` gives of each user behind its own position, in one read of the file."""
-        recent = [(self.recent(user), after) for user, after in wanted]
-        stored = [(user, after, self.position, limit) for user, after in wanted]
-        found = await positions_of(self._reader, stored)
-        return [
-            seq
-            for positions, (newer, after) in zip(found, recent, strict=True)
-            for seq in [*positions, *newer[bisect_right(newer, after) :]][:limit]
-        ]
 
     async def before(self, user: str, before: int, limit: int) -> list[int]:
         """The last positions of the user before one, newest first."""

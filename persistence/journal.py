@@ -16,7 +16,7 @@ and are never given to two durable rows. Every implementation passes the one sui
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from persistence.keys import KeyFilter
 
@@ -61,6 +61,22 @@ class Snapshot(NamedTuple):
     body: bytes
 
 
+Entry: TypeAlias = tuple[int, str, int, str]
+"""What replaying a row takes: its ``seq``, ``kind``, ``at`` and ``body``."""
+
+
+class Loaded(NamedTuple):
+    """What a user's state is made of.
+
+    Attributes:
+        snapshot: the newest one, None where there is none.
+        tail: the first rows behind it, oldest first.
+    """
+
+    snapshot: Snapshot | None
+    tail: list[Entry]
+
+
 class Journal(Protocol):
     """See the module's docstring for the contract."""
 
@@ -83,19 +99,15 @@ class Journal(Protocol):
         """The user's newest snapshot."""
         ...
 
-    async def snapshots(self, users: Sequence[str]) -> dict[str, Snapshot]:
-        """The newest snapshots of these users, by user; at most 1,000 users."""
+    async def load(self, users: Sequence[str], limit: int) -> dict[str, Loaded]:
+        """The newest snapshot of each of these users and at most ``limit`` rows behind it.
+
+        By user, also where there is nothing; at most 1,000 users.
+        """
         ...
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
         """The user's rows with ``seq > after``, oldest first, at most ``limit``."""
-        ...
-
-    async def tails(self, positions: Sequence[tuple[str, int]], limit: int) -> dict[str, list[Row]]:
-        """What `history` gives of each of these users behind its own position, by user.
-
-        Users without such rows are left out; at most 1,000 users.
-        """
         ...
 
     async def newest(

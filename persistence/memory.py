@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from persistence.errors import NotStored
-from persistence.journal import Row, Snapshot
+from persistence.journal import Loaded, Row, Snapshot
 from persistence.keys import KeyFilter
 
 _seq = attrgetter("seq")
@@ -56,20 +56,13 @@ class MemoryJournal:
         """See `Journal.snapshot`."""
         return self._snapshots.get(user)
 
-    async def snapshots(self, users: Sequence[str]) -> dict[str, Snapshot]:
-        """See `Journal.snapshots`."""
-        return {user: self._snapshots[user] for user in users if user in self._snapshots}
+    async def load(self, users: Sequence[str], limit: int) -> dict[str, Loaded]:
+        """See `Journal.load`."""
+        return {user: self._loaded(user, limit) for user in users}
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
         """See `Journal.history`."""
         return _page(self._of_user.get(user, []), after, limit)
-
-    async def tails(self, positions: Sequence[tuple[str, int]], limit: int) -> dict[str, list[Row]]:
-        """See `Journal.tails`."""
-        found = {
-            user: _page(self._of_user.get(user, []), after, limit) for user, after in positions
-        }
-        return {user: rows for user, rows in found.items() if rows}
 
     async def newest(
         self, user: str, before: int, limit: int, kind: str | None = None
@@ -121,6 +114,12 @@ class MemoryJournal:
 
     async def close(self) -> None:
         """See `Journal.close`."""
+
+    def _loaded(self, user: str, limit: int) -> Loaded:
+        snapshot = self._snapshots.get(user)
+        after = 0 if snapshot is None else snapshot.seq
+        rows = _page(self._of_user.get(user, []), after, limit)
+        return Loaded(snapshot, [(row.seq, row.kind, row.at, row.body) for row in rows])
 
 
 def _page(rows: list[Row], after: int, limit: int) -> list[Row]:

@@ -1,50 +1,119 @@
-"""What is read of several users at once: a query for each, and one hop to the thread for all."""
+"""What the states of several users are made of, in one trip to the thread that reads.
+
+Each step of a statement hands the interpreter lock back and forth, and a thread may wait
+milliseconds for it while the event loop is busy. So one statement gives all that there is in
+one row: SQLite works beside the loop, and the thread needs the lock for moments only.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Final
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
 
 from messages.subjects import encode_user, partition_of
 from persistence.connection import Connection, read_error
-from persistence.journal import Snapshot
+from persistence.journal import Entry, Loaded, Snapshot
 
 ONE_SNAPSHOT: Final = (
     "SELECT partition, user_id, seq, schema, body FROM snapshots"
     " WHERE partition = ? AND user_id = ?"
 )
-BEHIND: Final = (
-    "SELECT seq FROM runs CROSS JOIN rows ON run = id WHERE last > ?2 AND user_id = ?1"
-    " AND seq > ?2 AND seq <= ?3 ORDER BY id, seq LIMIT ?4"
-)
+# The index is attached as `places`; what it has of a user comes before what it lacks. A user's
+# id has no control characters, one of which would end it within an array of JSON.
+_LOADED: Final = """
+SELECT json_group_array(json_array(asked.key, kept.seq, kept.schema, hex(kept.body), (
+    SELECT json_group_array(json_array(log.seq, kind, at, body)) FROM (
+        SELECT seq FROM (
+            SELECT rows.seq AS seq FROM places.runs CROSS JOIN places.rows ON run = id
+            WHERE last > coalesce(kept.seq, 0) AND user_id = json_extract(asked.value, '$[1]')
+                AND rows.seq > coalesce(kept.seq, 0) AND rows.seq <= ?2
+            ORDER BY id, rows.seq LIMIT ?3
+        )
+        UNION ALL
+        SELECT value FROM json_each(asked.value, '$[2]') WHERE value > coalesce(kept.seq, 0)
+        LIMIT ?3
+    ) AS wanted CROSS JOIN log ON log.seq = wanted.seq
+)))
+FROM json_each(?1) AS asked LEFT JOIN snapshots AS kept
+    ON kept.partition = json_extract(asked.value, '$[0]')
+    AND kept.user_id = json_extract(asked.value, '$[1]')
+"""
 
 
-async def snapshots_of(connection: Connection, users: Sequence[str]) -> dict[str, Snapshot]:
-    """The snapshots of these users, by user; raises as `Connection.read`."""
-    places = [(partition_of(encode_user(user)), user) for user in users]
-    found = await _each(connection, ONE_SNAPSHOT, places)
-    return {row[1]: Snapshot(*row) for rows in found for row in rows}
+class _Found(NamedTuple):
+    number: int
+    seq: int | None
+    schema: int | None
+    body: str
+    # SQLite does not promise that what a subquery made as JSON goes into other JSON as such.
+    tail: list[Entry] | str
 
 
-async def positions_of(
-    connection: Connection, wanted: Sequence[tuple[str, int, int, int]]
-) -> list[list[int]]:
-    """Positions of a log index for each (user, after, last, limit); raises as `Connection.read`."""
-    return [[seq for (seq,) in rows] for rows in await _each(connection, BEHIND, wanted)]
+_found: Final = msgspec.json.Decoder(list[_Found])
+_tail: Final = msgspec.json.Decoder(list[Entry])
 
 
-async def _each(
-    connection: Connection, query: str, args: Sequence[tuple[object, ...]]
-) -> list[list[tuple[Any, ...]]]:
-    """The rows of a query for each of several arguments."""
+class Asked(NamedTuple):
+    """Whom to read.
+
+    Attributes:
+        users: the user ids.
+        recent: positions of each user that the index does not have yet, oldest first.
+        position: up to where the index has them.
+        limit: how many rows of each user are read at most.
+    """
+
+    users: Sequence[str]
+    recent: Sequence[Sequence[int]]
+    position: int
+    limit: int
+
+
+async def attach(connection: Connection, index: Path) -> None:
+    """Let a connection read the index as well; `detach` before the index is closed.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    await connection.call(_attach, index)
+
+
+async def detach(connection: Connection) -> None:
+    """Undo `attach`."""
+    await connection.call(_detach)
+
+
+async def load(connection: Connection, asked: Asked) -> dict[str, Loaded]:
+    """See `Journal.load`; raises as `Connection.read`."""
+    places = [
+        (partition_of(encode_user(user)), user, recent)
+        for user, recent in zip(asked.users, asked.recent, strict=True)
+    ]
+    text = msgspec.json.encode(places).decode()
+    ((found,),) = await connection.read(_LOADED, text, asked.position, asked.limit)
     try:
-        return await connection.call(_fetch_each, query, args)
-    except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
+        return dict([_loaded(places[one.number][:2], one) for one in _found.decode(found)])
+    except ValueError as error:  # DecodeError is one
         raise read_error(error) from error
 
 
-def _fetch_each(
-    db: sqlite3.Connection, query: str, args: Sequence[tuple[object, ...]]
-) -> list[list[tuple[Any, ...]]]:
-    return [db.execute(query, one).fetchall() for one in args]
+def _loaded(place: tuple[int, str], found: _Found) -> tuple[str, Loaded]:
+    _, seq, schema, body, tail = found
+    entries = _tail.decode(tail) if isinstance(tail, str) else tail
+    entries.sort()  # they are: but SQL promises no order
+    snapshot = None
+    if seq is not None and schema is not None:
+        snapshot = Snapshot(*place, seq, schema, bytes.fromhex(body))
+    return place[1], Loaded(snapshot, entries)
+
+
+def _attach(db: sqlite3.Connection, index: Path) -> None:
+    db.execute("ATTACH ? AS places", (f"{index.absolute().as_uri()}?mode=ro",))
+
+
+def _detach(db: sqlite3.Connection) -> None:
+    db.execute("DETACH places")

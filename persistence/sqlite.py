@@ -16,17 +16,18 @@ from typing import Final
 
 import structlog
 
+from messages.subjects import encode_user, partition_of
 from persistence import schema
 from persistence.appending import COLUMNS, append
 from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
-from persistence.index import LUMP_ROWS, LogIndex, variables
-from persistence.journal import Row, Snapshot
+from persistence.index import INDEX, LUMP_ROWS, LogIndex, variables
+from persistence.journal import Loaded, Row, Snapshot
 from persistence.keys import KeyFilter
 from persistence.keystore import KeyStore
 from persistence.pace import Pace
-from persistence.several import snapshots_of
+from persistence.several import ONE_SNAPSHOT, Asked, attach, detach, load
 
 CHECKPOINT_PAGES: Final = 4_000
 WAL_PAGES_MAX: Final = 16_000
@@ -110,6 +111,8 @@ class SQLiteJournal:
                     await connection.call(_configure)
                 index = await LogIndex.open(directory, path, lump_rows=lump_rows)
                 files.push_async_callback(index.close)
+                await attach(others[1], directory / INDEX)
+                files.push_async_callback(detach, others[1])
             except sqlite3.Error as error:
                 raise Refused(f"{path} cannot be opened: {error}") from error
             checkpointer, recoveries, pages = others
@@ -146,23 +149,20 @@ class SQLiteJournal:
 
     async def snapshot(self, user: str) -> Snapshot | None:
         """See `Journal.snapshot`."""
-        return (await snapshots_of(self._recoveries, [user])).get(user)
+        place = (partition_of(encode_user(user)), user)
+        found = await self._recoveries.read(ONE_SNAPSHOT, *place)
+        return Snapshot(*found[0]) if found else None
 
-    async def snapshots(self, users: Sequence[str]) -> dict[str, Snapshot]:
-        """See `Journal.snapshots`."""
-        return await snapshots_of(self._pages, users)
+    async def load(self, users: Sequence[str], limit: int) -> dict[str, Loaded]:
+        """See `Journal.load`."""
+        # What leaves memory after this is in the file by then.
+        recent = [self._index.recent(user) for user in users]
+        asked = Asked(users, recent, self._index.position, limit)
+        return await load(self._recoveries, asked)
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
         """See `Journal.history`."""
         return await _at(self._recoveries, await self._index.after(user, after, limit))
-
-    async def tails(self, positions: Sequence[tuple[str, int]], limit: int) -> dict[str, list[Row]]:
-        """See `Journal.tails`."""
-        wanted = await self._index.after_each(positions, limit)
-        found: dict[str, list[Row]] = {}
-        for row in await _at(self._pages, wanted):
-            found.setdefault(row.user, []).append(row)
-        return found
 
     async def newest(
         self, user: str, before: int, limit: int, kind: str | None = None

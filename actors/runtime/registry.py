@@ -20,6 +20,7 @@ import structlog
 
 from actors.runtime.backoff import Backoff
 from actors.runtime.cell import Actor, Cell, Detour
+from actors.runtime.loading import Loads, Recovery
 from actors.runtime.request import Request
 from messages.errors import RequestError
 from persistence.errors import JournalError
@@ -49,32 +50,27 @@ class Registry:
     """All live actors of the process.
 
     Args:
-        recover: loads an actor; raises `JournalError` where it cannot. Runs at most
-            ``limits.recoveries_max`` times at once.
-        ready: awaited before each load, until the log may be read. Its argument is true
-            for the successor of an actor that was dropped: what that one appended has to be
-            settled first, durable or lost.
+        recovery: loads actors, ``limits.recoveries_max`` at a time.
+        ready: see `Loads`.
         limits: the bounds.
         now: monotonic seconds.
     """
 
     def __init__(
         self,
-        recover: Callable[[str], Awaitable[Actor]],
+        recovery: Recovery,
         ready: Callable[[bool], Awaitable[None]],
         limits: Limits,
         now: Callable[[], float],
     ) -> None:
-        self._recover = recover
-        self._ready = ready
         self._limits = limits
         self._waiting_max = limits.waiting_max
         self._per_user_max = limits.waiting_per_user_max
         self._now = now
         self._cells: OrderedDict[str, Cell] = OrderedDict()
-        self._recoveries = asyncio.Semaphore(limits.recoveries_max)
         self._detours = asyncio.Semaphore(DETOURS_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._loads = Loads(recovery, ready, limits.recoveries_max, self._spawn, self._loaded)
         self._backoff = Backoff(now)
         self._idle: asyncio.Event | None = None  # only while somebody waits for it
         self.waiting = 0
@@ -266,27 +262,18 @@ class Registry:
 
     def _load(self, cell: Cell, *, after_drop: bool) -> None:
         cell.busy = True
-        self._spawn(self._run_load(cell, after_drop))
+        self._loads.add(cell, after_drop=after_drop)
 
-    async def _run_load(self, cell: Cell, after_drop: bool) -> None:
-        try:
-            async with self._recoveries:
-                await self._ready(after_drop)
-                cell.actor = await self._recover(cell.user)
-        except JournalError as error:
-            _log.error("recovery_failed", user=cell.user, error=str(error))
-            self._back_off(cell)
-        except Exception:  # noqa: BLE001 -- a defect in one user's log must not end the service
-            _log.exception("recovery_failed", user=cell.user)
-            self._back_off(cell)
-        else:
-            self._backoff.loaded(cell.user)
-            self._resume(cell)
-
-    def _back_off(self, cell: Cell) -> None:
-        delay = self._backoff.failed(cell.user)
-        del self._cells[cell.user]
-        cell.refuse("not executed: the user's state cannot be loaded", delay)
+    def _loaded(self, cell: Cell, actor: Actor | None) -> None:
+        """The actor of a cell is there, or it cannot be loaded."""
+        if actor is None:
+            delay = self._backoff.failed(cell.user)
+            del self._cells[cell.user]
+            cell.refuse("not executed: the user's state cannot be loaded", delay)
+            return
+        self._backoff.loaded(cell.user)
+        cell.actor = actor
+        self._resume(cell)
 
     def _refusal(self, user: str, cell: Cell | None) -> RequestError | None:
         """Why a request cannot be taken, None where it can."""

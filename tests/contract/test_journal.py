@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from persistence.errors import NotStored
-from persistence.journal import Journal, Row
+from persistence.journal import Entry, Journal, Loaded, Row, Snapshot
 from persistence.keys import KeyFilter
 from persistence.memory import MemoryJournal
 from persistence.sqlite import SQLiteJournal
@@ -46,6 +46,12 @@ def random_() -> random.Random:
     return random.Random(seed)
 
 
+def entries_behind(rows: list[Row], user: str, snapshot: Snapshot | None) -> list[Entry]:
+    after = 0 if snapshot is None else snapshot.seq
+    found = of_user(rows, user, lambda row: row.seq > after)
+    return [(row.seq, row.kind, row.at, row.body) for row in found]
+
+
 async def loaded(journal: Journal) -> KeyFilter:
     keys = KeyFilter(20_000)
     await journal.load_keys(keys)
@@ -57,8 +63,8 @@ async def test_an_empty_journal_has_nothing(journal: Journal) -> None:
     assert await journal.published() == 0
     assert await journal.snapshot("alice") is None
     assert await journal.find("alice", "k") is None
-    assert await journal.snapshots(["alice", "bob"]) == {}
-    assert await journal.tails([("alice", 0)], ALL) == {}
+    nothing = Loaded(None, [])
+    assert await journal.load(["alice", "bob"], ALL) == {"alice": nothing, "bob": nothing}
     assert await journal.history("alice", 0, ALL) == []
     assert await journal.newest("alice", ALL, ALL) == []
     assert await journal.notices(0, ALL) == []
@@ -90,6 +96,21 @@ async def test_a_snapshot_comes_back_as_it_was_written(journal: Journal) -> None
     assert await journal.snapshot("alice") == snapshot
 
 
+async def test_users_are_loaded_together_as_they_were_written(journal: Journal) -> None:
+    names = ["alice@example.com", "ünï✓\U0001f600", "it's", '"quoted"', "back\\slash", "[]"]
+    bodies = ['{"ü":"\\u0000"}', "\x00\n\t{", "'[1,2]'", "\U0001f600" * 999, "", "]]"]
+    rows = [make_row(n, name, body=bodies[n - 1]) for n, name in enumerate(names, 1)]
+    rows += [make_row(n + 6, name, kind="reset") for n, name in enumerate(names, 1)]
+    taken = [make_snapshot(name, n, bytes(range(256)) * n) for n, name in enumerate(names[:3], 1)]
+
+    await journal.append(rows, taken)
+
+    assert await journal.load(names, ALL) == {
+        name: Loaded(snapshot, entries_behind(rows, name, snapshot))
+        for name, snapshot in zip(names, [*taken, None, None, None], strict=True)
+    }
+
+
 async def test_a_snapshot_replaces_the_older_one_of_its_user_only(journal: Journal) -> None:
     other = make_snapshot("bob", 2)
     newer = make_snapshot("alice", 3, b"newer", schema=2)
@@ -99,9 +120,10 @@ async def test_a_snapshot_replaces_the_older_one_of_its_user_only(journal: Journ
 
     assert await journal.snapshot("alice") == newer
     assert await journal.snapshot("bob") == other
-    found = {"alice": newer, "bob": other}
-    assert await journal.snapshots(["bob", "nobody", "alice", "ünï\U0001f600"]) == found
-    assert await journal.snapshots([]) == {}
+    asked = ["bob", "nobody", "alice", "ünï\U0001f600"]
+    found = [loaded.snapshot for loaded in (await journal.load(asked, ALL)).values()]
+    assert found == [other, None, newer, None]
+    assert await journal.load([], ALL) == {}
 
 
 async def test_snapshots_can_be_written_without_rows(journal: Journal) -> None:
@@ -135,10 +157,13 @@ async def test_reads_agree_with_a_plain_list_of_all_rows(
     journal: Journal, random_: random.Random
 ) -> None:
     model: list[Row] = []
+    kept: dict[str, Snapshot] = {}
     for _ in range(20):
         rows = make_rows(random_, len(model) + 1, random_.randrange(1, 40))
-        await journal.append(rows)
+        taken = [make_snapshot(row.user, row.seq) for row in rows if random_.random() < 0.1]
+        await journal.append(rows, taken)
         model += rows
+        kept |= {snapshot.user: snapshot for snapshot in taken}
 
         user = random_.choice(model).user
         at = random_.randrange(len(model) + 2)
@@ -149,13 +174,10 @@ async def test_reads_agree_with_a_plain_list_of_all_rows(
         usage = [row for row in before if row.kind == "usage"]
         assert await journal.last_seq() == len(model)
         assert await journal.history(user, at, limit) == after[:limit]
-        positions = [(f"user-{n}", random_.randrange(len(model) + 2)) for n in range(9)]
-        tails = {
-            name: of_user(model, name, lambda row: row.seq > behind)[:limit]  # noqa: B023 -- as above
-            for name, behind in positions
-        }
-        assert await journal.tails(positions, limit) == {
-            n: rows for n, rows in tails.items() if rows
+        users = [*random_.sample(sorted({row.user for row in model}), 2), "nobody"]
+        assert await journal.load(users, limit) == {
+            name: Loaded(kept.get(name), entries_behind(model, name, kept.get(name))[:limit])
+            for name in users
         }
         assert await journal.newest(user, at, limit) == before[:limit]
         assert await journal.newest(user, at, limit, "reset") == resets[:limit]

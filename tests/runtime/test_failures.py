@@ -32,7 +32,7 @@ async def test_all_who_wait_for_a_user_that_cannot_be_loaded_are_told_once(
     rig.journal.reads.close()
     asked = [rig.track(event_id=f"k{n}") for n in range(3)] + [rig.send("stats")]
     other = rig.track("bob")
-    rig.journal.fail_reads(1, "alice")
+    rig.journal.fail_reads(2, "alice")  # with others and alone
     rig.journal.reads.open()
 
     for answer in await rig.answers(*asked):

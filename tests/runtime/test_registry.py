@@ -18,14 +18,6 @@ SEED = 20_260_305
 
 
 async def test_concurrent_first_requests_make_one_actor_by_one_load(rig: Rig) -> None:
-    loads: list[str] = []
-    recover = rig.registry._recover
-
-    async def counted(user: str) -> Any:
-        loads.append(user)
-        return await recover(user)
-
-    rig.registry._recover = counted
     rig.journal.reads.close()
     asked = [rig.track() for _ in range(5)]
     await rig.journal.reads.waiting.wait()
@@ -33,7 +25,7 @@ async def test_concurrent_first_requests_make_one_actor_by_one_load(rig: Rig) ->
     rig.journal.reads.open()
 
     answers = await rig.answers(*asked)
-    assert loads == ["alice"]
+    assert rig.journal.loads == [["alice"]]
     assert [answer.body["seq"] for answer in answers] == [2, 3, 4, 5, 6]  # 1 opened the period
 
 
@@ -66,31 +58,6 @@ async def test_a_slow_load_holds_up_nobody_else(rig: Rig) -> None:
     assert waiting not in rig.link.answers
     rig.journal.reads.open()
     assert (await rig.answer(waiting)).code == ""
-
-
-async def test_no_more_users_are_loaded_at_a_time_than_the_cap_allows(start: Start) -> None:
-    rig = await start(recoveries_max=3)
-    running: set[str] = set()
-    most = 0
-    recover = rig.registry._recover
-
-    async def counted(user: str) -> Any:
-        nonlocal most
-        running.add(user)
-        most = max(most, len(running))
-        try:
-            return await recover(user)
-        finally:
-            running.discard(user)
-
-    rig.registry._recover = counted
-    rig.journal.reads.close()
-    asked = [rig.track(f"u{n}") for n in range(20)]
-    await until(lambda: len(running) == 3)
-    rig.journal.reads.open()
-
-    assert {answer.code for answer in await rig.answers(*asked)} == {""}
-    assert most == 3
 
 
 async def test_over_the_room_for_all_requests_are_refused_and_the_room_comes_back(

@@ -29,6 +29,8 @@ SEEDS: Final = range(40)
 USERS: Final = ("alice", "bob", "carol", "dora")
 CLIENTS: Final = 6
 CALLS: Final = 25
+CROWD: Final = tuple(f"u{n}" for n in range(24))
+CROWD_SEEDS: Final = range(100, 110)
 TAVILY_CALLS: Final = 10  # the free plan's limit
 
 
@@ -44,7 +46,7 @@ async def client(world: Seen, number: int, rng: random.Random) -> None:
     """Makes calls one after the other; changes always with a key."""
     seen: dict[str, int] = defaultdict(int)
     for count in range(CALLS):
-        user = rng.choice(USERS)
+        user = rng.choice(world.users)
         verb = rng.choices(["track", "reset", "enforce", "stats", "logs"], [60, 4, 10, 10, 5])[0]
         body: dict[str, Any] = {}
         if verb in {"track", "enforce"}:
@@ -67,11 +69,11 @@ async def client(world: Seen, number: int, rng: random.Random) -> None:
                 assert again == reply | {"duplicate": True}
 
 
-async def run(seed: int) -> Seen:
+async def run(seed: int, users: tuple[str, ...], clients: int) -> Seen:
     rng = random.Random(seed)
-    world = Seen(rng, USERS)
+    world = Seen(rng, users)
     await live(
-        world, [client(world, number, random.Random(rng.random())) for number in range(CLIENTS)]
+        world, [client(world, number, random.Random(rng.random())) for number in range(clients)]
     )
     return world
 
@@ -139,9 +141,9 @@ def check_published(world: Seen, rows: list[Row]) -> None:
     assert contents == wanted
 
 
-async def check_totals(rig: Rig) -> None:
+async def check_totals(rig: Rig, users: tuple[str, ...]) -> None:
     """What `stats` shows is what the log holds since the last reset or opening."""
-    for user in USERS:
+    for user in users:
         stats = (await rig.ask("stats", user)).body
         rows = await rig.inner.rows(0, 10**6)
         calls, cost = 0, Fraction(0)
@@ -155,17 +157,14 @@ async def check_totals(rig: Rig) -> None:
         assert Fraction(str(stats["total_cost"])) == cost
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-async def test_whatever_fails_nothing_acknowledged_is_lost_or_doubled(
-    monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
+async def live_and_check(seed: int, users: tuple[str, ...], clients: int) -> Seen:
+    """A life with all that must hold at its end."""
     print(f"seed {seed}")
-    without_waits(monkeypatch)
     async with asyncio.timeout(60):
-        world = await run(seed)
+        world = await run(seed, users, clients)
         assert world.rig is not None
-        await check_totals(world.running)
-        live = await states(world.running, USERS)
+        await check_totals(world.running, users)
+        live = await states(world.running, users)
         await world.end(crash=True)
 
         rows = await world.journal.rows(0, 10**6)
@@ -176,6 +175,25 @@ async def test_whatever_fails_nothing_acknowledged_is_lost_or_doubled(
             if forget:
                 world.journal._snapshots.clear()
             again = await Rig.start(world.journal, at=world.at)
-            assert await states(again, USERS) == live, "replay is not what was live"
+            assert await states(again, users) == live, "replay is not what was live"
             await again.stop()
     print(dict(world.events), len(rows), to_datetime(world.at))
+    return world
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_whatever_fails_nothing_acknowledged_is_lost_or_doubled(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    without_waits(monkeypatch)
+    await live_and_check(seed, USERS, CLIENTS)
+
+
+@pytest.mark.parametrize("seed", CROWD_SEEDS)
+async def test_a_crowd_that_is_loaded_together_loses_nothing_while_reads_fail(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    without_waits(monkeypatch)
+    world = await live_and_check(seed, CROWD, len(CROWD))
+    assert world.events["load of many"] > 10
+    assert world.events["failed load of many"] > 0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from persistence.errors import DiskFailed, JournalError, NotStored, OutcomeUnknown, Unavailable
-from persistence.journal import Journal, Row, Snapshot
+from persistence.journal import Journal, Loaded, Row, Snapshot
 from persistence.keys import KeyFilter
 
 
@@ -81,6 +81,8 @@ class FaultyJournal:
         appends: a gate before every append takes effect.
         commits: a gate behind every append that took effect, before its caller hears of it.
         reads: a gate before every read of rows or snapshots, of one user or of several.
+        loads: the users of every load of several, failed ones too.
+        failed_loads: those of the failed ones.
         refused: why the journal itself refused appends.
         attempts: the rows and snapshots of every append that was tried, failed ones too.
     """
@@ -89,6 +91,8 @@ class FaultyJournal:
         self.appends = Gate()
         self.commits = Gate()
         self.reads = Gate()
+        self.loads: list[list[str]] = []
+        self.failed_loads: list[list[str]] = []
         self.refused: list[str] = []
         self.attempts: list[tuple[tuple[Row, ...], tuple[Snapshot, ...]]] = []
         self._inner = inner
@@ -139,17 +143,16 @@ class FaultyJournal:
         await self._before_read(user)
         return await self._inner.snapshot(user)
 
-    async def snapshots(self, users: Sequence[str]) -> dict[str, Snapshot]:
-        """See `Journal.snapshots`."""
-        for user in users:
-            await self._before_read(user)
-        return await self._inner.snapshots(users)
-
-    async def tails(self, positions: Sequence[tuple[str, int]], limit: int) -> dict[str, list[Row]]:
-        """See `Journal.tails`."""
-        for user, _ in positions:
-            await self._before_read(user)
-        return await self._inner.tails(positions, limit)
+    async def load(self, users: Sequence[str], limit: int) -> dict[str, Loaded]:
+        """See `Journal.load`."""
+        self.loads.append(list(users))
+        try:
+            for user in users:
+                await self._before_read(user)
+        except Unavailable:
+            self.failed_loads.append(list(users))
+            raise
+        return await self._inner.load(users, limit)
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
         """See `Journal.history`."""

@@ -102,6 +102,8 @@ class World:
         self.rig = None
         self.at = rig.clock.at
         self.events["crash" if crash else "stop"] += 1
+        for name, loads in (("load", rig.journal.loads), ("failed load", rig.journal.failed_loads)):
+            self.events[f"{name} of many"] += sum(len(users) > 1 for users in loads)
         if crash:
             await rig.crash()
         else:

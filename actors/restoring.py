@@ -1,0 +1,47 @@
+"""How the actors of users, and that of the catalogue, are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from actors.billing.account import Account
+from actors.catalog import recover_catalog
+from actors.recovery import begin, catch_up, load, read_together
+from actors.runtime.cell import Actor
+from actors.runtime.loading import Begun
+from actors.services import Services
+from actors.user import UserActor
+from messages.catalog import CATALOG_USER
+from persistence.journal import Loaded
+
+
+class Restoring:
+    """A `Recovery` from the journal.
+
+    Args:
+        services: what actors share.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def read(self, users: Sequence[str]) -> Mapping[str, Loaded]:
+        """See `Recovery.read`; the catalogue is no user's account, so it is left out."""
+        return await read_together([user for user in users if user != CATALOG_USER], self._services)
+
+    def begin(self, user: str, stored: Loaded) -> Begun:
+        """See `Recovery.begin`."""
+        account, replayed, whole = begin(user, stored, self._services)
+        actor = UserActor(account, self._services, replayed)
+        return Begun(actor, None if whole else partial(self._rest, actor, account))
+
+    async def alone(self, user: str) -> Actor:
+        """See `Recovery.alone`."""
+        if user == CATALOG_USER:
+            return await recover_catalog(self._services)
+        account, replayed = await load(user, self._services)
+        return UserActor(account, self._services, replayed)
+
+    async def _rest(self, actor: UserActor, account: Account) -> None:
+        actor.replayed(await catch_up(account, self._services))
