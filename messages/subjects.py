@@ -8,6 +8,7 @@ not exactly the encoding of the id it decodes to is refused.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from messages.units import USER_ID_BYTES_MAX, check_user_id
@@ -28,9 +29,9 @@ def encode_user(user: str) -> str:
     Raises:
         ValueError: ``user`` is not a user id (see `check_user_id`).
     """
-    check_user_id(user)
-    if _PLAIN.fullmatch(user):
+    if len(user) <= USER_ID_BYTES_MAX and _PLAIN.fullmatch(user):  # nearly always
         return user
+    check_user_id(user)
     return "".join(_ENCODED[byte] for byte in user.encode())
 
 
@@ -55,6 +56,7 @@ def decode_user(token: str) -> str:
     return check_user_id(raw.decode())  # UnicodeDecodeError is a ValueError
 
 
+@lru_cache(maxsize=1024)  # who is not live is asked for by route, load and actor in a row
 def partition_of(token: str) -> int:
     """The partition of a user's token: FNV-1a 32 modulo 64, as nats-server's ``partition()``."""
     value = 0x811C9DC5

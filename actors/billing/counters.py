@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -29,6 +30,8 @@ OTHER: Final = "other"
 NUMBER_MAX: Final = 2**64 - 1
 """The largest number that an array holds. It has no sign: no counter falls below 0, and to set
 one takes two thirds as long as with a sign."""
+STEPS_KEPT: Final = 256
+"""Steps from one layout to the next that are known, each with the layout that it leads to."""
 PAIR: Final = 6
 """Numbers of one actual provider and one model: their places alternate, so that those of a
 name do not depend on how many names of the other kind there are."""
@@ -56,7 +59,7 @@ class Layout(Struct, frozen=True, eq=False, weakref=True):
         return SLOTS + PAIR * max(len(self.actual), len(self.models))
 
 
-# A layout is here as long as a period has it.
+# A layout is here as long as a period has it, or one of the newest steps leads to it.
 _layouts: Final[WeakValueDictionary[tuple[tuple[str, ...], tuple[str, ...]], Layout]] = (
     WeakValueDictionary()
 )
@@ -99,6 +102,8 @@ def grown(used: Slots, layout: Layout) -> Slots:
     return used + array("Q", _ZEROS_OF_PAIR * missing)
 
 
+# Users come to the same names in the same few orders, and each who is replayed comes to them anew.
+@lru_cache(maxsize=STEPS_KEPT)
 def with_names(layout: Layout, actual: str, model: str) -> tuple[Layout, str, str]:
     """The layout that has room for a call, and under which names the call is counted."""
     actual, model = _counted_as(layout.actual, actual), _counted_as(layout.models, model)

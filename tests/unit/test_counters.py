@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from array import array
 from collections.abc import Sequence
 
@@ -12,7 +13,14 @@ from hypothesis import strategies as st
 from actors.billing import counters
 from actors.billing import snapshot as snapshots
 from actors.billing.account import Account, Period
-from actors.billing.counters import NUMBER_MAX, layout_of, slots_of
+from actors.billing.counters import (
+    NO_NAMES,
+    NUMBER_MAX,
+    STEPS_KEPT,
+    layout_of,
+    slots_of,
+    with_names,
+)
 from actors.billing.limits import INDEX, TOTAL_COST
 from actors.billing.state import apply
 from messages.codec import decode_event, encode_event
@@ -148,13 +156,25 @@ def test_users_who_count_the_same_names_share_one_layout_and_its_strings() -> No
     assert name is next(iter(one.models))
 
 
-def test_a_layout_goes_with_the_last_period_that_has_it() -> None:
+def test_a_layout_that_no_period_has_goes_when_others_come() -> None:
     names = (("only-here",), ("only-here",))
     account, period = counted([usage(actual="only-here", model="only-here")])
     assert names in counters._layouts
     del account, period
+    for number in range(STEPS_KEPT):
+        with_names(NO_NAMES, f"a{number}", "m")
     gc.collect()
     assert names not in counters._layouts
+
+
+def test_users_who_come_to_the_same_names_in_the_same_order_make_one_layout_once() -> None:
+    calls = [usage(actual=name, model="m") for name in ("b", "a")]
+    account, period = counted(calls)
+    before = weakref.ref(period.layout)
+    del account, period
+    gc.collect()
+    _, again = counted(calls)
+    assert again.layout is before()
 
 
 def test_numbers_that_fit_are_held_in_eight_bytes_each() -> None:
