@@ -19,7 +19,7 @@ from persistence import schema
 from persistence.errors import Refused
 from persistence.sqlite import _RARE, SQLiteJournal, is_rare
 from tests.support.older import long_form
-from tests.support.rows import make_row
+from tests.support.rows import make_row, make_snapshot
 
 ALL = 1_000_000
 
@@ -75,6 +75,37 @@ def test_migrations_are_numbered_without_gaps() -> None:
     numbers = [number for number, _ in schema.migrations()]
 
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_snapshots_of_an_older_schema_are_there_after_its_migration(directory: Path) -> None:
+    directory.mkdir(mode=0o700)
+    taken = [make_snapshot(f"user-{n}", 1, bytes(range(256)) * n) for n in range(40)]
+    with closing(sqlite3.connect(directory / "meterd.db", isolation_level=None)) as db:
+        for _, script in schema.migrations()[:3]:
+            db.executescript(script)
+        db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        db.execute("PRAGMA user_version = 3")
+        db.execute("INSERT INTO log VALUES (1, 0, 'a', 'k', 'usage', 7, 0, '{}', NULL, NULL)")
+        db.executemany("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", taken)
+    journal = await SQLiteJournal.open(directory)
+    newer = taken[7]._replace(body=b"newer")
+    await journal.append([], [newer])
+    found = await journal.load([snapshot.user for snapshot in taken], ALL)
+    assert [loaded.snapshot for loaded in found.values()] == [*taken[:7], newer, *taken[8:]]
+    await journal.close()
+
+
+def test_a_snapshot_takes_little_more_room_than_its_bytes() -> None:
+    size = 1_100
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        schema.migrate(db, 0)
+        (before,) = db.execute("PRAGMA page_count").fetchone()
+        rows = [make_snapshot(f"user-{n}", 1, bytes(size)) for n in range(3_000)]
+        columns = "partition, user_id, seq, schema, body"
+        db.executemany(f"INSERT INTO snapshots ({columns}) VALUES (?, ?, ?, ?, ?)", rows)
+        (after,) = db.execute("PRAGMA page_count").fetchone()
+        (page,) = db.execute("PRAGMA page_size").fetchone()
+    assert (after - before) * page / len(rows) < 1.5 * size
 
 
 def test_a_failed_migration_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
