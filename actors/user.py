@@ -14,6 +14,7 @@ from actors.admission import admit
 from actors.billing import snapshot as snapshots
 from actors.billing.account import Account
 from actors.billing.answers import answer
+from actors.billing.decisions import changed
 from actors.billing.duplicates import original
 from actors.billing.notices import notifies
 from actors.billing.recorded import Recorded, Refused
@@ -111,7 +112,11 @@ class UserActor:
         key, events, writer = request.key, recorded.events, self.services.writer
         assert key is not None
         seq = writer.next_seq
-        request.payload = answer(events[-1], key, seq + len(events) - 1, at)
+        last = seq + len(events) - 1
+        if recorded.text:
+            request.payload = changed(recorded.text, key, last)
+        else:
+            request.payload = answer(events[-1], key, last, at)
         writer.append(self._rows_of(recorded, key, at, seq), request)
         self.grown()
 

@@ -10,10 +10,10 @@ from typing import Any
 from actors.billing.decisions import (
     changed,
     decision_text,
+    hold_text,
     limit_head,
     limit_tail,
     limit_text,
-    moment_text,
     preflight_text,
 )
 from actors.billing.enforce import WITHIN, WITHIN_MESSAGE
@@ -86,8 +86,7 @@ def _reply(event: Event, at: int) -> Any:
 
 
 def _hold(event: HoldPlaced | HoldExtended) -> str:
-    expires_at = moment_text(event.expires_at)
-    return f'{_granted(event)},"hold_id":{quoted(event.hold_id)},"expires_at":"{expires_at}"'
+    return hold_text(_granted(event), event.hold_id, event.expires_at)
 
 
 def _granted(event: HoldPlaced | HoldExtended) -> str:

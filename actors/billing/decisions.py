@@ -12,7 +12,7 @@ from typing import Final
 
 from actors.billing.amounts import COST, UNITS
 from messages.codec import quoted
-from messages.units import to_datetime, usd_text
+from messages.units import MICROS_PER_SECOND, to_datetime, usd_text
 
 WINDOW: Final = "billing_period"
 HARD: Final = "hard"
@@ -116,6 +116,20 @@ def limit_tail(resets_at: int) -> str:
     return f',"resets_at":"{moment_text(resets_at)}"}}'
 
 
+def hold_text(decision: str, hold_id: str, expires_at: int) -> str:
+    """The fields of a hold's reply but those of `changed`: a `decision_text` and the hold."""
+    return f'{decision},"hold_id":{quoted(hold_id)},"expires_at":"{moment_text(expires_at)}"'
+
+
 def moment_text(micros: int) -> str:
-    """An instant in UTC, as replies show it."""
-    return f"{to_datetime(micros).isoformat()[:-6]}Z"  # without +00:00
+    """An instant in UTC, as replies show it: without a fraction where that is 0."""
+    second, fraction = divmod(micros, MICROS_PER_SECOND)
+    if not fraction:
+        return f"{_second_text(second)}Z"
+    return f"{_second_text(second)}.{str(MICROS_PER_SECOND + fraction)[1:]}Z"
+
+
+@lru_cache(maxsize=256)
+def _second_text(second: int) -> str:
+    """To write one takes longer than the rest of a hold's reply, and many are of one second."""
+    return to_datetime(second * MICROS_PER_SECOND).isoformat()[:-6]  # without +00:00

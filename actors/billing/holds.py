@@ -12,7 +12,7 @@ from actors.billing.account import Account, Period
 from actors.billing.amounts import COST, TOKENS
 from actors.billing.catalog import Catalog
 from actors.billing.contents import TTL_S, content_of
-from actors.billing.decisions import changed, moment_text, preflight_text
+from actors.billing.decisions import changed, hold_text, preflight_text
 from actors.billing.enforce import (
     WITHIN,
     WITHIN_MESSAGE,
@@ -62,7 +62,9 @@ def hold(account: Account, ask: Hold, at: int, catalog: Catalog, key: str) -> Re
         return _refused(account, text_of(call, verdict, period), None, key)
     expires_at = at + (ask.ttl or TTL_S) * MICROS_PER_SECOND
     placed = _placed(key, call, period, verdict, expires_at, content_of(ask, catalog))
-    return Recorded((*opened, placed))
+    # As `answers` would write it from the event.
+    text = hold_text(text_of(call, verdict, period), key, expires_at)
+    return Recorded((*opened, placed), text=text)
 
 
 def extend(
@@ -250,10 +252,9 @@ def _decision(period: Period, verdict: Verdict) -> Decision:
 
 def _refused(account: Account, text: str, held: OpenHold | None, key: str) -> Refused:
     """The reply of a hold that is refused, or stays as it is."""
-    which = '"hold_id":null,"expires_at":null'
     if held is not None:
-        which = f'"hold_id":{quoted(held.id)},"expires_at":"{moment_text(held.expires_at)}"'
-    return Refused(changed(f"{text},{which}", key, account.seq))
+        return Refused(changed(hold_text(text, held.id, held.expires_at), key, account.seq))
+    return Refused(changed(f'{text},"hold_id":null,"expires_at":null', key, account.seq))
 
 
 def _operation(operation: Operation, text: str) -> str:

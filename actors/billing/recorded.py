@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from messages.events import Event
 
 
-@dataclass(frozen=True, slots=True)
 class Recorded:
     """A change that happened: its events in order, the last of which carries the key.
 
-    ``keys`` are those of the events before the last, from the first on, where they have any.
+    Attributes:
+        events: what happened.
+        keys: those of the events before the last, from the first on, where they have any.
+        text: the fields of its reply but those of `decisions.changed`, where they are written
+            already.
     """
 
-    events: tuple[Event, ...]
-    keys: tuple[str | None, ...] = ()
+    __slots__ = ("events", "keys", "text")
+
+    def __init__(
+        self, events: tuple[Event, ...], keys: tuple[str | None, ...] = (), text: str = ""
+    ) -> None:
+        self.events = events
+        self.keys = keys
+        self.text = text
 
 
-@dataclass(frozen=True, slots=True)
 class Refused:
     """A change that did not happen and does not use up its key: the encoded reply that says so."""
 
-    reply: bytes
+    __slots__ = ("reply",)
+
+    def __init__(self, reply: bytes) -> None:
+        self.reply = reply
