@@ -13,43 +13,20 @@ import asyncio
 import sqlite3
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from persistence.anchor import anchor_at
 from persistence.connection import Connection, read_error
-from persistence.errors import Corrupt, JournalError
+from persistence.errors import JournalError
+from persistence.indexfile import INDEX, beyond, fill, filled_to, open_filler
 from persistence.journal import Row
 
-INDEX: Final = "index.db"
-VERSION: Final = 2
 LUMP_ROWS: Final = 100_000
 CLOSE_ROWS: Final = 20_000
 NEWEST_RUNS: Final = 4
-CACHE_KIB: Final = 4_096
-"""A fill goes through pages in order, so that more of them in memory save no time: what is
-sorted beyond them goes through a file of SQLite's own, and the kernel has the users' pages."""
 RETRY_S: Final = 1.0
-_LOG: Final = "log.log"  # the log in the database that is attached
-
-# A run is a lump, sorted: it goes behind all others, so a fill writes pages in order whatever
-# users and keys there are. Runs follow each other in the log too.
-_SCHEMA: Final = """
-BEGIN IMMEDIATE;
-CREATE TABLE runs (id INTEGER PRIMARY KEY, last INTEGER NOT NULL);
-CREATE TABLE rows (run INTEGER, user_id TEXT, seq INTEGER,
-    PRIMARY KEY (run, user_id, seq)) WITHOUT ROWID;
-CREATE TABLE keys (run INTEGER, user_id TEXT, event_id TEXT, seq INTEGER,
-    PRIMARY KEY (run, user_id, event_id, seq)) WITHOUT ROWID;
-CREATE TABLE users (user_id TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE position (seq INTEGER NOT NULL, anchor TEXT NOT NULL);
-INSERT INTO position VALUES (0, '');
-PRAGMA user_version = 2;
-COMMIT;
-"""
 _BEHIND: Final = (
     "SELECT seq FROM runs CROSS JOIN rows ON run = id WHERE last > ?2 AND user_id = ?1"
     " AND seq > ?2 AND seq <= ?3 ORDER BY id, seq LIMIT ?4"
@@ -130,11 +107,11 @@ class LogIndex:
             sqlite3.Error: the file cannot be opened or made.
         """
         path = directory / INDEX
-        filler = await _open(path, log)
+        filler = await open_filler(path, log)
         reader = await Connection.open(path, read_only=True)
-        position = await filler.call(_filled_to)
+        position = await filler.call(filled_to)
         index = cls(filler, reader, position, lump_rows)
-        while places := await filler.call(_beyond, index.last, lump_rows):
+        while places := await filler.call(beyond, index.last, lump_rows):
             index._tails[-1].read(places)
             if len(places) < lump_rows:
                 break
@@ -148,7 +125,7 @@ class LogIndex:
             Unavailable: the log cannot be read.
         """
         try:
-            while places := await self._filler.call(_beyond, self.last, self._lump_rows):
+            while places := await self._filler.call(beyond, self.last, self._lump_rows):
                 # Without those that an append has added meanwhile.
                 places = [place for place in places if place[0] > self.last]
                 if places:
@@ -271,7 +248,7 @@ class LogIndex:
     async def _fill(self) -> None:
         """Move the oldest lump from memory into the file."""
         tail = self._tails[0]
-        await self._filler.write(_fill, self.position, tail.last)
+        await self._filler.write(fill, self.position, tail.last)
         self.position = tail.last
         del self._tails[0]
         if not self._tails:
@@ -281,86 +258,3 @@ class LogIndex:
 def variables(count: int) -> str:
     """So many places for values: a key in a JSON array would end at its first NUL."""
     return ", ".join("?" * count)
-
-
-async def _open(path: Path, log: Path) -> Connection:
-    """The connection that fills the file, which is made anew where it cannot be used."""
-    if path.exists():  # noqa: ASYNC240 -- at start, before anything else runs
-        filler = await Connection.open(path)
-        try:
-            await filler.call(_prepare, log)
-            if await filler.call(_belongs):
-                return filler
-            _log.warning("index_made_anew", reason="it is of another version or another log")
-        except sqlite3.DatabaseError as error:
-            _log.warning("index_made_anew", reason=str(error))
-        await filler.close()
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                path.with_name(path.name + suffix).unlink()
-    path.touch(mode=0o600)  # noqa: ASYNC240 -- as above
-    filler = await Connection.open(path)
-    await filler.call(_prepare, log)
-    await filler.call(_make)
-    return filler
-
-
-def _prepare(db: sqlite3.Connection, log: Path) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    # It may lose its last lumps with the power, never its order: position and rows go together.
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    db.execute("ATTACH ? AS log", (f"{log.absolute().as_uri()}?mode=ro",))
-
-
-def _make(db: sqlite3.Connection) -> None:
-    db.executescript(_SCHEMA)
-
-
-def _belongs(db: sqlite3.Connection) -> bool:
-    """Whether the file is of this version and was filled from this log."""
-    if db.execute("PRAGMA user_version").fetchone() != (VERSION,):
-        return False
-    seq, anchor = db.execute("SELECT seq, anchor FROM position").fetchone()
-    return bool(anchor_at(db, seq, _LOG) == anchor)
-
-
-def _filled_to(db: sqlite3.Connection) -> int:
-    (position,) = db.execute("SELECT seq FROM position").fetchone()
-    return int(position)
-
-
-def _beyond(db: sqlite3.Connection, after: int, limit: int) -> list[tuple[int, str]]:
-    """Positions and users of the rows of the log after a position."""
-    return db.execute(
-        "SELECT seq, user_id FROM log.log WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
-    ).fetchall()
-
-
-def _fill(db: sqlite3.Connection, after: int, last: int) -> None:
-    db.execute("BEGIN IMMEDIATE")
-    if _filled_to(db) >= last:  # by one whose caller did not wait for it
-        db.execute("COMMIT")
-        return
-    (run,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM runs").fetchone()
-    db.execute("INSERT INTO runs VALUES (?, ?)", (run, last))
-    db.execute(
-        "INSERT INTO rows SELECT ?, user_id, seq FROM log.log"
-        " WHERE seq > ? AND seq <= ? ORDER BY user_id, seq",
-        (run, after, last),
-    )
-    db.execute(
-        "INSERT INTO keys SELECT ?, user_id, event_id, seq FROM log.log"
-        " WHERE seq > ? AND seq <= ? AND event_id IS NOT NULL ORDER BY user_id, event_id, seq",
-        (run, after, last),
-    )
-    db.execute(
-        "INSERT OR IGNORE INTO users"
-        " SELECT DISTINCT user_id FROM rows WHERE run = ? ORDER BY user_id",
-        (run,),
-    )
-    anchor = anchor_at(db, last, _LOG)
-    if anchor is None:
-        raise Corrupt(f"row {last} is not in the log")
-    db.execute("UPDATE position SET seq = ?, anchor = ?", (last, anchor))
-    db.execute("COMMIT")

@@ -22,7 +22,8 @@ from persistence.appending import COLUMNS, append
 from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
-from persistence.index import INDEX, LUMP_ROWS, LogIndex, variables
+from persistence.index import LUMP_ROWS, LogIndex, variables
+from persistence.indexfile import INDEX
 from persistence.journal import Loaded, Row, Snapshot
 from persistence.keys import KeyFilter
 from persistence.keystore import KeyStore

@@ -30,10 +30,10 @@ from messages.codec import decode_command, encode_event
 from messages.commands import Track
 from messages.events import KIND, Event
 from messages.subjects import encode_user, partition_of
-from persistence import index, schema
+from persistence import indexfile, schema
 from persistence.chain import START, link
 from persistence.datadir import DATABASE
-from persistence.index import INDEX
+from persistence.indexfile import INDEX
 from persistence.journal import Row, Snapshot
 from persistence.keys import KeyFilter
 from persistence.sqlite import SQLiteJournal
@@ -126,8 +126,8 @@ async def _make(directory: Path, events: int) -> None:
     await (await SQLiteJournal.open(directory)).close()  # makes the tables
     _write(directory / DATABASE, _blocks(events, begin, prototypes))
     # One lump: by itself the index takes the log in by many, each with a copy in memory.
-    filler = await index._open(directory / INDEX, directory / DATABASE)
-    await filler.write(index._fill, 0, events)
+    filler = await indexfile.open_filler(directory / INDEX, directory / DATABASE)
+    await filler.write(indexfile.fill, 0, events)
     await filler.close()
     journal = await SQLiteJournal.open(directory)
     await journal.load_keys(KeyFilter())  # as after any stop, the filter is there

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from persistence import index
+from persistence import index, indexfile
 from persistence.errors import Unavailable
 from persistence.journal import Row
 from persistence.sqlite import SQLiteJournal
@@ -85,7 +85,7 @@ async def test_an_index_that_cannot_be_used_is_made_anew(
     await journal.append(rows)
     await journal._index.filled.wait()
     await journal.close()
-    path = directory / index.INDEX
+    path = directory / indexfile.INDEX
     if harm == "gone":
         path.unlink()
     elif harm == "no database":
@@ -207,7 +207,7 @@ async def test_a_lump_is_filled_in_once_though_nobody_waited_for_it(
     await journal.append(rows)
     filler = journal._index._filler
     for _ in range(2):
-        await filler.write(index._fill, 0, len(rows))
+        await filler.write(indexfile.fill, 0, len(rows))
     await journal.close()
 
     with closing(sqlite3.connect(directory / "index.db")) as db:
