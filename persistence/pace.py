@@ -1,8 +1,9 @@
 """Where a block is written: on the event loop itself while that takes no time, else in a thread.
 
 A thread costs a small block more than its write: each hop takes the interpreter lock away from
-the loop, or waits for it. But a disk that stalls must not stall the loop, so after one slow
-write the thread takes over for a while.
+the loop, or waits for it. But a disk that stalls must not stall the loop, so after a slow
+write the thread takes over: for a moment where it was one of its kind, for seconds where the
+next one is slow again.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ ROWS_MAX: Final = 1024
 SLOW_NS: Final = 5_000_000
 NS_PER_ROW: Final = 8_000
 """A write is slow that takes longer than `SLOW_NS` and twice what its rows take."""
-PAUSE_NS: Final = 1_000_000_000
-"""How long the thread takes over after a slow write."""
+PAUSE_NS: Final = 100_000_000
+"""How long the thread takes over after a slow write; twice as long after each further one."""
+PAUSE_MAX_NS: Final = 6_400_000_000
 
 
 class Pace:
@@ -28,6 +30,7 @@ class Pace:
 
     def __init__(self, ticks: Callable[[], int] | None) -> None:
         self._ticks = ticks
+        self._pause = PAUSE_NS
         self._paused_until = 0
         self._started = 0
         self._allowed = 0
@@ -44,5 +47,8 @@ class Pace:
         """The block that was let through is written, or failed."""
         assert self._ticks is not None
         now = self._ticks()
-        if now - self._started > self._allowed:
-            self._paused_until = now + PAUSE_NS
+        if now - self._started <= self._allowed:
+            self._pause = PAUSE_NS
+            return
+        self._paused_until = now + self._pause
+        self._pause = min(2 * self._pause, PAUSE_MAX_NS)

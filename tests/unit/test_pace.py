@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from persistence.pace import NS_PER_ROW, PAUSE_NS, ROWS_MAX, SLOW_NS, Pace
+from persistence.pace import NS_PER_ROW, PAUSE_MAX_NS, PAUSE_NS, ROWS_MAX, SLOW_NS, Pace
 
 
 class Ticks:
@@ -37,3 +37,38 @@ def test_after_a_slow_write_the_thread_takes_over_for_a_while() -> None:
     assert not pace.starts_here(1)
     ticks.now += 1
     assert pace.starts_here(1)
+
+
+def write(pace: Pace, ticks: Ticks, took: int) -> None:
+    assert pace.starts_here(1)
+    ticks.now += took
+    pace.ended()
+
+
+def paused(pace: Pace, ticks: Ticks) -> int:
+    """How long the thread takes over from now on, to the step of a shortest pause."""
+    start = ticks.now
+    while not pace.starts_here(1):
+        ticks.now += PAUSE_NS
+    return ticks.now - start
+
+
+def test_on_a_disk_that_stays_slow_the_loop_tries_less_and_less_often_and_then_as_often() -> None:
+    ticks = Ticks()
+    pace = Pace(ticks)
+    found = []
+    for _ in range(9):
+        write(pace, ticks, SLOW_NS + NS_PER_ROW + 1)
+        found.append(paused(pace, ticks))
+    assert found == [PAUSE_NS * 2**n for n in range(7)] + [PAUSE_MAX_NS] * 2
+
+
+def test_a_quick_write_ends_what_slow_ones_before_it_began() -> None:
+    ticks = Ticks()
+    pace = Pace(ticks)
+    for _ in range(3):
+        write(pace, ticks, SLOW_NS + NS_PER_ROW + 1)
+        paused(pace, ticks)
+    write(pace, ticks, 1)
+    write(pace, ticks, SLOW_NS + NS_PER_ROW + 1)
+    assert paused(pace, ticks) == PAUSE_NS
