@@ -110,7 +110,7 @@ class Service:
             ),
             now=asyncio.get_running_loop().time,
         )
-        self._edge = Edge(config.prefix, self._registry.dispatch, link, self._clock)
+        self._edge = Edge(config.prefix, self._registry.dispatch, link.replies, self._clock)
 
     async def start(self, *, own_server: bool = False) -> None:
         """Open everything; requests are served when this returns.

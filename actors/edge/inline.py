@@ -22,6 +22,9 @@ from nats.aio.transport import TcpTransport
 from nats.errors import ProtocolError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
+from messages.codec import encode_reply, error_headers
+from messages.errors import ErrorReply, RequestError
+
 Deliver = Callable[[bytes, bytes, bytes, bytes], None]
 """Takes subject, reply subject (empty without one), payload and raw header block (as well)."""
 
@@ -32,12 +35,14 @@ _PRIVATE: Final = (
     "_pending",
     "_pending_data_size",
     "_flush_queue",
+    "_max_payload",
     "_max_pending_size",
     "_process_msg",
     "_subs",
     "_transport",
 )
 
+HEADERS_BYTES_MAX: Final = 1024
 UNSENT_BYTES_MAX: Final = 1 << 20
 """Where the transport has so much to send, more waits until nats-py has drained it."""
 
@@ -160,6 +165,13 @@ class InlineParser(Parser):
             _log.exception("message_dropped", sid=sid)
 
 
+def instead_of(payload: bytes, limit: int) -> tuple[bytes, dict[str, str]]:
+    """What is sent instead of an answer for which the server would close the connection."""
+    _log.error("reply_too_large", size=len(payload), limit=limit)
+    why = RequestError("internal", "the reply is over the max_payload of the NATS server")
+    return encode_reply(ErrorReply(why.body())), error_headers(why)
+
+
 class Outgoing:
     """Hands answers to the transport, those of one read or one commit in one piece."""
 
@@ -170,6 +182,8 @@ class Outgoing:
 
     def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Send one answer. Best effort: while the connection is down little is kept."""
+        if len(payload) + HEADERS_BYTES_MAX > self._client._max_payload:
+            payload, headers = instead_of(payload, self._client._max_payload)
         pieces = self._pieces
         if not pieces:
             self._loop.call_soon(self.hand_over)  # where nobody does it before

@@ -13,15 +13,20 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from actors.edge.inline import Deliver, InlineParser, Outgoing, supported
-from messages.codec import encode_reply, error_headers
-from messages.errors import ErrorReply, RequestError
+from actors.edge.inline import (
+    HEADERS_BYTES_MAX,
+    Deliver,
+    InlineParser,
+    Outgoing,
+    instead_of,
+    supported,
+)
+from actors.runtime.request import Replies
 
 CONNECT_S: Final = 10.0
 # Far above what the registry lets wait: overload is answered, never dropped in silence.
 PENDING_MESSAGES_MAX: Final = 1_048_576
 PENDING_BYTES_MAX: Final = 1024 * 1024 * 1024
-HEADERS_BYTES_MAX: Final = 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -145,17 +150,19 @@ class Link:
         subscription: Subscription = await self.client.subscribe(subject, cb=callback)
         return subscription
 
+    @property
+    def replies(self) -> Replies:
+        """Where answers to what is served leave: `send`, without a step in between."""
+        return self if self._outgoing is None else self._outgoing
+
     def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Send an answer; never blocks, never raises."""
-        if len(payload) + HEADERS_BYTES_MAX > self.client.max_payload:
-            # The server would close the connection, for good.
-            _log.error("reply_too_large", size=len(payload), limit=self.client.max_payload)
-            why = RequestError("internal", "the reply is over the max_payload of the NATS server")
-            payload, headers = encode_reply(ErrorReply(why.body())), error_headers(why)
         if self._outgoing is not None:
             self._outgoing.send(reply_to, payload, headers)
-        else:
-            self._backlog.put_nowait((reply_to, payload, headers))
+            return
+        if len(payload) + HEADERS_BYTES_MAX > self.client.max_payload:
+            payload, headers = instead_of(payload, self.client.max_payload)
+        self._backlog.put_nowait((reply_to, payload, headers))
 
     def hand_over(self) -> None:
         """Let the answers leave that were sent so far, without waiting for the turn to end."""

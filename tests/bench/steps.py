@@ -112,7 +112,7 @@ class Stopwatch:
 class Connection:
     """Stands for nats-py's client and for the link: takes what is sent."""
 
-    max_payload = 1 << 20
+    max_payload = _max_payload = 1 << 20
     is_connected = True
     _max_pending_size = 1 << 30
 
@@ -126,6 +126,7 @@ class Connection:
         self.parser = InlineParser(self)
         self._transport = None  # so that answers are kept, and can be counted
         self.outgoing = Outgoing(self)
+        self.replies = self.outgoing
         self.send = self.outgoing.send
         self.hand_over = self.outgoing.hand_over
 
@@ -154,7 +155,7 @@ class Connection:
     async def unsubscribe(self, _: object) -> None:
         """No more messages come anyway."""
 
-    def replies(self) -> int:
+    def replied(self) -> int:
         """How many replies have come since the last call."""
         count = sum(piece.count(b"PUB ") for piece in self._pending)
         self._pending.clear()
@@ -182,7 +183,7 @@ async def feed(link: Connection, sent: list[bytes]) -> None:
         missing = len(chunk)
         while missing:
             await asyncio.sleep(0)
-            missing -= link.replies()
+            missing -= link.replied()
 
 
 async def cost(count: int, users: int) -> float:

@@ -20,7 +20,13 @@ from nats.protocol.parser import Parser
 from actors.app import Service
 from actors.config import Config
 from actors.edge import inline, link
-from actors.edge.inline import UNSENT_BYTES_MAX, InlineParser, Outgoing, supported
+from actors.edge.inline import (
+    HEADERS_BYTES_MAX,
+    UNSENT_BYTES_MAX,
+    InlineParser,
+    Outgoing,
+    supported,
+)
 from actors.edge.link import Link
 from persistence.memory import MemoryJournal
 from tests.support.mixed import check_order, draw, post_all
@@ -232,6 +238,7 @@ class Sink:
         self._pending: list[bytes] = []
         self._pending_data_size = 0
         self._max_pending_size = 1_000
+        self._max_payload = 5_000
         self._flush_queue: asyncio.Queue[Any] = asyncio.Queue()
         self.is_connected = True
         self.written: list[bytes] = []
@@ -270,6 +277,20 @@ async def test_an_answer_between_reads_leaves_with_the_next_turn_of_the_loop() -
     assert sink.written == []
     await asyncio.sleep(0)
     assert sink.written == [ANSWER * 2]
+
+
+async def test_an_answer_that_the_server_would_not_take_is_replaced_by_an_error() -> None:
+    sink = Sink()
+    outgoing = Outgoing(sink)
+    with structlog.testing.capture_logs() as lines:
+        for size in (5_000 - HEADERS_BYTES_MAX, 5_001 - HEADERS_BYTES_MAX):
+            outgoing.send(b"r", b"x" * size)
+    outgoing.hand_over()
+    (data,) = sink.written
+    assert data.count(b"x" * 100) > 10
+    assert data.count(b"HPUB r ") == 1
+    assert b'"code":"internal"' in data
+    assert [line["event"] for line in lines] == ["reply_too_large"]
 
 
 def waiting(sink: Sink) -> None:

@@ -128,6 +128,10 @@ class FakeLink:
             self.answers.setdefault(to, []).append(Answer(to, payload, headers))
             self.arrived.set()
 
+    @property
+    def replies(self) -> FakeLink:
+        return self
+
     def hand_over(self) -> None:
         """Answers leave as they are sent."""
 
