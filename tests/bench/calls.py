@@ -63,6 +63,13 @@ def echoes(users: int, rng: random.Random) -> Iterator[bytes]:
     return itertools.cycle([publish(f"echo.{rng.randrange(users)}", body) for _ in range(users)])
 
 
+def keyed_echoes(users: int, rng: random.Random) -> Iterator[bytes]:
+    """The bodies of `tracks`, to be sent back as they are."""
+    for message in tracks(users, rng):
+        _, _, rest = message.split(b" ", 2)
+        yield b"PUB echo.0 " + rest
+
+
 def enforces(users: int, rng: random.Random) -> Iterator[bytes]:
     variants = []
     for number in range(VARIANTS):

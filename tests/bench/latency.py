@@ -26,7 +26,7 @@ def measure(options: Options, work: Path) -> list[Figure]:
     with staged(work / "latency") as stage:
         rounds = [_round(stage, options, number, work) for number in range(options.few)]
         paced = [_half(stage, options, number) for number in range(options.few)]
-    return [*_alone(rounds), _busy(paced)]
+    return [*_alone(rounds), *_busy(paced)]
 
 
 def fsync_ms(directory: Path) -> dict[str, float]:
@@ -105,25 +105,39 @@ def _half(stage: Stage, options: Options, number: int) -> dict[str, Any]:
     """Find the top rate, then ask for half of it."""
     seed = f"--seed={number}"
     top = stage.load("track", f"--seconds={TOP_S}", seed)["rate"]
-    found = stage.load("track", f"--rate={top / 2}", f"--seconds={options.seconds}", seed)
+    paced = (f"--rate={top / 2}", f"--seconds={options.seconds}", seed)
+    echo = stage.load("echo", *paced)
+    found = stage.load("track", *paced)
     print(
         f"round {number + 1} paced {top / 2:,.0f}/s, p50 and p99 in ms:"
-        f"  {found['p50']:.2f} {found['p99']:.2f}",
+        f"  echo {echo['p50']:.2f} {echo['p99']:.2f}  track {found['p50']:.2f} {found['p99']:.2f}",
         flush=True,
     )
-    return found | {"rate": top / 2}
+    return {"rate": top / 2, "echo": echo, "track": found}
 
 
-def _busy(paced: list[dict[str, Any]]) -> Figure:
-    p99 = [found["p99"] for found in paced]
-    shares = ("rate", "p50", "p90", "p99", "p99.9")
-    return Figure(
-        key="half_p99",
-        name="track at half of its top rate, open loop, p99",
-        measured=median(p99),
-        goal=HALF_P99_MS,
-        unit="ms",
-        at_most=True,
-        rounds=p99,
-        detail={share: median(found[share] for found in paced) for share in shares},
-    )
+def _busy(paced: list[dict[str, Any]]) -> list[Figure]:
+    """What a call takes then, and what the machine and NATS alone take at the same pace."""
+    shares = ("p50", "p90", "p99", "p99.9")
+    names = {
+        "echo": ("half_echo_p99", "bare echo at the same pace, p99", None),
+        "track": ("half_p99", "track at half of its top rate, open loop, p99", HALF_P99_MS),
+    }
+    figures = []
+    for kind, (key, name, goal) in names.items():
+        p99 = [found[kind]["p99"] for found in paced]
+        detail = {share: median(found[kind][share] for found in paced) for share in shares}
+        detail["rate"] = median(found["rate"] for found in paced)
+        figures.append(
+            Figure(
+                key=key,
+                name=name,
+                measured=median(p99),
+                goal=goal,
+                unit="ms",
+                at_most=True,
+                rounds=p99,
+                detail=detail,
+            )
+        )
+    return figures

@@ -42,7 +42,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run one load; what it found."""
     rng = random.Random(options.seed)
     kind = options.kind
-    wire = Wire(options.url, GOOD.get(kind, TRACKED))
+    paced_echo = kind == "echo" and options.rate > 0
+    wire = Wire(options.url, ANY if paced_echo else GOOD.get(kind, TRACKED))
     found: dict[str, Any] = {}
     if kind == "pairs":
         pairs = Pairs(wire, options.users, rng)
@@ -62,7 +63,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         spent = one_in_flight(wire, calls.visits(numbers, options.initial), FILL_S)
         found["cold"], found["live"] = percentiles(spent[0::2]), percentiles(spent[1::2])
     else:
-        if kind in ENDLESS:
+        if paced_echo:
+            requests = calls.keyed_echoes(options.users, rng)
+        elif kind in ENDLESS:
             requests = ENDLESS[kind](options.users, rng)
         else:
             make = calls.spread_tracks if kind == "spread" else calls.tracks

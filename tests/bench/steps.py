@@ -1,9 +1,8 @@
 """What one ``track`` costs the event loop, step by step: the real parts in one process.
 
-Messages go through the parser, the edge, the registry, an actor, the writer and a real journal,
-and the replies into a connection that only counts. Each step is a function that is timed from
-outside; what the timing itself costs is measured first and taken off. A step's figure is
-without the steps that it calls.
+First the whole: messages go through the parser, the edge, the registry, an actor, the writer
+and a real journal, and the replies into a connection that only counts. Then the parts, one
+after the other, on the same messages; the rest is what the whole takes beyond them.
 """
 
 from __future__ import annotations
@@ -15,98 +14,31 @@ import itertools
 import random
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
-from unittest.mock import patch
 
-import actors.user
 from actors.app import Service
+from actors.billing.account import Account
+from actors.billing.defaults import default_catalog
+from actors.billing.rolling import opened
+from actors.billing.state import apply
+from actors.billing.track import track, track_reply
 from actors.config import Config
 from actors.edge.inline import InlineParser, Outgoing
-from actors.edge.service import Edge
-from actors.runtime.registry import Registry
-from actors.runtime.request import Request
+from messages.codec import decoder_of, encode_event
 from messages.subjects import partition_of
-from persistence.index import LogIndex
+from persistence.journal import Row
 from persistence.keys import KeyFilter
 from persistence.sqlite import SQLiteJournal
-from persistence.writer import Writer
 from tests.bench.calls import tracks
 from tests.bench.echo import loop_factory
 from tests.support.service import ROOT
 
 CHUNK: Final = 128  # messages in one read of the socket
 WARM: Final = 20_000
-CALIBRATION: Final = 200_000
+AT: Final = 1_790_000_000_000_000  # microseconds: some moment
 OUT: Final = ROOT / ".bench"
-
-STEPS: Final[list[tuple[str, Any, str]]] = [
-    ("parse the protocol", InlineParser, "parse"),
-    ("route, bound, request", Edge, "deliver"),
-    ("find the actor", Registry, "dispatch"),
-    ("key: surely new?", KeyFilter, "claim"),
-    ("time, admission", actors.user.UserActor, "handle"),
-    ("row, bookkeeping", actors.user.UserActor, "count"),
-    ("decide: price, limits, alerts", actors.user, "track"),
-    ("encode the event", actors.user, "encode_event"),
-    ("apply", actors.user, "apply"),
-    ("write the reply", actors.user, "track_reply"),
-    ("append to the block", Writer, "append"),
-    ("commit, share of one row", SQLiteJournal, "append"),
-    ("index in memory, share", LogIndex, "add"),
-    ("answer", Request, "durable"),
-    ("send", Outgoing, "send"),
-    ("hand over to the socket, share", Outgoing, "hand_over"),
-]
-
-
-class Stopwatch:
-    """Nanoseconds by step, each without those inside it and without the timing itself."""
-
-    def __init__(self) -> None:
-        self.own: dict[str, float] = {}
-        self._inside: list[list[float]] = [[0, 0]]  # nanoseconds and calls of what is inside
-        self._within = self._around = 0.0
-        noop = self.timed("", lambda: None)
-        begin = time.perf_counter_ns()
-        for _ in range(CALIBRATION):
-            noop()
-        whole = (time.perf_counter_ns() - begin) / CALIBRATION
-        self._within = self.own.pop("") / CALIBRATION
-        self._around = whole - self._within
-
-    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, timed; a coroutine function must not wait for anything."""
-        self.own[name] = 0
-        inside, now = self._inside, time.perf_counter_ns
-
-        def end(begin: int) -> None:
-            spent = now() - begin
-            children, calls = inside.pop()
-            self.own[name] += spent - children - self._within - calls * self._around
-            inside[-1][0] += spent
-            inside[-1][1] += 1
-
-        def run(*args: Any, **kwargs: Any) -> Any:
-            inside.append([0, 0])
-            begin = now()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                end(begin)
-
-        async def run_async(*args: Any, **kwargs: Any) -> Any:
-            inside.append([0, 0])
-            begin = now()
-            try:
-                return await function(*args, **kwargs)
-            finally:
-                end(begin)
-
-        return run_async if asyncio.iscoroutinefunction(function) else run
 
 
 class Connection:
@@ -207,16 +139,103 @@ async def cost(count: int, users: int) -> float:
         return spent / count * 1e6
 
 
+class Steps:
+    """Calls that are taken through one part after the other, a whole read at a time.
+
+    So each part is timed over many calls, and what the timing costs is nothing.
+    """
+
+    def __init__(self, journal: SQLiteJournal) -> None:
+        self.spent: dict[str, float] = {}
+        self._journal = journal
+        self._link = Connection()
+        self._catalog = default_catalog()
+        self._keys = KeyFilter()
+        self._accounts: dict[bytes, Account] = {}
+        self._arrived: list[tuple[bytes, bytes, bytes]] = []
+        self._link.parser.serve(1, self._arrive, lambda: None)
+        self._decode = decoder_of("track")
+        self._seq = 0
+        self._at = AT
+
+    def _arrive(self, subject: bytes, reply_to: bytes, payload: bytes, _: bytes) -> None:
+        self._arrived.append((subject, reply_to, payload))
+
+    def _timed(self, step: str, begin: float) -> float:
+        now = time.perf_counter()
+        self.spent[step] = self.spent.get(step, 0) + now - begin
+        return now
+
+    async def take(self, chunk: list[bytes]) -> None:
+        """Take one read of the socket all the way."""
+        data, catalog, claim = b"".join(chunk), self._catalog, self._keys.claim
+        begin = time.perf_counter()
+        await self._link.parser.parse(data)
+        begin = self._timed("parse the protocol", begin)
+        calls = [self._decode(payload) for _, _, payload in self._arrived]
+        begin = self._timed("decode the body", begin)
+        found = [self._account(subject) for subject, _, _ in self._arrived]
+        users = [account.user for account in found]
+        keys = [str(call.event_id) for call in calls]  # type: ignore[union-attr]
+        begin = time.perf_counter()
+        for user, key in zip(users, keys, strict=True):
+            claim(user, key)
+        begin = self._timed("is the key surely new?", begin)
+        pairs = zip(found, calls, strict=True)
+        events = [track(account, call, self._at, catalog)[1] for account, call in pairs]  # type: ignore[arg-type]
+        begin = self._timed("decide: price, period, limits, alerts", begin)
+        bodies = [encode_event(event) for event in events]
+        begin = self._timed("encode the event", begin)
+        seqs = range(self._seq + 1, self._seq + len(calls) + 1)
+        for account, event, seq in zip(found, events, seqs, strict=True):
+            apply(account, event, self._at, seq)
+        begin = self._timed("apply it to the state", begin)
+        replies = [track_reply(*of) for of in zip(events, keys, seqs, strict=True)]
+        begin = self._timed("write the reply", begin)
+        rows = [
+            Row(seq, 0, user, key, "usage", self._at, False, body, None)
+            for seq, user, key, body in zip(seqs, users, keys, bodies, strict=True)
+        ]
+        begin = time.perf_counter()
+        await self._journal.append(rows)
+        begin = self._timed("commit: chain, insert, WAL, fsync, index in memory", begin)
+        for (_, reply_to, _), reply in zip(self._arrived, replies, strict=True):
+            self._link.outgoing.send(reply_to, reply)
+        self._link.hand_over()
+        self._timed("send", begin)
+        self._seq = seqs[-1]
+        self._arrived.clear()
+        self._link.replied()
+
+    def _account(self, subject: bytes) -> Account:
+        account = self._accounts.get(subject)
+        if account is None:
+            account = self._accounts[subject] = Account(subject.rpartition(b".")[2].decode())
+            for opening in opened(account, self._at, self._catalog)[1]:
+                apply(account, opening, self._at, 0)
+        return account
+
+
+async def parts(count: int, users: int) -> dict[str, float]:
+    """Microseconds of each part for each of so many calls."""
+    with tempfile.TemporaryDirectory(dir=OUT) as directory:
+        journal = await SQLiteJournal.open(Path(directory), ticks=lambda: 0)
+        steps = Steps(journal)
+        for total in (WARM, count):
+            sent = messages(total, users)
+            gc.collect()
+            gc.freeze()
+            steps.spent.clear()
+            for at in range(0, total, CHUNK):
+                await steps.take(sent[at : at + CHUNK])
+        await journal.close()
+    return {step: spent / count * 1e6 for step, spent in steps.spent.items()}
+
+
 async def measure(count: int, users: int) -> tuple[float, dict[str, float]]:
-    """Microseconds a call, and those of each step in a second run under the stopwatch."""
-    bare = await cost(count, users)
-    watch = Stopwatch()
-    with ExitStack() as patches:
-        for name, owner, attribute in STEPS:
-            timed = watch.timed(name, getattr(owner, attribute))
-            patches.enter_context(patch.object(owner, attribute, timed))
-        await cost(count, users)
-    return bare, {name: own / (count + WARM) / 1e3 for name, own in watch.own.items()}
+    """Microseconds a call in the whole, and in its parts."""
+    whole = await cost(count, users)
+    return whole, await parts(count, users)
 
 
 def main() -> None:
@@ -225,12 +244,11 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=1_000)
     options = parser.parse_args()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        bare, steps = runner.run(measure(options.calls, options.users))
-    print(f"{'step':34} {'us':>6}")
-    for name, own in steps.items():
-        print(f"{name:34} {own:>6.2f}")
-    print(f"{'sum of the steps':34} {sum(steps.values()):>6.2f}")
-    print(f"{'the loop without the stopwatch':34} {bare:>6.2f}")
+        whole, steps = runner.run(measure(options.calls, options.users))
+    steps["route, request, actor, admission, row, answer: the rest"] = whole - sum(steps.values())
+    print(f"{'step':56} {'us':>6}")
+    for name, own in [*steps.items(), ("in all", whole)]:
+        print(f"{name:56} {own:>6.2f}")
 
 
 if __name__ == "__main__":
