@@ -8,6 +8,7 @@ durable.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -62,7 +63,7 @@ class CatalogActor:
         """
         now = self._services.clock.now()
         if not admit(request, self._services, now):
-            return Detour(self._look_up(request), blocks=True)
+            return Detour(partial(self._look_up, request), blocks=True)
         try:
             return self._take(request, max(now, self._at))
         except RequestError as error:
@@ -78,7 +79,7 @@ class CatalogActor:
             case PricesPut() as ask:
                 self._record(request, cataloguing.put_price(self._own, ask, at), at)
             case UsersList() as ask:
-                return Detour(list_users(self._services, request, ask, at), blocks=False)
+                return Detour(partial(list_users, self._services, request, ask, at), blocks=False)
             case ask:
                 size = self._services.page_bytes_max
                 self._answer(request, _READS[type(ask)](self._own, ask, at, size))

@@ -100,7 +100,7 @@ def _ack(actor: UserActor, request: Request, ask: Ack, at: int) -> Detour | None
             request.facts = Facts(raised=await reading.raised_ids(others))
             return True
 
-        return Detour(find(), blocks=True)
+        return Detour(find, blocks=True)
     raised = () if facts is None else facts.raised
     actor.record(request, ack(actor.account, ask, actor.services.catalog, raised), at)
     return None
@@ -139,7 +139,7 @@ def _rebuild(actor: UserActor, request: Request, _: Rebuild, _at: int) -> Detour
         request.durable()
         return False
 
-    return Detour(work(), blocks=True)
+    return Detour(work, blocks=True)
 
 
 CHANGES: Final[Mapping[type, Callable[[UserActor, Request, Any, int], Detour | None]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.billing import logs as pages
@@ -51,7 +52,7 @@ def _stats(actor: UserActor, request: Request, ask: Stats, at: int) -> Detour | 
     period = find_period(actor.account, ask, at, actor.services.catalog)
     if period is None:
         assert ask.billing_period is not None
-        return _detour(_reading(actor).old_stats(request, ask.billing_period))
+        return _detour(partial(_reading(actor).old_stats, request, ask.billing_period))
     actor.answer(request, stats(actor.account, period, at))
     return None
 
@@ -67,9 +68,8 @@ def _logs(actor: UserActor, request: Request, ask: Logs, _: int) -> Detour:
     page = pages.Page(wanted, ask.limit or pages.PAGE, before, services.page_bytes_max)
     uncounted = not ask.cursor and total is None and wanted.only_period()
     where = pages.where_is(actor.account, wanted.billing_period)
-    return _detour(
-        _reading(actor).page(request, wanted, page, total, where=where, count_sealed=uncounted)
-    )
+    read = _reading(actor).page
+    return _detour(partial(read, request, wanted, page, total, where=where, count_sealed=uncounted))
 
 
 def _alerts(actor: UserActor, request: Request, ask: Alerts, _: int) -> Detour | None:
@@ -80,7 +80,7 @@ def _alerts(actor: UserActor, request: Request, ask: Alerts, _: int) -> Detour |
         reply = alerts_reply(account.user, ask, unread, unread, {}, account.seq, size)
         actor.answer(request, reply)
         return None
-    return _detour(_reading(actor).alerts(request, ask, unread))
+    return _detour(partial(_reading(actor).alerts, request, ask, unread))
 
 
 def _trends(actor: UserActor, request: Request, ask: Trends, at: int) -> Detour | None:
@@ -128,7 +128,7 @@ def _subscription(actor: UserActor, request: Request, _: Subscription, at: int) 
         request.durable()
         return False
 
-    return _detour(work())
+    return _detour(work)
 
 
 def _with_periods(
@@ -154,14 +154,14 @@ def _with_periods(
         request.durable()
         return False
 
-    return _detour(work())
+    return _detour(work)
 
 
 def _reading(actor: UserActor) -> Reading:
     return Reading(actor.services, actor.account.user, actor.account.seq)
 
 
-def _detour(work: Coroutine[Any, Any, bool]) -> Detour:
+def _detour(work: Callable[[], Coroutine[Any, Any, bool]]) -> Detour:
     return Detour(work, blocks=False)
 
 

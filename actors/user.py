@@ -8,6 +8,7 @@ registry recovers the actor. The reply leaves when the rows are durable.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from actors.admission import admit
@@ -62,7 +63,7 @@ class UserActor:
         services, account = self.services, self.account
         now = services.clock.now()
         if not admit(request, services, now):
-            return Detour(self._look_up(request), blocks=True)
+            return Detour(partial(self._look_up, request), blocks=True)
         at = max(now, account.at)
         if account.current is not None and account.current.end <= at:
             self.roll(at)
@@ -196,7 +197,7 @@ class UserActor:
             await look_up(self.services, facts, self.account.user, keys, holds, settled)
             return True
 
-        return Detour(find(), blocks=True)
+        return Detour(find, blocks=True)
 
     def save(self) -> None:
         """Have the state written as a snapshot."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, Protocol
 
 from actors.runtime.request import Request
@@ -14,11 +14,13 @@ class Detour(NamedTuple):
     """Work off the loop that a request needs.
 
     Attributes:
-        work: the work; it answers the request, or returns True to have it handled again.
+        work: begins the work; it answers the request, or returns True to have it handled again.
+            No coroutine yet: one that is never awaited would have to be closed, and to close
+            one that has ended raises where it is compiled.
         blocks: whether later requests of the same user wait for it.
     """
 
-    work: Coroutine[Any, Any, bool]
+    work: Callable[[], Coroutine[Any, Any, bool]]
     blocks: bool
 
 

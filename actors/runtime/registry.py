@@ -213,16 +213,16 @@ class Registry:
             if detour is not None:
                 cell.busy = cell.busy or detour.blocks
                 task = self._spawn(self._run_detour(cell, request, detour))
-                task.add_done_callback(partial(self._end_detour, request, detour))
+                task.add_done_callback(partial(self._end_detour, request))
 
     async def _run_detour(self, cell: Cell, request: Request, detour: Detour) -> None:
         again = False
         try:
             if detour.blocks:
-                again = await detour.work
+                again = await detour.work()
             else:
                 async with self._detours:
-                    again = await detour.work
+                    again = await detour.work()
         except RequestError as error:
             request.refuse(error)
         except JournalError as error:
@@ -237,9 +237,8 @@ class Registry:
         self._resume(cell)
 
     @staticmethod
-    def _end_detour(request: Request, detour: Detour, task: asyncio.Task[None]) -> None:
+    def _end_detour(request: Request, task: asyncio.Task[None]) -> None:
         if task.cancelled():  # perhaps before it began, so nothing in it could answer
-            detour.work.close()
             request.refuse(RequestError("unavailable", "not executed: the service is stopping"))
 
     def _resume(self, cell: Cell) -> None:

@@ -262,6 +262,36 @@ async def test_a_stop_that_cannot_wait_any_longer_answers_the_stashes(start: Sta
         assert answer.error["retryable"]
 
 
+async def test_a_stop_that_cannot_wait_any_longer_answers_what_looks_something_up(
+    start: Start,
+) -> None:
+    rig = await start(drain_s=0)
+    detours: dict[str, tuple[str, dict[str, Any]]] = {
+        "settle": ("track", {"provider": "tavily", "hold_id": "h"}),
+        "ack": ("ack", {"ids": ["never"]}),
+        "dashboard": ("dashboard", {}),
+        "subscription": ("subscription", {}),
+        "logs": ("logs", {}),
+    }
+    for user in detours:
+        await rig.ask("hold", user, provider="tavily", event_id="h")
+        await rig.ask("release", user, hold_id="h")
+        plan = {"plan": "Pro", "billing_cycle": "monthly"}
+        await rig.ask("subscribe", user, **plan)
+        actor = rig.live(user)
+        actor.account.ended, actor.account.sealed = {}, 1  # as of a long life
+    raised: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
+
+    rig.journal.reads.close()
+    asked = [rig.send(verb, user, **body) for user, (verb, body) in detours.items()]
+    await until(lambda: len(rig.journal.reads._queue) == len(asked))
+    await rig.stop()
+
+    assert [answer.code for answer in await rig.answers(*asked)] == ["unavailable"] * len(asked)
+    assert raised == []
+
+
 async def test_a_stop_answers_what_a_stuck_disk_holds_up(start: Start) -> None:
     rig = await start(drain_s=0)
     await rig.ask("track", provider="tavily")
