@@ -3,17 +3,17 @@ PYTHON ?= python3
 
 BIN := .venv/bin
 STAMP := .venv/.installed
-COMPILED := .venv/.compiled
 BENCH_STAMP := .venv/.installed-bench
 ROOMS := actors messages persistence tests
 PROSE := $(wildcard README.md CHANGELOG.md docs) Makefile Procfile pyproject.toml .ci
-SOURCES := $(shell find actors messages persistence -name '*.py')
 TIERS := unit contract runtime sim golden e2e
 
 .PHONY: install run test check bench charts format clean test-sources $(TIERS:%=test-%)
 .NOTPARALLEL:
 
-install: $(COMPILED)
+# Where there is no C compiler nothing is compiled, and all works as it does, slower.
+install: $(STAMP)
+	@$(BIN)/python .ci/compile.py
 
 $(STAMP): pyproject.toml .ci/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -21,11 +21,6 @@ $(STAMP): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check \
 		--constraint .ci/constraints.txt --editable '.[cli,embedded,speed,dev]'
-	@touch $@
-
-# Where there is no C compiler nothing is compiled, and all works as it does, slower.
-$(COMPILED): $(STAMP) .ci/compile.py $(SOURCES)
-	$(BIN)/python .ci/compile.py
 	@touch $@
 
 run: install
@@ -67,6 +62,6 @@ format: install
 # The data directory holds what was metered: it stays.
 clean:
 	rm -rf .venv .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
-	rm -f actors/compiled.json
+	rm -f actors/compiled.json*
 	find $(ROOMS) -name '*.so' -delete
 	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -41,7 +41,7 @@ def run(config: Config, *, embedded: bool) -> int:
     logs.configure(config.log_level)
     changed = outdated()
     if changed is not None:
-        _say(f"{changed} was changed since it was compiled: run make install")
+        _say(f"{changed} is not as it was compiled: run make install")
         return FAILED
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.compiled import COMPILED
+from tests.support.compiled import CHANGED, COMPILED
 
 
 def pytest_report_header() -> str:
     """Say what is tested."""
-    return f"hot path: {'compiled' if COMPILED else 'sources'}"
+    why = "" if CHANGED is None else f": {CHANGED} is not as it was compiled, run make install"
+    return f"hot path: {'compiled' if COMPILED else 'sources'}{why}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

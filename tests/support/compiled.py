@@ -8,6 +8,8 @@ from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 from pathlib import Path
 from typing import Final
 
+from actors.compiled import outdated
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 ROOMS: Final = tuple(str(ROOT / room) for room in ("actors", "messages", "persistence"))
 
@@ -24,7 +26,9 @@ def import_sources() -> None:
     sys.path_importer_cache.clear()
 
 
-if os.environ.get("METERD_TEST_SOURCES"):
+CHANGED: Final = outdated()
+"""What is not as it was compiled, which must not be tested in place of its source."""
+if CHANGED is not None or os.environ.get("METERD_TEST_SOURCES"):
     import_sources()
 
 import actors.user  # noqa: E402 -- behind the choice

@@ -262,8 +262,8 @@ def imported_by(code: str) -> set[str]:
 
 
 def test_a_service_holds_nothing_of_the_command_line() -> None:
-    modules = imported_by("import actors.__main__, actors.process")
-    assert "actors.cli.service" in modules
+    modules = imported_by("import actors.__main__, actors.cli.service, actors.process")
+    assert "actors.app" in modules
     assert not modules & {"typer", "pydantic", "click", "actors.verifying"}
 
 
