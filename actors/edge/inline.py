@@ -204,6 +204,19 @@ class Outgoing:
         if not self._write(data):
             self._queue(data)
 
+    def push(self) -> None:
+        """Send all that was collected or given to the client, ahead of its next PING.
+
+        The client writes a PING past what it still holds, so the PONG would not say that this
+        has arrived. Raises what the transport raises.
+        """
+        self.hand_over()
+        client = self._client
+        if client._pending and client.is_connected:
+            client._transport.writelines(client._pending)
+            client._pending = []
+            client._pending_data_size = 0
+
     def _write(self, data: bytes) -> bool:
         """Give bytes to the transport; False where others are in front of them, or it is gone."""
         client = self._client

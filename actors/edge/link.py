@@ -201,8 +201,12 @@ class Link:
 
     async def flush(self) -> None:
         """Wait until the server has what was sent before. Raises what nats-py raises."""
-        self.hand_over()
-        await self.client.flush(timeout=5)
+        try:
+            if self._outgoing is not None:
+                self._outgoing.push()
+            await self.client.flush(timeout=5)
+        except RuntimeError as error:  # uvloop's word for a connection that was lost in this turn
+            raise ConnectionError(str(error)) from error
 
     async def close(self) -> None:
         """Send what is left and close the connection."""

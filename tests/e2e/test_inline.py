@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ import nats
 import pytest
 import structlog.testing
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 
@@ -333,6 +335,57 @@ async def test_while_the_connection_is_down_little_is_kept() -> None:
             outgoing.hand_over()
     assert 900 < sink._pending_data_size <= sink._max_pending_size
     assert {line["event"] for line in lines} == {"replies_dropped"}
+
+
+async def test_a_flush_is_answered_when_the_server_has_what_was_sent_before() -> None:
+    """nats-py alone sends its PING past what it still holds: the PONG would say nothing."""
+    said = bytearray()
+    async with talking_to_nobody(said) as url:
+        connection = await Link.connect(url, {}, name="test")
+        said.clear()
+        await connection.listen("heard", ignore)
+        connection.send(b"reply", b"{}")
+        await connection.publish("alert", b"{}")
+        await connection.flush()
+        *before, ping = bytes(said).splitlines()
+        assert ping == b"PING"
+        assert before == [b"SUB heard  1", b"PUB alert  2", b"{}", b"PUB reply 2", b"{}"]
+        await connection.close()
+
+
+async def test_a_flush_on_a_connection_that_is_lost_in_the_same_turn_says_so(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(**_: Any) -> None:
+        raise RuntimeError("the handler is closed")  # uvloop's word for it
+
+    connection = await Link.connect(nats_server.url, {}, name="test")
+    with monkeypatch.context() as patched:
+        patched.setattr(connection.client, "flush", lost)
+        with pytest.raises(ConnectionError, match="closed"):
+            await connection.flush()
+    await connection.close()
+
+
+async def ignore(_: Msg) -> None:
+    """Takes messages that nobody sends."""
+
+
+@asynccontextmanager
+async def talking_to_nobody(said: bytearray) -> AsyncIterator[str]:
+    """A server that answers PING and keeps what it is told."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"max_payload":1048576,"headers":true}\r\n')
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                said.extend(data)
+                writer.write(b"PONG\r\n" * data.count(b"PING\r\n"))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 @pytest.mark.parametrize("inlined", [True, False])
