@@ -23,10 +23,7 @@ from actors.app import Service
 from actors.config import Config
 from actors.edge import inline, link
 from actors.edge.inline import (
-    HEADERS_BYTES_MAX,
-    UNSENT_BYTES_MAX,
     InlineParser,
-    Outgoing,
     supported,
 )
 from actors.edge.link import Link
@@ -229,112 +226,6 @@ async def test_what_nats_py_read_before_is_not_lost() -> None:
         parser.serve(SERVED, calls.deliver, lambda: None)
         assert calls._ps is parser  # type: ignore[attr-defined]
         assert await parse(parser, [stream[cut:]]) == (await expected())[1:]
-
-
-class Sink:
-    """Stands for a client, its transport's socket and its queue: keeps what each is given."""
-
-    def __init__(self) -> None:
-        self._transport = TcpTransport()  # type: ignore[no-untyped-call]
-        self._transport._io_writer = SimpleNamespace(transport=self)  # type: ignore[assignment]
-        self._pending: list[bytes] = []
-        self._pending_data_size = 0
-        self._max_pending_size = 1_000
-        self._max_payload = 5_000
-        self._flush_queue: asyncio.Queue[Any] = asyncio.Queue()
-        self.is_connected = True
-        self.written: list[bytes] = []
-        self.unsent = 0
-        self.lost = False
-
-    def is_closing(self) -> bool:
-        return False
-
-    def get_write_buffer_size(self) -> int:
-        return self.unsent
-
-    def write(self, data: bytes) -> None:
-        if self.lost:
-            raise RuntimeError("the handler is closed")
-        self.written.append(data)
-
-
-ANSWER = b"PUB r 2\r\n{}\r\n"
-
-
-async def test_the_answers_of_one_read_leave_in_one_piece_when_it_is_parsed() -> None:
-    sink = Sink()
-    outgoing = Outgoing(sink)
-    parser = InlineParser(Calls())
-    parser.serve(SERVED, lambda *_: outgoing.send(b"r", b"{}"), outgoing.hand_over)
-    await parser.parse(b"".join(STREAM[1:3]))
-    assert sink.written == [ANSWER * 2]
-
-
-async def test_an_answer_between_reads_leaves_with_the_next_turn_of_the_loop() -> None:
-    sink = Sink()
-    outgoing = Outgoing(sink)
-    outgoing.send(b"r", b"{}")
-    outgoing.send(b"r", b"{}")
-    assert sink.written == []
-    await asyncio.sleep(0)
-    assert sink.written == [ANSWER * 2]
-
-
-async def test_an_answer_that_the_server_would_not_take_is_replaced_by_an_error() -> None:
-    sink = Sink()
-    outgoing = Outgoing(sink)
-    with structlog.testing.capture_logs() as lines:
-        for size in (5_000 - HEADERS_BYTES_MAX, 5_001 - HEADERS_BYTES_MAX):
-            outgoing.send(b"r", b"x" * size)
-    outgoing.hand_over()
-    (data,) = sink.written
-    assert data.count(b"x" * 100) > 10
-    assert data.count(b"HPUB r ") == 1
-    assert b'"code":"internal"' in data
-    assert [line["event"] for line in lines] == ["reply_too_large"]
-
-
-def waiting(sink: Sink) -> None:
-    sink._pending.append(b"before")
-
-
-def slow(sink: Sink) -> None:
-    sink.unsent = UNSENT_BYTES_MAX + 1
-
-
-def down(sink: Sink) -> None:
-    sink.is_connected = False
-
-
-def lost(sink: Sink) -> None:
-    sink.lost = True
-
-
-@pytest.mark.parametrize("how", [waiting, slow, down, lost])
-async def test_where_the_transport_cannot_take_answers_the_client_keeps_them(how: Any) -> None:
-    sink = Sink()
-    how(sink)
-    before = list(sink._pending)
-    outgoing = Outgoing(sink)
-    outgoing.send(b"r", b"{}")
-    outgoing.hand_over()
-    assert sink.written == []
-    assert sink._pending == [*before, ANSWER]
-    assert sink._pending_data_size == len(ANSWER)
-    assert sink._flush_queue.qsize() == 1
-
-
-async def test_while_the_connection_is_down_little_is_kept() -> None:
-    sink = Sink()
-    down(sink)
-    outgoing = Outgoing(sink)
-    with structlog.testing.capture_logs() as lines:
-        for _ in range(100):
-            outgoing.send(b"r", b"{}")
-            outgoing.hand_over()
-    assert 900 < sink._pending_data_size <= sink._max_pending_size
-    assert {line["event"] for line in lines} == {"replies_dropped"}
 
 
 async def test_a_flush_is_answered_when_the_server_has_what_was_sent_before() -> None:
