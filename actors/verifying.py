@@ -8,7 +8,7 @@ the log is read once for its chain, and then once for each range of partitions.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, NamedTuple
 
@@ -29,7 +29,8 @@ from messages.codec import decode_catalog_event, decode_event
 from messages.events import KIND, PeriodRolled
 from messages.replies import StatsReply
 from messages.subjects import PARTITIONS
-from persistence.inspection import Broken, ChainCheck, Inspection
+from persistence.chaincheck import Broken, Heads
+from persistence.inspection import Inspection
 from persistence.journal import Row, Snapshot
 
 PROGRESS_ROWS: Final = 1_000
@@ -72,6 +73,7 @@ class Verifier:
         progress: called now and then with how many looks at a row are done, `LOOKS` of each.
         live: asks the running service, None where none is to be asked.
         users_at_once: users whose states may be in memory at once.
+        kept: links of the chain that others kept of this log.
     """
 
     def __init__(
@@ -81,12 +83,14 @@ class Verifier:
         progress: Callable[[int], None],
         live: Live | None = None,
         users_at_once: int = USERS_AT_ONCE,
+        kept: Sequence[Heads] = (),
     ) -> None:
         self._log = log
         self._found = found
         self._progress = progress
         self._live = live
         self._users_at_once = users_at_once
+        self._kept = kept
         self._looks = 0
         self._rows = self._last = 0
         self._users = self._snapshots = self._closed = 0
@@ -100,16 +104,25 @@ class Verifier:
         for user, key, count in self._log.repeated_keys():
             self._found(Finding(user, "", "event_id", f"{count} rows have the key {key!r}"))
         self._progress(self._rows * LOOKS)
+        return self._report()
+
+    def follow_chain(self) -> Report:
+        """Look at the chain alone; raises as `run`."""
+        self._follow_chain()
+        self._progress(self._rows * LOOKS)
+        return self._report()
+
+    def _report(self) -> Report:
         return Report(
             self._rows, self._users, self._snapshots, self._closed, self._last, self._compared
         )
 
     def _follow_chain(self) -> Counter[int]:
         """Look at all rows in their order; about how many users begin in each partition."""
-        chain, begun, catalog = ChainCheck(self._log.unchained()), Counter[int](), default_catalog()
+        chain, begun, catalog = self._log.chain(self._kept), Counter[int](), default_catalog()
         readable = True
-        for row, link in self._log.rows():
-            self._report(chain.take(row, link))
+        for row, proof, link in self._log.written():
+            self._name(chain.take(row, proof, link))
             if row.user == CATALOG_USER and readable:
                 try:
                     catalog.take(decode_catalog_event(row.kind, row.body), row.seq)
@@ -120,12 +133,13 @@ class Verifier:
                 begun[row.partition] += 1
             self._rows, self._last = self._rows + 1, row.seq
             self._looked()
-        self._report(chain.end())
+        self._name(chain.end())
         return begun
 
-    def _report(self, broken: Broken | None) -> None:
-        if broken is not None:
-            self._found(Finding("", "", f"rows {broken.first} to {broken.last}", broken.why))
+    def _name(self, broken: Iterable[Broken]) -> None:
+        for first, last, why in broken:
+            rows = f"row {first}" if first == last else f"rows {first} to {last}"
+            self._found(Finding("", "", rows, why))
 
     def _looked(self) -> None:
         self._looks += 1
@@ -136,7 +150,7 @@ class Verifier:
         """Replay the users of some partitions, and compare."""
         replay = _Replay(self._log.snapshots(partitions), self._found)
         self._snapshots += len(replay.waiting)
-        for row, _ in self._log.rows(partitions=partitions):
+        for row in self._log.rows(partitions=partitions):
             if row.user != CATALOG_USER:
                 replay.take(row)
             self._looked()
@@ -155,7 +169,7 @@ class Verifier:
             self._live = None
         if check.ahead:
             with live.reopen() as log:
-                check.follow(row for row, _ in log.rows(self._last, partitions))
+                check.follow(log.rows(self._last, partitions))
         if self._live is not None or check.compared:
             self._compared = (self._compared or 0) + check.compared
 

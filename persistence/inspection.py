@@ -6,29 +6,30 @@ One transaction spans the whole look, so what it sees is the log as of one momen
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from persistence import schema
-from persistence.chain import START, link
+from persistence.appending import COLUMNS, newest_heads
+from persistence.chain import heads_as_bytes
+from persistence.chaincheck import ChainCheck, Heads
 from persistence.connection import read_error
 from persistence.datadir import DATABASE
-from persistence.errors import Refused
+from persistence.errors import Corrupt, Refused
 from persistence.journal import Row, Snapshot
 
 _ROWS_AT_ONCE: Final = 1_000
-_COLUMNS: Final = "seq, partition, user_id, event_id, kind, at, notify, body, personal"
 
 
-class Broken(NamedTuple):
-    """Rows that are not as they were written: one of ``first`` to ``last``, or one missing."""
+class Written(NamedTuple):
+    """A row with what makes it a part of the chain."""
 
-    first: int
-    last: int
-    why: str
+    row: Row
+    proof: bytes | None
+    link: bytes | None
 
 
 class Inspection:
@@ -78,22 +79,45 @@ class Inspection:
             ).fetchone()
         return int(last), int(count)
 
-    def rows(
-        self, after: int = 0, partitions: range | None = None
-    ) -> Iterator[tuple[Row, bytes | None]]:
-        """The rows behind a position, oldest first, each with its link of the chain or None.
+    def rows(self, after: int = 0, partitions: range | None = None) -> Iterator[Row]:
+        """The rows behind a position, oldest first.
 
         With ``partitions``, which follow each other, only the rows of these.
         """
-        query, args = f"SELECT {_COLUMNS}, chain FROM log WHERE seq > ?", [after]  # noqa: S608
+        query, args = f"SELECT {COLUMNS} FROM log WHERE seq > ?", [after]  # noqa: S608
         if partitions is not None:
             query += " AND partition BETWEEN ? AND ?"
             args += [partitions.start, partitions.stop - 1]
+        for row in self._lumps(f"{query} ORDER BY seq", args):
+            yield Row._make((*row[:6], bool(row[6]), *row[7:]))
+
+    def written(self) -> Iterator[Written]:
+        """All rows, oldest first, with their links."""
+        query = f"SELECT proof, chain, {COLUMNS} FROM log ORDER BY seq"  # noqa: S608
+        for proof, link, *row in self._lumps(query):
+            row[6] = bool(row[6])
+            yield Written(Row._make(row), proof, link)
+
+    def chain(self, kept: Sequence[Heads] = ()) -> ChainCheck:
+        """What follows the chain of this log; ``kept`` are links that others kept of it."""
         with _translated():
-            found = self._db.execute(f"{query} ORDER BY seq", args)
-            while lump := found.fetchmany(_ROWS_AT_ONCE):
-                for row in lump:
-                    yield Row._make((*row[:6], bool(row[6]), *row[7:9])), row[9]
+            begin, *later = self._db.execute("SELECT seq, links FROM heads ORDER BY seq").fetchall()
+        return ChainCheck(
+            self._unchained(), Heads(*begin), [*(Heads(*one) for one in later), *kept]
+        )
+
+    def newest_heads(self) -> Heads:
+        """The newest link of each partition.
+
+        Raises:
+            Corrupt: what the log keeps of them cannot be read.
+        """
+        try:
+            with _translated():
+                (seq,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM log").fetchone()
+                return Heads(int(seq), heads_as_bytes(newest_heads(self._db)))
+        except (IndexError, TypeError, ValueError) as error:
+            raise Corrupt(str(error)) from error
 
     def repeated_keys(self) -> Iterator[tuple[str, str, int]]:
         """Keys that more than one row of a user has: user, key and how many rows."""
@@ -113,44 +137,17 @@ class Inspection:
             )
             return {row[1]: Snapshot(*row) for row in found}
 
-    def unchained(self) -> int:
+    def _unchained(self) -> int:
         """The newest position that is older than the chain."""
         with _translated():
             found = self._db.execute("SELECT seq FROM position WHERE name = 'unchained'").fetchone()
         return int(found[0]) if found else 0
 
-
-class ChainCheck:
-    """Follows the chain over rows that are shown to it in order.
-
-    Args:
-        unchained: rows up to here have no link.
-    """
-
-    def __init__(self, unchained: int) -> None:
-        self._unchained = unchained
-        self._before = START
-        self._block: list[Row] = []
-
-    def take(self, row: Row, stored: bytes | None) -> Broken | None:
-        """Look at the next row; what is broken where a block that it ends is."""
-        if row.seq <= self._unchained:
-            return None
-        self._block.append(row)
-        if stored is None:
-            return None
-        block, self._block = self._block, []
-        expected = link(self._before, block)
-        self._before = bytes(stored)  # so that the blocks after it are judged by themselves
-        if expected == stored:
-            return None
-        return Broken(block[0].seq, row.seq, "not as it was written")
-
-    def end(self) -> Broken | None:
-        """What is broken at the end of the log."""
-        if not self._block:
-            return None
-        return Broken(self._block[0].seq, self._block[-1].seq, "rows behind it are missing")
+    def _lumps(self, query: str, args: Sequence[int] = ()) -> Iterator[Any]:
+        with _translated():
+            found = self._db.execute(query, args)
+            while lump := found.fetchmany(_ROWS_AT_ONCE):
+                yield from lump
 
 
 @contextmanager

@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from os import close as close_descriptor
 from pathlib import Path
+from secrets import token_bytes
 from typing import Final
 
 import structlog
 
 from messages.subjects import encode_user, partition_of
 from persistence import schema
-from persistence.appending import COLUMNS, append
+from persistence.appending import COLUMNS, append, newest_heads
 from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
@@ -60,6 +61,8 @@ class SQLiteJournal:
         pages: Connection,
         index: LogIndex,
         pace: Pace,
+        heads: list[bytes],
+        random: Callable[[int], bytes],
     ) -> None:
         self._directory = directory
         self._files = files
@@ -70,7 +73,8 @@ class SQLiteJournal:
         self._index = index
         self._pace = pace
         self._keys: KeyStore | None = None
-        self._chain: bytes | None = None  # the newest link of the log, None where it is not known
+        self._heads: list[bytes] | None = heads  # the chain's newest links, None where unknown
+        self._random = random
         self._uncopied_pages = 0
         self._grown = asyncio.Event()
         self._broken: DiskFailed | None = None
@@ -83,6 +87,7 @@ class SQLiteJournal:
         *,
         lump_rows: int = LUMP_ROWS,
         ticks: Callable[[], int] | None = None,
+        random: Callable[[int], bytes] = token_bytes,
     ) -> SQLiteJournal:
         """Open or create the journal of a directory.
 
@@ -90,6 +95,7 @@ class SQLiteJournal:
             directory: where the files are.
             lump_rows: how many rows the index takes in at once.
             ticks: nanoseconds since some moment, for `Pace`.
+            random: gives so many random bytes, for `chain.about_of`.
 
         Raises:
             Refused: the directory is held or cannot be written, or the database is not one
@@ -101,7 +107,7 @@ class SQLiteJournal:
             try:
                 writer = await Connection.open(path)
                 files.push_async_callback(writer.close)
-                await writer.call(_prepare, path)
+                heads = await writer.call(_prepare, path)
                 # Unwound in reverse: when only the writer is left the WAL can be emptied.
                 files.push_async_callback(_empty_wal, writer)
                 others: list[Connection] = []
@@ -114,25 +120,36 @@ class SQLiteJournal:
                 files.push_async_callback(index.close)
                 await attach(others[1], directory / INDEX)
                 files.push_async_callback(detach, others[1])
-            except sqlite3.Error as error:
+            except (sqlite3.Error, ValueError) as error:
                 raise Refused(f"{path} cannot be opened: {error}") from error
             checkpointer, recoveries, pages = others
-            pace = Pace(ticks)
-            owned = files.pop_all()
-            return cls(directory, owned, writer, checkpointer, recoveries, pages, index, pace)
+            owned, pace = files.pop_all(), Pace(ticks)
+            return cls(
+                directory,
+                owned,
+                writer,
+                checkpointer,
+                recoveries,
+                pages,
+                index,
+                pace,
+                heads,
+                random,
+            )
 
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
         """See `Journal.append`. A caller that is cancelled does not stop the write."""
         if self._broken:
             raise DiskFailed(f"the disk failed before: {self._broken}") from self._broken
-        chain, self._chain = self._chain, None  # unknown, should the write fail
+        heads, self._heads = self._heads, None  # unknown, should the write fail
+        block = (rows, snapshots, heads, self._random)
         if self._writer.idle and self._pace.starts_here(len(rows)):
             try:
-                self._chain = self._writer.write_here(append, rows, snapshots, chain)
+                self._heads = self._writer.write_here(append, *block)
             finally:
                 self._pace.ended()
         else:
-            self._chain = await self._writer.write(append, rows, snapshots, chain)
+            self._heads = await self._writer.write(append, *block)
         self._index.add(rows)
         if self._keys is not None and rows:
             self._keys.grown(rows[-1].seq)
@@ -300,8 +317,8 @@ async def _rows(connection: Connection, where: str, *args: object) -> list[Row]:
     ]
 
 
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    """Make a database ready for its writer, or refuse it untouched."""
+def _prepare(db: sqlite3.Connection, path: Path) -> list[bytes]:
+    """Make a database ready for its writer, or refuse it untouched; the chain's newest links."""
     version = schema.check(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
@@ -312,6 +329,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     if uncopied:
         raise Refused(f"{path} is being read by another program: its WAL cannot be copied")
     schema.migrate(db, version)
+    return newest_heads(db)
 
 
 def _configure(db: sqlite3.Connection) -> None:

@@ -31,7 +31,7 @@ from messages.commands import Track
 from messages.events import KIND, Event
 from messages.subjects import encode_user, partition_of
 from persistence import indexfile, schema
-from persistence.chain import START, link
+from persistence.chain import follow, heads_as_bytes, heads_of_bytes
 from persistence.datadir import DATABASE
 from persistence.indexfile import INDEX
 from persistence.journal import Row, Snapshot
@@ -40,7 +40,7 @@ from persistence.sqlite import SQLiteJournal
 from tests.bench.calls import MODELS, call, keys
 from tests.bench.stage import OUT
 
-FORM: Final = 4
+FORM: Final = 5
 """The version of what this module makes; a kept log of another form is not used."""
 EVENTS_PER_USER: Final = 10
 REGULARS: Final = 10
@@ -57,14 +57,11 @@ _PUT_ROW: Final = (
     "INSERT INTO log (seq, partition, user_id, event_id, kind, at, notify, body, personal, chain)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_PUT_HEADS: Final = "INSERT INTO heads (seq, links) VALUES (?, ?)"
 _PUT_SNAPSHOT: Final = (
     "INSERT INTO snapshots (partition, user_id, seq, schema, body) VALUES (?, ?, ?, ?, ?)"
 )
 """A prime: neighbours in the log are not neighbours by number."""
-
-
-_Columns = tuple[Any, ...]
-"""A row with the link of the chain."""
 
 
 class Step(NamedTuple):
@@ -134,7 +131,7 @@ async def _make(directory: Path, events: int) -> None:
     await journal.close()
 
 
-def _write(path: Path, blocks: Iterator[tuple[list[_Columns], list[Snapshot]]]) -> None:
+def _write(path: Path, blocks: Iterator[tuple[list[Row], list[Snapshot]]]) -> None:
     """Put rows into the tables as `SQLiteJournal` does, but all of them in one transaction."""
     db = sqlite3.connect(path, isolation_level=None)
     for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -1000000"):
@@ -144,11 +141,11 @@ def _write(path: Path, blocks: Iterator[tuple[list[_Columns], list[Snapshot]]]) 
     for name, _ in indexes:  # to sort once takes less than to keep in order
         db.execute(f"DROP INDEX {name}")
     db.execute("BEGIN")
-    chain = START
+    heads = heads_of_bytes(b"")
     for rows, saved in blocks:
-        chain = link(chain, [Row._make(row[:-1]) for row in rows])
-        rows[-1] = (*rows[-1][:-1], chain)
-        db.executemany(_PUT_ROW, rows)
+        links = follow(heads, rows, [None] * len(rows))
+        db.executemany(_PUT_ROW, [(*row, link) for row, link in zip(rows, links, strict=True)])
+        db.execute(_PUT_HEADS, (rows[-1].seq, heads_as_bytes(heads)))
         db.executemany(_PUT_SNAPSHOT, saved)
     for _, sql in indexes:
         db.execute(sql)
@@ -187,20 +184,20 @@ def _take(account: Account, steps: list[Step], event: Event, at: int) -> None:
 
 def _blocks(
     events: int, begin: int, prototypes: list[Prototype]
-) -> Iterator[tuple[list[_Columns], list[Snapshot]]]:
+) -> Iterator[tuple[list[Row], list[Snapshot]]]:
     """All rows in order, and the snapshots that were taken between them."""
     names = [f"u{number}" for number in range(users_of(events))]
     partitions = [partition_of(encode_user(name)) for name in names]
     turns, fresh = _turns(len(names), events), keys()
     for first in range(1, events + 1, BLOCK):
-        rows: list[_Columns] = []
+        rows: list[Row] = []
         saved = []
         at = begin + first * STEP_MICROS
         for seq, (number, turn) in enumerate(itertools.islice(turns, BLOCK), first):
             user, partition = names[number], partitions[number]
             kind, body, keyed = prototypes[number % PROTOTYPES].steps[turn]
             key = next(fresh).decode() if keyed else None
-            rows.append((seq, partition, user, key, kind, at, False, body, None, None))
+            rows.append(Row(seq, partition, user, key, kind, at, False, body, None))
             if turn == SAVED_AT - 1:
                 state = _saved(prototypes[number % PROTOTYPES].saved, user, seq, at)
                 saved.append(Snapshot(partition, user, seq, snapshots.SCHEMA, state))

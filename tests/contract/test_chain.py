@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from persistence import schema
+from persistence import olderchain, schema
+from persistence.appending import HEADS_EVERY
+from persistence.chain import follow, heads_of_bytes
+from persistence.chaincheck import Broken, Heads
 from persistence.errors import Refused
-from persistence.inspection import Broken, ChainCheck, Inspection
+from persistence.inspection import Inspection
+from persistence.journal import Row
 from persistence.sqlite import SQLiteJournal
 from tests.support.rows import make_row, make_snapshot
 
@@ -21,15 +27,24 @@ UPDATE log SET seq = 100 WHERE seq = 4;
 UPDATE log SET seq = 4 WHERE seq = 5;
 UPDATE log SET seq = 5 WHERE seq = 100;
 """
+CHANGED = "not as it was written, or behind one that is gone"
 
 
-async def written(directory: Path, *blocks: int) -> None:
-    """A log of blocks of so many rows each."""
+async def written(directory: Path, *blocks: int, users: Sequence[str] = ("alice",)) -> None:
+    """A log of blocks of so many rows each, of users in turn; every third has personal fields."""
     journal = await SQLiteJournal.open(directory)
     for size in blocks:
         last = await journal.last_seq()
         await journal.append(
-            [make_row(last + n, key=f"k{last + n}", personal="{}") for n in range(1, size + 1)]
+            [
+                make_row(
+                    seq,
+                    users[seq % len(users)],
+                    key=f"k{seq}",
+                    personal=None if seq % 3 else f'{{"ip_address":"10.0.0.{seq}"}}',
+                )
+                for seq in range(last + 1, last + size + 1)
+            ]
         )
     await journal.close()
 
@@ -39,65 +54,156 @@ def edit(directory: Path, script: str) -> None:
         db.executescript(TRIGGERS + script)
 
 
-def broken(directory: Path) -> list[Broken]:
+def broken(directory: Path, *kept: Heads) -> list[Broken]:
     with Inspection.open(directory) as log:
-        check = ChainCheck(log.unchained())
-        found = [check.take(row, stored) for row, stored in log.rows()]
-        return [one for one in [*found, check.end()] if one is not None]
+        check = log.chain(kept)
+        found = [one for row, proof, link in log.written() for one in check.take(row, proof, link)]
+        return [*found, *check.end()]
+
+
+def heads(directory: Path) -> Heads:
+    with Inspection.open(directory) as log:
+        return log.newest_heads()
 
 
 async def test_a_log_as_it_was_written_has_nothing_broken(directory: Path) -> None:
-    await written(directory, 3, 1, 2000)
-    await written(directory, 5)
+    await written(directory, 3, 1, 2000, users=["alice", "bob", "carol"])
+    await written(directory, 5, HEADS_EVERY, 1)
     assert broken(directory) == []
 
 
 @pytest.mark.parametrize(
-    ("script", "first", "last"),
+    "script",
     [
-        ("UPDATE log SET body = '{\"cost_nano\":1}' WHERE seq = 5", 4, 6),
-        ("UPDATE log SET at = at + 1 WHERE seq = 5", 4, 6),
-        ("UPDATE log SET user_id = 'bob' WHERE seq = 5", 4, 6),
-        ("UPDATE log SET event_id = NULL WHERE seq = 5", 4, 6),
-        ("UPDATE log SET notify = 1 WHERE seq = 6", 4, 6),
-        ("DELETE FROM log WHERE seq = 5", 4, 6),
-        (SWAP, 4, 6),
-        ("UPDATE log SET chain = x'00' WHERE seq = 6", 4, 6),
+        "UPDATE log SET body = '{\"cost_nano\":1}' WHERE seq = 5",
+        "UPDATE log SET at = at + 1 WHERE seq = 5",
+        "UPDATE log SET user_id = 'bob' WHERE seq = 5",
+        "UPDATE log SET partition = 1 WHERE seq = 5",
+        "UPDATE log SET partition = 64 WHERE seq = 5",
+        "UPDATE log SET partition = -1 WHERE seq = 5",
+        "UPDATE log SET event_id = NULL WHERE seq = 5",
+        "UPDATE log SET event_id = x'00' WHERE seq = 5",
+        "UPDATE log SET kind = 'reset' WHERE seq = 5",
+        "UPDATE log SET notify = 1 WHERE seq = 5",
+        'UPDATE log SET personal = \'{"ip_address":"::1"}\' WHERE seq = 5',
+        "UPDATE log SET chain = x'00' WHERE seq = 5",
+        "UPDATE log SET chain = NULL WHERE seq = 5",
     ],
 )
-async def test_a_row_that_was_changed_removed_or_put_elsewhere_is_found(
-    directory: Path, script: str, first: int, last: int
+@pytest.mark.parametrize("blocks", [(9,), (3, 3, 3), (1,) * 9])
+async def test_a_row_that_was_changed_is_found_and_named(
+    directory: Path, script: str, blocks: tuple[int, ...]
 ) -> None:
-    await written(directory, 3, 3, 3)
+    await written(directory, *blocks)
     edit(directory, script)
-    found = broken(directory)
-    assert found[0][:2] == (first, last)
+    assert broken(directory)[0] == Broken(5, 5, CHANGED)
 
 
-async def test_a_whole_block_that_was_removed_is_found(directory: Path) -> None:
-    await written(directory, 3, 3, 3)
-    edit(directory, "DELETE FROM log WHERE seq BETWEEN 4 AND 6")
-    assert broken(directory) == [Broken(7, 9, "not as it was written")]
+@pytest.mark.parametrize(
+    "script",
+    [
+        'UPDATE log SET personal = \'{"ip_address":"10.0.0.7"}\' WHERE seq = 6',
+        "UPDATE log SET personal = NULL WHERE seq = 6",
+        "UPDATE log SET personal = '{}' WHERE seq = 6",
+        "UPDATE log SET personal = x'00' WHERE seq = 6",
+        "UPDATE log SET personal = '{}', proof = x'00' WHERE seq = 6",
+        "UPDATE log SET personal = '{}', proof = zeroblob(100) WHERE seq = 6",
+        "UPDATE log SET proof = randomblob(16) WHERE seq = 6",
+        "UPDATE log SET proof = 'text' WHERE seq = 6",
+    ],
+)
+async def test_personal_fields_that_were_changed_and_not_erased_are_found(
+    directory: Path, script: str
+) -> None:
+    await written(directory, 9)
+    edit(directory, script)
+    assert broken(directory) == [Broken(6, 6, CHANGED)]
 
 
-async def test_a_block_that_lost_its_end_is_found(directory: Path) -> None:
-    await written(directory, 3, 3)
-    edit(directory, "DELETE FROM log WHERE seq = 6")
-    assert broken(directory) == [Broken(4, 5, "rows behind it are missing")]
+async def test_rows_that_changed_places_are_found(directory: Path) -> None:
+    await written(directory, 9)
+    edit(directory, SWAP)
+    assert {found[:2] for found in broken(directory)} >= {(4, 4), (5, 5)}
 
 
-async def test_blocks_after_a_broken_one_are_judged_by_themselves(directory: Path) -> None:
+async def test_a_row_that_was_removed_is_found_by_the_gap_and_by_the_row_behind_it(
+    directory: Path,
+) -> None:
+    await written(directory, 9)
+    edit(directory, "DELETE FROM log WHERE seq = 5")
+    assert broken(directory) == [Broken(5, 5, "missing"), Broken(6, 6, CHANGED)]
+
+
+async def test_a_row_that_was_removed_is_found_where_the_gap_was_closed(directory: Path) -> None:
+    await written(directory, 9)
+    edit(directory, "DELETE FROM log WHERE seq = 5; UPDATE log SET seq = 5 WHERE seq = 9")
+    assert Broken(5, 5, CHANGED) in broken(directory)
+
+
+async def test_a_row_that_is_changed_breaks_the_chain_of_its_partition_only(
+    directory: Path,
+) -> None:
+    await written(directory, 8, users=["alice", "bob"])
+    edit(directory, "UPDATE log SET chain = zeroblob(16) WHERE seq = 3")
+    assert broken(directory) == [Broken(3, 3, CHANGED), Broken(5, 5, CHANGED)]
+
+
+async def test_rows_after_a_changed_one_are_judged_by_themselves(directory: Path) -> None:
     await written(directory, 1, 1, 1, 1)
     edit(directory, "UPDATE log SET body = '[]' WHERE seq IN (1, 3)")
     assert [found.first for found in broken(directory)] == [1, 3]
 
 
-async def test_erased_personal_fields_are_no_change(directory: Path) -> None:
-    await written(directory, 3)
+async def test_whoever_makes_all_later_links_anew_is_found_by_links_that_were_kept(
+    directory: Path,
+) -> None:
+    await written(directory, 4, 4, users=["alice", "bob"])
+    kept = heads(directory)._replace(where="mine")
+    await written(directory, 2)
+    assert broken(directory, kept) == []
     with closing(sqlite3.connect(directory / "meterd.db")) as db:
-        db.execute("UPDATE log SET personal = NULL")
+        db.executescript(TRIGGERS + "UPDATE log SET body = '[]' WHERE seq = 3")
+        columns = "seq, partition, user_id, event_id, kind, at, notify, body, personal, proof"
+        links = heads_of_bytes(b"")
+        for *row, proof in db.execute(f"SELECT {columns} FROM log ORDER BY seq").fetchall():
+            (new,) = follow(links, [Row._make((*row[:6], bool(row[6]), *row[7:]))], [proof])
+            db.execute("UPDATE log SET chain = ? WHERE seq = ?", (new, row[0]))
         db.commit()
     assert broken(directory) == []
+    (found,) = broken(directory, kept)
+    assert found[:2] == (8, 8)
+    assert found.why.startswith("the links are not those of mine, in partitions [")
+
+
+async def test_newest_rows_that_were_removed_are_found_by_links_that_were_kept(
+    directory: Path,
+) -> None:
+    await written(directory, 4, 4)
+    kept = heads(directory)._replace(where="mine")
+    edit(directory, "DELETE FROM log WHERE seq > 6")
+    assert broken(directory) == []  # nobody can know
+    assert broken(directory, kept) == [Broken(7, 8, "missing: mine has them")]
+
+
+async def test_the_log_keeps_links_of_its_own_which_have_to_be_those_of_the_rows(
+    directory: Path,
+) -> None:
+    await written(directory, HEADS_EVERY - 1, 3, 2)
+    with closing(sqlite3.connect(directory / "meterd.db")) as db:
+        assert db.execute("SELECT seq FROM heads").fetchall() == [(0,), (HEADS_EVERY + 2,)]
+        db.execute("UPDATE heads SET links = zeroblob(1024) WHERE seq > 0")
+        db.commit()
+    (found,) = broken(directory)
+    assert found[:2] == (HEADS_EVERY + 2,) * 2
+    assert "the log's own note" in found.why
+
+
+@pytest.mark.parametrize("stored", ["zeroblob(17)", "'text'"])
+async def test_kept_links_that_cannot_be_read_are_no_start(directory: Path, stored: str) -> None:
+    await written(directory, 2)
+    edit(directory, f"UPDATE heads SET links = {stored}")
+    with pytest.raises(Refused, match="the newest links of the chain"):
+        await SQLiteJournal.open(directory)
 
 
 async def test_the_chain_goes_on_after_a_write_that_failed(directory: Path) -> None:
@@ -112,21 +218,90 @@ async def test_the_chain_goes_on_after_a_write_that_failed(directory: Path) -> N
     assert broken(directory) == []
 
 
+@pytest.mark.parametrize("script", ["chain = NULL", "chain = 'text'", "partition = 64"])
+async def test_a_newest_row_that_was_changed_keeps_no_service_from_starting(
+    directory: Path, script: str
+) -> None:
+    await written(directory, 3)
+    edit(directory, f"UPDATE log SET {script} WHERE seq = 3")
+    await written(directory, 2)
+    assert broken(directory) == [Broken(3, 3, CHANGED)]
+
+
+async def test_the_newest_links_are_found_at_a_start_wherever_the_log_ends(
+    directory: Path,
+) -> None:
+    rng = random.Random(seed := 20_261_126)
+    print(f"seed {seed}")
+    for _ in range(12):
+        users = [f"user-{rng.randrange(90)}" for _ in range(rng.randrange(1, 9))]
+        await written(directory, *(rng.randrange(1, 900) for _ in range(3)), users=users)
+    assert broken(directory) == []
+
+
+def make_older(directory: Path, version: int, *blocks: Sequence[Row]) -> None:
+    """A log of an older schema, whose chain has a link for each block."""
+    directory.mkdir(mode=0o700)
+    with closing(sqlite3.connect(directory / "meterd.db", isolation_level=None)) as db:
+        for _, script in schema.migrations()[:version]:
+            db.executescript(script)
+        db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {version}")
+        before = olderchain.START
+        for rows in blocks:
+            before = olderchain.link(before, rows)
+            for row in rows:
+                last = before if row is rows[-1] else None
+                chain = [] if version == 1 else [last]
+                db.execute(
+                    f"INSERT INTO log VALUES ({', '.join('?' * (9 + len(chain)))})", (*row, *chain)
+                )
+
+
+def of_alice(first: int, last: int) -> list[Row]:
+    return [make_row(seq, personal=None if seq % 3 else "{}") for seq in range(first, last + 1)]
+
+
 async def test_rows_from_before_the_chain_are_left_alone_and_it_begins_after_them(
     directory: Path,
 ) -> None:
-    directory.mkdir(mode=0o700)  # noqa: ASYNC240 -- nothing else runs
-    with closing(sqlite3.connect(directory / "meterd.db", isolation_level=None)) as db:
-        (_, first), *_ = schema.migrations()
-        db.executescript(first)
-        db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-        db.execute("PRAGMA user_version = 1")
-        db.execute("INSERT INTO log VALUES (1, 0, 'alice', 'k', 'usage', 7, 0, '{}', NULL)")
-        db.execute("INSERT INTO log VALUES (2, 0, 'alice', NULL, 'reset', 7, 0, '{}', NULL)")
+    make_older(directory, 1, of_alice(1, 2))
     await written(directory, 2, 2)
     assert broken(directory) == []
     edit(directory, "UPDATE log SET body = '[]' WHERE seq = 3")
-    assert broken(directory) == [Broken(3, 4, "not as it was written")]
+    assert broken(directory) == [Broken(3, 3, CHANGED)]
+
+
+OLDER = [
+    ("UPDATE log SET body = '[]' WHERE seq = 2", [(1, 3)]),
+    ("UPDATE log SET body = '[]' WHERE seq = 4", [(4, 5)]),
+    ("UPDATE log SET chain = x'00' WHERE seq = 5", [(4, 5), (5, 5)]),
+    ("DELETE FROM log WHERE seq = 2", [(2, 2), (1, 3)]),
+    ("DELETE FROM log WHERE seq = 5", [(5, 5), (4, 4)]),
+    ("DELETE FROM log WHERE seq BETWEEN 4 AND 5", [(4, 5)]),
+    ("DELETE FROM log WHERE seq > 3", [(4, 5)]),
+    ("UPDATE heads SET links = zeroblob(16) WHERE seq = 5", [(5, 5), (6, 6)]),
+    ("UPDATE log SET at = at + 1 WHERE seq = 6", [(6, 6)]),
+]
+
+
+@pytest.mark.parametrize(("script", "found"), OLDER)
+async def test_blocks_of_an_older_schema_keep_their_links_and_the_rows_behind_build_on_them(
+    directory: Path, script: str, found: list[tuple[int, int]]
+) -> None:
+    make_older(directory, 5, of_alice(1, 3), of_alice(4, 5))
+    await written(directory, 2, 2)
+    assert broken(directory) == []
+    edit(directory, script)
+    assert [(first, last) for first, last, _ in broken(directory)] == found
+
+
+async def test_an_older_log_to_which_nothing_was_added_has_nothing_broken(directory: Path) -> None:
+    make_older(directory, 5, of_alice(1, 3))
+    await (await SQLiteJournal.open(directory)).close()
+    assert broken(directory) == []
+    edit(directory, "DELETE FROM log WHERE seq = 3")
+    assert broken(directory)
 
 
 def test_a_directory_without_a_log_is_refused(directory: Path) -> None:

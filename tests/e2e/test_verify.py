@@ -131,7 +131,7 @@ def test_a_row_changed_by_hand_is_found(stopped: Path) -> None:
     assert code == 1
     fields = {(found["user"], found["field"]) for found in report["differences"]}
     assert ("alice", "providers") in fields
-    assert any(field.startswith("rows ") for user, field in fields if not user)
+    assert any(field.startswith("row") for user, field in fields if not user)
 
 
 def test_a_removed_row_is_found(stopped: Path) -> None:

@@ -185,7 +185,7 @@ def test_a_damage_is_named_by_user_period_and_field_however_few_users_are_taken_
     assert whole
     # Nobody else is named; the chain says in which rows the damage is.
     assert {user for user, _, _ in named} <= {user for user, _, _ in expected} | {""}
-    assert "snapshot" in damage or any(field.startswith("rows ") for _, _, field in named)
+    assert "snapshot" in damage or any(field.startswith("row") for _, _, field in named)
     for users_at_once in (1, 7):
         _, found = verify(data, users_at_once)
         assert sorted(found) == sorted(whole)

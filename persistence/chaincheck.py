@@ -1,0 +1,138 @@
+"""Follows the chain of a log, from its first row to its last, and names what does not fit."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from messages.subjects import PARTITIONS
+from persistence import olderchain
+from persistence.chain import START, about_of, heads_of_bytes, link
+from persistence.journal import Row
+
+
+class Broken(NamedTuple):
+    """Rows that are not as they were written: one of ``first`` to ``last``, or one missing."""
+
+    first: int
+    last: int
+    why: str
+
+
+class Heads(NamedTuple):
+    """The newest link of each partition as of a position, as somebody kept them.
+
+    Attributes:
+        seq: the position.
+        links: by partition; one alone, or none, stands for that of every partition.
+        where: who kept them, as people are told of it.
+    """
+
+    seq: int
+    links: bytes
+    where: str = "the log's own note"
+
+
+class ChainCheck:
+    """Follows the chain over rows that are shown to it in order.
+
+    Args:
+        unchained: rows up to here have no link.
+        begin: the links that the first row with one of its own builds on. Rows up to there
+            have one for each block.
+        kept: later links that have to be those of the rows.
+    """
+
+    def __init__(self, unchained: int, begin: Heads, kept: Iterable[Heads] = ()) -> None:
+        self._last = self._unchained = unchained
+        self._begin = begin
+        self._blocks = _Blocks()
+        self._heads = heads_of_bytes(begin.links)
+        self._kept = deque(sorted(one for one in kept if one.seq > begin.seq))
+
+    def take(self, row: Row, proof: bytes | None, stored: bytes | None) -> Iterator[Broken]:
+        """Look at the next row, with its proof and its link; what is broken so far."""
+        if row.seq <= self._unchained:
+            return
+        if row.seq != self._last + 1:
+            yield Broken(self._last + 1, row.seq - 1, "missing")
+        yield from self._compared(row.seq - 1)
+        if row.seq <= self._begin.seq:
+            yield from self._blocks.take(row, stored)
+        else:
+            if self._last <= self._begin.seq:
+                yield from self._began()
+            if not self._fits(row, proof, stored):
+                yield Broken(row.seq, row.seq, "not as it was written, or behind one that is gone")
+        self._last = row.seq
+
+    def end(self) -> Iterator[Broken]:
+        """What is broken at the end of the log."""
+        yield from self._compared(self._last)
+        if self._last <= self._begin.seq:
+            yield from self._began()
+        if self._last < self._begin.seq:
+            yield Broken(self._last + 1, self._begin.seq, "missing: the log's own note has them")
+        for kept in self._kept:
+            yield Broken(self._last + 1, kept.seq, f"missing: {kept.where} has them")
+
+    def _began(self) -> Iterator[Broken]:
+        """Rows with links of their own build on the last of the blocks before them."""
+        yield from self._blocks.end()
+        if self._last == self._begin.seq and self._blocks.before != self._begin.links:
+            why = "what the rows behind it build on is not its link"
+            yield Broken(self._begin.seq, self._begin.seq, why)
+
+    def _fits(self, row: Row, proof: bytes | None, stored: bytes | None) -> bool:
+        if not isinstance(stored, bytes) or row.partition not in range(PARTITIONS):
+            return False
+        before = self._heads[row.partition]
+        self._heads[row.partition] = stored  # so that the rows after it are judged by themselves
+        try:
+            return link(before, row, about_of(row.personal, proof)) == stored
+        except (AttributeError, TypeError, ValueError):  # of another type than ever written
+            return False
+
+    def _compared(self, upto: int) -> Iterator[Broken]:
+        """What kept links say of positions that all rows were shown of."""
+        while self._kept and self._kept[0].seq <= upto:
+            kept = self._kept.popleft()
+            differing = _differing(self._heads, kept)
+            if differing:
+                why = f"the links are not those of {kept.where}, in partitions {differing}"
+                yield Broken(kept.seq, kept.seq, why)
+
+
+class _Blocks:
+    """The chain as it was until schema 5.
+
+    Attributes:
+        before: the newest link.
+    """
+
+    def __init__(self) -> None:
+        self.before = olderchain.START
+        self._block: list[Row] = []
+
+    def take(self, row: Row, stored: bytes | None) -> Iterator[Broken]:
+        self._block.append(row)
+        if stored is None:
+            return
+        block, self._block = self._block, []
+        expected = olderchain.link(self.before, block)
+        self.before = bytes(stored)  # so that the blocks after it are judged by themselves
+        if expected != stored:
+            yield Broken(block[0].seq, row.seq, "not as it was written")
+
+    def end(self) -> Iterator[Broken]:
+        if self._block:
+            yield Broken(self._block[0].seq, self._block[-1].seq, "rows behind it are missing")
+
+
+def _differing(heads: Sequence[bytes], kept: Heads) -> list[int]:
+    try:
+        links = heads_of_bytes(kept.links)
+    except (TypeError, ValueError):
+        links = [START] * PARTITIONS
+    return [partition for partition, link in enumerate(heads) if link != links[partition]]
