@@ -15,7 +15,7 @@ from actors.billing.duplicates import mismatch
 from actors.billing.holds import extend, hold, preflight, release
 from actors.billing.inbox import ack, not_unread
 from actors.billing.track import reset
-from actors.edge.upkeep import Rebuild
+from actors.edge.upkeep import Forget, Rebuild
 from actors.lookups import Facts, may_have_ended
 from actors.reading import Reading, stored
 from actors.recovery import load
@@ -142,6 +142,20 @@ def _rebuild(actor: UserActor, request: Request, _: Rebuild, _at: int) -> Detour
     return Detour(work, blocks=True)
 
 
+def _forget(actor: UserActor, request: Request, _: Forget, _at: int) -> Detour:
+    journal, user, seq = actor.services.journal, actor.account.user, actor.account.seq
+    settled = actor.services.writer.barrier()  # what is to be erased has to be in the log
+
+    async def work() -> bool:
+        await stored(settled)
+        rows = await journal.erase(user)
+        request.prepare({"user_id": user, "rows": rows, "seq": seq})
+        request.durable()
+        return False
+
+    return Detour(work, blocks=False)  # the rows of a busy user may take long
+
+
 CHANGES: Final[Mapping[type, Callable[[UserActor, Request, Any, int], Detour | None]]] = {
     Track: _track,
     CloudTrack: _track,
@@ -157,4 +171,5 @@ CHANGES: Final[Mapping[type, Callable[[UserActor, Request, Any, int], Detour | N
     Suspend: _suspend,
     Resume: _resume,
     Rebuild: _rebuild,
+    Forget: _forget,
 }

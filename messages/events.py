@@ -187,6 +187,10 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False, rename=US
     source: str | None = None
 
 
+ERASED: Final = "{}"
+"""The personal fields of an event from which they were erased, as they are stored."""
+
+
 class Personal(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The personal fields of a usage event, stored apart so that they can be erased alone."""
 

@@ -16,14 +16,13 @@ from typing import Final
 
 import msgspec
 
+from messages.events import ERASED
 from messages.subjects import PARTITIONS
 from persistence.journal import Row
 
 LINK_BYTES: Final = 16
 START: Final = bytes(LINK_BYTES)
 """What the first link of a partition follows."""
-ERASED: Final = "{}"
-"""The personal fields of a row from which they were erased."""
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 

@@ -8,7 +8,8 @@ and are never given to two durable rows. Every implementation passes the one sui
   crash; after it raised `NotStored` none of them is there; after `OutcomeUnknown` all or
   none are, and `last_seq` says which.
 - Reads see durable rows only, and all of them.
-- A row is never changed and never removed.
+- A row is never changed and never removed, but its personal fields may be erased: they are
+  `messages.events.ERASED` then, for ever.
 - Snapshots, the published position and a kept filter of keys are derived data: losing them
   loses no event.
 """
@@ -162,6 +163,18 @@ class Journal(Protocol):
 
         Raises:
             NotStored: it is not stored; harmless, notices are then published again.
+        """
+        ...
+
+    async def erase(self, user: str) -> int:
+        """Erase the personal fields of all durable rows of a user; of how many rows.
+
+        Some of them may stay where it raises; it may be called again.
+
+        Raises:
+            NotStored: not all are erased.
+            OutcomeUnknown: some may or may not be erased.
+            Unavailable: the log cannot be read.
         """
         ...
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from operator import attrgetter
 
+from messages.events import ERASED
 from persistence.errors import NotStored
 from persistence.journal import Loaded, Row, Snapshot
 from persistence.keys import KeyFilter
@@ -107,6 +108,18 @@ class MemoryJournal:
     async def mark_published(self, seq: int) -> None:
         """See `Journal.mark_published`."""
         self._published = seq
+
+    async def erase(self, user: str) -> int:
+        """See `Journal.erase`."""
+        erased = {
+            row.seq: row._replace(personal=ERASED)
+            for row in self._of_user.get(user, ())
+            if row.personal not in {None, ERASED}
+        }
+        for rows in (self._rows, self._of_user[user] if erased else []):
+            rows[:] = [erased.get(row.seq, row) for row in rows]
+        self._of_key |= {(user, row.key): row for row in erased.values() if row.key is not None}
+        return len(erased)
 
     async def rows(self, after: int, limit: int) -> list[Row]:
         """See `Journal.rows`."""

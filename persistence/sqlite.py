@@ -22,6 +22,7 @@ from persistence import schema
 from persistence.appending import COLUMNS, append, newest_heads
 from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
+from persistence.erasing import ROWS_AT_ONCE, erase
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
 from persistence.index import LUMP_ROWS, LogIndex, variables
 from persistence.indexfile import INDEX
@@ -258,6 +259,21 @@ class SQLiteJournal:
             self._broken = error  # the log is in the same file
             raise
 
+    async def erase(self, user: str) -> int:
+        """See `Journal.erase`."""
+        count = last = 0
+        try:
+            while positions := await self._index.after(user, last, ROWS_AT_ONCE):
+                count += await self._writer.write(erase, positions)
+                last = positions[-1]
+            if count:
+                # Until the WAL begins anew it has the pages as they were.
+                await self._writer.write(_copy_wal, "TRUNCATE")
+        except DiskFailed as error:
+            self._broken = error
+            raise
+        return count
+
     async def rows(self, after: int, limit: int) -> list[Row]:
         """See `Journal.rows`."""
         return await _rows(self._pages, "seq > ? ORDER BY seq LIMIT ?", after, limit)
@@ -322,6 +338,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> list[bytes]:
     version = schema.check(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+    db.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
     _configure(db)
     # After a failed fsync the kernel may call pages clean that never reached the disk: what a
     # former process left in the WAL is written, and synced, again before anything builds on it.

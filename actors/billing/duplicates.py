@@ -29,6 +29,7 @@ from messages.commands import (
 )
 from messages.errors import RequestError
 from messages.events import (
+    ERASED,
     AlertsRead,
     CountersReset,
     Event,
@@ -102,7 +103,6 @@ def _same_call(call: Track, event: UsageRecorded, personal: str | None, catalog:
         provider = catalog.providers.find(call.provider)
     except RequestError:
         return False
-    about = decode_personal(personal) or _NOTHING
     return (
         provider.name == event.provider
         and (call.model_used or provider.default_model) == event.model
@@ -126,7 +126,15 @@ def _same_call(call: Track, event: UsageRecorded, personal: str | None, catalog:
         and (call.retry_count or 0) == event.retry_count
         and call.hold_id == event.hold_id
         and (call.source if isinstance(call, CloudTrack) else None) == event.source
-        and call.user_agent == about.user_agent
+        and (personal == ERASED or _says_the_same(call, personal))
+    )
+
+
+def _says_the_same(call: Track, personal: str | None) -> bool:
+    """Whether a call says of persons what one said before; nobody knows where that was erased."""
+    about = decode_personal(personal) or _NOTHING
+    return (
+        call.user_agent == about.user_agent
         and call.ip_address == about.ip_address
         and call.error_message == about.error_message
         and (call.metadata or None) == about.metadata

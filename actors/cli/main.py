@@ -56,7 +56,9 @@ _VERBS: Final = {
     "import": _Place("importing", "import_file"),
     "prices": _Place("prices", "app"),
     "verify": _Place("verify", "verify"),
+    "checkpoint": _Place("evidence", "checkpoint"),
     "rebuild": _Place("verify", "rebuild"),
+    "forget": _Place("evidence", "forget"),
 }
 
 

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from actors.cli.evidence import signing
 from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, User
 from actors.cli.output import is_human
 from actors.cli.session import call, complain, errors_as_exit_codes, settings
@@ -24,6 +25,7 @@ from actors.verifying import LOOKS, Live, Report, Verifier
 from messages.client import UsageClient
 from messages.errors import MeterdError, RequestError
 from messages.replies import StatsReply
+from persistence.chaincheck import Heads
 from persistence.datadir import is_held
 from persistence.errors import JournalError
 from persistence.inspection import Inspection
@@ -41,6 +43,16 @@ def verify(
     live: Annotated[
         bool, typer.Option(help="Also compare what a running service says of each user.")
     ] = True,
+    chain: Annotated[
+        bool, typer.Option("--chain", help="Follow the chain of the log only, replay nothing.")
+    ] = False,
+    checkpoints: Annotated[
+        list[Path] | None,
+        typer.Option("--checkpoint", help="A signed checkpoint that the log has to fit to."),
+    ] = None,
+    public_key: Annotated[
+        str | None, typer.Option(help="Who has to have signed the checkpoints.")
+    ] = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -52,9 +64,13 @@ def verify(
     with errors_as_exit_codes():
         config = settings(url)
     directory = data_dir or config.data_dir
+    kept = _kept(checkpoints or [], public_key)
     findings: list[Finding] = []
     try:
-        report = _look(directory, config if live else None, findings.append)
+        with Inspection.open(directory) as log, _bar(log.size()[1] * LOOKS) as advance:
+            asked = _live(directory, config) if live and not chain else None
+            verifier = Verifier(log, findings.append, advance, asked, kept=kept)
+            report = verifier.follow_chain() if chain else verifier.run()
     except JournalError as error:
         complain(str(error))
         raise typer.Exit(EXIT_COULD_NOT) from None
@@ -76,18 +92,26 @@ def rebuild(
     Console().print(f"{user}: restored from {found['rows']:,} rows, {changed}", markup=False)
 
 
-def _look(directory: Path, config: Config | None, found: Any) -> Report:
-    live = None
-    if config is not None and is_held(directory):
-        asking = config
-        live = Live(
-            lambda users, take: asyncio.run(_ask(asking, users, take)),
-            lambda: Inspection.open(directory),
-        )
-    with Inspection.open(directory) as log:
-        _, rows = log.size()
-        with _bar(rows * LOOKS) as advance:
-            return Verifier(log, found, advance, live).run()
+def _kept(paths: list[Path], public_key: str | None) -> list[Heads]:
+    """The links of checkpoints; one that is of no use ends the command."""
+    if not paths:
+        return []
+    checkpoints = signing()
+    try:
+        return [checkpoints.read(path, public_key)[1] for path in paths]
+    except checkpoints.CheckpointError as error:
+        complain(str(error))
+        raise typer.Exit(EXIT_COULD_NOT) from None
+
+
+def _live(directory: Path, config: Config) -> Live | None:
+    """How the service that runs on a directory is asked."""
+    if not is_held(directory):
+        return None
+    return Live(
+        lambda users, take: asyncio.run(_ask(config, users, take)),
+        lambda: Inspection.open(directory),
+    )
 
 
 async def _ask(
@@ -158,8 +182,12 @@ def _show(report: Report, findings: list[Finding], *, as_json: bool) -> None:
     asked = (
         "no running service was asked" if report.live is None else f"{report.live:,} live summaries"
     )
+    replayed = (
+        f" of {report.users:,} users, {report.snapshots:,} snapshots, "
+        f"{report.closed:,} closed periods, {asked}"
+    )
     typer.echo(
-        f"{report.rows:,} rows of {report.users:,} users, {report.snapshots:,} snapshots, "
-        f"{report.closed:,} closed periods, {asked}: "
-        + (f"{len(findings):,} differences" if findings else "nothing differs")
+        f"{report.rows:,} rows"
+        + (replayed if report.users else "")
+        + (f": {len(findings):,} differences" if findings else ": nothing differs")
     )

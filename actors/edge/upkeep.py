@@ -1,11 +1,13 @@
 """Control subjects for one user's state: not part of the contract, for operators.
 
 ``<prefix>.ctl.rebuild.<user>``: the state is made anew from the log alone, and written.
+``<prefix>.ctl.forget.<user>``: what calls said of persons is erased from the user's log.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from msgspec import Struct
 from nats.aio.msg import Msg
@@ -21,6 +23,13 @@ class Rebuild(Struct, frozen=True):
     """Restore the user's state from the log alone."""
 
 
+class Forget(Struct, frozen=True):
+    """Erase the personal fields of all that is logged of the user."""
+
+
+_VERBS: Final = {"rebuild": Rebuild(), "forget": Forget()}
+
+
 class Upkeep:
     """Listens for the control subjects of a prefix.
 
@@ -31,17 +40,18 @@ class Upkeep:
     """
 
     def __init__(self, prefix: str, link: Link, dispatch: Callable[[Request], None]) -> None:
-        self._subject = f"{prefix}.ctl.rebuild.*"
+        self._prefix = prefix
         self._link = link
         self._dispatch = dispatch
 
     async def serve(self) -> None:
         """Listen from now on."""
-        await self._link.listen(self._subject, self._on_message)
+        for verb in _VERBS:
+            await self._link.listen(f"{self._prefix}.ctl.{verb}.*", self._on_message)
 
     async def _on_message(self, message: Msg) -> None:
-        token = message.subject.rpartition(".")[2]
-        request = Request("", token, Rebuild(), message.reply.encode(), self._link)
+        *_, verb, token = message.subject.split(".")
+        request = Request("", token, _VERBS[verb], message.reply.encode(), self._link)
         try:
             request.user = decode_user(token)
         except ValueError as error:

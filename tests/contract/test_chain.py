@@ -198,6 +198,55 @@ async def test_the_log_keeps_links_of_its_own_which_have_to_be_those_of_the_rows
     assert "the log's own note" in found.why
 
 
+async def erased(directory: Path, user: str) -> int:
+    journal = await SQLiteJournal.open(directory)
+    count = await journal.erase(user)
+    await journal.close()
+    return count
+
+
+async def test_personal_fields_that_were_erased_leave_the_chain_whole(directory: Path) -> None:
+    await written(directory, 7, 5, users=["alice", "bob"])
+    kept = heads(directory)
+    assert await erased(directory, "bob") == 2
+    await written(directory, 3, users=["bob"])
+    assert broken(directory, kept) == []
+
+
+async def test_erased_personal_fields_of_an_older_row_leave_the_chain_whole(
+    directory: Path,
+) -> None:
+    make_older(directory, 5, of_alice(1, 4))
+    assert await erased(directory, "alice") == 1
+    assert broken(directory) == []
+
+
+async def test_the_files_have_nothing_of_what_was_erased(directory: Path) -> None:
+    journal = await SQLiteJournal.open(directory)
+    secrets = [f"10.20.30.{n} said so" for n in range(100)]
+    rows = [make_row(n, personal=f'{{"error_message":"{it}"}}') for n, it in enumerate(secrets, 1)]
+    await journal.append(rows[:50])
+    await journal.append(rows[50:])
+    assert await journal.erase("alice") == 100
+    files = {file.name: file.read_bytes() for file in directory.iterdir()}  # noqa: ASYNC240 -- as above
+    assert [
+        name for name, found in files.items() if any(it.encode() in found for it in secrets)
+    ] == []
+    assert len(files) >= 4
+    await journal.close()
+
+
+async def test_nobody_can_try_out_what_was_erased(directory: Path) -> None:
+    """Two rows of the same content leave different traces."""
+    journal = await SQLiteJournal.open(directory)
+    await journal.append([make_row(n, personal='{"ip_address":"::1"}') for n in (1, 2)])
+    await journal.erase("alice")
+    await journal.close()
+    with closing(sqlite3.connect(directory / "meterd.db")) as db:
+        proofs = [proof for (proof,) in db.execute("SELECT proof FROM log")]
+    assert len(set(proofs)) == 2
+
+
 @pytest.mark.parametrize("stored", ["zeroblob(17)", "'text'"])
 async def test_kept_links_that_cannot_be_read_are_no_start(directory: Path, stored: str) -> None:
     await written(directory, 2)
@@ -259,7 +308,10 @@ def make_older(directory: Path, version: int, *blocks: Sequence[Row]) -> None:
 
 
 def of_alice(first: int, last: int) -> list[Row]:
-    return [make_row(seq, personal=None if seq % 3 else "{}") for seq in range(first, last + 1)]
+    return [
+        make_row(seq, personal=None if seq % 3 else '{"ip_address":"::1"}')
+        for seq in range(first, last + 1)
+    ]
 
 
 async def test_rows_from_before_the_chain_are_left_alone_and_it_begins_after_them(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from messages.events import ERASED
 from persistence.errors import NotStored
 from persistence.journal import Entry, Journal, Loaded, Row, Snapshot
 from persistence.keys import KeyFilter
@@ -299,3 +300,38 @@ async def test_a_read_during_an_append_sees_its_block_whole_or_not_at_all(
     for start in range(0, len(rows), 100):
         await asyncio.gather(journal.append(rows[start : start + 100]), read(), read())
         assert await journal.last_seq() == start + 100
+
+
+async def test_personal_fields_of_one_user_are_erased_and_nothing_else(
+    journal: Journal, random_: random.Random
+) -> None:
+    rows = make_rows(random_, 1, 1_400)
+    for start in range(0, len(rows), 200):
+        await journal.append(rows[start : start + 200])
+    keys = [row.key for row in of_user(rows, "user-3") if row.key is not None]
+    theirs = of_user(rows, "user-3", lambda row: row.personal is not None)
+
+    assert await journal.erase("user-3") == len(theirs)
+
+    after = [row._replace(personal=ERASED) if row in theirs else row for row in rows]
+    assert await journal.rows(0, ALL) == after
+    assert await journal.history("user-3", 0, ALL) == of_user(after, "user-3")
+    found = await journal.find_all("user-3", keys)
+    assert found == {row.key: row for row in of_user(after, "user-3") if row.key is not None}
+
+
+async def test_what_was_erased_is_not_erased_again(journal: Journal) -> None:
+    await journal.append([make_row(1, personal='{"ip_address":"::1"}'), make_row(2)])
+    assert await journal.erase("alice") == 1
+    assert await journal.erase("alice") == 0
+    assert await journal.erase("bob") == 0
+
+
+async def test_rows_go_on_to_be_appended_after_personal_fields_were_erased(
+    journal: Journal,
+) -> None:
+    await journal.append([make_row(1, personal='{"ip_address":"::1"}')])
+    await journal.erase("alice")
+    new = make_row(2, personal='{"ip_address":"::2"}')
+    await journal.append([new])
+    assert (await journal.rows(0, ALL))[1:] == [new]

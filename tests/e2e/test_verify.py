@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import sqlite3
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 from dateutil.relativedelta import relativedelta
 
 from messages.subjects import PREFIX, request_subject
+from tests.support.commands import run
 from tests.support.raw import RawClient
 from tests.support.service import ROOT, Service
 
@@ -27,21 +27,6 @@ MAPPING = (
     *("--map", "tokens_input=prompt_tokens", "--map", "tokens_output=completion_tokens"),
 )
 TRIGGERS = "DROP TRIGGER log_is_never_changed; DROP TRIGGER log_is_never_removed;"
-
-
-def run(*args: str, url: str = "nats://127.0.0.1:1") -> tuple[int, Any]:
-    """A command of meterd: its exit code, and what it said."""
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "actors", *args],
-        cwd=ROOT,
-        env={**environ, "METERD_NATS_URL": url},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
 
 
 def ask(client: RawClient, verb: str, user: str = "alice", **body: Any) -> Any:

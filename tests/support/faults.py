@@ -209,6 +209,15 @@ class FaultyJournal:
         """See `Journal.mark_published`."""
         await self._inner.mark_published(seq)
 
+    async def erase(self, user: str) -> int:
+        """See `Journal.erase`; fails as an append would."""
+        await self.appends.enter()
+        fault = self._append_faults.popleft() if self._append_faults else None
+        erased = await self._inner.erase(user) if fault is None or fault in _STORED else 0
+        if fault is not None:
+            raise _ERRORS[fault](f"injected: {fault.name}")
+        return erased
+
     async def rows(self, after: int, limit: int) -> list[Row]:
         """See `Journal.rows`."""
         return await self._inner.rows(after, limit)
