@@ -30,6 +30,7 @@ from actors.edge.outbox import Outbox
 from actors.edge.service import Edge
 from actors.edge.stream import AlertStream
 from actors.edge.upkeep import Upkeep
+from actors.reading import stored
 from actors.restoring import Restoring
 from actors.runtime.registry import Limits, Registry
 from actors.runtime.request import Request
@@ -140,7 +141,8 @@ class Service:
                 tallies=self._edge.tallies,
                 figures=self._figures,
             ).serve()
-            await Upkeep(self._config.prefix, self._link, self._registry.dispatch).serve()
+            dispatch, prefix = self._registry.dispatch, self._config.prefix
+            await Upkeep(prefix, self._link, dispatch, self._snapshot).serve()
             await self._link.flush()
             self.watch(asyncio.create_task(claim.keep()), "another meterd serves the prefix too")
         except (nats.errors.Error, OSError) as error:
@@ -203,6 +205,11 @@ class Service:
                 await self._outbox.emptied()
         except TimeoutError:
             _log.warning("outbox_not_empty", next_start="publishes the rest")
+
+    async def _snapshot(self) -> dict[str, int]:
+        users = await self._registry.snapshot_all()
+        await stored(self._writer.barrier())
+        return {"users": users, "seq": self._writer.durable}
 
     def _live(self, user: str) -> Account | None:
         actor = self._registry.actor(user)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias, TypeVar
 
 import typer
 from rich.console import Console, RenderableType
+from rich.progress import Progress
 
 from messages.codec import encode_reply
 
 _T = TypeVar("_T")
+Advance: TypeAlias = Callable[[int], None]
+"""Told how much is done."""
 
 
 def is_human(as_json: bool) -> bool:
@@ -25,3 +29,14 @@ def show(reply: _T, view: Callable[[_T], RenderableType], *, as_json: bool) -> N
         Console().print(view(reply))
     else:
         typer.echo(encode_reply(reply).decode())
+
+
+@contextmanager
+def bar(what: str, total: int | None = None) -> Iterator[Advance]:
+    """A progress bar on a terminal's stderr, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
 from actors.cli.evidence import signing
 from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, User
-from actors.cli.output import is_human
+from actors.cli.output import bar, is_human
 from actors.cli.session import call, complain, errors_as_exit_codes, settings
 from actors.comparing import Finding
 from actors.config import Config
@@ -67,7 +64,10 @@ def verify(
     kept = _kept(checkpoints or [], public_key)
     findings: list[Finding] = []
     try:
-        with Inspection.open(directory) as log, _bar(log.size()[1] * LOOKS) as advance:
+        with (
+            Inspection.open(directory) as log,
+            bar("replaying the log", log.size()[1] * LOOKS) as advance,
+        ):
             asked = _live(directory, config) if live and not chain else None
             verifier = Verifier(log, findings.append, advance, asked, kept=kept)
             report = verifier.follow_chain() if chain else verifier.run()
@@ -146,26 +146,6 @@ async def _ask(
                     raise reply
             take(replies)
     return True
-
-
-def _bar(rows: int) -> Any:
-    """A progress bar on a terminal's stderr, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return nullcontext(lambda _: None)
-    return _Bar(rows)
-
-
-class _Bar:
-    def __init__(self, rows: int) -> None:
-        self._progress = Progress(console=Console(stderr=True), transient=True)
-        self._task = self._progress.add_task("replaying the log", total=rows)
-
-    def __enter__(self) -> Any:
-        self._progress.start()
-        return lambda rows: self._progress.update(self._task, completed=rows)
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
 
 
 def _show(report: Report, findings: list[Finding], *, as_json: bool) -> None:

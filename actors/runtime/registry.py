@@ -139,13 +139,16 @@ class Registry:
             else:
                 self._queue(cell)
 
-    async def snapshot_all(self) -> None:
-        """Have the state of every live actor written, before the service ends."""
+    async def snapshot_all(self) -> int:
+        """Have the state of every live actor written; of how many that is being done."""
+        done = 0
         for count, cell in enumerate(list(self._cells.values())):
             if cell.actor is not None and cell.actor.quiescent():
                 cell.actor.snapshot()
+                done += 1
             if count % PASSIVATED_MAX == 0:
                 await asyncio.sleep(0)  # so that blocks stay small and signals are heard
+        return done
 
     async def close(self) -> None:
         """Refuse what still waits in stashes and end all tasks."""

@@ -1,0 +1,61 @@
+"""The commands ``backup``, ``restore`` and ``snapshot``: care of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url
+from actors.cli.output import bar, is_human
+from actors.cli.session import EXIT_FAILED, call, complain, errors_as_exit_codes, settings
+from persistence import backup as backups
+from persistence.backup import Copied
+from persistence.errors import JournalError
+
+_Copy = Callable[[Path, Path, backups.Progress], Copied]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The copy.", show_default=False)]
+
+
+def backup(file: File, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Copy the log to a new file, as of one moment, beside a running service or without one."""
+    with errors_as_exit_codes():
+        directory = data_dir or settings(None).data_dir
+    _copy("copying", backups.back_up, directory, file, as_json=as_json)
+
+
+def restore(file: File, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Make a copy the log of a data directory that has none."""
+    with errors_as_exit_codes():
+        directory = data_dir or settings(None).data_dir
+    _copy("restoring", backups.restore, file, directory, as_json=as_json)
+
+
+def snapshot(url: Url = None, timeout: Timeout = TIMEOUT_S * 15, as_json: Json = False) -> None:
+    """Have the running service write the state of all users who are in memory.
+
+    It does so by itself now and then, and when it is stopped; after this a start without a
+    stop, or one on a backup, has few events to replay.
+    """
+    reply = call(url, timeout, lambda client: client.request_upkeep("snapshot", "live"))
+    if not is_human(as_json):
+        typer.echo(reply.decode())
+        return
+    found = msgspec.json.decode(reply)
+    typer.echo(f"{found['users']:,} users as of position {found['seq']:,}")
+
+
+def _copy(what: str, copy: _Copy, source: Path, target: Path, *, as_json: bool) -> None:
+    try:
+        with bar(what) as advance:
+            copied = copy(source, target, lambda pages, _: advance(pages))
+    except JournalError as error:
+        complain(str(error))
+        raise typer.Exit(EXIT_FAILED) from None
+    if is_human(as_json):
+        typer.echo(f"{copied.rows:,} rows up to position {copied.seq:,}, {copied.bytes:,} bytes")
+    else:
+        typer.echo(msgspec.json.encode(copied._asdict()).decode())
