@@ -40,36 +40,37 @@ _log = structlog.get_logger(__name__)
 
 
 class _Tail:
-    """The rows of one lump that the file does not have yet: positions by user, oldest first."""
+    """The rows of one lump that the file does not have yet: positions by user, oldest first.
+
+    Where all users are called seldom each has one row in it: that is the position itself, since
+    a list of one takes three times as much.
+    """
 
     __slots__ = ("count", "last", "users")
 
     def __init__(self) -> None:
         self.count = 0
         self.last = 0
-        self.users: dict[str, list[int]] = {}
+        self.users: dict[str, int | list[int]] = {}
 
-    def add(self, rows: Sequence[Row]) -> None:
-        users = self.users
-        for row in rows:
-            user = row.user
-            if user in users:
-                users[user].append(row.seq)
-            else:
-                users[user] = [row.seq]
-        self.count += len(rows)
-        self.last = rows[-1].seq
-
-    def read(self, places: Sequence[tuple[int, str]]) -> None:
-        """As `add`, of what was read from the log as (position, user)."""
+    def add(self, places: Sequence[tuple[int, str]]) -> None:
+        """Take in rows as (position, user)."""
         users = self.users
         for seq, user in places:
-            if user in users:
-                users[user].append(seq)
+            before = users.get(user)
+            if before is None:
+                users[user] = seq
+            elif isinstance(before, list):
+                before.append(seq)
             else:
-                users[user] = [seq]
+                users[user] = [before, seq]
         self.count += len(places)
         self.last = places[-1][0]
+
+    def of(self, user: str) -> Sequence[int]:
+        """The positions of a user."""
+        found = self.users.get(user, ())
+        return (found,) if isinstance(found, int) else found
 
 
 class LogIndex:
@@ -112,7 +113,7 @@ class LogIndex:
         position = await filler.call(filled_to)
         index = cls(filler, reader, position, lump_rows)
         while places := await filler.call(beyond, index.last, lump_rows):
-            index._tails[-1].read(places)
+            index._tails[-1].add(places)
             if len(places) < lump_rows:
                 break
             await index._fill()
@@ -129,7 +130,7 @@ class LogIndex:
                 # Without those that an append has added meanwhile.
                 places = [place for place in places if place[0] > self.last]
                 if places:
-                    self._tails[-1].read(places)
+                    self._tails[-1].add(places)
                     self._close_full_tail()
         except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
             raise read_error(error) from error
@@ -140,7 +141,7 @@ class LogIndex:
             rows = [row for row in rows if row.seq > self.last]
         if not rows:
             return
-        self._tails[-1].add(rows)
+        self._tails[-1].add([(row.seq, row.user) for row in rows])
         self._close_full_tail()
 
     async def find_all(self, user: str, keys: Sequence[str]) -> list[int]:
@@ -224,7 +225,7 @@ class LogIndex:
 
     def recent(self, user: str) -> list[int]:
         """The positions of the user that the file does not have yet, oldest first."""
-        return [seq for tail in self._tails for seq in tail.users.get(user, ())]
+        return [seq for tail in self._tails for seq in tail.of(user)]
 
     def _close_full_tail(self) -> None:
         if self._tails[-1].count >= self._lump_rows:

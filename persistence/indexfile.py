@@ -123,3 +123,4 @@ def fill(db: sqlite3.Connection, after: int, last: int) -> None:
         raise Corrupt(f"row {last} is not in the log")
     db.execute("UPDATE position SET seq = ?, anchor = ?", (last, anchor))
     db.execute("COMMIT")
+    db.execute("PRAGMA shrink_memory")  # the next lump is behind all pages that it has

@@ -18,6 +18,9 @@ from messages.subjects import encode_user, partition_of
 from persistence.connection import Connection, read_error
 from persistence.journal import Entry, Loaded, Snapshot
 
+CACHE_KIB: Final = 512
+"""Pages of the log and of the index in memory: users who are not live are anywhere in both, so
+more of them in memory save no time."""
 ONE_SNAPSHOT: Final = (
     "SELECT partition, user_id, seq, schema, body FROM snapshots"
     " WHERE partition = ? AND user_id = ?"
@@ -113,6 +116,8 @@ def _loaded(place: tuple[int, str], found: _Found) -> tuple[str, Loaded]:
 
 def _attach(db: sqlite3.Connection, index: Path) -> None:
     db.execute("ATTACH ? AS places", (f"{index.absolute().as_uri()}?mode=ro",))
+    for name in ("main", "places"):
+        db.execute(f"PRAGMA {name}.cache_size = -{CACHE_KIB}")
 
 
 def _detach(db: sqlite3.Connection) -> None:
