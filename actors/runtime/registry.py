@@ -173,15 +173,19 @@ class Registry:
         This is the clock algorithm (Corbato, "A Paging Experiment with the Multics System",
         1968): nearly the least recently used, and a use costs nothing but a flag.
         """
-        released = 0
-        for cell in list(islice(self._cells.values(), LOOKED_AT_PER_CLAIM)):
+        used: list[Cell] = []
+        idle: list[Cell] = []
+        for cell in islice(self._cells.values(), LOOKED_AT_PER_CLAIM):
             if cell.again or not self._releasable(cell):
-                self._queue(cell)
+                used.append(cell)
                 continue
+            idle.append(cell)
+            if len(idle) == RELEASED_PER_CLAIM:
+                break  # nearly always at once: to look at each of the others costs as much
+        for cell in used:
+            self._queue(cell)
+        for cell in idle:
             self._release(cell)
-            released += 1
-            if released == RELEASED_PER_CLAIM:
-                return
 
     def _queue(self, cell: Cell) -> None:
         """Put a cell behind all others."""
