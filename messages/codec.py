@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any, Final, TypeVar, get_args
 
@@ -23,7 +24,7 @@ from messages.commands import (
     Track,
 )
 from messages.errors import ERRORS, ErrorReply, InvalidRequest, RequestError
-from messages.events import KIND, CatalogEvent, Event, Personal, UsageRecorded
+from messages.events import KIND, CatalogEvent, Event, PeriodRolled, Personal, UsageRecorded
 from messages.names import USAGE_NAMES
 from messages.older import LONG_USAGE, decode_long_usage
 from messages.scalars import ABSENT
@@ -62,6 +63,10 @@ _EVENT_DECODERS: Final[dict[str, msgspec.json.Decoder[Event]]] = {
     KIND[kind]: msgspec.json.Decoder(kind) for kind in get_args(Event)
 }
 _USAGE: Final = KIND[UsageRecorded]
+_ROLLED: Final = KIND[PeriodRolled]
+_CLOSED: Final = '"closed":'
+OPENINGS_KEPT: Final = 64
+"""First periods that are known by their text: there is one for each plan and month."""
 _CATALOG_EVENT_DECODERS: Final[dict[str, msgspec.json.Decoder[CatalogEvent]]] = {
     KIND[kind]: msgspec.json.Decoder(kind) for kind in get_args(CatalogEvent)
 }
@@ -287,7 +292,17 @@ def decode_event(kind: str, body: str) -> Event:
     """
     if body.startswith(LONG_USAGE) and kind == _USAGE:
         return decode_long_usage(body)
+    if kind == _ROLLED and _CLOSED not in body:
+        return _opening(body)
     return _EVENT_DECODERS[kind].decode(body)
+
+
+# Users who come to a plan in the same month begin with the same text, and each who is replayed
+# begins with it. The event is frozen and holds nothing that is not: one is enough for all.
+@lru_cache(maxsize=OPENINGS_KEPT)
+def _opening(body: str) -> Event:
+    """The event that opened a user's first period."""
+    return _EVENT_DECODERS[_ROLLED].decode(body)
 
 
 def usage_marks(field: str, value: str) -> tuple[str, str]:
