@@ -11,6 +11,8 @@ from actors.billing import snapshot as snapshots
 from actors.billing.account import Account
 from actors.billing.sharing import NOTHING, owned, shared
 from actors.billing.state import apply
+from messages.codec import decode_event, encode_event
+from messages.events import PeriodRolled
 from tests.support.compiled import COMPILED
 from tests.support.meter import Meter, catalog_of, micros
 
@@ -98,6 +100,18 @@ def test_users_from_the_log_or_a_snapshot_share_their_plan_and_their_months(
             names += ["start", "end"]
         for name in names:
             assert getattr(period, name) is getattr(same, name)
+
+
+def test_the_opening_of_a_first_period_is_one_event_for_all_and_that_of_a_later_one_its_users() -> (
+    None
+):
+    first, later = [row for row in busy().log if isinstance(row.event, PeriodRolled)]
+    texts = [encode_event(row.event) for row in (first, later)]
+    # Of every user another text, as the log gives it.
+    opened, again = [[decode_event("period_rolled", f"{text} ") for text in texts] for _ in "12"]
+    assert opened == again == [first.event, later.event]
+    assert opened[0] is again[0]
+    assert opened[1] is not again[1]
 
 
 def test_what_is_empty_again_is_shared_again() -> None:
