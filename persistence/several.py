@@ -26,9 +26,10 @@ ONE_SNAPSHOT: Final = (
     " WHERE partition = ? AND user_id = ?"
 )
 # The index is attached as `places`; what it has of a user comes before what it lacks. A user's
-# id has no control characters, one of which would end it within an array of JSON.
+# id has no control characters, one of which would end it within an array of JSON. Snapshots are
+# any bytes: they come one behind the other, in the order of the array, beside it.
 _LOADED: Final = """
-SELECT json_group_array(json_array(asked.key, kept.seq, kept.schema, hex(kept.body), (
+SELECT json_group_array(json_array(asked.key, kept.seq, kept.schema, length(kept.body), (
     SELECT json_group_array(json_array(log.seq, kind, at, body)) FROM (
         SELECT seq FROM (
             SELECT rows.seq AS seq FROM places.runs CROSS JOIN places.rows ON run = id
@@ -40,7 +41,7 @@ SELECT json_group_array(json_array(asked.key, kept.seq, kept.schema, hex(kept.bo
         SELECT value FROM json_each(asked.value, '$[2]') WHERE value > coalesce(kept.seq, 0)
         LIMIT ?3
     ) AS wanted CROSS JOIN log ON log.seq = wanted.seq
-)))
+))), CAST(group_concat(kept.body, '') AS BLOB)
 FROM json_each(?1) AS asked LEFT JOIN snapshots AS kept
     ON kept.partition = json_extract(asked.value, '$[0]')
     AND kept.user_id = json_extract(asked.value, '$[1]')
@@ -51,7 +52,7 @@ class _Found(NamedTuple):
     number: int
     seq: int | None
     schema: int | None
-    body: str
+    length: int | None
     # SQLite does not promise that what a subquery made as JSON goes into other JSON as such.
     tail: list[Entry] | str
 
@@ -97,21 +98,28 @@ async def load(connection: Connection, asked: Asked) -> dict[str, Loaded]:
         for user, recent in zip(asked.users, asked.recent, strict=True)
     ]
     text = msgspec.json.encode(places).decode()
-    ((found,),) = await connection.read(_LOADED, text, asked.position, asked.limit)
+    ((text, bodies),) = await connection.read(_LOADED, text, asked.position, asked.limit)
     try:
-        return dict([_loaded(places[one.number][:2], one) for one in _found.decode(found)])
+        return _loaded(places, _found.decode(text), bodies)
     except ValueError as error:  # DecodeError is one
         raise read_error(error) from error
 
 
-def _loaded(place: tuple[int, str], found: _Found) -> tuple[str, Loaded]:
-    _, seq, schema, body, tail = found
-    entries = _tail.decode(tail) if isinstance(tail, str) else tail
-    entries.sort()  # they are: but SQL promises no order
-    snapshot = None
-    if seq is not None and schema is not None:
-        snapshot = Snapshot(*place, seq, schema, bytes.fromhex(body))
-    return place[1], Loaded(snapshot, entries)
+def _loaded(
+    places: Sequence[tuple[int, str, Sequence[int]]], found: list[_Found], bodies: bytes
+) -> dict[str, Loaded]:
+    loaded: dict[str, Loaded] = {}
+    end = 0
+    for number, seq, schema, length, tail in found:
+        partition, user, _ = places[number]
+        entries = _tail.decode(tail) if isinstance(tail, str) else tail
+        entries.sort()  # they are: but SQL promises no order
+        snapshot = None
+        if seq is not None and schema is not None and length is not None:
+            begin, end = end, end + length
+            snapshot = Snapshot(partition, user, seq, schema, bodies[begin:end])
+        loaded[user] = Loaded(snapshot, entries)
+    return loaded
 
 
 def _attach(db: sqlite3.Connection, index: Path) -> None:
