@@ -8,13 +8,11 @@ from typing import Final
 
 import structlog
 
-from actors.billing import snapshot as snapshots
 from actors.billing.account import Account
-from actors.billing.state import apply
+from actors.replay import replay, start_of
 from actors.services import Services
-from messages.codec import decode_event
-from persistence.errors import Corrupt, JournalError
-from persistence.journal import Entry, Loaded, Snapshot
+from persistence.errors import JournalError
+from persistence.journal import Loaded
 
 HISTORY_PAGE: Final = 1_000
 TOGETHER: Final = 64
@@ -36,7 +34,8 @@ async def load(user: str, services: Services, *, from_log: bool = False) -> tupl
     """
     account = Account(user)
     if not from_log:
-        account = _start(user, await services.journal.snapshot(user), services) or account
+        stored = await services.journal.snapshot(user)
+        account = start_of(user, stored, services.writer.durable) or account
     return account, await catch_up(account, services)
 
 
@@ -60,11 +59,11 @@ def begin(user: str, loaded: Loaded, services: Services) -> tuple[Account, int, 
     snapshot, tail = loaded
     account = Account(user)
     if snapshot is not None:
-        start = _start(user, snapshot, services)
+        start = start_of(user, snapshot, services.writer.durable)
         if start is None:
             return account, 0, False  # the tail is that behind the snapshot
         account = start
-    _replay(account, tail)
+    replay(account, tail)
     return account, len(tail), len(tail) < TAIL
 
 
@@ -99,33 +98,7 @@ async def catch_up(account: Account, services: Services) -> int:
     count = 0
     while True:
         rows = await services.journal.history(account.user, account.seq, HISTORY_PAGE)
-        _replay(account, [(row.seq, row.kind, row.at, row.body) for row in rows])
+        replay(account, [(row.seq, row.kind, row.at, row.body) for row in rows])
         count += len(rows)
         if len(rows) < HISTORY_PAGE:
             return count
-
-
-def _replay(account: Account, entries: Sequence[Entry]) -> None:
-    for seq, kind, at, body in entries:
-        try:
-            apply(account, decode_event(kind, body), at, seq)
-        except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
-            raise Corrupt(f"row {seq} ({kind}) cannot be read: {error}") from error
-
-
-def _start(user: str, stored: Snapshot | None, services: Services) -> Account | None:
-    """The state of the user's snapshot; None where there is none that can be used."""
-    if stored is None:
-        return None
-    if stored.schema != snapshots.SCHEMA or stored.seq > services.writer.durable:
-        _log.warning("snapshot_ignored", user=user, schema=stored.schema, seq=stored.seq)
-        return None
-    try:
-        account = snapshots.decode(user, stored.body)
-    except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
-        _log.warning("snapshot_unreadable", user=user, seq=stored.seq, error=str(error))
-        return None
-    if account.seq != stored.seq:
-        _log.warning("snapshot_unreadable", user=user, seq=stored.seq, error="another position")
-        return None
-    return account

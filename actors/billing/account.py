@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 from actors.billing.catalog import Touch
 from actors.billing.counters import (
     NO_NAMES,
-    Layout,
     Slots,
     by_name,
     grown,
@@ -20,6 +19,7 @@ from actors.billing.counters import (
     zeros,
 )
 from actors.billing.holding import NONE_HELD, OpenHold, OpenHolds
+from actors.billing.layout import Layout
 from actors.billing.limits import (
     PROVIDER_NAMES,
     TEXT_CALLS,

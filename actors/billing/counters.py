@@ -19,8 +19,7 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
-from msgspec import Struct
-
+from actors.billing.layout import PAIR, Layout
 from actors.billing.limits import SLOTS
 from messages.events import Counters
 
@@ -32,31 +31,11 @@ NUMBER_MAX: Final = 2**64 - 1
 one takes two thirds as long as with a sign."""
 STEPS_KEPT: Final = 256
 """Steps from one layout to the next that are known, each with the layout that it leads to."""
-PAIR: Final = 6
-"""Numbers of one actual provider and one model: their places alternate, so that those of a
-name do not depend on how many names of the other kind there are."""
-
 Slots: TypeAlias = "array[int] | list[int]"
 """Counters by slot: a list where one of them does not fit into an array, else an array."""
 
 _ZEROS: Final = bytes(8 * SLOTS)
 _ZEROS_OF_PAIR: Final = bytes(8 * PAIR)
-
-
-class Layout(Struct, frozen=True, eq=False, weakref=True):
-    """Where the names of a period are counted, in the order in which they came.
-
-    Attributes:
-        actual, models: the slot of a name's calls; those of its tokens and cost are behind it.
-    """
-
-    actual: dict[str, int]
-    models: dict[str, int]
-
-    @property
-    def size(self) -> int:
-        """How many slots a period of this layout has."""
-        return SLOTS + PAIR * max(len(self.actual), len(self.models))
 
 
 # A layout is here as long as a period has it, or one of the newest steps leads to it.

@@ -9,53 +9,23 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-import msgspec
-from msgspec import Struct
-
 from actors.billing.account import Account, Period, Raised, providers_of
 from actors.billing.counters import named, slots_of
 from actors.billing.holding import OpenHold, OpenHolds
 from actors.billing.limits import INDEX, SLOTS, TEXT_CALLS, TOTAL_COST, WAVESPEED_CALLS
 from actors.billing.providers import TEXT_PROVIDERS
 from actors.billing.sharing import NOTHING, shared
-from messages.events import Alert, Counters, PeriodTotals, Subscription
+from actors.billing.snapshotform import DECODER, ENCODER, State, StoredPeriod
+from messages.events import Counters, PeriodTotals
 
 SCHEMA: Final = 3
 DIGEST_BYTES: Final = 32
 
 
-_Hold = tuple[str, str, str, str, tuple[int, int, int], bool, int, int]
-"""The fields of an `OpenHold`."""
-
-
-class _Period(Struct, omit_defaults=True):
-    totals: PeriodTotals
-    levels: dict[str, int] = {}
-    announced: bool = False
-
-
-class _Snapshot(Struct, omit_defaults=True):
-    seq: int
-    at: int
-    current: _Period | None = None
-    closed: list[_Period] = []
-    months: dict[str, int] = {}
-    before: dict[str, int] = {}
-    unread: list[tuple[Alert, int, int]] = []
-    sealed: int = 0
-    subscription: Subscription | None = None
-    suspended: bool = False
-    holds: list[_Hold] = []
-
-
-_encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder(_Snapshot)
-
-
 def encode(account: Account) -> bytes:
     """The user's state as it is stored, with a digest; equal states give equal bytes."""
-    body = _encoder.encode(
-        _Snapshot(
+    body = ENCODER.encode(
+        State(
             seq=account.seq,
             at=account.at,
             current=_dump(account.current) if account.current else None,
@@ -81,7 +51,7 @@ def decode(user: str, body: bytes) -> Account:
     text, digest = body[:-DIGEST_BYTES], body[-DIGEST_BYTES:]
     if _digest(user, text) != digest:
         raise ValueError("it is not as it was written")
-    found = _decoder.decode(text)
+    found = DECODER.decode(text)
     return Account(
         user=user,
         seq=found.seq,
@@ -145,11 +115,11 @@ def _digest(user: str, body: bytes) -> bytes:
     return source.hexdigest().encode()
 
 
-def _dump(period: Period) -> _Period:
-    return _Period(totals_of(period), dict(period.levels), period.announced)
+def _dump(period: Period) -> StoredPeriod:
+    return StoredPeriod(totals_of(period), dict(period.levels), period.announced)
 
 
-def _load(stored: _Period) -> Period:
+def _load(stored: StoredPeriod) -> Period:
     period = period_of(stored.totals)
     period.levels = stored.levels or NOTHING
     period.rearm()

@@ -1,0 +1,41 @@
+"""The form of a snapshot: what msgspec decodes is not compiled."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from messages.events import Alert, PeriodTotals, Subscription
+
+_Hold = tuple[str, str, str, str, tuple[int, int, int], bool, int, int]
+"""The fields of an `OpenHold`."""
+
+
+class StoredPeriod(Struct, omit_defaults=True):
+    """A period that is current or within the grace."""
+
+    totals: PeriodTotals
+    levels: dict[str, int] = {}
+    announced: bool = False
+
+
+class State(Struct, omit_defaults=True):
+    """The fields of an `Account`."""
+
+    seq: int
+    at: int
+    current: StoredPeriod | None = None
+    closed: list[StoredPeriod] = []
+    months: dict[str, int] = {}
+    before: dict[str, int] = {}
+    unread: list[tuple[Alert, int, int]] = []
+    sealed: int = 0
+    subscription: Subscription | None = None
+    suspended: bool = False
+    holds: list[_Hold] = []
+
+
+ENCODER: Final = msgspec.json.Encoder()
+DECODER: Final = msgspec.json.Decoder(State)

@@ -1,0 +1,50 @@
+"""What a user's state is made of: a snapshot that can be used, and the rows behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from actors.billing import snapshot as snapshots
+from actors.billing.account import Account
+from actors.billing.state import apply
+from messages.codec import decode_event
+from persistence.errors import Corrupt
+from persistence.journal import Entry, Snapshot
+
+_log = structlog.get_logger(__name__)
+
+
+def replay(account: Account, entries: Sequence[Entry]) -> None:
+    """Apply rows of the log.
+
+    Raises:
+        Corrupt: one cannot be read.
+    """
+    for seq, kind, at, body in entries:
+        try:
+            apply(account, decode_event(kind, body), at, seq)
+        except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
+            raise Corrupt(f"row {seq} ({kind}) cannot be read: {error}") from error
+
+
+def start_of(user: str, stored: Snapshot | None, durable: int) -> Account | None:
+    """The state of the user's snapshot; None where there is none that can be used.
+
+    One that reflects more than what is ``durable`` cannot.
+    """
+    if stored is None:
+        return None
+    if stored.schema != snapshots.SCHEMA or stored.seq > durable:
+        _log.warning("snapshot_ignored", user=user, schema=stored.schema, seq=stored.seq)
+        return None
+    try:
+        account = snapshots.decode(user, stored.body)
+    except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
+        _log.warning("snapshot_unreadable", user=user, seq=stored.seq, error=str(error))
+        return None
+    if account.seq != stored.seq:
+        _log.warning("snapshot_unreadable", user=user, seq=stored.seq, error="another position")
+        return None
+    return account
