@@ -12,6 +12,7 @@ import structlog
 from persistence.anchor import anchor_at
 from persistence.connection import Connection
 from persistence.errors import Corrupt
+from persistence.heap import give_back
 
 INDEX: Final = "index.db"
 VERSION: Final = 2
@@ -124,3 +125,4 @@ def fill(db: sqlite3.Connection, after: int, last: int) -> None:
     db.execute("UPDATE position SET seq = ?, anchor = ?", (last, anchor))
     db.execute("COMMIT")
     db.execute("PRAGMA shrink_memory")  # the next lump is behind all pages that it has
+    give_back()  # these, and what the lump's positions took
