@@ -1,0 +1,164 @@
+"""A database of every schema that was ever released goes on, and says what it always said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from actors.edge import discovery
+from actors.verifying import Verifier
+from persistence import schema
+from persistence.datadir import DATABASE
+from persistence.errors import Refused
+from persistence.inspection import Inspection
+from persistence.sqlite import SQLiteJournal
+from tests.golden.released import DATABASES, SETTINGS, USERS, ask, read_all
+from tests.support.rig import Rig
+
+RELEASED: Final = sorted(int(path.stem) for path in DATABASES.glob("*.json"))
+CRASHES: Final = 12
+"""Places within a migration at which the process ends."""
+
+pytestmark = pytest.mark.parametrize("number", RELEASED)
+
+
+@cache
+def frozen(number: int) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((DATABASES / f"{number}.json").read_text("utf-8"))
+    return found
+
+
+@pytest.fixture
+def released(number: int, tmp_path: Path) -> Path:
+    """A directory with the database as it was left."""
+    directory = tmp_path / "data"
+    directory.mkdir(mode=0o700)
+    with closing(sqlite3.connect(directory / DATABASE)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript("".join(frozen(number)["database"]))
+    return directory
+
+
+@asynccontextmanager
+async def serving(directory: Path, at: int) -> AsyncIterator[Rig]:
+    async with AsyncExitStack() as stack:  # a thread that is left would keep the tests from ending
+        journal = await SQLiteJournal.open(directory)
+        stack.push_async_callback(journal.close)
+        rig = await Rig.start(journal, at=at, **SETTINGS)  # type: ignore[arg-type]
+        stack.push_async_callback(rig.stop)
+        yield rig
+
+
+@pytest.fixture(autouse=True)
+def without_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "CLAIM_S", 0)
+
+
+def content(directory: Path) -> list[list[Any]]:
+    """All that is no schema."""
+    queries = (
+        "SELECT * FROM log ORDER BY seq",
+        "SELECT partition, user_id, seq, schema, body FROM snapshots ORDER BY user_id",
+        "SELECT name, seq FROM position",
+    )
+    with closing(sqlite3.connect(directory / DATABASE)) as db:
+        return [db.execute(query).fetchall() for query in queries]
+
+
+async def test_every_reply_is_the_one_that_the_releasing_version_gave(
+    number: int, released: Path
+) -> None:
+    told = frozen(number)
+    async with serving(released, told["at"]) as rig:
+        found = [json.loads(json.dumps(asked)) for asked in await read_all(rig)]
+    assert {asked[1] for asked in found} == {"", *USERS}
+    for asked, expected in zip(found, told["answers"], strict=True):
+        assert asked == expected
+
+
+async def test_every_change_that_was_acknowledged_is_a_duplicate_with_its_old_reply(
+    number: int, released: Path
+) -> None:
+    told = frozen(number)
+    repeated, priced = set(), set()
+    async with serving(released, told["at"]) as rig:
+        for verb, user, body, reply in told["changes"]:
+            if reply.get("allowed") is False or reply.get("reset") is False:
+                continue  # a refusal does not use up the key
+            again = await ask(rig, verb, user, body)
+            if verb == "batch":
+                accepted = [one for one in reply["results"] if "error" not in one]
+                found = [one for one in again["results"] if "error" not in one]
+                assert (again["accepted"], again["duplicates"]) == (0, len(accepted))
+                assert found == [one | {"duplicate": True} for one in accepted]
+            else:
+                assert again == reply | {"duplicate": True}, (verb, user, body)
+            repeated.add(verb)
+            if verb == "track":
+                priced.add(reply["priced"])
+                other = await ask(rig, verb, user, body | {"retry_count": 77})
+                assert other["error"]["code"] == "idempotency_mismatch"
+    assert repeated >= {"track", "batch", "hold", "extend", "release", "preflight", "reset"}
+    assert repeated >= {"subscribe", "cancel", "suspend", "resume", "ack"}
+    assert repeated >= {"plans.put", "prices.put"}
+    assert priced == {"catalog", "provider_default", "estimate", "caller"}
+
+
+async def test_its_log_snapshots_and_closed_periods_are_verified_once_the_service_has_started(
+    number: int, released: Path
+) -> None:
+    if number < len(schema.migrations()):
+        with pytest.raises(Refused, match="start the service once"):
+            Inspection.open(released)
+    await (await SQLiteJournal.open(released)).close()
+    found: list[Any] = []
+    with Inspection.open(released) as log:
+        report = Verifier(log, found.append, lambda _: None, None).run()
+    assert found == []
+    assert report.users == report.snapshots == len(USERS)
+    assert report.closed > len(USERS)
+
+
+async def test_a_crash_at_any_point_of_the_migration_loses_nothing_and_it_is_done_again(
+    number: int, released: Path, tmp_path: Path
+) -> None:
+    before, steps = content(released), 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+        if steps in wanted:  # what a process that is killed now leaves behind
+            shutil.copytree(released, tmp_path / f"crash{steps}")
+
+    def migrate() -> None:
+        with closing(sqlite3.connect(released / DATABASE, isolation_level=None)) as db:
+            db.set_progress_handler(step, 1)
+            schema.migrate(db, schema.check(db, released / DATABASE))
+
+    wanted: set[int] = set()
+    kept = tmp_path / "kept"
+    shutil.copytree(released, kept)
+    migrate()
+    # Of the schema of today there is nothing to migrate.
+    wanted = {steps * n // CRASHES for n in range(1, CRASHES + 1)} if steps else set()
+    assert bool(wanted) is (number < len(schema.migrations()))
+    shutil.rmtree(released)
+    kept.rename(released)
+    steps = 0
+    migrate()
+    crashed = [tmp_path / f"crash{step}" for step in wanted]
+    for directory in (*crashed, released):
+        assert content(directory) == before
+        await (await SQLiteJournal.open(directory)).close()
+        assert content(directory) == before
+        with closing(sqlite3.connect(directory / DATABASE)) as db:
+            assert db.execute("PRAGMA user_version").fetchone() == (len(schema.migrations()),)
+            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
