@@ -14,7 +14,7 @@ the plain subscription of `actors.edge.link` stays beside it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import structlog
@@ -27,6 +27,8 @@ from messages.errors import ErrorReply, RequestError
 
 Deliver = Callable[[bytes, bytes, bytes, bytes], None]
 """Takes subject, reply subject (empty without one), payload and raw header block (as well)."""
+After = Callable[[], Awaitable[object] | None]
+"""Called behind each read, and again when what it gave to wait for is over: the next read waits."""
 
 _PRIVATE: Final = (
     "_pings_outstanding",
@@ -35,6 +37,7 @@ _PRIVATE: Final = (
     "_pending",
     "_pending_data_size",
     "_flush_queue",
+    "_flusher_task",
     "_max_payload",
     "_max_pending_size",
     "_process_msg",
@@ -44,7 +47,8 @@ _PRIVATE: Final = (
 
 HEADERS_BYTES_MAX: Final = 1024
 UNSENT_BYTES_MAX: Final = 1 << 20
-"""Where the transport has so much to send, more waits until nats-py has drained it."""
+"""Where the transport has so much to send, more waits until nats-py has drained it; and where
+that is so much too, no more requests are read."""
 
 _NOTHING_SERVED: Final = b"-"  # no subscription is called so
 
@@ -55,8 +59,9 @@ def _ignore(subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> 
     """Takes the place of the one who serves, until there is one."""
 
 
-def _nothing() -> None:
+def _nothing() -> Awaitable[object] | None:
     """Takes the place of what is done behind a read."""
+    return None
 
 
 def supported(client: Any) -> bool:
@@ -72,7 +77,7 @@ class InlineParser(Parser):
         self._resets = 0
         self._served = _NOTHING_SERVED
         self._deliver: Deliver = _ignore
-        self._after: Callable[[], None] = _nothing
+        self._after: After = _nothing
         super().__init__(client)
 
     @classmethod
@@ -84,7 +89,7 @@ class InlineParser(Parser):
         client._ps = parser
         return parser
 
-    def serve(self, sid: int, deliver: Deliver, after: Callable[[], None]) -> None:
+    def serve(self, sid: int, deliver: Deliver, after: After) -> None:
         """Hand the messages of subscription ``sid`` to ``deliver``.
 
         ``after`` is called behind the last one of each read. Neither may raise.
@@ -128,16 +133,16 @@ class InlineParser(Parser):
             if len(data) < stop + 2:
                 break
             position = stop + 2
-            body, usual = start, 5  # words of a line with a reply subject
-            if words[0] == b"HMSG":
-                body, usual = start + int(words[-2]), 6
-            reply = words[3] if len(words) == usual else b""
+            headed = words[0] == b"HMSG"  # which has one word more
+            body = start + int(words[-2]) if headed else start
+            reply = words[3] if len(words) == 5 + headed else b""
             if words[2] == served:
                 deliver(words[1], reply, data[body:stop], data[start:body])
                 continue
             await self._message(words[1], int(words[2]), reply, data[start:body], data[body:stop])
         self._rest = data[position:]
-        self._after()
+        while (room := self._after()) is not None:
+            await room
 
     async def _control(self, line: bytes) -> None:
         client: Any = self.nc
@@ -163,6 +168,14 @@ class InlineParser(Parser):
             await client._process_msg(sid, subject, reply, payload, headers)
         except Exception:  # noqa: BLE001 -- whatever it is, it must not end the read loop
             _log.exception("message_dropped", sid=sid)
+
+
+def _socket(client: Any) -> Any:
+    """The transport of asyncio that a client writes to, None where it is of another kind."""
+    transport = client._transport
+    if type(transport) is not TcpTransport or transport._io_writer is None:
+        return None
+    return transport._io_writer.transport
 
 
 def instead_of(payload: bytes, limit: int) -> tuple[bytes, dict[str, str]]:
@@ -217,14 +230,32 @@ class Outgoing:
             client._pending = []
             client._pending_data_size = 0
 
+    def room(self) -> Awaitable[object] | None:
+        """What to wait for before more requests are taken, None where little is unsent.
+
+        Their answers would be kept without end while the server takes none.
+        """
+        client = self._client
+        queue, flusher = client._flush_queue, client._flusher_task
+        if client._pending_data_size <= UNSENT_BYTES_MAX or not client.is_connected:
+            return None
+        if flusher is None or flusher.done() or queue.full():
+            return None  # the connection is lost, which the next read finds
+        sent = self._loop.create_future()
+        queue.put_nowait(sent)
+        return asyncio.wait({sent, flusher}, return_when=asyncio.FIRST_COMPLETED)
+
     def _write(self, data: bytes) -> bool:
         """Give bytes to the transport; False where others are in front of them, or it is gone."""
         client = self._client
-        transport = client._transport
-        if client._pending or not client.is_connected or type(transport) is not TcpTransport:
+        if client._pending or not client.is_connected:
             return False
-        socket: Any = transport._io_writer.transport  # type: ignore[union-attr]
-        if socket.is_closing() or socket.get_write_buffer_size() > UNSENT_BYTES_MAX:
+        socket = _socket(client)
+        if (
+            socket is None
+            or socket.is_closing()
+            or socket.get_write_buffer_size() > UNSENT_BYTES_MAX
+        ):
             return False
         try:
             socket.write(data)

@@ -140,7 +140,7 @@ class Link:
             pending_bytes_limit=PENDING_BYTES_MAX,
         )
         if self._parser is not None:
-            self._parser.serve(subscription._id, deliver, self.hand_over)
+            self._parser.serve(subscription._id, deliver, self._after_read)
         return subscription
 
     async def listen(
@@ -168,6 +168,12 @@ class Link:
         """Let the answers leave that were sent so far, without waiting for the turn to end."""
         if self._outgoing is not None:
             self._outgoing.hand_over()
+
+    def _after_read(self) -> Awaitable[object] | None:
+        """Let the answers of one read leave; what to wait for before the next one."""
+        assert self._outgoing is not None
+        self._outgoing.hand_over()
+        return self._outgoing.room()
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Take no more messages; those that the server sent before are delivered first."""
