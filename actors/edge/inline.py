@@ -103,6 +103,7 @@ class InlineParser(Parser):
         self._rest = b""
         self._resets += 1
         super().reset()
+        _give_up(self.nc)
 
     async def parse(self, data: bytes = b"") -> None:
         """Take the next bytes of the connection."""
@@ -168,6 +169,18 @@ class InlineParser(Parser):
             await client._process_msg(sid, subject, reply, payload, headers)
         except Exception:  # noqa: BLE001 -- whatever it is, it must not end the read loop
             _log.exception("message_dropped", sid=sid)
+
+
+def _give_up(client: Any) -> None:
+    """Drop what a lost connection still has to send.
+
+    nats-py closes it before it connects again, and a close waits until all is sent: to a server
+    that takes nothing any more, until TCP gives up after a quarter of an hour.
+    """
+    if getattr(client, "is_reconnecting", False):
+        socket = _socket(client)
+        if socket is not None:
+            socket.abort()
 
 
 def _socket(client: Any) -> Any:

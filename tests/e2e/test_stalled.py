@@ -86,3 +86,29 @@ async def test_while_the_server_takes_no_answers_no_more_requests_are_taken_from
         await connection.client.close()
     assert found == [b"r.%d" % number for number in range(REQUESTS)]
     assert most < 2 * UNSENT_BYTES_MAX + ONE_READ
+
+
+async def test_a_connection_that_takes_nothing_is_given_up_without_waiting_for_it() -> None:
+    connections: list[asyncio.StreamWriter] = []
+    again = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        if len(connections) > 1:
+            again.set()
+            return
+        writer.write(b"MSG usage.v1.track.alice 1 r 2\r\n{}\r\n")
+        await again.wait()  # reads nothing, answers no PING, and does not close either
+
+    async with listening(serve) as url:
+        options = {"ping_interval": 0.05, "reconnect_time_wait": 0, "max_reconnect_attempts": -1}
+        connection = await Link.connect(url, options, name="test")
+
+        def deliver(_: bytes, reply_to: bytes, __: bytes, ___: bytes) -> None:
+            for _number in range(5_000):  # far more than the buffers of both sockets hold
+                connection.replies.send(reply_to, ANSWER)
+
+        await connection.serve("usage.v1.>", "q", deliver)
+        async with asyncio.timeout(WAIT_S):
+            await again.wait()
+        await connection.client.close()
