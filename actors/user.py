@@ -79,10 +79,12 @@ class UserActor:
         """Whether everything that the state reflects is durable."""
         return self.account.seq <= self.services.writer.durable
 
-    def snapshot(self) -> None:
+    def snapshot(self) -> bool:
         """Have the state written, where replaying the rest of the log would cost more."""
-        if self._unsaved >= PASSIVATION_EVENTS:
+        worth_it = self._unsaved >= PASSIVATION_EVENTS
+        if worth_it:
             self.save()
+        return worth_it
 
     def answer(self, request: Request, reply: object) -> None:
         """Answer when all that the reply reflects is durable."""

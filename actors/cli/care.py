@@ -38,7 +38,8 @@ def snapshot(url: Url = None, timeout: Timeout = TIMEOUT_S * 15, as_json: Json =
     """Have the running service write the state of all users who are in memory.
 
     It does so by itself now and then, and when it is stopped; after this a start without a
-    stop, or one on a backup, has few events to replay.
+    stop, or one on a backup, has few events to replay. A user with a handful of events since
+    the newest snapshot is left out: to replay these takes no longer than to read another one.
     """
     reply = call(url, timeout, lambda client: client.request_upkeep("snapshot", "live"))
     if not is_human(as_json):

@@ -34,8 +34,9 @@ class Actor(Protocol):
         """Whether nothing of its state is still to become durable."""
         ...
 
-    def snapshot(self) -> None:
-        """Have the state written, where it is worth it. Called when quiescent."""
+    def snapshot(self) -> bool:
+        """Have the state written, where it is worth it; whether it is. Called when quiescent."""
+        ...
 
 
 class Cell:

@@ -144,8 +144,7 @@ class Registry:
         done = 0
         for count, cell in enumerate(list(self._cells.values())):
             if cell.actor is not None and cell.actor.quiescent():
-                cell.actor.snapshot()
-                done += 1
+                done += cell.actor.snapshot()
             if count % PASSIVATED_MAX == 0:
                 await asyncio.sleep(0)  # so that blocks stay small and signals are heard
         return done

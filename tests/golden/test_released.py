@@ -65,7 +65,8 @@ def without_claim(monkeypatch: pytest.MonkeyPatch) -> None:
 def content(directory: Path) -> list[list[Any]]:
     """All that is no schema."""
     queries = (
-        "SELECT * FROM log ORDER BY seq",
+        "SELECT seq, partition, user_id, event_id, kind, at, notify, body, personal, chain FROM log"
+        " ORDER BY seq",
         "SELECT partition, user_id, seq, schema, body FROM snapshots ORDER BY user_id",
         "SELECT name, seq FROM position",
     )

@@ -191,5 +191,5 @@ class Broken:
     def quiescent(self) -> bool:
         return self.actor.quiescent()
 
-    def snapshot(self) -> None:
-        self.actor.snapshot()
+    def snapshot(self) -> bool:
+        return self.actor.snapshot()
