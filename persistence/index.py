@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,7 @@ from persistence.connection import Connection, read_error
 from persistence.errors import JournalError
 from persistence.indexfile import INDEX, beyond, fill, filled_to, open_filler
 from persistence.journal import Row
+from persistence.tail import Tail
 
 LUMP_ROWS: Final = 100_000
 CLOSE_ROWS: Final = 20_000
@@ -37,40 +37,6 @@ _BEFORE: Final = (
 )
 
 _log = structlog.get_logger(__name__)
-
-
-class _Tail:
-    """The rows of one lump that the file does not have yet: positions by user, oldest first.
-
-    Where all users are called seldom each has one row in it: that is the position itself, since
-    a list of one takes three times as much.
-    """
-
-    __slots__ = ("count", "last", "users")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.last = 0
-        self.users: dict[str, int | list[int]] = {}
-
-    def add(self, places: Sequence[tuple[int, str]]) -> None:
-        """Take in rows as (position, user)."""
-        users = self.users
-        for seq, user in places:
-            before = users.get(user)
-            if before is None:
-                users[user] = seq
-            elif isinstance(before, list):
-                before.append(seq)
-            else:
-                users[user] = [before, seq]
-        self.count += len(places)
-        self.last = places[-1][0]
-
-    def of(self, user: str) -> Sequence[int]:
-        """The positions of a user."""
-        found = self.users.get(user, ())
-        return (found,) if isinstance(found, int) else found
 
 
 class LogIndex:
@@ -94,7 +60,7 @@ class LogIndex:
         self._reader = reader
         self.position = position
         self._lump_rows = lump_rows
-        self._tails = [_Tail()]  # oldest first; the last one is open
+        self._tails = [Tail()]  # oldest first; the last one is open
         self._full = asyncio.Event()
         self.filled = asyncio.Event()
         self.filled.set()
@@ -141,7 +107,7 @@ class LogIndex:
             rows = [row for row in rows if row.seq > self.last]
         if not rows:
             return
-        self._tails[-1].add([(row.seq, row.user) for row in rows])
+        self._tails[-1].add(rows)
         self._close_full_tail()
 
     async def find_all(self, user: str, keys: Sequence[str]) -> list[int]:
@@ -179,8 +145,7 @@ class LogIndex:
     async def after(self, user: str, after: int, limit: int) -> list[int]:
         """The first positions of the user after one."""
         # What leaves memory while the file is read was in the file before.
-        recent = self.recent(user)
-        recent = recent[bisect_right(recent, after) :]
+        recent = [seq for tail in self._tails for seq in tail.after(user, after, limit)]
         if after >= self.position:
             return recent[:limit]
         found = await self._reader.read(
@@ -194,8 +159,9 @@ class LogIndex:
 
     async def before(self, user: str, before: int, limit: int) -> list[int]:
         """The last positions of the user before one, newest first."""
-        recent = self.recent(user)
-        newest = recent[: bisect_left(recent, before)][: -limit - 1 : -1]
+        newest = list[int]()
+        for tail in reversed(self._tails):
+            newest += tail.before(user, before, limit - len(newest))
         if len(newest) == limit:
             return newest
         found = await self._reader.read(
@@ -227,9 +193,13 @@ class LogIndex:
         """The positions of the user that the file does not have yet, oldest first."""
         return [seq for tail in self._tails for seq in tail.of(user)]
 
+    def maybe(self, user: str, keys: Collection[str]) -> list[int]:
+        """The positions of rows that the file does not have yet and that may have these keys."""
+        return [seq for tail in self._tails for seq in tail.maybe(user, keys)]
+
     def _close_full_tail(self) -> None:
         if self._tails[-1].count >= self._lump_rows:
-            self._tails.append(_Tail())
+            self._tails.append(Tail())
             self._full.set()
             self.filled.clear()
 
@@ -253,7 +223,7 @@ class LogIndex:
         self.position = tail.last
         del self._tails[0]
         if not self._tails:
-            self._tails.append(_Tail())
+            self._tails.append(Tail())
 
 
 def variables(count: int) -> str:

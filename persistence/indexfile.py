@@ -89,10 +89,13 @@ def filled_to(db: sqlite3.Connection) -> int:
     return int(position)
 
 
-def beyond(db: sqlite3.Connection, after: int, limit: int) -> list[tuple[int, str]]:
-    """Positions and users of the rows of the log after a position."""
+def beyond(
+    db: sqlite3.Connection, after: int, limit: int
+) -> list[tuple[int, int, str, str | None]]:
+    """The first four fields of the rows of the log after a position."""
     return db.execute(
-        "SELECT seq, user_id FROM log.log WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+        "SELECT seq, partition, user_id, event_id FROM log.log WHERE seq > ? ORDER BY seq LIMIT ?",
+        (after, limit),
     ).fetchall()
 
 

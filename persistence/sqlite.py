@@ -24,7 +24,7 @@ from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
 from persistence.erasing import ROWS_AT_ONCE, erase
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
-from persistence.index import LUMP_ROWS, LogIndex, variables
+from persistence.index import LUMP_ROWS, LogIndex
 from persistence.indexfile import INDEX
 from persistence.journal import Loaded, Row, Snapshot
 from persistence.keys import KeyFilter
@@ -36,8 +36,6 @@ CHECKPOINT_PAGES: Final = 4_000
 WAL_PAGES_MAX: Final = 16_000
 WRITER_CACHE_KIB: Final = 4_096
 """Rows go to the end of the log and snapshots anywhere: more would hold pages of the past."""
-DENSE: Final = 8
-"""One row of so many: a user whose rows are read faster in passing than one by one."""
 
 # These kinds have an index, log_kind, whose condition a query has to repeat.
 _RARE: Final = "kind <> 'usage' AND (kind < 'hold' OR kind > 'hold_released')"
@@ -213,16 +211,9 @@ class SQLiteJournal:
     async def find_all(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
         """See `Journal.find_all`."""
         # What leaves memory after this is in the file by then.
-        recent = self._index.recent(user)
-        among = f"event_id IN ({variables(len(keys))}) ORDER BY seq"
-        rows: list[Row] = []
-        if recent and len(recent) * DENSE > recent[-1] - recent[0]:
-            # One busy user: to look at all rows costs less than to name them.
-            where = f"seq BETWEEN ? AND ? AND user_id = ? AND {among}"
-            rows = await _rows(self._recoveries, where, recent[0], recent[-1], user, *keys)
-        elif recent:
-            where = f"seq IN (SELECT value FROM json_each(?)) AND {among}"  # noqa: S608 -- of "?"
-            rows = await _rows(self._recoveries, where, _array(recent), *keys)
+        wanted = set(keys)
+        rows = await _at(self._recoveries, self._index.maybe(user, wanted))
+        rows = [row for row in rows if row.key in wanted]
         if len(rows) < len(keys):
             rows += await _at(self._recoveries, await self._index.find_all(user, keys))
         return {row.key: row for row in rows if row.key is not None}

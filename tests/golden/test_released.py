@@ -16,6 +16,7 @@ import pytest
 from actors.edge import discovery
 from actors.verifying import Verifier
 from persistence import schema
+from persistence.appending import COLUMNS
 from persistence.datadir import DATABASE
 from persistence.errors import Refused
 from persistence.inspection import Inspection
@@ -65,8 +66,7 @@ def without_claim(monkeypatch: pytest.MonkeyPatch) -> None:
 def content(directory: Path) -> list[list[Any]]:
     """All that is no schema."""
     queries = (
-        "SELECT seq, partition, user_id, event_id, kind, at, notify, body, personal, chain FROM log"
-        " ORDER BY seq",
+        f"SELECT {COLUMNS}, chain FROM log ORDER BY seq",
         "SELECT partition, user_id, seq, schema, body FROM snapshots ORDER BY user_id",
         "SELECT name, seq FROM position",
     )
