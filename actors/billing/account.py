@@ -100,12 +100,12 @@ class Period:
     def armed(self, touch: Touch) -> tuple[Watched, ...]:
         """The limits that a call touches and that can still cross a threshold."""
         if not self.levels:
-            return self.table.watched[touch]  # nearly always: one for all users of the plan
+            return self.table.watched(touch)  # nearly always: one for all users of the plan
         if self._armed is None:
             self._armed = {}
         found = self._armed.get(touch)
         if found is None:
-            found = self._armed[touch] = still_armed(self.table.watched[touch], self.levels)
+            found = self._armed[touch] = still_armed(self.table.watched(touch), self.levels)
         return found
 
     @property

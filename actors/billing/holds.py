@@ -84,7 +84,7 @@ def extend(
     calls, tokens, cost = held.amounts
     add_amounts(others, held.provider, held.actual, (-calls, -tokens, -cost))
     grown = any(call.amounts[unit] > held.amounts[unit] for unit in (TOKENS, COST))
-    standing = Standing(period.table.touched[call.touch], period.used, others, period.end)
+    standing = Standing(period.table.touched(call.touch), period.used, others, period.end)
     verdict = judge(account, period, call, at, standing)
     if grown and not verdict.allowed:
         return _refused(account, text_of(call, verdict, period), held, key)
@@ -135,7 +135,7 @@ def preflight(
         if operation.deadline is not None:
             raise InvalidRequest("a preflight has one deadline, at its top", "operations")
         call = resolve(operation, at, catalog)
-        limits = period.table.touched[call.touch]
+        limits = period.table.touched(call.touch)
         standing = Standing(limits, used, account.held(at), period.end)
         verdict = judge(account, period, call, at, standing)
         if holding:

@@ -41,6 +41,8 @@ TEXT_CALLS: Final = 3 * len(PROVIDER_NAMES)
 WAVESPEED_CALLS: Final = TEXT_CALLS + 1
 TOTAL_COST: Final = TEXT_CALLS + 2
 SLOTS: Final = TEXT_CALLS + 3
+TABLES_MAX: Final = 1_024
+"""Distinct terms whose limits are known, beside those of live periods: 4 KB each."""
 
 _SPANNING: Final = {
     "ai_text_generation_calls": (TEXT_CALLS, CALLS),
@@ -92,8 +94,6 @@ class LimitTable:
         terms: those of the plan.
         limits: every limit in force, disabled ones too; an unlimited one is not in force.
         by_name: the same by name.
-        touched: those that a call counts against, by its `Touch`.
-        watched: those of them that can warn.
     """
 
     def __init__(self, terms: PlanTerms) -> None:
@@ -104,15 +104,26 @@ class LimitTable:
         found = (self._limit(name, value) for name, value in terms.limits)
         self.limits = tuple(limit for limit in found if limit is not None)
         self.by_name = {limit.name: limit for limit in self.limits}
-        self.touched: dict[Touch, tuple[Limit, ...]] = {
-            (name, spanning): self._touching(name, spanning)
-            for name in PROVIDER_NAMES
-            for spanning in (False, True)
-        }
-        self.watched: dict[Touch, tuple[Watched, ...]] = {
-            touch: tuple((x.slot, x.unit, x.warns_at, x) for x in limits if not x.disabled)
-            for touch, limits in self.touched.items()
-        }
+        # Made when first asked for: of all providers they take four times the rest, and a user
+        # with limits of their own, who has a table of their own, calls a few.
+        self._touched: dict[Touch, tuple[Limit, ...]] = {}
+        self._watched: dict[Touch, tuple[Watched, ...]] = {}
+
+    def touched(self, touch: Touch) -> tuple[Limit, ...]:
+        """The limits that a call counts against."""
+        found = self._touched.get(touch)
+        if found is None:
+            found = self._touched[touch] = self._touching(*touch)
+        return found
+
+    def watched(self, touch: Touch) -> tuple[Watched, ...]:
+        """Those of `touched` that can warn."""
+        found = self._watched.get(touch)
+        if found is None:
+            found = self._watched[touch] = tuple(
+                [(x.slot, x.unit, x.warns_at, x) for x in self.touched(touch) if not x.disabled]
+            )
+        return found
 
     def _limit(self, name: str, value: int) -> Limit | None:
         if value == 0 and not self._free:
@@ -191,7 +202,7 @@ def changed_limits(before: LimitTable, after: LimitTable) -> list[str]:
     ]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=TABLES_MAX)
 def table_of(terms: PlanTerms) -> LimitTable:
     """The limits of a plan's terms, computed once per distinct terms."""
     return LimitTable(terms)

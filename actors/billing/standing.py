@@ -98,7 +98,7 @@ _recent: Final[dict[tuple[str, Touch], Standing]] = {}
 
 def standing_of(account: Account, period: Period, touch: Touch, at: int) -> Standing:
     """How a user stands in a period."""
-    limits = period.table.touched[touch]
+    limits = period.table.touched(touch)
     if account.holds is not None:  # one may end at any moment
         return Standing(limits, period.used, account.held(at), period.end)
     asked = (account.user, touch)

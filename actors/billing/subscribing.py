@@ -15,7 +15,7 @@ from actors.billing.alerts import raised_by
 from actors.billing.catalog import Catalog, Plan
 from actors.billing.contents import content_of
 from actors.billing.limits import changed_limits, table_of
-from actors.billing.periods import add_months, index_of, new_key
+from actors.billing.periods import GRACE, add_months, index_of, new_key
 from actors.billing.recorded import Recorded
 from actors.billing.rolling import sealing
 from actors.billing.snapshot import totals_of
@@ -35,13 +35,16 @@ from messages.units import MICROS_PER_DAY, to_micros
 
 BACK_MAX: Final = 366 * MICROS_PER_DAY
 """How far back a subscription may begin, in microseconds."""
+CLOSED_MAX: Final = 1_000
+"""Closed periods of a user to which calls may still be late."""
 
 
 def subscribe(account: Account, ask: Subscribe, at: int, catalog: Catalog) -> Recorded:
     """Put the user on a plan, within the current period or with a new one.
 
     Raises:
-        RequestError: ``unknown_plan`` or ``invalid_request``.
+        RequestError: ``unknown_plan``, ``invalid_request``, or ``overloaded`` where `CLOSED_MAX`
+            does not let another period begin.
     """
     plan = catalog.plan(ask.plan)
     if plan is None:
@@ -72,7 +75,9 @@ def subscribe(account: Account, ask: Subscribe, at: int, catalog: Catalog) -> Re
         alerts = _judged(account, current, terms, at)
     else:
         wanted, rolled = _opened(account, wanted, ask, terms, at)
-        before = (*sealing(account, at), rolled)
+        sealed = sealing(account, at)
+        _bound(account, len(sealed), at)
+        before = (*sealed, rolled)
     event = Subscribed(
         subscription=wanted,
         terms=terms,
@@ -189,6 +194,17 @@ def _opened(
         slept=() if current else tuple(add_months(anchor, back) for back in range(index)),
     )
     return replace(wanted, anchor=anchor, cycle=cycle), rolled
+
+
+def _bound(account: Account, sealed: int, at: int) -> None:
+    """Refuse a period more where a user has as many as fit: calls may be late to each."""
+    if len(account.closed) - sealed >= CLOSED_MAX:
+        oldest = account.closed[sealed]
+        raise RequestError(
+            "overloaded",
+            f"not executed: to {CLOSED_MAX} earlier periods of this user calls may be late",
+            retry_after=(oldest.end + GRACE - at) / 1e6,
+        )
 
 
 def _judged(account: Account, period: Period, terms: PlanTerms, at: int) -> tuple[Alert, ...]:

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from actors.billing import subscribing
 from tests.support.meter import micros
 from tests.support.rig import Rig
+
+DAY_S = 86_400
 
 DAY = 86_400_000_000
 MONTHLY = {"plan": "Pro", "billing_cycle": "monthly"}
@@ -287,3 +290,29 @@ async def test_a_subscription_s_key_gives_the_original_reply(rig: Rig) -> None:
     assert await subscribe(rig, event_id="s", plan="pro") == {**first, "duplicate": True}
     answer = await rig.ask("subscribe", **{**MONTHLY, "plan": "Basic", "event_id": "s"})
     assert answer.code == "idempotency_mismatch"
+
+
+async def test_a_user_has_no_more_closed_periods_in_memory_than_fit(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 5
+    monkeypatch.setattr(subscribing, "CLOSED_MAX", most)
+    await rig.ask("track", provider="exa")
+    for _ in range(most):
+        await subscribe(rig, plan="Pro", period="new")
+        rig.clock.at += 60_000_000
+    before = (await rig.ask("stats")).body
+    refused = await rig.ask("subscribe", plan="Pro", billing_cycle="monthly", period="new")
+    assert refused.code == "overloaded"
+    assert 35 * DAY_S < refused.error["retry_after"] < 66 * DAY_S  # of a month's last moment
+    assert (await rig.ask("stats")).body == before
+    # Whatever begins no period is taken.
+    await subscribe(rig, plan="Enterprise", period="keep")
+    # The months that pass meanwhile are periods too: there may be no room yet.
+    waits = 0
+    while refused.error:
+        rig.clock.at += int(refused.error["retry_after"] * 1_000_000)
+        refused = await rig.ask("subscribe", plan="Pro", billing_cycle="monthly", period="new")
+        waits += 1
+    assert waits <= most
+    assert len(rig.live("alice").account.closed) <= most

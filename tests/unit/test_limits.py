@@ -34,7 +34,7 @@ def in_force(limits: dict[str, int], tier: str = "pro") -> dict[str, Limit]:
 
 def touched(limits: dict[str, int], provider: str, actual: str, tier: str = "pro") -> set[str]:
     table = LimitTable(plan(limits, tier))
-    return {limit.name for limit in table.touched[provider, actual == WAVESPEED]}
+    return {limit.name for limit in table.touched((provider, actual == WAVESPEED))}
 
 
 def test_the_default_plans_are_loaded_exactly() -> None:
@@ -167,7 +167,7 @@ def test_equal_terms_share_one_table() -> None:
 
 def test_what_can_still_warn_goes_by_the_next_threshold_that_has_not_fired() -> None:
     table = LimitTable(plan({"openai_calls": 10, "openai_tokens": 7, "monthly_cost": 3}))
-    watched = table.watched["openai", False]
+    watched = table.watched(("openai", False))
     fired = {"openai_calls": 80, "openai_tokens": 90, "monthly_cost": 100}
     assert {limit.name: at for _, _, at, limit in still_armed(watched, {})} == {
         "openai_calls": 8,

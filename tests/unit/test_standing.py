@@ -31,7 +31,7 @@ LIMITS = {
 def test_a_call_fits_where_every_hard_limit_allows_it(
     used: list[int], amounts: tuple[int, int, int]
 ) -> None:
-    standing = Standing(table_of(plan(LIMITS)).touched[TOUCH], used, [0] * 45, NOON)
+    standing = Standing(table_of(plan(LIMITS)).touched(TOUCH), used, [0] * 45, NOON)
     assert len(standing.rows) == len(LIMITS)
     allowed = [
         not limit.hard or taken + held + (amounts[limit.unit] or 1) <= limit.value
@@ -48,7 +48,7 @@ def asked(meter: Meter) -> Standing:
 def anew(meter: Meter) -> Standing:
     period = current_of(meter.account, meter.now, meter.catalog)
     held = meter.account.held(meter.now)
-    return Standing(period.table.touched[TOUCH], period.used, held, period.end)
+    return Standing(period.table.touched(TOUCH), period.used, held, period.end)
 
 
 def newest_hold(meter: Meter) -> str:
