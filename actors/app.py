@@ -21,6 +21,7 @@ from nats.aio.subscription import Subscription
 from actors.billing.account import Account
 from actors.billing.defaults import default_catalog
 from actors.billing.logs import PAGE_BYTES_MAX
+from actors.billing.personal import Privacy
 from actors.catalog import recover_catalog
 from actors.clock import Clock, SystemClock
 from actors.config import Config
@@ -66,10 +67,19 @@ class Service:
         journal: the open journal, which the caller closes.
         link: the connection, which the caller closes.
         end: called when the service cannot go on.
+        clock: says what time it is; by default the system's.
+        privacy: the rules for personal fields; None: all are kept as they come.
     """
 
     def __init__(
-        self, config: Config, journal: Journal, link: Link, end: End, clock: Clock | None = None
+        self,
+        config: Config,
+        journal: Journal,
+        link: Link,
+        end: End,
+        clock: Clock | None = None,
+        *,
+        privacy: Privacy | None = None,
     ) -> None:
         self._config = config
         self._journal = journal
@@ -97,6 +107,7 @@ class Service:
             clock=self._clock,
             snapshot_events=config.snapshot_events,
             page_bytes_max=min(PAGE_BYTES_MAX, link.client.max_payload - PAGE_OVERHEAD_BYTES),
+            privacy=privacy,
             live=self._live,
         )
         self._registry = Registry(

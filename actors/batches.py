@@ -108,8 +108,8 @@ class _Work:
 
     def _original(self, call: Track, key: str, row: Row) -> bytes:
         event = decode_event(row.kind, row.body)
-        catalog = self._actor.services.catalog
-        return original(call, event, row.personal, key, row.seq, row.at, catalog)
+        catalog, privacy = self._actor.services.catalog, self._actor.services.privacy
+        return original(call, event, row.personal, key, row.seq, row.at, catalog, privacy)
 
 
 def _key_of(call: Track | RequestError, key: str, index: int) -> str:

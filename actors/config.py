@@ -28,6 +28,9 @@ class Config:
         alert_stream: auto: alerts go into the stream METERD_ALERTS where the server has
             JetStream; off: never, and the server of `meterd up` has none.
         prefix: what every subject starts with.
+        personal_user_agent, personal_ip_address, personal_error_message, personal_metadata:
+            what becomes of the field before anything is stored: keep, hash or drop.
+        personal_secret_file: has the secret of the hashes.
         data_dir: holds the database.
         live_users_max: actors kept in memory.
         idle_s: an actor without a message for so long is snapshotted and dropped.
@@ -52,6 +55,11 @@ class Config:
     nats_tls_hostname: str = ""
     alert_stream: str = "auto"
     prefix: str = PREFIX
+    personal_user_agent: str = "keep"
+    personal_ip_address: str = "keep"
+    personal_error_message: str = "keep"
+    personal_metadata: str = "keep"
+    personal_secret_file: str = ""
     data_dir: Path = Path("data")
     live_users_max: int = 100_000
     idle_s: float = 900.0
@@ -73,9 +81,14 @@ _BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "snapshot_events": (1, 1_000_000),
     "drain_s": (1, 3_600),
 }
+_RULES: Final = ("keep", "hash", "drop")
 _WORDS: Final = {
     "log_level": ("debug", "info", "warning", "error"),
     "alert_stream": ("auto", "off"),
+    "personal_user_agent": _RULES,
+    "personal_ip_address": _RULES,
+    "personal_error_message": _RULES,
+    "personal_metadata": _RULES,
 }
 
 

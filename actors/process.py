@@ -22,6 +22,7 @@ from actors.connection import connect_options
 from actors.edge.discovery import NAME
 from actors.edge.embedded import EmbeddedError, EmbeddedServer
 from actors.edge.link import Link, LinkError
+from actors.privacy import privacy_of
 from persistence.errors import JournalError
 from persistence.sqlite import SQLiteJournal
 
@@ -64,14 +65,14 @@ async def _serve(config: Config, *, embedded: bool) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, "")
-    options = connect_options(config)
+    options, privacy = connect_options(config), privacy_of(config)
     async with AsyncExitStack() as stack:
         journal = await SQLiteJournal.open(config.data_dir, ticks=SystemClock.ticks)
         stack.push_async_callback(_close, journal, over)
         url = await _start_server(config, stack, end) if embedded else config.nats_url
         link = await Link.connect(url, options, name=NAME)
         stack.push_async_callback(link.close)
-        service = Service(config, journal, link, end)
+        service = Service(config, journal, link, end, privacy=privacy)
         stack.push_async_callback(service.stop)
         await service.start(own_server=embedded)
         service.watch(asyncio.create_task(link.closed.wait()), "NATS closed the connection")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from actors.billing.account import Account
 from actors.billing.catalog import Catalog
 from actors.billing.logs import PAGE_BYTES_MAX
+from actors.billing.personal import Privacy
 from actors.clock import Clock
 from persistence.journal import Journal
 from persistence.keys import KeyFilter
@@ -18,6 +19,7 @@ from persistence.writer import Writer
 class Services:
     """What all actors share.
 
+    ``privacy`` has the rules for personal fields, None where all are kept as they come.
     ``live`` gives the state of a user who is in memory: to look at, at once, never to change.
     """
 
@@ -28,4 +30,5 @@ class Services:
     clock: Clock
     snapshot_events: int
     page_bytes_max: int = PAGE_BYTES_MAX
+    privacy: Privacy | None = None
     live: Callable[[str], Account | None] = lambda _: None

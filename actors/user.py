@@ -138,6 +138,8 @@ class UserActor:
             rows += opening
             seq += len(opening)
         personal = personal_of(call)
+        if personal is not None and services.privacy is not None:
+            personal = services.privacy.stored(personal)
         about = None if personal is None else encode_event(personal)
         notice = bool(event.alerts) or event.adjusted is not None  # as `notifies`
         body, user = encode_event(event), account.user
@@ -184,8 +186,9 @@ class UserActor:
             request.key_is_new = True
             return True
         event = decode_event(row.kind, row.body)
+        catalog, privacy = self.services.catalog, self.services.privacy
         request.payload = original(
-            request.command, event, row.personal, key, row.seq, row.at, self.services.catalog
+            request.command, event, row.personal, key, row.seq, row.at, catalog, privacy
         )
         request.durable()
         return False

@@ -11,6 +11,8 @@ from typing import Final
 from actors.billing.answers import answer
 from actors.billing.catalog import Catalog
 from actors.billing.contents import content_of
+from actors.billing.personal import Privacy
+from actors.billing.track import personal_of
 from messages.codec import decode_personal, money_of
 from messages.commands import (
     Ack,
@@ -54,13 +56,14 @@ def original(
     seq: int,
     at: int,
     catalog: Catalog,
+    privacy: Privacy | None = None,
 ) -> bytes:
     """The encoded reply that the event of this key had.
 
     Raises:
         RequestError: ``idempotency_mismatch``, or ``invalid_request`` where money is none.
     """
-    if _same(command, event, personal, catalog):
+    if _same(command, event, personal, catalog, privacy):
         return answer(event, key, seq, at, duplicate=True)
     raise mismatch(key)
 
@@ -76,11 +79,17 @@ def mismatch(key: str) -> RequestError:
 
 
 def _same(
-    command: Change | Preflight, event: Event, personal: str | None, catalog: Catalog
+    command: Change | Preflight,
+    event: Event,
+    personal: str | None,
+    catalog: Catalog,
+    privacy: Privacy | None,
 ) -> bool:
     match command, event:
         case Track(), UsageRecorded():
-            return _same_call(command, event, personal, catalog)
+            return _same_call(command, event, catalog) and _same_personal(
+                command, personal, privacy
+            )
         case Reset(), CountersReset():
             return command.reason == event.reason
         case (
@@ -97,7 +106,7 @@ def _same(
             return False
 
 
-def _same_call(call: Track, event: UsageRecorded, personal: str | None, catalog: Catalog) -> bool:
+def _same_call(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
     billed = money_of(call.cost, "cost")
     try:
         provider = catalog.providers.find(call.provider)
@@ -126,16 +135,12 @@ def _same_call(call: Track, event: UsageRecorded, personal: str | None, catalog:
         and (call.retry_count or 0) == event.retry_count
         and call.hold_id == event.hold_id
         and (call.source if isinstance(call, CloudTrack) else None) == event.source
-        and (personal == ERASED or _says_the_same(call, personal))
     )
 
 
-def _says_the_same(call: Track, personal: str | None) -> bool:
-    """Whether a call says of persons what one said before; nobody knows where that was erased."""
+def _same_personal(call: Track, personal: str | None, privacy: Privacy | None) -> bool:
+    if personal == ERASED:
+        return True  # nobody knows what it said
+    said = personal_of(call) or _NOTHING
     about = decode_personal(personal) or _NOTHING
-    return (
-        call.user_agent == about.user_agent
-        and call.ip_address == about.ip_address
-        and call.error_message == about.error_message
-        and (call.metadata or None) == about.metadata
-    )
+    return said == about if privacy is None else privacy.same(said, about)

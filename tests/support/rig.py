@@ -17,6 +17,7 @@ from actors.config import Config
 from actors.edge import discovery, outbox
 from actors.edge.inline import Deliver
 from actors.edge.link import Link
+from actors.privacy import privacy_of
 from messages.subjects import PREFIX, request_subject
 from persistence import writer
 from persistence.memory import MemoryJournal
@@ -202,12 +203,14 @@ class Rig:
         self.over = False
         self.sent: list[str] = []
         self._numbers = itertools.count(1)
+        config = Config(alert_stream="off", **settings)
         self.service = Service(
-            Config(alert_stream="off", **settings),
+            config,
             self.journal,
             cast("Link", self.link),
             self.ended.append,
             self.clock,
+            privacy=privacy_of(config),
         )
         self.registry = self.service._registry
         self.registry._now = self.registry._backoff._now = lambda: self.seconds
