@@ -40,6 +40,8 @@ def run(config: Config, *, embedded: bool) -> int:
     One line on stderr says why.
     """
     logs.configure(config.log_level)
+    # Whatever this process, SQLite or its nats-server makes is for its owner alone.
+    os.umask(0o077)
     changed = outdated()
     if changed is not None:
         _say(f"{changed} is not as it was compiled: run make install")

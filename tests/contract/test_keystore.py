@@ -234,6 +234,7 @@ async def test_a_key_put_in_during_the_write_is_in_the_file_or_behind_its_positi
 def test_a_write_while_another_process_would_be_half_done_is_seen(tmp_path: Path) -> None:
     keys = KeyFilter(100)
     keyfile.write(tmp_path / "f", keys.parts(), 7, "a")
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600
     data = (tmp_path / "f").read_bytes()
     for end in range(0, len(data), 7):
         (tmp_path / "g").write_bytes(data[:end])

@@ -42,14 +42,21 @@ class Service:
         data_dir: made by the service; the log of its stderr lies beside it.
         command: ``up`` or ``serve``.
         env: settings; every other ``METERD_`` variable of the test's own is taken away.
+        umask: that it is started with; -1: that of the tests.
     """
 
     def __init__(
-        self, data_dir: Path, *, command: str = "up", env: Mapping[str, str] | None = None
+        self,
+        data_dir: Path,
+        *,
+        command: str = "up",
+        env: Mapping[str, str] | None = None,
+        umask: int = -1,
     ) -> None:
         self.data_dir = data_dir
         self.command = command
         self.env = dict(env or {})
+        self.umask = umask
         self.stderr_file = data_dir.with_name(f"{data_dir.name}.stderr")
         self.ready: dict[str, Any] = {}
         self.lines: list[str] = []
@@ -108,6 +115,7 @@ class Service:
                 stderr=stderr,
                 text=True,
                 process_group=0,
+                umask=self.umask,
             )
         weakref.finalize(self, _kill_group, self._process)
         self._stdout = queue.Queue()
