@@ -72,7 +72,7 @@ async def _serve(config: Config, *, embedded: bool) -> int:
         journal = await SQLiteJournal.open(config.data_dir, ticks=SystemClock.ticks)
         stack.push_async_callback(_close, journal, over)
         url = await _start_server(config, stack, end) if embedded else config.nats_url
-        link = await Link.connect(url, options, name=NAME)
+        link = await Link.connect(url, options, name=NAME, prefix=config.prefix)
         stack.push_async_callback(link.close)
         service = Service(config, journal, link, end, privacy=privacy)
         stack.push_async_callback(service.stop)

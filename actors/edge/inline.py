@@ -22,8 +22,9 @@ from nats.aio.transport import TcpTransport
 from nats.errors import ProtocolError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
-from messages.codec import encode_reply, error_headers
+from messages.codec import clip, encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
+from messages.subjects import PREFIX
 
 Deliver = Callable[[bytes, bytes, bytes, bytes], None]
 """Takes subject, reply subject (empty without one), payload and raw header block (as well)."""
@@ -50,6 +51,8 @@ UNSENT_BYTES_MAX: Final = 1 << 20
 """Where the transport has so much to send, more waits until nats-py has drained it; and where
 that is so much too, no more requests are read."""
 
+_UNDERSCORE: Final = 95
+_OF_SERVER: Final = (b"$JS.API.", b"$SYS.", b"$SRV.")
 _NOTHING_SERVED: Final = b"-"  # no subscription is called so
 
 _log = structlog.get_logger(__name__)
@@ -191,6 +194,28 @@ def _socket(client: Any) -> Any:
     return transport._io_writer.transport
 
 
+class Refusal:
+    """Knows the subjects on which nobody is answered, though a request names them.
+
+    The server lets a caller name any reply subject, and the service may publish where callers
+    may not: on a verb of another user, as an alert, to the stream. So an answer never goes
+    where the service or the server itself takes orders.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._closed = (prefix.encode() + b".", *_OF_SERVER)
+        self._told = False
+
+    def of(self, reply_to: bytes) -> bool:
+        """Whether the subject is refused; the log says so once."""
+        if not reply_to.startswith(self._closed):
+            return False
+        if not self._told:
+            self._told = True
+            _log.warning("reply_subject_refused", subject=clip(repr(reply_to)))
+        return True
+
+
 def instead_of(payload: bytes, limit: int) -> tuple[bytes, dict[str, str]]:
     """What is sent instead of an answer for which the server would close the connection."""
     _log.error("reply_too_large", size=len(payload), limit=limit)
@@ -199,15 +224,25 @@ def instead_of(payload: bytes, limit: int) -> tuple[bytes, dict[str, str]]:
 
 
 class Outgoing:
-    """Hands answers to the transport, those of one read or one commit in one piece."""
+    """Hands answers to the transport, those of one read or one commit in one piece.
 
-    def __init__(self, client: Any) -> None:
+    Args:
+        client: nats-py's client.
+        prefix: what the subjects start with on which nobody is answered: see `Refusal`.
+    """
+
+    def __init__(self, client: Any, prefix: str = PREFIX) -> None:
         self._client = client
+        self._refusal = Refusal(prefix)
+        # Inboxes begin with an underscore, and what is refused does not: one byte says so.
+        self._surely_good = -1 if prefix.startswith("_") else _UNDERSCORE
         self._loop = asyncio.get_running_loop()
         self._pieces: list[bytes] = []
 
     def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Send one answer. Best effort: while the connection is down little is kept."""
+        if reply_to[0] != self._surely_good and self._refusal.of(reply_to):
+            return
         if len(payload) + HEADERS_BYTES_MAX > self._client._max_payload:
             payload, headers = instead_of(payload, self._client._max_payload)
         pieces = self._pieces

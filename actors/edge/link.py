@@ -18,12 +18,17 @@ from actors.edge.inline import (
     Deliver,
     InlineParser,
     Outgoing,
+    Refusal,
     instead_of,
     supported,
 )
 from actors.runtime.request import Replies
+from messages.codec import clip
+from messages.subjects import PREFIX
 
 CONNECT_S: Final = 10.0
+QUIET_S: Final = 10.0
+"""How long after one refusal of the server further ones are counted only."""
 # Far above what the registry lets wait: overload is answered, never dropped in silence.
 PENDING_MESSAGES_MAX: Final = 1_048_576
 PENDING_BYTES_MAX: Final = 1024 * 1024 * 1024
@@ -53,6 +58,7 @@ class Link:
         closing: asyncio.Event,
         closed: asyncio.Event,
         reconnected: list[Callable[[], None]],
+        prefix: str = PREFIX,
     ) -> None:
         self.client: Any = client
         self.url = url
@@ -60,7 +66,8 @@ class Link:
         self.reconnected = reconnected
         self._closing = closing
         self._parser = InlineParser.install(client) if supported(client) else None
-        self._outgoing = Outgoing(client) if self._parser is not None else None
+        self._outgoing = Outgoing(client, prefix) if self._parser is not None else None
+        self._refusal = Refusal(prefix)
         self._backlog: asyncio.Queue[tuple[bytes, bytes, dict[str, str] | None]] = asyncio.Queue()
         self._sender: asyncio.Task[None] | None = None
         if self._parser is None:
@@ -68,8 +75,10 @@ class Link:
             self._sender = asyncio.create_task(self._send_backlog())
 
     @classmethod
-    async def connect(cls, url: str, options: dict[str, Any], *, name: str) -> Link:
-        """Connect once, then keep connected.
+    async def connect(
+        cls, url: str, options: dict[str, Any], *, name: str, prefix: str = PREFIX
+    ) -> Link:
+        """Connect once, then keep connected; nobody is answered below ``prefix``.
 
         Raises:
             LinkError: no connection within 10 s, or refused.
@@ -97,7 +106,7 @@ class Link:
             "name": name,
             "no_echo": True,
             "max_outstanding_pings": 2,
-            "error_cb": _on_error,
+            "error_cb": _Complaints().tell,
             "closed_cb": on_closed,
             "disconnected_cb": on_disconnected,
             "reconnected_cb": on_reconnected,
@@ -121,7 +130,14 @@ class Link:
             cause = failures[0] if failures else error
             why = str(cause) or type(cause).__name__
             raise LinkError(f"cannot connect to NATS at {shown}: {why}") from error
-        return cls(client, shown, closing=closing, closed=closed, reconnected=reconnected)
+        return cls(
+            client,
+            shown,
+            closing=closing,
+            closed=closed,
+            reconnected=reconnected,
+            prefix=prefix,
+        )
 
     async def serve(self, subject: str, queue: str, deliver: Deliver) -> Subscription:
         """Hand every message on ``subject`` to ``deliver``, synchronously and in order."""
@@ -159,6 +175,8 @@ class Link:
         """Send an answer; never blocks, never raises."""
         if self._outgoing is not None:
             self._outgoing.send(reply_to, payload, headers)
+            return
+        if self._refusal.of(reply_to):
             return
         if len(payload) + HEADERS_BYTES_MAX > self.client.max_payload:
             payload, headers = instead_of(payload, self.client.max_payload)
@@ -240,9 +258,28 @@ class Link:
                 self._backlog.task_done()
 
 
-async def _on_error(error: Exception) -> None:
-    # Must never raise: an exception here ends nats-py's read loop.
-    _log.warning("nats_error", error=str(error) or type(error).__name__)
+class _Complaints:
+    """Logs what nats-py and the server complain of.
+
+    Each answer to a reply subject that the service may not use is a complaint of the server's:
+    a caller who names such subjects must not be able to fill the log.
+    """
+
+    def __init__(self) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._quiet_until = 0.0
+        self._untold = 0
+
+    async def tell(self, error: Exception) -> None:
+        # Must never raise: an exception here ends nats-py's read loop.
+        text = str(error) or type(error).__name__
+        if "permissions violation" in text.lower():
+            if self._now() < self._quiet_until:
+                self._untold += 1
+                return
+            self._quiet_until = self._now() + QUIET_S
+        _log.warning("nats_error", error=clip(text), untold=self._untold)
+        self._untold = 0
 
 
 def _without_secrets(url: str) -> str:

@@ -25,6 +25,8 @@ OF_USER: Final = "of_user"
 CATALOG: Final = "catalog"
 OWN: Final = "own"
 OTHER: Final = "other"
+_STATUS: Final = b"NATS/1.0 "
+"""How a block of headers begins that has a status code behind; an ordinary one has none."""
 OWN_SUBJECTS: Final = frozenset({"alert", "event", "ctl"})
 
 _log = structlog.get_logger(__name__)
@@ -85,6 +87,8 @@ class Edge:
 
     def deliver(self, subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> None:
         """Take one message; every request gets its answer from here or from its actor."""
+        if headers and not payload and headers.startswith(_STATUS) and headers[9:12].isdigit():
+            return  # the server's own word, such as that a consumer has nothing: no request
         started = self._ticks()
         route = self._routes.get(subject) or self._resolve(subject)
         if route.silent and (route.kind is OWN or not reply_to):

@@ -10,7 +10,13 @@ import pytest
 import structlog.testing
 from nats.aio.transport import TcpTransport
 
-from actors.edge.inline import HEADERS_BYTES_MAX, UNSENT_BYTES_MAX, InlineParser, Outgoing
+from actors.edge.inline import (
+    HEADERS_BYTES_MAX,
+    UNSENT_BYTES_MAX,
+    InlineParser,
+    Outgoing,
+    Refusal,
+)
 
 
 class Sink:
@@ -61,6 +67,34 @@ async def test_an_answer_between_reads_leaves_with_the_next_turn_of_the_loop() -
     assert sink.written == []
     await asyncio.sleep(0)
     assert sink.written == [ANSWER * 2]
+
+
+@pytest.mark.parametrize("prefix", ["usage.v1", "_usage"])
+async def test_no_answer_goes_where_the_service_or_the_server_takes_orders(prefix: str) -> None:
+    sink = Sink()
+    outgoing = Outgoing(sink, prefix)
+    closed = ["alert.bob.openai_calls.80", "suspend.bob", "p.7.cancel.bob", "ctl.claim.meterd"]
+    subjects = [f"{prefix}.{what}".encode() for what in closed]
+    subjects += [b"$JS.API.STREAM.DELETE.METERD_ALERTS", b"$SYS.REQ.SERVER.PING", b"$SRV.PING"]
+    with structlog.testing.capture_logs() as lines:
+        for subject in subjects:
+            outgoing.send(subject, b"{}")
+            outgoing.send(subject, b"{}", {"Nats-Service-Error-Code": "400"})
+    assert [line["subject"] for line in lines] == [repr(subjects[0])]  # said once
+    assert all(map(Refusal(prefix).of, subjects))
+    outgoing.hand_over()
+    assert sink.written == []
+
+
+@pytest.mark.parametrize(
+    "subject", [b"r", b"_INBOX.a.b", b"_", b"usage.v2.x", b"usage.v1x.y", b"$JS.ACK.a", b"\xff"]
+)
+async def test_an_answer_goes_to_any_other_subject(subject: bytes) -> None:
+    sink = Sink()
+    outgoing = Outgoing(sink)
+    outgoing.send(subject, b"{}")
+    outgoing.hand_over()
+    assert sink.written == [b"PUB " + subject + b" 2\r\n{}\r\n"]
 
 
 async def test_an_answer_that_the_server_would_not_take_is_replaced_by_an_error() -> None:

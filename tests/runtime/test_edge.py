@@ -103,6 +103,27 @@ async def test_what_the_service_itself_publishes_is_no_request(rig: Rig, subject
     assert {verb: count for verb, count in asked.items() if count} == {"stats": 1}
 
 
+@pytest.mark.parametrize("status", ["404 No Messages", "408 Request Timeout", "503"])
+async def test_what_the_server_itself_says_is_no_request(rig: Rig, status: str) -> None:
+    # A caller can have it sent anywhere, and an empty body is a good one of `reset`.
+    await rig.answer(rig.track())
+    headers = f"NATS/1.0 {status}\r\n\r\n".encode()
+    rig.deliver("usage.v1.reset.alice", headers=headers, reply="to.me", answered=False)
+    assert (await rig.ask("stats")).body["total_calls"] == 1
+    assert "to.me" not in rig.link.answers
+
+
+@pytest.mark.parametrize("head", ["NATS/1.0", "NATS/1.0 ", "NATS/1.0\r\nStatus: 404"])
+async def test_headers_without_a_status_are_those_of_a_request(rig: Rig, head: str) -> None:
+    answer = await served(rig, "usage.v1.stats.alice", b"", f"{head}\r\n\r\n".encode())
+    assert answer.code == ""
+
+
+async def test_a_body_makes_a_request_whatever_its_headers_begin_with(rig: Rig) -> None:
+    headers = b"NATS/1.0 404 No Messages\r\n\r\n"
+    assert (await served(rig, "usage.v1.stats.alice", b"{}", headers)).code == ""
+
+
 async def test_a_verb_without_a_user_is_invalid_user(rig: Rig) -> None:
     refused(await served(rig, "usage.v1.track"), "invalid_user")
     refused(await served(rig, "usage.v1.track."), "invalid_user")
