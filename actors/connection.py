@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import re
 import ssl
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,9 @@ _RECONNECT: Final[dict[str, Any]] = {
     "reconnect_time_wait": 0.25,
     "ping_interval": 10,
 }
+# Where a file has its seed: nothing else, or between lines of dashes.
+_SEED: Final = re.compile(rb"\A\s*(\S+)\s*\Z")
+_CREDS: Final = re.compile(rb"-BEGIN USER NKEY SEED-+\s+(\S+)\s")
 
 
 def connect_options(config: Config) -> dict[str, Any]:
@@ -24,15 +29,17 @@ def connect_options(config: Config) -> dict[str, Any]:
     Raises:
         ConfigError: a file cannot be read, or a setting needs another one or a package.
     """
+    logging.getLogger("asyncio").addFilter(_is_news)
     options = dict(_RECONNECT)
     if config.nats_user:
         options |= {"user": config.nats_user, "password": config.nats_password}
     elif config.nats_password:
         raise ConfigError("METERD_NATS_PASSWORD needs METERD_NATS_USER")
     if config.nats_creds:
-        options["user_credentials"] = _key_file("METERD_NATS_CREDS", config.nats_creds)
+        options["user_credentials"] = _key_file("METERD_NATS_CREDS", config.nats_creds, _CREDS)
     if config.nats_nkey_seed_file:
-        options["nkeys_seed"] = _key_file("METERD_NATS_NKEY_SEED_FILE", config.nats_nkey_seed_file)
+        variable, name = "METERD_NATS_NKEY_SEED_FILE", config.nats_nkey_seed_file
+        options["nkeys_seed"] = _key_file(variable, name, _SEED)
     if any((config.nats_tls_ca, config.nats_tls_cert, config.nats_tls_key)):
         options["tls"] = _tls(config)
     if config.nats_tls_hostname:
@@ -41,10 +48,33 @@ def connect_options(config: Config) -> dict[str, Any]:
     return options
 
 
-def _key_file(variable: str, name: str) -> str:
+def _is_news(record: logging.LogRecord) -> bool:
+    # asyncio says this whenever a TLS connection of nats-py ends, which is no fault: its streams
+    # began as those of a plain connection, whose way to end is another.
+    return "eof_received() has no effect" not in record.getMessage()
+
+
+def _key_file(variable: str, name: str, seed: re.Pattern[bytes]) -> str:
     if importlib.util.find_spec("nkeys") is None:
-        raise ConfigError(f"{variable} needs the package nkeys: pip install nkeys")
-    return _file(variable, name)
+        raise ConfigError(f"{variable} needs the package nkeys: pip install 'meterd[auth]'")
+    try:
+        found = seed.search(Path(name).read_bytes())
+    except OSError as error:
+        # Not its name: who gives the seed itself instead would find it in the log.
+        raise ConfigError(f"{variable}: {error.strerror}") from None
+    if found is None or not _is_seed(found[1]):
+        raise ConfigError(f"{variable}: the file has no nkey seed")
+    return name
+
+
+def _is_seed(text: bytes) -> bool:
+    import nkeys  # noqa: PLC0415 -- an extra
+
+    try:
+        nkeys.from_seed(bytearray(text))
+    except (nkeys.NkeysError, ValueError):
+        return False
+    return True
 
 
 def _file(variable: str, name: str) -> str:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import structlog
 
+from messages.redacting import without
 
-def configure(level: str) -> None:
-    """Set up logging for the process; ``level`` is debug, info, warning or error."""
+
+def configure(level: str, secrets: Iterable[str] = ()) -> None:
+    """Set up logging for the process.
+
+    Args:
+        level: debug, info, warning or error.
+        secrets: texts that no line may have, whoever writes it.
+    """
+    written = [json.dumps(secret)[1:-1] for secret in secrets]  # as they are in a line of JSON
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -17,10 +28,32 @@ def configure(level: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
+            _hiding(written),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     # Libraries log through the standard library; only what went wrong is of interest.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_HidingFormatter(secrets))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+def _hiding(secrets: Iterable[str]) -> Callable[[Any, str, Any], str]:
+    def hide(_logger: Any, _method: str, line: Any) -> str:
+        return without(secrets, str(line))
+
+    return hide
+
+
+class _HidingFormatter(logging.Formatter):
+    """Formats a record, traceback included, without secrets."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        super().__init__("%(name)s: %(message)s")
+        self._secrets = tuple(secrets)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        return without(self._secrets, super().format(record))

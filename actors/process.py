@@ -23,6 +23,7 @@ from actors.edge.discovery import NAME
 from actors.edge.embedded import EmbeddedError, EmbeddedServer
 from actors.edge.link import Link, LinkError
 from actors.privacy import privacy_of
+from messages.redacting import secrets_in
 from persistence.errors import JournalError
 from persistence.sqlite import SQLiteJournal
 
@@ -39,7 +40,7 @@ def run(config: Config, *, embedded: bool) -> int:
     0: drained after SIGTERM or SIGINT. 1: could not start, or failed. 2: misconfigured.
     One line on stderr says why.
     """
-    logs.configure(config.log_level)
+    logs.configure(config.log_level, secrets_in(config.nats_url, config.nats_password))
     # Whatever this process, SQLite or its nats-server makes is for its owner alone.
     os.umask(0o077)
     changed = outdated()

@@ -23,6 +23,7 @@ from messages.catalog import CATALOG_CHANGES
 from messages.codec import BATCH_BYTES_MAX, BODY_BYTES_MAX, decode_error, encode_reply
 from messages.commands import CHANGES
 from messages.errors import MeterdError, NoAnswer, NoService, RequestError
+from messages.redacting import check_servers, secrets_in, shown, without
 from messages.subjects import PREFIX, check_prefix, request_subject
 
 BUDGET_S: Final = 2.0
@@ -162,7 +163,7 @@ class Caller:
         """
         check_prefix(prefix)
         return cls(
-            await _connect(url.split(","), connect_s or budget_s, options),
+            await _connect(url, connect_s or budget_s, options),
             prefix=prefix,
             budget_s=budget_s,
             attempt_s=attempt_s,
@@ -282,15 +283,20 @@ class Caller:
         return reply.data
 
 
-async def _connect(servers: list[str], timeout_s: float, options: Mapping[str, Any]) -> Client:
+async def _connect(urls: str, timeout_s: float, options: Mapping[str, Any]) -> Client:
+    secrets = secrets_in(urls, options.get("password"), options.get("token"))
     failures: list[Exception] = []
 
     async def on_error(error: Exception) -> None:
         # What the server says tells more than the reset connection that follows it.
         if not failures or isinstance(failures[0], OSError):
             failures[:] = [error]
-        _log.debug("nats: %s", error)
+        _log.debug("nats: %s", without(secrets, str(error)))
 
+    try:
+        servers = check_servers(urls)
+    except ValueError as error:
+        raise NoService(f"cannot connect to {shown(urls)}: {error}") from None
     nc = Client()
     try:
         async with asyncio.timeout(timeout_s):
@@ -299,14 +305,9 @@ async def _connect(servers: list[str], timeout_s: float, options: Mapping[str, A
         with suppress(OSError):
             await nc.close()
         why = str(failures[0] if failures else error) or f"no reply within {timeout_s:g} s"
-        raise NoService(f"cannot connect to {', '.join(map(_shown, servers))}: {why}") from None
+        text = without(secrets, why)
+        raise NoService(f"cannot connect to {shown(urls)}: {text}") from None
     return nc
-
-
-def _shown(url: str) -> str:
-    """A server's address without the password that it may hold."""
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def _without_none(body: Mapping[str, object]) -> dict[str, object]:

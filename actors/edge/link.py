@@ -24,6 +24,7 @@ from actors.edge.inline import (
 )
 from actors.runtime.request import Replies
 from messages.codec import clip
+from messages.redacting import check_servers, secrets_in, shown, without
 from messages.subjects import PREFIX
 
 CONNECT_S: Final = 10.0
@@ -119,20 +120,21 @@ class Link:
             "closed_cb": None,
             "disconnected_cb": None,
         }
-        servers = url.split(",")
-        shown = ",".join(map(_without_secrets, servers))
+        address = shown(url)
+        secrets = secrets_in(url, options.get("password"))
         try:
+            servers = check_servers(url)
             # The first try must fail loudly where a later one would wait for ever.
             probe = await asyncio.wait_for(nats.connect(servers, **first), CONNECT_S)
             await probe.close()
             client = await asyncio.wait_for(nats.connect(servers, **settings), CONNECT_S)
         except (OSError, nats.errors.Error, TimeoutError, ValueError) as error:
             cause = failures[0] if failures else error
-            why = str(cause) or type(cause).__name__
-            raise LinkError(f"cannot connect to NATS at {shown}: {why}") from error
+            why = without(secrets, str(cause)) or type(cause).__name__
+            raise LinkError(f"cannot connect to NATS at {address}: {why}") from None
         return cls(
             client,
-            shown,
+            address,
             closing=closing,
             closed=closed,
             reconnected=reconnected,
@@ -280,8 +282,3 @@ class _Complaints:
             self._quiet_until = self._now() + QUIET_S
         _log.warning("nats_error", error=clip(text), untold=self._untold)
         self._untold = 0
-
-
-def _without_secrets(url: str) -> str:
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
