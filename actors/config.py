@@ -25,6 +25,7 @@ class Config:
         nats_server: the nats-server binary for `meterd up`; empty: PATH, then the package.
         nats_creds, nats_user, nats_password, nats_nkey_seed_file: as NATS clients know them.
         nats_tls_ca, nats_tls_cert, nats_tls_key, nats_tls_hostname: as NATS clients know them.
+        nats_inbox_prefix: what the subjects start with on which answers to own requests come.
         alert_stream: auto: alerts go into the stream METERD_ALERTS where the server has
             JetStream; off: never, and the server of `meterd up` has none.
         prefix: what every subject starts with.
@@ -53,6 +54,7 @@ class Config:
     nats_tls_cert: str = ""
     nats_tls_key: str = ""
     nats_tls_hostname: str = ""
+    nats_inbox_prefix: str = "_INBOX"
     alert_stream: str = "auto"
     prefix: str = PREFIX
     personal_user_agent: str = "keep"
@@ -112,7 +114,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
 
 def _parse(variable: str, text: str, name: str, kind: Callable[[str], Any]) -> object:
     try:
-        if name == "prefix":
+        if name in {"prefix", "nats_inbox_prefix"}:
             return check_prefix(text)
         value = kind(text)
     except ValueError as error:

@@ -30,7 +30,7 @@ def connect_options(config: Config) -> dict[str, Any]:
         ConfigError: a file cannot be read, or a setting needs another one or a package.
     """
     logging.getLogger("asyncio").addFilter(_is_news)
-    options = dict(_RECONNECT)
+    options = {**_RECONNECT, "inbox_prefix": config.nats_inbox_prefix}
     if config.nats_user:
         options |= {"user": config.nats_user, "password": config.nats_password}
     elif config.nats_password:

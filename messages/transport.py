@@ -156,7 +156,8 @@ class Caller:
             budget_s: as of the class.
             attempt_s: as of the class.
             connect_s: the time to connect; ``budget_s`` by default.
-            **options: for ``connect`` of nats-py, such as ``user`` or ``tls``.
+            **options: for ``connect`` of nats-py, such as ``user``, ``tls``, or ``inbox_prefix``
+                where permissions give each role inboxes of its own.
 
         Raises:
             NoService: there is no connection within that time.

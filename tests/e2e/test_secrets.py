@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,7 +155,7 @@ async def test_a_python_caller_that_cannot_connect_is_told_why_and_no_secret(
     server: NatsServer, tmp_path: Path, failing: Callable[[NatsServer, Path], Settings]
 ) -> None:
     settings = failing(server, tmp_path)
-    options = {}
+    options: dict[str, Any] = {}
     if "METERD_NATS_USER" in settings:
         options = {"user": "me", "password": SECRET}
     with pytest.raises(NoService) as caught:

@@ -20,11 +20,12 @@ _LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)
 
 @dataclass
 class NatsServer:
-    """A running server; ``url`` is where its clients connect."""
+    """A running server; ``url`` is where its clients connect, ``log`` what it said at first."""
 
     url: str
     port: int
     process: subprocess.Popen[str]
+    log: str = ""
 
     def stop(self) -> None:
         """End it in order and wait for that."""
@@ -41,14 +42,20 @@ def start_nats_server(tmp_path: Path, config_text: str = "", port: int = -1) -> 
     """Start a server and return when it is ready; ``port`` -1 is a free one."""
     config = tmp_path / "nats.conf"
     config.write_text(f"listen: 127.0.0.1:{port}\n{config_text}\n")
+    return run_nats_server(config)
+
+
+def run_nats_server(config: Path) -> NatsServer:
+    """Start a server with a configuration of its own and return when it is ready."""
     process = subprocess.Popen(
         [nats_server_binary(), "-c", str(config)],
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=_die_with_parent(),  # noqa: PLW1509 - it calls one function of the C library
     )
-    found = _wait_until_ready(process)
-    return NatsServer(f"nats://127.0.0.1:{found}", found, process)
+    log = _wait_until_ready(process)
+    found = int(_LISTENING.findall(log)[0])
+    return NatsServer(f"nats://127.0.0.1:{found}", found, process, log)
 
 
 def nats_server_binary() -> str:
@@ -67,8 +74,8 @@ def _die_with_parent() -> Callable[[], object] | None:
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _wait_until_ready(process: subprocess.Popen[str]) -> int:
-    """The port from the server's log: it writes its ports file only after it says ready."""
+def _wait_until_ready(process: subprocess.Popen[str]) -> str:
+    """The server's log, which has the port: its file of ports comes only after it says ready."""
     log = process.stderr
     assert log is not None
     lines: list[str] = []
@@ -76,7 +83,7 @@ def _wait_until_ready(process: subprocess.Popen[str]) -> int:
         lines.append(line)
         if "Server is ready" in line:
             threading.Thread(target=_read_to_the_end, args=(log,), daemon=True).start()
-            return int(_LISTENING.findall("".join(lines))[0])
+            return "".join(lines)
     raise RuntimeError(f"nats-server did not start:\n{''.join(lines)}")
 
 
