@@ -4,11 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
+AUDIT := .venv/audit
+AUDIT_STAMP := .venv/.installed-audit
 ROOMS := actors messages persistence tests
 PROSE := $(wildcard README.md CHANGELOG.md docs) Makefile Procfile pyproject.toml .ci
 TIERS := unit contract runtime sim golden e2e
 
-.PHONY: install run test check bench charts format clean test-sources $(TIERS:%=test-%)
+.PHONY: install run test check audit bench charts format clean test-sources $(TIERS:%=test-%)
 .NOTPARALLEL:
 
 # Where there is no C compiler nothing is compiled, and all works as it does, slower.
@@ -34,6 +36,16 @@ check: install
 	$(BIN)/codespell $(ROOMS) $(PROSE)
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+# Asks a database of advisories whether a version that is installed has a known vulnerability:
+# the one check here that needs the network. What needs none is in tests/unit/test_dependencies.py.
+audit: $(AUDIT_STAMP)
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement .ci/constraints.txt
+
+$(AUDIT_STAMP):
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --quiet --disable-pip-version-check 'pip-audit>=2.7'
+	@touch $@
 
 # On the compiled hot path where there is one, and `sources` once more without.
 test-sources: install

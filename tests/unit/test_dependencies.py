@@ -1,0 +1,128 @@
+"""What is installed is what the project says, all of it and no other version."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+OURS = "meterd"
+# 'make bench' installs these; where it never ran they are not there.
+OF_BENCH = {
+    canonicalize_name(Requirement(text).name)
+    for text in PROJECT["project"]["optional-dependencies"]["bench"]
+}
+EXACT = re.compile(r"^([A-Za-z0-9._-]+)==([A-Za-z0-9._+!-]+)$")
+
+
+def constraints() -> dict[str, str]:
+    """The exact versions, by name."""
+    lines = (ROOT / ".ci" / "constraints.txt").read_text().splitlines()
+    found: dict[str, str] = {}
+    for line in lines:
+        if not line.startswith("#"):
+            match = EXACT.match(line)
+            assert match, f"not an exact version: {line}"
+            found[canonicalize_name(match[1])] = match[2]
+    return found
+
+
+def wanted_by(name: str, extras: set[str]) -> Iterator[Requirement]:
+    """What a distribution that is installed requires here."""
+    for text in metadata.requires(name) or ():
+        requirement = Requirement(text)
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras | {""}):
+            yield requirement
+
+
+def closure() -> dict[str, list[Requirement]]:
+    """Everything that meterd and its extras require, through all levels."""
+    found: dict[str, list[Requirement]] = {}
+    seen: set[tuple[str, str]] = set()
+    extras = set(PROJECT["project"]["optional-dependencies"])
+    waiting = list(wanted_by(OURS, extras))
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        found.setdefault(name, []).append(requirement)
+        key = (name, ",".join(sorted(requirement.extras)))
+        if key not in seen and name != OURS and installed(name) is not None:
+            seen.add(key)
+            waiting += wanted_by(name, set(requirement.extras))
+    return found
+
+
+def installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def test_every_dependency_is_installed_in_exactly_the_version_that_is_named() -> None:
+    exact, needed = constraints(), closure()
+    found = {name: installed(name) for name in needed}
+    for name in OF_BENCH:
+        if found.get(name) is None:
+            found.pop(name, None)
+    assert found == {name: exact.get(name) for name in found}
+    assert len(found) > 30
+
+
+def test_every_version_that_is_named_is_one_of_a_dependency() -> None:
+    assert set(constraints()) - set(closure()) == set()
+
+
+def test_every_version_that_is_named_is_in_all_ranges() -> None:
+    exact = constraints()
+    for name, requirements in closure().items():
+        for requirement in requirements:
+            assert requirement.specifier.contains(exact[name], prereleases=True), requirement
+
+
+def test_every_range_of_the_project_has_a_floor() -> None:
+    project = PROJECT["project"]
+    listed = [*project["dependencies"], *PROJECT["build-system"]["requires"]]
+    for extra in project["optional-dependencies"].values():
+        listed += extra
+    for text in listed:
+        assert any(part.operator == ">=" for part in Requirement(text).specifier), text
+
+
+def test_what_is_installed_fits_together() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "check", "--disable-pip-version-check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+# -- the rules of bandit, which ruff has as S
+
+
+def test_no_rule_of_security_is_left_out_but_that_on_assert() -> None:
+    lint = PROJECT["tool"]["ruff"]["lint"]
+    assert lint["select"] == ["ALL"]
+    assert [rule for rule in lint["ignore"] if re.match(r"S\d*$", rule)] == ["S101"]
+    per_file = {
+        place: [rule for rule in rules if re.match(r"S\d*$", rule)]
+        for place, rules in lint["per-file-ignores"].items()
+    }
+    assert {place: rules for place, rules in per_file.items() if rules} == {
+        "tests/**": ["S"],
+        ".ci/compile.py": ["S603"],
+    }
