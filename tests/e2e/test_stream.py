@@ -57,6 +57,24 @@ async def test_a_subscriber_that_was_away_catches_up(client: Client) -> None:
     assert await stored(client.jetstream(), 6) == ids
 
 
+async def test_what_jetstream_says_on_a_verb_is_no_request(client: Client) -> None:
+    await use_up(client, "alice")
+    js = client.jetstream()
+    await js.add_consumer(STREAM, durable_name="c", ack_policy="none", filter_subject="none.>")
+    subject = request_subject(PREFIX, "reset", "alice")
+    seen = await client.subscribe(f"{PREFIX}.>")
+    await client.flush()
+    request = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.c"
+    await client.publish(request, b'{"batch": 1, "no_wait": true}', reply=subject)
+    while True:  # the request itself may be heard too
+        message = await seen.next_msg(timeout=WAIT_S)
+        if message.subject.endswith(".reset.alice"):
+            break
+    # The server has it published where the caller said, and an empty body is a good one.
+    assert (message.data, (message.headers or {})["Status"]) == (b"", "404")
+    assert (await ask(client, "stats", "alice"))["total_calls"] == 10
+
+
 async def test_a_subscriber_that_is_there_hears_each_alert_as_it_comes(client: Client) -> None:
     subscription = await client.subscribe(ALERTS)
     ids = await use_up(client, "alice")
