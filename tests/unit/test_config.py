@@ -9,7 +9,14 @@ from actors.config import _BOUNDS, Config, ConfigError, load
 
 TEXTS = [
     *("nats_url", "nats_server", "nats_creds", "nats_user", "nats_password"),
-    *("nats_nkey_seed_file", "nats_tls_ca", "nats_tls_cert", "nats_tls_key", "nats_tls_hostname"),
+    *(
+        "personal_secret_file",
+        "nats_nkey_seed_file",
+        "nats_tls_ca",
+        "nats_tls_cert",
+        "nats_tls_key",
+        "nats_tls_hostname",
+    ),
 ]
 NUMBERS = [field.name for field in fields(Config) if type(field.default) in (int, float)]
 
@@ -89,6 +96,22 @@ def test_a_log_level_is_one_of_four(level: str) -> None:
     assert load({"METERD_LOG_LEVEL": level}).log_level.lower() == level.lower()
     with pytest.raises(ConfigError, match=r"METERD_LOG_LEVEL=.*debug, info, warning, error"):
         load({"METERD_LOG_LEVEL": "loud"})
+
+
+@pytest.mark.parametrize("field", ["user_agent", "ip_address", "error_message", "metadata"])
+def test_a_personal_field_is_kept_hashed_or_dropped(field: str) -> None:
+    name = f"METERD_PERSONAL_{field.upper()}"
+    for rule in ("keep", "hash", "DROP"):
+        assert getattr(load({name: rule}), f"personal_{field}") == rule
+    with pytest.raises(ConfigError, match=rf"{name}=.*keep, hash, drop"):
+        load({name: "erase"})
+
+
+def test_an_inbox_prefix_is_one_that_subjects_can_start_with() -> None:
+    assert load({"METERD_NATS_INBOX_PREFIX": "_INBOX_app.a"}).nats_inbox_prefix == "_INBOX_app.a"
+    for text in ("_INBOX.", "_INBOX.>", "*", "a b"):
+        with pytest.raises(ConfigError, match=r"^METERD_NATS_INBOX_PREFIX="):
+            load({"METERD_NATS_INBOX_PREFIX": text})
 
 
 def test_the_data_directory_is_a_path() -> None:
