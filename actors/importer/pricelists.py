@@ -107,10 +107,16 @@ def read_litellm(text: str) -> PriceList:
     """
     try:
         models = json.loads(text, parse_float=Decimal, parse_int=Decimal)
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         raise BadInput(f"not JSON: {error}") from None
+    except RecursionError:
+        raise BadInput("not a price list: nested too deep") from None
     if not isinstance(models, dict) or not all(isinstance(row, dict) for row in models.values()):
         raise BadInput("not a price list: an object of objects by model is expected")
+    try:
+        "".join(models).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can say and no request can
+        raise BadInput("not a price list: the name of a model is no text") from None
     found = PriceList()
     for name, row in models.items():
         if name == "sample_spec":  # describes the fields

@@ -96,7 +96,15 @@ def test_a_price_finer_than_a_unit_price_can_be_is_named_and_not_rounded() -> No
     assert (found.rows, found.left_out) == ([], [("openai", "x", "cost_per_input_token")])
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', "{", '"x"'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", '{"a": 1}', "{", '"x"'),
+        '{"a":' * 100_000,
+        '{"\\ud800": {"litellm_provider": "openai", "input_cost_per_token": 1}}',
+    ],
+    ids=lambda text: text[:12],
+)
 def test_what_is_no_price_list_is_bad_input(text: str) -> None:
     with pytest.raises(BadInput):
         read_litellm(text)
