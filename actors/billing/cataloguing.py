@@ -272,11 +272,11 @@ def _units(ask: PricesPut) -> dict[str, int | None]:
 
 
 def _plain(raw: msgspec.Raw) -> Any:
-    """A number's value, whatever way it was written."""
+    """A number's value, whatever way it was written; what is no text cannot be stored."""
     try:
         return money_of(raw, "")
     except InvalidRequest:
-        return bytes(raw).decode()
+        return bytes(raw).decode(errors="replace")
 
 
 def _plan_entry(plan: Plan) -> PlanEntry:

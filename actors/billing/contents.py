@@ -89,8 +89,10 @@ def _call(ask: Hold | Operation | Enforce, catalog: Catalog) -> list[Any]:
 
 def _subscribe(ask: Subscribe, catalog: Catalog) -> list[Any]:
     plan = catalog.plan(ask.plan)
-    overrides = {
-        name: bytes(raw).decode() if money_or_text(raw) is None else money_or_text(raw)
+    overrides = {  # what is no text cannot be stored, so it is never the content of a key
+        name: bytes(raw).decode(errors="replace")
+        if money_or_text(raw) is None
+        else money_or_text(raw)
         for name, raw in sorted((ask.overrides or {}).items())
     }
     return [

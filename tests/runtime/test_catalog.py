@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from itertools import chain
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from actors.billing.periods import add_months
 from messages.codec import decode_event
 from messages.events import UsageRecorded
+from messages.subjects import PREFIX
 from tests.support.faults import Fault
 from tests.support.meter import NOON, micros
 from tests.support.rig import Rig
@@ -218,6 +220,18 @@ async def test_a_change_s_key_gives_the_original_reply(rig: Rig) -> None:
     assert (await rig.catalog("plans.put", **PLAN, event_id="k")).code == "idempotency_mismatch"
     # Keys belong to one user; the catalogue is none of them.
     assert (await rig.ask("track", provider="exa", event_id="k")).code == ""
+
+
+@pytest.mark.parametrize("part", [b'"price_monthly": 49', b'"openai_calls": 3'])
+async def test_a_known_key_with_bytes_that_are_no_text_is_another_content(
+    rig: Rig, part: bytes
+) -> None:
+    assert (await rig.catalog("plans.put", **PLAN, event_id="k")).code == ""
+    body = json.dumps({**PLAN, "event_id": "k"}).encode()
+    odd = body.replace(part, part.rpartition(b" ")[0] + b' "\xff"')
+    assert odd != body
+    found = await rig.answer(rig.deliver(f"{PREFIX}.catalog.plans.put", odd))
+    assert found.code == "idempotency_mismatch"
 
 
 async def test_the_order_of_a_plan_s_limits_is_no_part_of_its_content(rig: Rig) -> None:

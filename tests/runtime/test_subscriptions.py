@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from actors.billing import subscribing
+from messages.subjects import PREFIX, request_subject
 from tests.support.meter import micros
 from tests.support.rig import Rig
 
@@ -316,3 +318,11 @@ async def test_a_user_has_no_more_closed_periods_in_memory_than_fit(
         waits += 1
     assert waits <= most
     assert len(rig.live("alice").account.closed) <= most
+
+
+async def test_a_known_key_with_bytes_that_are_no_text_is_another_content(rig: Rig) -> None:
+    await subscribe(rig, event_id="k")
+    body = json.dumps({**MONTHLY, "event_id": "k", "overrides": {"exa_calls": "?"}}).encode()
+    subject = request_subject(PREFIX, "subscribe", "alice")
+    found = await rig.answer(rig.deliver(subject, body.replace(b"?", b"\xff")))
+    assert found.code == "idempotency_mismatch"
