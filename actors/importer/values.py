@@ -41,7 +41,7 @@ def whole(value: object) -> int:
         BadValue: it is not one.
     """
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()) and len(value) <= 40:
-        value = int(value)
+        value = int(value.strip())  # int() alone leaves some of what strip() takes off
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadValue(f"not a whole number: {shown(value)}")
     if abs(value) > _INT_MAX:

@@ -1,4 +1,4 @@
-"""A bare socket for messages of any bytes: what comes back is counted, and looked at by its bytes."""
+"""A bare socket for messages of any bytes; what comes back is handed on as bytes."""
 
 from __future__ import annotations
 

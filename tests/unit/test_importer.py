@@ -347,6 +347,7 @@ def test_a_shift_without_any_time_is_bad_input(csv_file: Path) -> None:
     ("convert", "value", "expected"),
     [
         (whole, " 12 ", 12),
+        (whole, "12\x1f", 12),
         (whole, "-3", -3),
         (exact, "1e-9", Decimal("1e-9")),
         (exact, ".5", Decimal("0.5")),
