@@ -26,6 +26,7 @@ from actors.catalog import recover_catalog
 from actors.clock import Clock, SystemClock
 from actors.config import Config
 from actors.edge.discovery import NAME, QUEUE, Claim, Discovery
+from actors.edge.gate import Gate
 from actors.edge.link import Link
 from actors.edge.outbox import Outbox
 from actors.edge.service import Edge
@@ -123,6 +124,15 @@ class Service:
             now=asyncio.get_running_loop().time,
         )
         self._edge = Edge(config.prefix, self._registry.dispatch, link.replies, self._clock)
+        self._gate = Gate(
+            self._edge,
+            link,
+            self._writer,
+            self._clock.ticks,
+            asyncio.get_running_loop().call_soon,
+            waiting=lambda: self._registry.waiting,
+            waiting_max=config.waiting_max,
+        )
 
     async def start(self, *, own_server: bool = False) -> None:
         """Open everything; requests are served when this returns.
@@ -141,7 +151,7 @@ class Service:
             self.watch(await self._outbox.start(), "the outbox ended")
             self.watch(asyncio.create_task(self._sweep()), "the sweep of idle users ended")
             self._subscription = await self._link.serve(
-                f"{self._config.prefix}.>", QUEUE, self._edge.deliver
+                f"{self._config.prefix}.>", QUEUE, self._edge.deliver, self._gate.after_read
             )
             await Discovery(
                 self._link,
@@ -168,6 +178,7 @@ class Service:
         except TimeoutError:
             _log.error("drain_timed_out", waiting=self._registry.waiting)
         await self._registry.close()
+        self._gate.close()
         await self._stack.aclose()
         self._writer.abandon()
 
@@ -207,6 +218,7 @@ class Service:
         if self._subscription is None:
             return  # it never served
         await self._link.unsubscribe(self._subscription)
+        await self._gate.emptied()
         await self._registry.quiesce()
         if self._writer.accepting:
             await self._registry.snapshot_all()
@@ -251,4 +263,5 @@ class Service:
             "waiting": self._registry.waiting,
             "durable_seq": self._writer.durable,
             "accepting": self._writer.accepting,
+            "overloaded": self._gate.strict,
         }

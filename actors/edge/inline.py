@@ -28,8 +28,10 @@ from messages.subjects import PREFIX
 
 Deliver = Callable[[bytes, bytes, bytes, bytes], None]
 """Takes subject, reply subject (empty without one), payload and raw header block (as well)."""
-After = Callable[[], Awaitable[object] | None]
-"""Called behind each read, and again when what it gave to wait for is over: the next read waits."""
+After = Callable[[int], Deliver]
+"""Takes the number of messages of a read, behind the last one; says who takes the next ones."""
+Room = Callable[[], Awaitable[object] | None]
+"""What to wait for before the next read, None where there is room for its answers."""
 
 _PRIVATE: Final = (
     "_pings_outstanding",
@@ -48,9 +50,9 @@ _PRIVATE: Final = (
 
 HEADERS_BYTES_MAX: Final = 1024
 UNSENT_BYTES_MAX: Final = 1 << 20
-"""Where the transport has so much to send, more waits until nats-py has drained it; and where
-that is so much too, no more requests are read."""
-
+"""Where the transport has so much to send, more waits until nats-py has drained it."""
+UNREAD_FROM_BYTES: Final = 32 << 20
+"""Where so many bytes of answers are unsent, nothing is read until the server has taken them."""
 _UNDERSCORE: Final = 95
 _OF_SERVER: Final = (b"$JS.API.", b"$SYS.", b"$SRV.")
 _NOTHING_SERVED: Final = b"-"  # no subscription is called so
@@ -62,8 +64,13 @@ def _ignore(subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> 
     """Takes the place of the one who serves, until there is one."""
 
 
-def _nothing() -> Awaitable[object] | None:
+def _the_same(count: int) -> Deliver:  # noqa: ARG001 -- the type is After
     """Takes the place of what is done behind a read."""
+    return _ignore
+
+
+def _enough() -> Awaitable[object] | None:
+    """Takes the place of what is waited for."""
     return None
 
 
@@ -80,7 +87,8 @@ class InlineParser(Parser):
         self._resets = 0
         self._served = _NOTHING_SERVED
         self._deliver: Deliver = _ignore
-        self._after: After = _nothing
+        self._after: After = _the_same
+        self._room: Room = _enough
         super().__init__(client)
 
     @classmethod
@@ -92,14 +100,20 @@ class InlineParser(Parser):
         client._ps = parser
         return parser
 
-    def serve(self, sid: int, deliver: Deliver, after: After) -> None:
-        """Hand the messages of subscription ``sid`` to ``deliver``.
+    @property
+    def losses(self) -> int:
+        """How often the connection was lost."""
+        return self._resets
 
-        ``after`` is called behind the last one of each read. Neither may raise.
+    def serve(self, sid: int, deliver: Deliver, after: After, room: Room = _enough) -> None:
+        """Hand the messages of subscription ``sid`` to ``deliver``, then to whom ``after`` says.
+
+        None of them may raise. The next read waits for what ``room`` gives, until that is None.
         """
         self._served = str(sid).encode()
         self._deliver = deliver
         self._after = after
+        self._room = room
 
     def reset(self) -> None:
         """Forget a half-read message: the connection was lost."""
@@ -111,7 +125,7 @@ class InlineParser(Parser):
     async def parse(self, data: bytes = b"") -> None:
         """Take the next bytes of the connection."""
         data = self._rest + data if self._rest else data
-        position, resets = 0, self._resets
+        position, count, resets = 0, 0, self._resets
         served, deliver = self._served, self._deliver
         while True:
             end = data.find(b"\r\n", position)
@@ -124,6 +138,7 @@ class InlineParser(Parser):
                 if len(data) < stop + 2:
                     break
                 position = stop + 2
+                count += 1
                 deliver(words[1], words[3], data[start:stop], b"")
                 continue
             if words[0] != b"MSG" and words[0] != b"HMSG":
@@ -141,11 +156,13 @@ class InlineParser(Parser):
             body = start + int(words[-2]) if headed else start
             reply = words[3] if len(words) == 5 + headed else b""
             if words[2] == served:
+                count += 1
                 deliver(words[1], reply, data[body:stop], data[start:body])
                 continue
             await self._message(words[1], int(words[2]), reply, data[start:body], data[body:stop])
         self._rest = data[position:]
-        while (room := self._after()) is not None:
+        self._deliver = self._after(count)
+        while (room := self._room()) is not None:
             await room
 
     async def _control(self, line: bytes) -> None:
@@ -238,6 +255,7 @@ class Outgoing:
         self._surely_good = -1 if prefix.startswith("_") else _UNDERSCORE
         self._loop = asyncio.get_running_loop()
         self._pieces: list[bytes] = []
+        self._unread_from = UNREAD_FROM_BYTES
 
     def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Send one answer. Best effort: while the connection is down little is kept."""
@@ -255,6 +273,25 @@ class Outgoing:
         block = f"NATS/1.0\r\n{lines}\r\n".encode()
         sizes = (reply_to, len(block), len(block) + len(payload), block, payload)
         pieces.append(b"HPUB %b %d %d\r\n%b%b\r\n" % sizes)
+
+    def send_ready(self, reply_to: bytes, rest: bytes) -> None:
+        """Send an answer with headers, whose bytes behind the subject are given."""
+        if reply_to[0] != self._surely_good and self._refusal.of(reply_to):
+            return
+        if not self._pieces:
+            self._loop.call_soon(self.hand_over)
+        self._pieces.append(b"HPUB %b%b" % (reply_to, rest))
+
+    def ping(self) -> asyncio.Future[bool] | None:
+        """Send a PING; done when its answer is read. None where there is no connection."""
+        client = self._client
+        transport: Any = client._transport
+        if not client.is_connected or transport is None:
+            return None
+        pong: asyncio.Future[bool] = self._loop.create_future()
+        client._pongs.append(pong)
+        transport.write(b"PING\r\n")
+        return pong
 
     def hand_over(self) -> None:
         """Send what was collected, ahead of what the client is asked to send after this."""
@@ -285,7 +322,7 @@ class Outgoing:
         """
         client = self._client
         queue, flusher = client._flush_queue, client._flusher_task
-        if client._pending_data_size <= UNSENT_BYTES_MAX or not client.is_connected:
+        if client._pending_data_size <= self._unread_from or not client.is_connected:
             return None
         if flusher is None or flusher.done() or queue.full():
             return None  # the connection is lost, which the next read finds

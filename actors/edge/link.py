@@ -15,6 +15,7 @@ from nats.aio.subscription import Subscription
 
 from actors.edge.inline import (
     HEADERS_BYTES_MAX,
+    After,
     Deliver,
     InlineParser,
     Outgoing,
@@ -141,8 +142,18 @@ class Link:
             prefix=prefix,
         )
 
-    async def serve(self, subject: str, queue: str, deliver: Deliver) -> Subscription:
-        """Hand every message on ``subject`` to ``deliver``, synchronously and in order."""
+    async def serve(
+        self, subject: str, queue: str, deliver: Deliver, after: After | None = None
+    ) -> Subscription:
+        """Hand every message on ``subject`` to ``deliver``, synchronously and in order.
+
+        ``after`` is called behind each read, and says who takes the messages of the next one;
+        not where this nats-py is not known.
+        """
+
+        def behind(count: int) -> Deliver:
+            self.hand_over()
+            return deliver if after is None else after(count)
 
         async def on_message(message: Msg) -> None:
             headers = message.headers or {}
@@ -158,7 +169,8 @@ class Link:
             pending_bytes_limit=PENDING_BYTES_MAX,
         )
         if self._parser is not None:
-            self._parser.serve(subscription._id, deliver, self._after_read)
+            assert self._outgoing is not None
+            self._parser.serve(subscription._id, deliver, behind, self._outgoing.room)
         return subscription
 
     async def listen(
@@ -169,32 +181,6 @@ class Link:
         return subscription
 
     @property
-    def replies(self) -> Replies:
-        """Where answers to what is served leave: `send`, without a step in between."""
-        return self if self._outgoing is None else self._outgoing
-
-    def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
-        """Send an answer; never blocks, never raises."""
-        if self._outgoing is not None:
-            self._outgoing.send(reply_to, payload, headers)
-            return
-        if self._refusal.of(reply_to):
-            return
-        if len(payload) + HEADERS_BYTES_MAX > self.client.max_payload:
-            payload, headers = instead_of(payload, self.client.max_payload)
-        self._backlog.put_nowait((reply_to, payload, headers))
-
-    def hand_over(self) -> None:
-        """Let the answers leave that were sent so far, without waiting for the turn to end."""
-        if self._outgoing is not None:
-            self._outgoing.hand_over()
-
-    def _after_read(self) -> Awaitable[object] | None:
-        """Let the answers of one read leave; what to wait for before the next one."""
-        assert self._outgoing is not None
-        self._outgoing.hand_over()
-        return self._outgoing.room()
-
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Take no more messages; those that the server sent before are delivered first."""
         drain: Callable[[], Awaitable[None]] = subscription.drain
@@ -213,6 +199,40 @@ class Link:
     ) -> None:
         """Publish a message. Raises what nats-py raises."""
         await self.client.publish(subject, payload, reply_to, headers=headers)
+
+    def replies(self) -> Replies:
+        """Where answers to what is served leave: `send`, without a step in between."""
+        return self if self._outgoing is None else self._outgoing
+
+    def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
+        """Send an answer; never blocks, never raises."""
+        if self._outgoing is not None:
+            self._outgoing.send(reply_to, payload, headers)
+            return
+        if self._refusal.of(reply_to):
+            return
+        if len(payload) + HEADERS_BYTES_MAX > self.client.max_payload:
+            payload, headers = instead_of(payload, self.client.max_payload)
+        self._backlog.put_nowait((reply_to, payload, headers))
+
+    @property
+    def losses(self) -> int:
+        """How often the connection was lost."""
+        return 0 if self._parser is None else self._parser.losses
+
+    def ping(self) -> asyncio.Future[bool] | None:
+        """Send a PING; done when its answer is read. None where that cannot be."""
+        return None if self._outgoing is None else self._outgoing.ping()
+
+    def send_ready(self, reply_to: bytes, rest: bytes) -> None:
+        """Send an answer whose bytes behind the subject are given, where `ping` can."""
+        if self._outgoing is not None:
+            self._outgoing.send_ready(reply_to, rest)
+
+    def hand_over(self) -> None:
+        """Let the answers leave that were sent so far, without waiting for the turn to end."""
+        if self._outgoing is not None:
+            self._outgoing.hand_over()
 
     def connection(self) -> int:
         """Which connection this is: a number that grows with each reconnect.

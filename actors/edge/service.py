@@ -108,6 +108,10 @@ class Edge:
             request.refuse(RequestError("internal", why, error_id=error_id))
         tally.processing_ns += self._ticks() - started
 
+    def route_of(self, subject: bytes) -> Route:
+        """What a subject says."""
+        return self._routes.get(subject) or self._resolve(subject)
+
     def _fill(self, request: Request, route: Route, payload: bytes, headers: bytes) -> None:
         try:
             request.command = command = route.decode(payload)

@@ -30,6 +30,8 @@ PASSIVATED_MAX: Final = 1_000
 RELEASED_PER_CLAIM: Final = 4
 LOOKED_AT_PER_CLAIM: Final = 64
 """Where the cap is reached a new actor pushes out up to so many, among so many of the oldest."""
+OVERLOADED_S: Final = 1.0
+"""When one who is refused for the length of a queue may try again."""
 DETOURS_MAX: Final = 8
 """Reads of the log under way at once: each may hold a whole page in memory."""
 
@@ -287,7 +289,8 @@ class Registry:
         if self.waiting >= self._waiting_max or (
             cell is not None and cell.waiting >= self._per_user_max
         ):
-            return RequestError("overloaded", "not executed: too many requests wait")
+            why = "not executed: too many requests wait"
+            return RequestError("overloaded", why, retry_after=OVERLOADED_S)
         wait = self._backoff.left(user)
         if wait <= 0:
             return None

@@ -74,8 +74,17 @@ class Connection:
 
         return SimpleNamespace(unsubscribe=unsubscribe)
 
-    async def serve(self, _: str, __: str, deliver: Any) -> object:
-        self.parser.serve(1, deliver, self.hand_over)
+    losses = 0
+
+    def ping(self) -> None:
+        """Nobody would answer."""
+
+    async def serve(self, _: str, __: str, deliver: Any, after: Any) -> object:
+        def behind(count: int) -> Any:
+            self.hand_over()
+            return after(count)
+
+        self.parser.serve(1, deliver, behind)
         return object()
 
     async def flush(self) -> None:
@@ -153,7 +162,7 @@ class Steps:
         self._keys = KeyFilter()
         self._accounts: dict[bytes, Account] = {}
         self._arrived: list[tuple[bytes, bytes, bytes]] = []
-        self._link.parser.serve(1, self._arrive, lambda: None)
+        self._link.parser.serve(1, self._arrive, lambda _: self._arrive)
         self._decode = decoder_of("track")
         self._seq = 0
         self._at = AT

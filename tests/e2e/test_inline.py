@@ -23,6 +23,7 @@ from actors.app import Service
 from actors.config import Config
 from actors.edge import inline, link
 from actors.edge.inline import (
+    Deliver,
     InlineParser,
     supported,
 )
@@ -86,6 +87,9 @@ class Calls:
     def deliver(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
         self.calls.append(("msg", SERVED, subject, reply, payload, headers or None))
 
+    def after(self, count: int) -> Deliver:
+        return self.deliver
+
 
 async def parse(parser: Parser, pieces: Iterable[bytes]) -> list[tuple[Any, ...]]:
     calls: Any = parser.nc
@@ -99,7 +103,7 @@ def inline_parser(*, serving: bool = True) -> InlineParser:
     calls = Calls()
     parser = InlineParser(calls)
     if serving:
-        parser.serve(SERVED, calls.deliver, lambda: None)
+        parser.serve(SERVED, calls.deliver, calls.after)
     return parser
 
 
@@ -171,7 +175,7 @@ async def test_bytes_that_are_no_utf8_are_delivered_and_end_nothing() -> None:
     def seen_of(subject: bytes, reply: bytes, *_: bytes) -> None:
         seen.append((subject, reply))
 
-    parser.serve(SERVED, seen_of, lambda: None)
+    parser.serve(SERVED, seen_of, lambda _: seen_of)
     await parser.parse(b"MSG a.\xff\xfe 7 r.\xc3 2\r\n{}\r\nMSG b 7 2\r\n{}\r\n")
     assert seen == [(b"a.\xff\xfe", b"r.\xc3"), (b"b", b"")]
 
@@ -223,7 +227,7 @@ async def test_what_nats_py_read_before_is_not_lost() -> None:
         calls._ps = Parser(calls)  # type: ignore[attr-defined]
         await calls._ps.parse(stream[:cut])  # type: ignore[attr-defined]
         parser = InlineParser.install(calls)
-        parser.serve(SERVED, calls.deliver, lambda: None)
+        parser.serve(SERVED, calls.deliver, calls.after)
         assert calls._ps is parser  # type: ignore[attr-defined]
         assert await parse(parser, [stream[cut:]]) == (await expected())[1:]
 

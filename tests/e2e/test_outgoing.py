@@ -13,6 +13,7 @@ from nats.aio.transport import TcpTransport
 from actors.edge.inline import (
     HEADERS_BYTES_MAX,
     UNSENT_BYTES_MAX,
+    Deliver,
     InlineParser,
     Outgoing,
     Refusal,
@@ -54,7 +55,16 @@ async def test_the_answers_of_one_read_leave_in_one_piece_when_it_is_parsed() ->
     sink = Sink()
     outgoing = Outgoing(sink)
     parser = InlineParser(SimpleNamespace())
-    parser.serve(7, lambda *_: outgoing.send(b"r", b"{}"), outgoing.hand_over)
+
+    def deliver(*_: bytes) -> None:
+        outgoing.send(b"r", b"{}")
+
+    def behind(count: int) -> Deliver:
+        assert count == 2
+        outgoing.hand_over()
+        return deliver
+
+    parser.serve(7, deliver, behind)
     await parser.parse(b"MSG usage.v1.track.alice 7 r 2\r\n{}\r\n" * 2)
     assert sink.written == [ANSWER * 2]
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
-from actors.edge.inline import UNSENT_BYTES_MAX
+from actors.edge.inline import UNSENT_BYTES_MAX, Outgoing
 from actors.edge.link import Link
 
 REQUESTS: Final = 20_000
@@ -69,7 +69,9 @@ async def test_while_the_server_takes_no_answers_no_more_requests_are_taken_from
 
     async with listening(serve) as url:
         connection = await Link.connect(url, {}, name="test")
-        client = connection.client
+        client, outgoing = connection.client, connection.replies
+        assert isinstance(outgoing, Outgoing)
+        outgoing._unread_from = UNSENT_BYTES_MAX  # with less than they are, few are enough
 
         def deliver(_: bytes, reply_to: bytes, __: bytes, ___: bytes) -> None:
             nonlocal taken, most

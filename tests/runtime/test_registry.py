@@ -69,7 +69,7 @@ async def test_over_the_room_for_all_requests_are_refused_and_the_room_comes_bac
     refused = [rig.track("u1"), rig.track("new"), rig.send("stats", "u2")]
 
     for answer in await rig.answers(*refused):
-        assert answer.code == "overloaded"
+        assert (answer.code, answer.error["retry_after"]) == ("overloaded", 1)
         assert answer.error["retryable"]
     assert rig.registry.waiting == 8
     rig.journal.appends.open()

@@ -144,7 +144,9 @@ class FakeLink:
 
         return SimpleNamespace(unsubscribe=unsubscribe)
 
-    async def serve(self, subject: str, queue: str, deliver: Deliver) -> object:
+    async def serve(
+        self, subject: str, queue: str, deliver: Deliver, after: object = None
+    ) -> object:
         self.deliver = deliver
         return object()
 

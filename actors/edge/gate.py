@@ -1,0 +1,345 @@
+"""What is let in when more arrives than can be done: by how long it has waited already.
+
+Requests wait where the service does not see them: in the server and in the socket, where the
+server ends the connection in the end. The answer to a PING comes behind all that the server had
+for this connection, so what is read while a PING is unanswered has waited at least since then.
+Where that is long, what is there is read at once into a queue of the gate's own.
+
+Until more than `waiting_max` wait together nothing is refused, however long it takes: that much
+the contract promises. From then on, until a while after the last refusal, a request is refused
+where it takes too long: the time in the queue, and until what is appended now is durable. Those
+users are refused first who send so much that they are the reason. A refusal looks at nothing but
+the subject and is made of ready bytes: a twentieth of a call, or it would be no relief.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import structlog
+
+from actors.edge.inline import Deliver
+from actors.edge.service import OWN, Edge
+from messages.codec import encode_reply, error_headers
+from messages.errors import ErrorReply, RequestError
+from persistence.writer import Waiter
+
+MS: Final = 1_000_000
+PROBE_NS: Final = 10 * MS
+"""How often a PING is sent while there is something to read."""
+PROBES_MAX: Final = 256
+AHEAD_NS: Final = 20 * MS
+"""Where what is read has waited so long, it is read ahead of being handled."""
+HOT_NS: Final = 30 * MS
+"""A request that takes so long is refused where its user sends a large share of all."""
+ALL_NS: Final = 80 * MS
+"""A request that takes so long is refused."""
+CALM_NS: Final = 1_000 * MS
+"""So long after the last refusal nothing is refused for its time any more."""
+BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bodies that may wait together before any is refused."""
+LOT: Final = 2_048
+"""Of so many requests in a row the users are counted."""
+HOT_COUNT: Final = LOT // 16
+"""A user with more of them is one of the reasons."""
+SLICE: Final = 2_048
+"""What is done in one turn of the loop, so that commits and reads have theirs."""
+AT_LEAST_NS: Final = 10 * MS
+"""How long reading may come before handling."""
+HANDLED: Final = 16
+"""How much of a slice a request takes that is let in; a refusal takes one."""
+RETRY_AFTER_S: Final[tuple[float, ...]] = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+"""In turn, so that those who were refused together do not come back together."""
+
+_WHY: Final = "not executed: too many requests wait"
+
+_log = structlog.get_logger(__name__)
+
+
+class Wire(Protocol):
+    """What the gate needs of a connection."""
+
+    @property
+    def losses(self) -> int:
+        """How often the connection was lost."""
+        ...
+
+    def ping(self) -> asyncio.Future[bool] | None:
+        """Send a PING; done with its answer. None where there is no connection."""
+        ...
+
+    def send_ready(self, reply_to: bytes, rest: bytes) -> None:
+        """Send an answer whose bytes behind the subject are given."""
+
+
+class Log(Protocol):
+    """What the gate needs of a `persistence.writer.Writer`."""
+
+    accepting: bool
+    next_seq: int
+
+    def after(self, seq: int, waiter: Waiter) -> None:
+        """Release the waiter when a position is durable."""
+
+
+class _Probe:
+    """A PING on its way, or a place in the log that is not durable yet."""
+
+    def __init__(self, at: int, pong: asyncio.Future[bool] | None) -> None:
+        self.at = at
+        self.pong = pong
+        self.over = False
+
+    def durable(self) -> None:
+        self.over = True
+
+    def lost(self, *, unknown: bool) -> None:  # noqa: ARG002 -- it is over, whatever came of it
+        self.over = True
+
+
+class _Held:
+    """A message that was read ahead; ``at`` is when it arrived, at the latest."""
+
+    __slots__ = ("at", "headers", "payload", "reply_to", "subject")
+
+    def __init__(
+        self, at: int, subject: bytes, reply_to: bytes, payload: bytes, headers: bytes
+    ) -> None:
+        self.at = at
+        self.subject = subject
+        self.reply_to = reply_to
+        self.payload = payload
+        self.headers = headers
+
+
+class Gate:
+    """Decides who takes what is read next: the edge, or the queue in front of it.
+
+    Args:
+        edge: takes what is let in.
+        wire: the connection.
+        log: tells when what is appended is durable.
+        ticks: nanoseconds, for measuring.
+        soon: has something called in the next turn of the loop.
+        waiting: how many requests wait in the service.
+        waiting_max: how many may wait together before any is refused.
+
+    Attributes:
+        strict: whether requests are refused that take too long.
+    """
+
+    def __init__(
+        self,
+        edge: Edge,
+        wire: Wire,
+        log: Log,
+        ticks: Callable[[], int],
+        soon: Callable[[Callable[[], None]], object],
+        waiting: Callable[[], int],
+        waiting_max: int,
+    ) -> None:
+        self._edge = edge
+        self._deliver: Deliver = edge.deliver
+        self._wire = wire
+        self._log = log
+        self._ticks = ticks
+        self._soon = soon
+        self._waiting = waiting
+        self._waiting_max = waiting_max
+        self._losses = 0
+        self._probes: deque[_Probe] = deque()
+        self._probed_at = -PROBE_NS
+        self._queue: deque[_Held] = deque()
+        self._bytes = 0
+        self._room = waiting_max
+        self._now = 0
+        self._arrived = 0
+        self._behind = False
+        self._worked_at = 0
+        self._working = False
+        self._idle: asyncio.Event | None = None  # only while somebody waits for it
+        self._mark: _Probe | None = None
+        self._write_ns = 0
+        self._refused_at = 0
+        self._refused = 0
+        self._counts: dict[str, int] = {}
+        self._counted = 0
+        self._hot: set[str] = set()
+        self._answers = [_answer(seconds) for seconds in RETRY_AFTER_S]
+        self.strict = False
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait in front of the edge."""
+        return len(self._queue)
+
+    def after_read(self, count: int) -> Deliver:  # noqa: ARG002 -- the type is After
+        """Called behind each read; who takes the messages of the next one."""
+        now = self._ticks()
+        waited = self._waited(now)
+        self._now = now
+        self._arrived = now - waited
+        self._behind = waited >= AHEAD_NS
+        self._room = self._waiting_max - self._waiting()
+        if self._room <= 0:
+            self._begin()
+        if not self._queue and not self.strict and not self._behind:
+            return self._deliver
+        if self.strict and now - self._refused_at > CALM_NS:
+            self._calm()
+        return self.hold
+
+    def hold(self, subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> None:
+        """Put a message into the queue, where there is room."""
+        if len(self._queue) >= self._room or self._bytes > BYTES_MAX:
+            self._begin()
+            self._refuse(subject, reply_to)
+            return
+        self._queue.append(_Held(self._arrived, subject, reply_to, payload, headers))
+        self._bytes += len(payload)
+        if not self._working:
+            self._working = True
+            self._soon(self._work)
+
+    def close(self) -> None:
+        """Hand what still waits to the edge, which answers it by now that the service stops."""
+        while self._queue:
+            held = self._take()
+            self._deliver(held.subject, held.reply_to, held.payload, held.headers)
+
+    async def emptied(self) -> None:
+        """Wait until nothing waits in front of the edge."""
+        while self._queue:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+            self._idle = None
+
+    def _work(self) -> None:
+        """Handle or refuse some of the queue, in order."""
+        now = self._ticks()
+        left = SLICE
+        if self._behind and now - self._worked_at < AT_LEAST_NS:
+            # What is not read cannot be refused, and who waits there is not known.
+            while self.strict and self._queue and left > 0 and now - self._queue[0].at > ALL_NS:
+                held = self._take()
+                self._refuse(held.subject, held.reply_to)
+                left -= 1
+            left = 0
+        else:
+            self._worked_at = now
+        if self.strict and left:
+            arrived = now + self._until_durable(now)
+            while self._queue and left > 0:
+                held = self._take()
+                if self._let_in(arrived - held.at, held.subject):
+                    self._deliver(held.subject, held.reply_to, held.payload, held.headers)
+                    left -= HANDLED
+                else:
+                    self._refuse(held.subject, held.reply_to)
+                    left -= 1
+        else:
+            while self._queue and left > 0:
+                held = self._take()
+                self._deliver(held.subject, held.reply_to, held.payload, held.headers)
+                left -= HANDLED
+        if self._queue:
+            self._soon(self._work)
+        else:
+            self._working = False
+            if self._idle is not None:
+                self._idle.set()
+
+    def _take(self) -> _Held:
+        held = self._queue.popleft()
+        self._bytes -= len(held.payload)
+        return held
+
+    def _let_in(self, takes: int, subject: bytes) -> bool:
+        """Whether a request that takes so long is let in; its user is counted."""
+        token = self._edge.route_of(subject).token
+        count = self._counts.get(token, 0) + 1
+        self._counts[token] = count
+        self._counted += 1
+        if self._counted == LOT:
+            self._hot = {user for user, sent in self._counts.items() if sent > HOT_COUNT}
+            self._counts.clear()
+            self._counted = 0
+        if takes > ALL_NS:
+            return False
+        return takes <= HOT_NS or not (count > HOT_COUNT or token in self._hot)
+
+    def _refuse(self, subject: bytes, reply_to: bytes) -> None:
+        route = self._edge.route_of(subject)
+        if route.silent and (route.kind is OWN or not reply_to):
+            return  # no request, as for the edge
+        tally = route.tally
+        tally.requests += 1
+        tally.errors += 1
+        tally.last_error = _WHY
+        self._refused += 1
+        self._refused_at = self._now
+        if reply_to:
+            self._wire.send_ready(reply_to, self._answers[self._refused % len(RETRY_AFTER_S)])
+
+    def _waited(self, now: int) -> int:
+        """How long what is read now has waited, at least."""
+        probes = self._probes
+        if self._wire.losses != self._losses:
+            self._losses = self._wire.losses
+            probes.clear()  # nobody will answer them
+        while probes:
+            pong = probes[0].pong
+            if pong is None or not pong.done():
+                break
+            probes.popleft()
+        if now - self._probed_at >= PROBE_NS and len(probes) < PROBES_MAX:
+            self._probed_at = now
+            pong = self._wire.ping()
+            if pong is not None:
+                probes.append(_Probe(now, pong))
+        return now - probes[0].at if probes else 0
+
+    def _until_durable(self, now: int) -> int:
+        """How long it takes until what is appended now is durable, by what it took last."""
+        mark = self._mark
+        if mark is not None and not mark.over:
+            return max(now - mark.at, self._write_ns)
+        if mark is not None:
+            self._write_ns = now - mark.at
+            self._mark = None
+        if self._log.accepting:
+            mark = _Probe(now, None)
+            self._log.after(self._log.next_seq - 1, mark)
+            if mark.over:
+                self._write_ns = 0
+            else:
+                self._mark = mark
+        return self._write_ns
+
+    def _begin(self) -> None:
+        if not self.strict:
+            self.strict = True
+            self._refused_at = self._now
+            _log.warning("overload_begins", waiting=self._waiting() + len(self._queue))
+
+    def _calm(self) -> None:
+        _log.warning("overload_ends", refused=self._refused)
+        self.strict = False
+        self._refused = 0
+        self._mark = None
+        self._write_ns = 0
+        self._counts.clear()
+        self._counted = 0
+        self._hot.clear()
+
+
+def _answer(retry_after: float) -> bytes:
+    """A refusal, from behind the subject that it goes to."""
+    error = RequestError("overloaded", _WHY, retry_after=retry_after)
+    payload = encode_reply(ErrorReply(error.body()))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in error_headers(error).items())
+    block = f"NATS/1.0\r\n{lines}\r\n".encode()
+    return b" %d %d\r\n%b%b\r\n" % (len(block), len(block) + len(payload), block, payload)

@@ -1,0 +1,136 @@
+"""What an overload comes to, in virtual time: the gate against a queue that it cannot see."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable
+
+from tests.support.queueing import US, Answered, Arrivals, S, World
+from tests.support.rig import Logs
+
+TOP = 38_000
+"""Calls a second that the service takes, by the costs of `World`."""
+WAITING_MAX = 32_768
+MS = 1_000 * US
+
+
+def arrivals(seconds: float, rate: float, *, hot: float = 0.0, start: float = 0.0) -> Arrivals:
+    """So many a second at random moments; ``hot`` of them of one user."""
+    rng = random.Random(f"{seconds} {rate} {hot}")
+    at = start
+    while True:
+        at += rng.expovariate(rate)
+        if at >= start + seconds:
+            return
+        user = "hot" if rng.random() < hot else f"u{rng.randrange(200)}"
+        yield int(at * S) + 7 * MS, user
+
+
+def p99(answers: Iterable[Answered]) -> float:
+    """In milliseconds."""
+    took = sorted(answer.took for answer in answers)
+    return took[int(len(took) * 0.99)] / MS
+
+
+def accepted(answers: Iterable[Answered]) -> list[Answered]:
+    return [answer for answer in answers if not answer.refused]
+
+
+def between(answers: Iterable[Answered], start: float, end: float) -> list[Answered]:
+    """Those that were given in a span of seconds."""
+    return [a for a in answers if start * S <= a.at + a.took - 7 * MS < end * S]
+
+
+async def test_what_the_service_can_take_is_never_refused() -> None:
+    world = World(WAITING_MAX)
+    world.run(arrivals(2, TOP * 0.9))
+    assert not any(answer.refused for answer in world.answers)
+    assert p99(world.answers) < 40
+    assert not world.gate.strict
+
+
+async def test_as_many_as_may_wait_are_let_in_however_long_they_take() -> None:
+    world = World(WAITING_MAX)
+    world.run((7 * MS, f"u{n % 50}") for n in range(WAITING_MAX))
+    assert not any(answer.refused for answer in world.answers)
+    assert p99(world.answers) > 500
+
+
+async def test_of_more_at_once_the_rest_is_refused_at_once() -> None:
+    world = World(WAITING_MAX)
+    world.run((7 * MS, f"u{n % 50}") for n in range(3 * WAITING_MAX))
+    refused = [answer for answer in world.answers if answer.refused]
+    assert len(refused) > 1.9 * WAITING_MAX
+    assert p99(refused) < 300
+
+
+async def test_of_ten_times_too_much_what_is_let_in_is_done_within_250_ms() -> None:
+    world = World(WAITING_MAX)
+    world.run(arrivals(1, 10 * TOP))
+    assert len(world.answers) > 9.9 * TOP  # each had its answer
+    done = accepted(world.answers)
+    assert p99(done) < 250
+    assert p99([answer for answer in world.answers if answer.refused]) < 250
+    # To read and refuse them all takes two thirds of the time.
+    assert len(between(done, 0.5, 1)) > 0.28 * 0.5 * TOP
+    assert world.most <= WAITING_MAX + 512
+
+
+async def test_of_twice_too_much_nearly_all_that_can_be_done_is_done() -> None:
+    world = World(WAITING_MAX)
+    world.run(arrivals(2, 2 * TOP))
+    assert len(between(accepted(world.answers), 1, 2)) > 0.8 * TOP
+    late = [answer for answer in accepted(world.answers) if answer.took > 250 * MS]
+    assert len(late) <= WAITING_MAX  # those that waited before the first was refused
+
+
+async def test_a_second_after_the_load_everything_is_let_in_and_quick() -> None:
+    world = World(WAITING_MAX)
+
+    def load() -> Arrivals:
+        yield from arrivals(0.5, 10 * TOP)
+        yield from arrivals(2, 0.8 * TOP, start=0.5)
+
+    world.run(load())
+    after = [answer for answer in world.answers if answer.at > 1.5 * S]
+    assert len(after) > 0.9 * 0.8 * TOP
+    assert not any(answer.refused for answer in after)
+    assert p99(after) < 40
+    assert not world.gate.strict
+
+
+async def test_one_user_with_nine_tenths_of_too_much_is_refused_before_the_others() -> None:
+    # Without the hot user the others would take half of the time.
+    world = World(WAITING_MAX)
+    world.run(arrivals(1.5, 5 * TOP, hot=0.9))
+    others = between([a for a in world.answers if a.user != "hot"], 0.75, 1.5)
+    hot = between([a for a in world.answers if a.user == "hot"], 0.75, 1.5)
+    assert len(accepted(others)) > 0.95 * len(others)
+    assert p99(accepted(others)) < 100
+    assert 0 < len(accepted(hot)) < 0.2 * len(hot)
+
+
+async def test_where_all_stood_still_for_seconds_an_overload_begins_and_ends_once(
+    lines: Logs,
+) -> None:
+    world = World(WAITING_MAX)
+    coming = arrivals(2.5, 2 * TOP)
+    world.run(itertools.takewhile(lambda one: one[0] < 50 * MS, coming))
+    world.at += 2 * S  # the machine gives the service no time, and more arrives than may wait
+    world.run(coming)
+    world.run(arrivals(4, 100, start=world.at / S))
+    events = [line["event"] for line in lines]
+    assert events == ["overload_begins", "overload_ends"]
+
+
+async def test_a_lost_connection_leaves_no_age_behind() -> None:
+    world = World(WAITING_MAX)
+    world.run(arrivals(0.2, 3 * TOP))
+    world._queue.clear()  # with the answers of PINGs
+    world.losses += 1
+    world.at += 10 * S
+    start = world.at / S
+    world.run(arrivals(1, 0.5 * TOP, start=start))
+    assert not any(answer.refused for answer in world.answers)
+    assert p99([answer for answer in world.answers if answer.at > start * S]) < 40
