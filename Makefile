@@ -10,7 +10,8 @@ ROOMS := actors messages persistence tests
 PROSE := $(wildcard README.md CHANGELOG.md docs) Makefile Procfile pyproject.toml .ci
 TIERS := unit contract runtime sim golden e2e
 
-.PHONY: install run test check audit bench charts format clean test-sources $(TIERS:%=test-%)
+.PHONY: install run test check audit bench charts fuzz overload torture simulate format clean \
+	test-sources $(TIERS:%=test-%)
 .NOTPARALLEL:
 
 # Where there is no C compiler nothing is compiled, and all works as it does, slower.
@@ -63,6 +64,17 @@ $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check \
 		--constraint .ci/constraints.txt --editable '.[bench]'
 	@touch $@
+
+# Requests and files that are nearly right; says the seed. FUZZ="--seed 7 --requests 1000" repeats.
+fuzz: install
+	METERD_FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest --quiet --timeout 1800 \
+		tests/unit/test_fuzz_codec.py tests/unit/test_fuzz_importer.py
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+# Ten times what the service can take, for a minute, and once more with one user who is the reason.
+overload: install
+	$(BIN)/python -m tests.overload $(OVERLOAD)
+	$(BIN)/python -m tests.overload --hot 0.9 $(OVERLOAD)
 
 charts: install
 	$(BIN)/python -m tests.bench.charts

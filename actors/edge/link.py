@@ -180,7 +180,6 @@ class Link:
         subscription: Subscription = await self.client.subscribe(subject, cb=callback)
         return subscription
 
-    @property
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Take no more messages; those that the server sent before are delivered first."""
         drain: Callable[[], Awaitable[None]] = subscription.drain
@@ -200,6 +199,7 @@ class Link:
         """Publish a message. Raises what nats-py raises."""
         await self.client.publish(subject, payload, reply_to, headers=headers)
 
+    @property
     def replies(self) -> Replies:
         """Where answers to what is served leave: `send`, without a step in between."""
         return self if self._outgoing is None else self._outgoing

@@ -30,7 +30,7 @@ AT_ONCE: Final = 500
 EVERY: Final = 100_000
 GROWTH_MB: Final = 60.0
 LEAKS: Final = re.compile(
-    rb"Traceback|File \\?\"|\.py\b|site-packages|sqlite|msgspec|INSERT INTO|SELECT |"
+    rb"Traceback|File \\?\"|\.py(?:\\?\"|:\d)|site-packages|sqlite|msgspec|INSERT INTO|SELECT |"
     rb"\w(?:Error|Exception)\b(?!-Code)| object at 0x|" + re.escape(str(ROOT).encode())
 )
 """What no error may tell a caller."""
