@@ -76,6 +76,11 @@ overload: install
 	$(BIN)/python -m tests.overload $(OVERLOAD)
 	$(BIN)/python -m tests.overload --hot 0.9 $(OVERLOAD)
 
+# Lives of the service in a simulated world, each from its seed: SIMULATE='--minutes 60',
+# '--first 1000 --seeds 500'. A short run of them is in the tier `sim`.
+simulate: install
+	$(BIN)/python -m tests.sim $(SIMULATE)
+
 charts: install
 	$(BIN)/python -m tests.bench.charts
 

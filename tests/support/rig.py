@@ -190,18 +190,29 @@ class Rig:
 
     Args:
         inner: the journal; that of a former rig goes on where it ended.
+        clock: where the loop's time is that of the service; else both stand where they are put.
+        journal: over ``inner``; by default one that takes no time.
+        link: where answers leave.
         settings: of `Config`, unbounded.
     """
 
     def __init__(
-        self, inner: MemoryJournal | None = None, *, at: int = NOON, **settings: Any
+        self,
+        inner: MemoryJournal | None = None,
+        *,
+        at: int = NOON,
+        clock: SetClock | None = None,
+        journal: FaultyJournal | None = None,
+        link: FakeLink | None = None,
+        **settings: Any,
     ) -> None:
         self.inner = inner or MemoryJournal()
-        self.journal = FaultyJournal(self.inner)
-        self.clock = SetClock(at)
+        self.journal = journal or FaultyJournal(self.inner)
+        self.clock = clock or SetClock(at)
         self.seconds = 0.0  # of the registry's clock
-        self.link = FakeLink()
+        self.link = link or FakeLink()
         self.ended: list[str] = []
+        self.on_ended: Callable[[], None] = lambda: None
         self.over = False
         self.sent: list[str] = []
         self._numbers = itertools.count(1)
@@ -210,15 +221,20 @@ class Rig:
             config,
             self.journal,
             cast("Link", self.link),
-            self.ended.append,
+            self._end,
             self.clock,
             privacy=privacy_of(config),
         )
         self.registry = self.service._registry
-        self.registry._now = self.registry._backoff._now = lambda: self.seconds
+        if clock is None:
+            self.registry._now = self.registry._backoff._now = lambda: self.seconds
         self.writer = self.service._writer
         self.keys = self.service._services.keys
         self.outbox = self.service._outbox
+
+    def _end(self, why: str) -> None:
+        self.ended.append(why)
+        self.on_ended()
 
     @classmethod
     async def start(cls, inner: MemoryJournal | None = None, **settings: Any) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from messages.subjects import PREFIX, request_subject
 from tests.model.periods import moment
 from tests.model.wire import encoded
 from tests.support.rig import Answer, Rig
-from tests.world.service import NOT_NOW, World
+from tests.world.invariants import Invariant, judging
+from tests.world.process import Wire
+from tests.world.service import NOT_NOW, PATIENCE_S, World
 
 LOST: Final = "lost"
 """The service ended without an answer, or was asked for none."""
@@ -36,6 +39,9 @@ FINAL_ERRORS: Final = {
 BAD_EVENTS: Final = frozenset({"", "unknown_provider", "timestamp_out_of_range"})
 """How one event of a batch may end."""
 MISMATCH: Final = "idempotency_mismatch"
+LOST_REQUESTS: Final = 0.01
+LOST_ANSWERS: Final = 0.02
+"""How often one is lost on its way."""
 
 
 @dataclass
@@ -107,10 +113,32 @@ def again(payload: bytes) -> bytes:
 
 
 @dataclass
+class Arrival:
+    """A request as it reached a process.
+
+    Attributes:
+        to: where its answer goes.
+        heard: whether its client heard of it.
+    """
+
+    sent: Sent
+    wire: Wire
+    to: str
+    heard: bool = False
+
+    @property
+    def answer(self) -> Answer | None:
+        """What it was answered."""
+        found = self.wire.answers.get(self.to)
+        return None if found is None else found[0]
+
+
+@dataclass
 class Book(World):
     """The world, and what its clients know.
 
     Attributes:
+        arrivals: all requests in the order in which they arrived.
         sent: all requests.
         asked: the first content of each key, by user and key.
         tries: how each sending of each key ended.
@@ -120,6 +148,7 @@ class Book(World):
         holds: ids that may be holds, by user; alerts: of those that were shown.
     """
 
+    arrivals: list[Arrival] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     asked: dict[tuple[str, str], tuple[str, dict[str, Any]]] = field(default_factory=dict)
     tries: defaultdict[tuple[str, str], list[str]] = field(
@@ -139,22 +168,50 @@ class Book(World):
 
     async def try_once(self, sent: Sent) -> Answer | None:
         """Send a request, again or for the first time, and note its answer."""
-        user = sent.user
+        user, rng = sent.user, self.rng
         low, moves, at = 0, 0, 0
+        arrival: Arrival | None = None
 
         def send(rig: Rig) -> str:
-            nonlocal low, moves, at
-            low, moves, at = self.seen[user], self.moves, rig.clock.at
-            return sent.deliver(rig)
+            nonlocal low, moves, at, arrival
+            low, moves, at = self.seen[user], self.moves, self.clock.now()
+            to = sent.deliver(rig)
+            arrival = Arrival(sent, self.wire, to)
+            self.arrivals.append(arrival)
+            return to
 
-        answer, high = await self.answer(send)
-        if answer is None:
+        await asyncio.sleep(rng.choice([0.0, 0.001]) * rng.random())
+        if not self.calm and rng.random() < LOST_REQUESTS:
+            self.events["lost request"] += 1
+            await asyncio.sleep(PATIENCE_S)
             self.lost(sent)
             return None
+        answer, high = await self.answer(send)
+        if answer is not None and not self.calm and rng.random() < LOST_ANSWERS:
+            self.events["lost answer"] += 1
+            await asyncio.sleep(PATIENCE_S)
+            answer = None
+        if answer is None or arrival is None:
+            self.lost(sent)
+            return None
+        arrival.heard = True
         sent.low, sent.high = low, high
-        sent.at = at if moves == self.moves else None
+        sent.at = at if moves == self.moves and at == self.clock.now() else None
         self._note(sent, answer)
         return answer
+
+    def hear_late(self) -> None:
+        """Note the answers that no client heard of: they were given all the same."""
+        for arrival in self.arrivals:
+            answer, sent = arrival.answer, arrival.sent
+            if arrival.heard or answer is None or sent.other:
+                continue
+            for key, outcome, reply in sent.outcomes(answer):
+                with judging(Invariant.ONCE):
+                    assert outcome != MISMATCH, (sent, answer)
+                    if not outcome:
+                        known = self.replies.setdefault((sent.user, key), reply)
+                        assert reply == known, (sent, "is not what was answered", known)
 
     def lost(self, sent: Sent) -> None:
         """Note that there is no answer."""
@@ -174,7 +231,8 @@ class Book(World):
             self.tries[user, key].append(outcome)
             if not outcome:
                 known = self.replies.setdefault((user, key), reply)
-                assert reply == known, (sent, "is not what was acknowledged", known)
+                with judging(Invariant.ONCE):
+                    assert reply == known, (sent, "is not what was acknowledged", known)
         if code:
             may = {MISMATCH} if sent.other else FINAL_ERRORS.get(sent.verb, set())
             assert code in {*may, *NOT_NOW}, (sent, answer.payload)
@@ -184,7 +242,8 @@ class Book(World):
         assert not past, (sent, "was executed after its deadline")
         assert body.get("event_id", sent.key) == sent.key
         if not body.get("duplicate"):
-            assert body["seq"] >= sent.low, (sent, "is older than what was told before")
+            with judging(Invariant.IN_ORDER):
+                assert body["seq"] >= sent.low, (sent, "is older than what was told before")
         self.seen[user] = max(self.seen[user], body["seq"])
         check_room(body)
         self._learn(user, body)
@@ -203,7 +262,8 @@ def check_room(body: dict[str, Any]) -> None:
         for limit in reply.get("limits", ()) if "allowed" in reply else ():
             amounts = [limit[name] for name in ("limit", "used", "held", "requested", "remaining")]
             total, used, held, requested, remaining = (Decimal(str(each)) for each in amounts)
-            assert remaining == total - used - held, limit
+            with judging(Invariant.ADDS_UP):
+                assert remaining == total - used - held, limit
             assert min(used, held) >= 0, limit
             extended = reply.get("event_id", reply.get("hold_id")) != reply.get("hold_id")
             if reply["allowed"] and limit["kind"] == "hard" and not extended:

@@ -10,10 +10,11 @@ from actors.billing import snapshot as snapshots
 from actors.billing.account import Account
 from actors.billing.state import apply
 from messages.codec import decode_event
-from persistence.journal import Row
+from persistence.journal import Row, Snapshot
 from tests.support.meter import micros
 from tests.support.rig import Rig
 from tests.world.book import MAY_HAVE_HAPPENED, Book
+from tests.world.invariants import Invariant, judging
 from tests.world.service import NOT_NOW
 
 NOT_EXECUTED: Final = NOT_NOW - {"outcome_unknown"}
@@ -21,24 +22,50 @@ NOT_EXECUTED: Final = NOT_NOW - {"outcome_unknown"}
 
 def check_log(book: Book, rows: list[Row]) -> None:
     """What was acknowledged is there once; what was not executed is not; time never falls."""
-    assert [row.seq for row in rows] == sorted({row.seq for row in rows})
     found = {(row.user, row.key): row for row in rows if row.key is not None}
-    assert len(found) == sum(row.key is not None for row in rows), "a change is there twice"
-    for place, reply in book.replies.items():
-        assert place in found, (place, "was acknowledged and is lost")
-        assert found[place].seq == json.loads(reply)["seq"]
-    for place, codes in book.tries.items():
-        if place in found:
-            assert MAY_HAVE_HAPPENED & set(codes), (place, codes, "was not executed, but is there")
-            # Where the last answer was a refusal nothing of the key may have come before.
-            settled = place in book.twins or place in book.replies
-            assert settled or codes[-1] in MAY_HAVE_HAPPENED | NOT_EXECUTED, (place, codes)
+    with judging(Invariant.ONCE):
+        assert [row.seq for row in rows] == sorted({row.seq for row in rows})
+        assert len(found) == sum(row.key is not None for row in rows), "a change is there twice"
+    with judging(Invariant.FOR_EVER):
+        for place, reply in book.replies.items():
+            assert place in found, (place, "was acknowledged and is lost")
+            assert found[place].seq == json.loads(reply)["seq"]
+    with judging(Invariant.ONE_ANSWER):
+        for place, codes in book.tries.items():
+            if place in found:
+                assert MAY_HAVE_HAPPENED & set(codes), (
+                    place,
+                    codes,
+                    "did not happen, but is there",
+                )
+                # Where the last answer was a refusal nothing of the key may have come before.
+                settled = place in book.twins or place in book.replies
+                assert settled or codes[-1] in MAY_HAVE_HAPPENED | NOT_EXECUTED, (place, codes)
     for user, key in found:
         assert (user, key) in book.asked or (user, key.rpartition(".")[0]) in book.asked
     at: dict[str, int] = defaultdict(int)
-    for row in rows:
-        assert row.at >= at[row.user], "time falls"
-        at[row.user] = row.at
+    with judging(Invariant.IN_ORDER):
+        for row in rows:
+            assert row.at >= at[row.user], "time falls"
+            at[row.user] = row.at
+
+
+def check_alerts(book: Book) -> None:
+    """All that was to be published reached the server, and nothing else did."""
+    with judging(Invariant.ALERTS):
+        assert set(book.due) == book.confirmed, set(book.due) ^ book.confirmed
+
+
+def check_snapshots(rows: list[Row], stored: dict[str, Snapshot]) -> None:
+    """Each snapshot is what the log gives up to its position."""
+    with judging(Invariant.NO_FUTURE):
+        for user, snapshot in stored.items():
+            account = Account(user)
+            for row in rows:
+                if row.user == user and row.seq <= snapshot.seq:
+                    apply(account, decode_event(row.kind, row.body), row.at, row.seq)
+            assert account.seq == snapshot.seq, (user, "has a snapshot of no position of its own")
+            assert snapshots.encode(account) == snapshot.body, (user, "has another snapshot")
 
 
 def check_replay(user: str, rows: list[Row], live: bytes) -> None:
@@ -48,11 +75,10 @@ def check_replay(user: str, rows: list[Row], live: bytes) -> None:
         apply(account, decode_event(row.kind, row.body), row.at, row.seq)
         if count % 7 == 0:
             account = snapshots.decode(user, snapshots.encode(account))
-    assert all(hold.expires_at > account.at for hold in account.holds or ()), (
-        user,
-        "has old holds",
-    )
-    assert snapshots.encode(account) == live, (user, "snapshot and tail are not what was live")
+    with judging(Invariant.REPLAY):
+        old = [hold for hold in account.holds or () if hold.expires_at <= account.at]
+        assert not old, (user, old)
+        assert snapshots.encode(account) == live, (user, "snapshot and tail are not what was live")
 
 
 def check_pages(book: Book, rows: list[Row]) -> None:
@@ -76,12 +102,14 @@ async def check_repeats(book: Book, rig: Rig) -> None:
             continue
         sent.deadline = None  # it may be past by now
         answer = await rig.answer(sent.deliver(rig))
-        for (user, key), (_, outcome, reply) in zip(keys, sent.outcomes(answer), strict=True):
-            assert not outcome, (sent, answer.payload)
-            assert reply == book.replies[user, key], (sent, "is answered in another way")
-            assert json.loads(reply)["duplicate"]
+        with judging(Invariant.ONCE):
+            for (user, key), (_, outcome, reply) in zip(keys, sent.outcomes(answer), strict=True):
+                assert not outcome, (sent, answer.payload)
+                assert reply == book.replies[user, key], (sent, "is answered in another way")
+                assert json.loads(reply)["duplicate"]
     after = [row for row in await rig.inner.rows(0, 10**6) if row.key is not None]
-    assert before == after, "a repetition happened"
+    with judging(Invariant.ONCE):
+        assert before == after, "a repetition happened"
 
 
 class _Fates:

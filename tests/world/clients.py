@@ -56,6 +56,7 @@ class Client:
         """Make so many calls."""
         book, rng = self._book, self._rng
         for count in range(calls):
+            await book.pause(rng)
             self._user = rng.choice(book.users + 2 * book.users[:1])  # some meet at one user
             verb = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
             if count == 0 and self._number < len(book.users) - 1:  # most have a plan
@@ -67,10 +68,9 @@ class Client:
         book.begin_asking(sent)
         how = rng.random()
         if how < 0.03 and sent.key is not None:
-            await asyncio.sleep(0)
             if book.rig is not None:
                 sent.deliver(book.rig, reply="")
-                book.lost(sent)
+            book.lost(sent)
             return
         if how < 0.25 and sent.key is not None:
             other = replace(sent, codes=[]) if how < 0.10 else self._rival(sent)
@@ -112,7 +112,7 @@ class Client:
                 return
             if sent.deadline is not None or (not patient and self._rng.random() < 0.07):
                 return
-            await asyncio.sleep(0)
+            await self._book.back_off(answer, self._rng)
 
     def _make(self, verb: str) -> Sent:
         """A request with a body drawn for its verb."""
@@ -138,8 +138,7 @@ class Client:
 
     @property
     def _now(self) -> int:
-        book = self._book
-        return book.at if book.rig is None else book.rig.clock.at
+        return self._book.clock.now()
 
     # -- bodies
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from tests.support.faults import Fault
-from tests.world.service import GATES, Broken, World, heal
+from tests.world.invariants import Invariant, judging
+from tests.world.service import GATES, Broken, World
 
-TURNS_MAX: Final = 200_000
+BETWEEN_S: Final = 0.004
+"""How long from one thing to the next, on average."""
+QUIET_S: Final = (60, 900, 3_600, 6 * 3_600, 30 * 3_600)
+"""How long nobody calls, now and then."""
 
 _FAULTS: Final = (Fault.NOT_STORED, Fault.UNKNOWN_AND_LOST, Fault.UNKNOWN_BUT_STORED)
 _DISK_FAULTS: Final = (Fault.DISK_FAILED_AND_LOST, Fault.DISK_FAILED_BUT_STORED)
@@ -18,27 +21,69 @@ _DISK_FAULTS: Final = (Fault.DISK_FAILED_AND_LOST, Fault.DISK_FAILED_BUT_STORED)
 
 async def live(world: World, clients: list[Coroutine[Any, Any, None]]) -> None:
     """Let the clients make their calls while things go wrong; all is well at the end."""
-    tasks = [asyncio.create_task(client) for client in clients]
     await world.begin()
-    for turn in itertools.count():
-        await asyncio.sleep(0)
-        assert turn < TURNS_MAX, "the clients do not come to an end"
-        assert not world.running.journal.refused, "what was written could not be"
-        if world.running.ended:
-            await world.end(crash=True)
-            await world.begin()
-        elif all(task.done() for task in tasks):
-            break
-        elif world.rng.random() < 0.3:
-            await disturb(world)
-    for task in tasks:
-        task.result()
+    tasks = [asyncio.create_task(client) for client in clients]
+    everyone = asyncio.gather(*tasks)
+    try:
+        while not everyone.done():
+            await _next(world, everyone)
+        everyone.result()
+    finally:
+        everyone.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if world.failed.is_set() or world.running.ended:
+        await world.end(crash=True)
+        world.calm = True
+        await world.begin()
+    world.process_of().fuse = None
     await asyncio.gather(*world.opening)
     rig = world.running
-    heal(rig)
+    await world.heal(rig)
     await rig.writer.ready()
     await rig.idle()
-    assert {to: len(rig.link.answers.get(to, ())) for to in rig.sent} == dict.fromkeys(rig.sent, 1)
+    world.judge()
+    with judging(Invariant.ONE_ANSWER):
+        count = {to: len(rig.link.answers.get(to, ())) for to in rig.sent}
+        assert count == dict.fromkeys(rig.sent, 1)
+
+
+async def _next(world: World, everyone: asyncio.Future[Any]) -> None:
+    """Wait a while, then let one thing happen."""
+    loop, rng = asyncio.get_running_loop(), world.rng
+    while (left := world.wake_at - loop.time()) > 0 and rng.random() < 0.7:
+        await _until(world, everyone, left)
+    await _until(world, everyone, rng.expovariate(1 / BETWEEN_S))
+    world.see()
+    check_bounds(world)
+    assert not world.running.journal.refused, "what was written could not be"
+    if world.failed.is_set() or world.running.ended:
+        await world.end(crash=True)
+        await world.begin()
+    elif not everyone.done():
+        await disturb(world)
+
+
+async def _until(world: World, everyone: asyncio.Future[Any], seconds: float) -> None:
+    """Wait so long, or until the service or all clients have ended."""
+    failed = asyncio.create_task(world.failed.wait())
+    await asyncio.wait({failed, everyone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    failed.cancel()
+
+
+def check_bounds(world: World) -> None:
+    """Whatever grows has its bound."""
+    rig = world.running
+    registry, writer = rig.registry, rig.writer
+    limits = registry._limits
+    with judging(Invariant.BOUNDED):
+        assert registry.waiting <= limits.waiting_max
+        for cell in registry._cells.values():
+            assert cell.waiting <= limits.waiting_per_user_max
+        assert len(registry) <= limits.live_max + limits.waiting_max
+        for block in writer._blocks:
+            # A block takes whole changes: the last one is a batch, at most.
+            assert len(block.rows) < writer._block_rows_max + 20
+        assert len(rig.journal.loads[-1] if rig.journal.loads else ()) <= limits.recoveries_max
 
 
 async def disturb(world: World) -> None:
@@ -46,9 +91,10 @@ async def disturb(world: World) -> None:
     rng = world.rng
     what = rng.choices(list(_TROUBLE), [how_often for how_often, _ in _TROUBLE.values()])[0]
     world.events[what] += 1
+    world.trace.note(what)
     if what == "torn":  # durable or not, but nobody was told
         getattr(world.running.journal, rng.choice(GATES)).close()
-        await turns(rng.randrange(40))
+        await asyncio.sleep(rng.random() * 10 * BETWEEN_S)
     if what in {"crash", "torn", "stop"}:
         await world.end(crash=what != "stop")
         await world.begin()
@@ -56,8 +102,15 @@ async def disturb(world: World) -> None:
 
 
 def _idle(world: World) -> None:
-    world.running.seconds += 10_000
-    world.running.registry.passivate()
+    registry = world.running.registry
+    registry._limits = registry._limits._replace(idle_s=0.0)
+    registry.passivate()
+    registry._limits = registry._limits._replace(idle_s=40.0)
+
+
+def _quiet(world: World) -> None:
+    seconds = world.rng.choice(QUIET_S) * (0.5 + world.rng.random())
+    world.wake_at = asyncio.get_running_loop().time() + seconds
 
 
 def _publish(world: World) -> None:
@@ -72,15 +125,15 @@ def _read(world: World) -> None:
 
 
 def _hold(world: World, which: str | None = None) -> None:
-    """Close a gate for some turns, in which other things may go wrong as well."""
+    """Close a gate for a while, in which other things may go wrong as well."""
     gate = getattr(world.running.journal, which or world.rng.choice(GATES))
     gate.close()
 
-    async def open_later(count: int) -> None:
-        await turns(count)
+    async def open_later(seconds: float) -> None:
+        await asyncio.sleep(seconds)
         gate.open()
 
-    task = asyncio.create_task(open_later(world.rng.randrange(40)))
+    task = asyncio.create_task(open_later(world.rng.random() * 10 * BETWEEN_S))
     world.opening.add(task)
     task.add_done_callback(world.opening.discard)
 
@@ -96,6 +149,11 @@ def _break(world: World) -> None:
         _hold(world, "appends" if ahead else None)  # so that it is met with rows in flight
 
 
+def _burn(world: World) -> None:
+    """The process ends in the middle of something, a few steps from now."""
+    world.process_of().fuse = world.rng.randrange(40)
+
+
 def _nothing(_: World) -> None:
     """The service ended and began again."""
 
@@ -106,17 +164,14 @@ _TROUBLE: Final[dict[str, tuple[int, Callable[[World], None]]]] = {
     "read": (12, _read),
     "end": (4, lambda world: world.running.journal.fail_last_seq(world.rng.randint(1, 3))),
     "idle": (8, _idle),
-    "clock": (4, lambda world: world.move(world.rng.choice(world.jumps))),
+    "clock": (3, lambda world: world.move(world.rng.choice(world.jumps))),
+    "quiet": (3, _quiet),
     "publish": (8, _publish),
     "defect": (6, _break),
     "hold": (10, _hold),
-    "crash": (4, _nothing),
+    "fuse": (5, _burn),
+    "crash": (2, _nothing),
     "torn": (2, _nothing),
     "stop": (3, _nothing),
 }
 """What happens, how often, and how."""
-
-
-async def turns(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)

@@ -1,0 +1,89 @@
+"""The disk of a simulated service: it takes time, fails, and ends with its process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from persistence.journal import Row, Snapshot
+from persistence.memory import MemoryJournal
+from tests.support.faults import FaultyJournal, Gate
+
+
+class Life(Protocol):
+    """The process that the disk serves."""
+
+    def step(self, what: str) -> bool:
+        """One more step from which something outlasts the process; False where it is over."""
+        ...
+
+    def delay(self, what: str) -> float:
+        """How long this takes, in seconds."""
+        ...
+
+
+class Store(MemoryJournal):
+    """What outlives all processes.
+
+    Attributes:
+        watch: is told of all that has become durable.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watch: Callable[[Sequence[Row], Sequence[Snapshot]], None] = lambda *_: None
+
+    async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
+        """See `Journal.append`."""
+        await super().append(rows, snapshots)
+        self.watch(rows, snapshots)
+
+
+class _Slow(Gate):
+    """A gate that takes time to pass, and that nobody passes after the process ended."""
+
+    def __init__(self, life: Life, what: str) -> None:
+        super().__init__()
+        self._life = life
+        self._what = what
+
+    async def enter(self) -> None:
+        await super().enter()
+        seconds = self._life.delay(self._what)
+        if seconds:
+            await asyncio.sleep(seconds)
+        await alive(self._life, self._what)
+
+
+async def alive(life: Life, what: str) -> None:
+    """Take a step; who takes one after the end goes no further."""
+    if not life.step(what):
+        await asyncio.get_running_loop().create_future()
+
+
+class Disk(FaultyJournal):
+    """The journal as one process has it."""
+
+    def __init__(self, inner: MemoryJournal, life: Life) -> None:
+        super().__init__(inner)
+        self._life = life
+        self.appends = _Slow(life, "append")
+        self.commits = _Slow(life, "commit")
+        self.reads = _Slow(life, "read")
+
+    async def mark_published(self, seq: int) -> None:
+        """See `Journal.mark_published`."""
+        await alive(self._life, "mark")
+        await super().mark_published(seq)
+        await alive(self._life, "marked")
+
+    async def notices(self, after: int, limit: int) -> list[Row]:
+        """See `Journal.notices`."""
+        await self.reads.enter()
+        return await super().notices(after, limit)
+
+    async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
+        """See `Journal.users`."""
+        await self.reads.enter()
+        return await super().users(after, limit, prefix)
