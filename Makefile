@@ -50,7 +50,8 @@ $(AUDIT_STAMP):
 
 # On the compiled hot path where there is one, and `sources` once more without.
 test-sources: install
-	METERD_TEST_SOURCES=1 $(BIN)/python -m pytest --quiet tests/unit tests/runtime tests/golden
+	METERD_TEST_SOURCES=1 $(BIN)/python -m pytest --quiet tests/unit tests/runtime tests/golden \
+		tests/sim/test_planted.py
 
 # pytest fails where it finds no test, so no tier can be lost unnoticed.
 $(TIERS:%=test-%): test-%: install

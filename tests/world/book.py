@@ -258,13 +258,14 @@ class Book(World):
 
 def check_room(body: dict[str, Any]) -> None:
     """What a reply says of limits adds up, and it allows nothing over a hard one."""
-    for reply in (body, *body.get("operations", ())):
-        for limit in reply.get("limits", ()) if "allowed" in reply else ():
-            amounts = [limit[name] for name in ("limit", "used", "held", "requested", "remaining")]
-            total, used, held, requested, remaining = (Decimal(str(each)) for each in amounts)
-            with judging(Invariant.ADDS_UP):
+    with judging(Invariant.ADDS_UP):
+        for reply in (body, *body.get("operations", ())):
+            for limit in reply.get("limits", ()) if "allowed" in reply else ():
+                names = ("limit", "used", "held", "requested", "remaining")
+                amounts = (Decimal(str(limit[name])) for name in names)
+                total, used, held, requested, remaining = amounts
                 assert remaining == total - used - held, limit
-            assert min(used, held) >= 0, limit
-            extended = reply.get("event_id", reply.get("hold_id")) != reply.get("hold_id")
-            if reply["allowed"] and limit["kind"] == "hard" and not extended:
-                assert used + held + requested <= total, limit
+                assert min(used, held) >= 0, limit
+                extended = reply.get("event_id", reply.get("hold_id")) != reply.get("hold_id")
+                if reply["allowed"] and limit["kind"] == "hard" and not extended:
+                    assert used + held + requested <= total, limit

@@ -65,7 +65,8 @@ def check_snapshots(rows: list[Row], stored: dict[str, Snapshot]) -> None:
                 if row.user == user and row.seq <= snapshot.seq:
                     apply(account, decode_event(row.kind, row.body), row.at, row.seq)
             assert account.seq == snapshot.seq, (user, "has a snapshot of no position of its own")
-            assert snapshots.encode(account) == snapshot.body, (user, "has another snapshot")
+            with judging(Invariant.REPLAY):
+                assert snapshots.encode(account) == snapshot.body, (user, "has another snapshot")
 
 
 def check_replay(user: str, rows: list[Row], live: bytes) -> None:

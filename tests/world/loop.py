@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from messages.units import MICROS_PER_SECOND
 from tests.support.rig import SetClock
 
-STEPS_MAX: Final = 20_000_000
+STEPS_MAX: Final = 2_000_000
 """Turns of a loop after which what runs in it will never come to an end."""
 TICK: Final = MICROS_PER_SECOND
 """The clock shows whole seconds, so that most requests begin and end at one time."""

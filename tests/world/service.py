@@ -28,7 +28,7 @@ from persistence.journal import Row, Snapshot
 from tests.support.meter import NOON
 from tests.support.rig import Answer, Rig
 from tests.world.disk import Disk, Store
-from tests.world.invariants import Invariant, Violated
+from tests.world.invariants import Invariant, Violated, judging
 from tests.world.loop import TickingClock
 from tests.world.process import Process, Wire
 
@@ -192,7 +192,8 @@ class World:
             self.events[f"{name} of many"] += sum(len(users) > 1 for users in loads)
         if not crash:
             await self.heal(rig)
-            crash = not await self._survived(self.process_of(), rig.stop())
+            with judging(Invariant.ONE_ANSWER):
+                crash = not await self._survived(self.process_of(), rig.stop())
         wire.end()
         if crash:
             await rig.crash()
@@ -293,7 +294,8 @@ async def states(rig: Rig, users: tuple[str, ...]) -> dict[str, bytes]:
     """The live state of every user who has one, as bytes."""
     rig.registry._limits = rig.registry._limits._replace(live_max=100)
     for user in users:
-        assert (await rig.ask("stats", user)).code == ""
+        answer = await rig.ask("stats", user)
+        assert not answer.code, answer
     return {user: snapshots.encode(rig.live(user).account) for user in users if rig.live(user)}
 
 

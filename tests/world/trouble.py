@@ -30,7 +30,7 @@ async def live(world: World, clients: list[Coroutine[Any, Any, None]]) -> None:
         everyone.result()
     finally:
         everyone.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(everyone, *tasks, return_exceptions=True)
     if world.failed.is_set() or world.running.ended:
         await world.end(crash=True)
         world.calm = True
@@ -55,7 +55,9 @@ async def _next(world: World, everyone: asyncio.Future[Any]) -> None:
     await _until(world, everyone, rng.expovariate(1 / BETWEEN_S))
     world.see()
     check_bounds(world)
-    assert not world.running.journal.refused, "what was written could not be"
+    with judging(Invariant.ONCE):
+        refused = world.running.journal.refused
+        assert not refused, ("rows were refused", refused)
     if world.failed.is_set() or world.running.ended:
         await world.end(crash=True)
         await world.begin()

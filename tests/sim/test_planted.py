@@ -1,0 +1,22 @@
+"""The test of the tests: defects that are planted in the service are found.
+
+Compiled modules take no patches, so `make test` runs this on the sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.world.planted import ALL, SECONDS_MAX, find
+
+
+@pytest.mark.sources
+@pytest.mark.parametrize("plant", ALL, ids=lambda plant: plant.__name__)
+def test_a_planted_defect_is_found_within_a_minute_of_the_cpu(
+    plant: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    found = find(plant)
+    print(found)
+    assert found.seconds < SECONDS_MAX

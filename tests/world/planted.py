@@ -1,0 +1,228 @@
+"""Defects to plant in the service, each of which the simulation has to find.
+
+They are put into the sources as they are imported: compiled modules take no patches.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from actors import recovery
+from actors.billing import notices
+from actors.billing.account import Account
+from actors.edge import outbox
+from actors.edge.outbox import Outbox
+from actors.edge.stream import AlertStream
+from actors.runtime.cell import Cell
+from actors.runtime.registry import Registry
+from actors.runtime.request import Request
+from persistence.journal import Snapshot
+from persistence.keys import KeyFilter
+from persistence.memory import MemoryJournal
+from persistence.writer import Waiter, Writer
+from tests.world.life import simulate
+from tests.world.loop import Stuck
+
+SECONDS_MAX: Final = 60.0
+"""Of the CPU, in which each defect is found."""
+
+Patch = pytest.MonkeyPatch
+
+
+def reply_before_commit(patch: Patch) -> None:
+    """A change is answered when it is handed to the writer."""
+    append = Writer.append
+
+    def hasty(self: Writer, rows: Sequence[Any], waiter: Waiter | None = None) -> None:
+        append(self, rows)
+        if waiter is not None:
+            waiter.durable()
+
+    patch.setattr(Writer, "append", hasty)
+
+
+def apply_twice_on_replay(patch: Patch) -> None:
+    """The first row behind a snapshot is applied twice, as where a position is off by one."""
+    replay = recovery._replay
+
+    def doubled(account: Account, entries: Sequence[Any]) -> None:
+        replay(account, [*entries[:1], *entries] if account.seq else entries)
+
+    patch.setattr(recovery, "_replay", doubled)
+
+
+def forget_the_outbox(patch: Patch) -> None:
+    """A start takes for published what a former process left."""
+    start = Outbox.start
+
+    async def forgetful(self: Outbox) -> Any:
+        task = await start(self)
+        self._reread = False
+        return task
+
+    patch.setattr(Outbox, "start", forgetful)
+
+
+def hold_not_subtracted(patch: Patch) -> None:
+    """What is held counts in no decision."""
+    patch.setattr(Account, "held", lambda self, at: (0,) * len(self.current.used))
+
+
+def keys_forgotten_behind_snapshots(patch: Patch) -> None:
+    """A start knows the keys behind the snapshots only."""
+
+    async def load_keys(self: MemoryJournal, keys: KeyFilter) -> None:
+        for (user, key), row in self._of_key.items():
+            snapshot = self._snapshots.get(user)
+            if snapshot is None or row.seq > snapshot.seq:
+                keys.claim(user, key)
+
+    patch.setattr(MemoryJournal, "load_keys", load_keys)
+
+
+def snapshot_of_the_future(patch: Patch) -> None:
+    """A snapshot is written with the next block, whatever it reflects."""
+    offer = Writer.offer
+
+    def early(self: Writer, snapshot: Snapshot) -> None:
+        behind = list(self._blocks)[1 if self._writing else 0 :]
+        if self.accepting and behind:
+            behind[0].snapshots.append(snapshot)
+        else:
+            offer(self, snapshot)
+
+    patch.setattr(Writer, "offer", early)
+
+
+def newest_first(patch: Patch) -> None:
+    """What waits for an actor runs in the wrong order, but for what has begun."""
+
+    def take(self: Cell) -> Request | None:
+        if self.stash is None:
+            return None
+        first = self.stash[0]
+        begun = first.facts is not None or first.key_is_new
+        request = self.stash.popleft() if begun else self.stash.pop()
+        if not self.stash:
+            self.stash = None
+        return request
+
+    patch.setattr(Cell, "take", take)
+
+
+def answer_twice(patch: Patch) -> None:
+    """A request that failed with its block is answered once more when it is over."""
+    lost = Request.lost
+
+    def again(self: Request, *, unknown: bool) -> None:
+        lost(self, unknown=unknown)
+        self.answered = False
+        self.owner = None
+        lost(self, unknown=unknown)
+
+    patch.setattr(Request, "lost", again)
+
+
+def no_answer_for_lost_reads(patch: Patch) -> None:
+    """A read behind a failed write hears nothing."""
+    lost = Request.lost
+
+    def silent(self: Request, *, unknown: bool) -> None:
+        if self.key is not None:
+            lost(self, unknown=unknown)
+
+    patch.setattr(Request, "lost", silent)
+
+
+def unknown_taken_for_failed(patch: Patch) -> None:
+    """A change whose write may have happened is said not to be executed."""
+    lost = Request.lost
+    patch.setattr(Request, "lost", lambda self, *, unknown: lost(self, unknown=False))
+
+
+def go_on_after_a_failed_write(patch: Patch) -> None:
+    """Actors whose rows were lost live on."""
+    patch.setattr(Registry, "forget", lambda self, users: None)
+
+
+def dropped_while_ahead(patch: Patch) -> None:
+    """An actor may be passivated while what it reflects is being written."""
+    patch.setattr(Registry, "_releasable", staticmethod(lambda cell: not cell.busy))
+
+
+def another_id_each_time(patch: Patch) -> None:
+    """A notice that is published again has another id."""
+    notices_of = notices.notices_of
+    count = 0
+
+    def renamed(*args: Any) -> Any:
+        nonlocal count
+        count += 1
+        return [notice._replace(id=f"{notice.id}.{count}") for notice in notices_of(*args)]
+
+    patch.setattr(outbox, "notices_of", renamed)
+
+
+def unbounded(patch: Patch) -> None:
+    """Requests are taken however many wait."""
+    patch.setattr(Registry, "_refusal", lambda self, user, cell: None)
+
+
+def flush_forgotten(patch: Patch) -> None:
+    """What was published counts as sent without an answer to a flush."""
+
+    async def flush(self: Any) -> None:
+        """Does not ask."""
+
+    patch.setattr(AlertStream, "flush", flush)
+
+
+class Found(NamedTuple):
+    """How a defect was found: after so many lives and seconds of the CPU, by what."""
+
+    lives: int
+    seconds: float
+    why: str
+
+
+def find(plant: Callable[[Patch], None]) -> Found:
+    """Plant a defect and look for it, life after life.
+
+    Raises:
+        AssertionError: it is not found within `SECONDS_MAX` of the CPU.
+    """
+    begun = time.process_time()
+    with Patch.context() as patch:
+        plant(patch)
+        for seed in itertools.count():
+            try:
+                simulate(seed)
+            except (AssertionError, Stuck) as error:
+                return Found(seed + 1, time.process_time() - begun, str(error))
+            spent = time.process_time() - begun
+            assert spent < SECONDS_MAX, f"not found in {seed + 1} lives"
+    raise AssertionError  # there is always another seed
+
+
+ALL: Final[tuple[Callable[[Patch], None], ...]] = (
+    reply_before_commit,
+    apply_twice_on_replay,
+    forget_the_outbox,
+    hold_not_subtracted,
+    keys_forgotten_behind_snapshots,
+    snapshot_of_the_future,
+    newest_first,
+    answer_twice,
+    no_answer_for_lost_reads,
+    unknown_taken_for_failed,
+    go_on_after_a_failed_write,
+    dropped_while_ahead,
+    another_id_each_time,
+    unbounded,
+    flush_forgotten,
+)
