@@ -11,6 +11,7 @@ from actors.billing.account import Period
 from actors.billing.enforce import enforce
 from actors.billing.holds import holds
 from actors.billing.inbox import alert_reply, alerts_reply, unread_alerts
+from actors.billing.periods import GRACE
 from actors.billing.rolling import current_of
 from actors.billing.snapshot import period_of, totals_of
 from actors.billing.stats import find_period, stats
@@ -140,7 +141,10 @@ def _with_periods(
 ) -> Detour | None:
     """Answer with the user's last periods: sealed ones from the log, where they are needed."""
     account = actor.account
-    if not account.sealed or len(account.closed) + 1 >= months:
+    # What left the state had ended a grace before; of periods that overlap it may begin later
+    # than one that is still there.
+    later = sum(period.start >= account.at - GRACE for period in account.closed)
+    if not account.sealed or later + 1 >= months:
         actor.answer(request, reply((), account.closed, current))
         return None
     # The live ones go on counting while the others are read.

@@ -13,6 +13,7 @@ from typing import Final
 from actors.billing import inbox
 from actors.billing import logs as pages
 from actors.billing.account import Period, Raised
+from actors.billing.periods import GRACE
 from actors.billing.snapshot import period_of
 from actors.billing.stats import summary, unknown_period
 from actors.runtime.request import Request
@@ -148,14 +149,18 @@ class Reading:
         return found
 
     async def sealed(self, count: int) -> list[Period]:
-        """The newest ``count`` periods that left the state, in the order in which they did."""
+        """Periods that left the state, in the order in which they did.
+
+        The ``count`` that begin last are among them, whatever overlaps.
+        """
         await stored(self._settled)
         found: list[Period] = []
-        async for _, event in self._events(PeriodSealed):
+        async for row, event in self._events(PeriodSealed):
             assert isinstance(event, PeriodSealed)
-            found.append(period_of(event.totals))
-            if len(found) == count:
+            # This one and all before it had ended a grace before their rows.
+            if sum(period.start >= row.at - GRACE for period in found) >= count:
                 break
+            found.append(period_of(event.totals))
         return found[::-1]
 
     async def renewals(self) -> tuple[RenewalEntry, ...]:
