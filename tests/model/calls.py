@@ -7,33 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 from tests.model import reference as r
+from tests.model.catalogue import Catalogue
+from tests.model.contents import content_of
 from tests.model.periods import month, name, plus_months
 from tests.model.reference import DAY, SECOND, Call, Hold, Period, Refused
 
 GRACE = 35 * DAY
-
-
-DEFAULTS = {
-    "tokens_input": 0,
-    "tokens_output": 0,
-    "tokens_requested": 0,
-    "calls": 1,
-    "ttl": 60,
-    "auto_renew": True,
-    "overrides": {},
-    "at_period_end": True,
-}
-
-
-def content_of(body: dict[str, Any]) -> dict[str, Any]:
-    """What makes two requests the same: without key and time of the call, defaults left out."""
-    return copy.deepcopy(
-        {
-            name: value
-            for name, value in body.items()
-            if name not in {"event_id", "timestamp"} and DEFAULTS.get(name) != value
-        }
-    )
 
 
 class Calls:
@@ -48,6 +27,7 @@ class Calls:
         self.alerts: list[dict[str, Any]] = []
         self.keys: dict[str, tuple[Any, dict[str, Any]]] = {}
         self.now = 0
+        self.catalogue = Catalogue()
 
     def ask(self, verb: str, body: dict[str, Any], now: int) -> dict[str, Any]:
         """One command."""
@@ -74,10 +54,14 @@ class Calls:
 
     # -- periods
 
-    def _plan(self) -> dict[str, Any]:
+    def _plan(self, start: int | None = None) -> dict[str, Any]:
+        """The plan as it is now; for a period that begins at ``start`` an expired one stays."""
         if self.sub is None or self.sub["cancelled"]:
-            return r.with_overrides(r.PLANS[0], {})
-        plan = r.plan_named(self.sub["plan"])
+            return r.with_overrides(self.catalogue.free, {})
+        if start is not None and r.expired(self.sub, start):
+            assert self.current is not None
+            return self.current.plan
+        plan = self.catalogue.plan_named(self.sub["plan"])
         assert plan is not None
         return r.with_overrides(plan, self.sub["overrides"])
 
@@ -105,7 +89,7 @@ class Calls:
                 break
             slept.append(start)
             start = end
-        self.current = self._open(start, end, self._plan())
+        self.current = self._open(start, end, self._plan(start))
         self.current.slept = slept
 
     def _ensure(self) -> Period:
@@ -229,7 +213,9 @@ class Calls:
         when = body.get("timestamp", self.now)
         if not self.now - GRACE <= when <= self.now + 300 * SECOND:
             raise Refused("timestamp_out_of_range", "timestamp")
-        cost, inp, out, how = r.price(call.provider, call.model, body)
+        moment = min(when, self.now)
+        row, how = self.catalogue.unit_prices(call.provider, call.model, moment)
+        cost, inp, out = r.price(row, body)
         catalog = None
         if "cost" in body:
             cost, inp, out, how, catalog = body["cost"], 0, 0, "caller", cost
@@ -285,7 +271,7 @@ class Calls:
                 end = min(end, first)
             if period.end <= when:
                 start = max(start, period.end)
-        return self._open(start, end, r.with_overrides(r.PLANS[0], {}))
+        return self._open(start, end, r.with_overrides(self.catalogue.free, {}))
 
     def _batch(self, body: dict[str, Any]) -> dict[str, Any]:
         results = []
@@ -300,9 +286,13 @@ class Calls:
     def _asked(self, body: dict[str, Any]) -> tuple[Call, int, bool]:
         call = self._call(body, body.get("tokens_requested", 0), 0)
         calls = body.get("calls", 1)
-        call.cost = r.estimated(call.provider, call.model, call.tokens, calls)
+        call.cost = self._estimate(call, calls)
         call.cost = body.get("cost_requested", call.cost)
         return call, calls, "cost_requested" not in body
+
+    def _estimate(self, call: Call, calls: int) -> int:
+        row, _ = self.catalogue.unit_prices(call.provider, call.model, self.now)
+        return r.estimated(row, call.tokens, calls)
 
     def _enforce(self, body: dict[str, Any]) -> dict[str, Any]:
         call, calls, _ = self._asked(body)
@@ -353,7 +343,7 @@ class Calls:
         if "tokens_requested" in body:
             call.tokens = body["tokens_requested"]
             if hold.derived:
-                call.cost = r.estimated(call.provider, call.model, call.tokens, hold.calls)
+                call.cost = self._estimate(call, hold.calls)
         call.cost = body.get("cost_requested", call.cost)
         grown = call.tokens > hold.call.tokens or call.cost > hold.call.cost
         verdict = self._judge(call, hold.calls, None, hold)

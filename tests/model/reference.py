@@ -78,13 +78,6 @@ class Hold:
     ended: str = ""
 
 
-def plan_named(text: str) -> dict[str, Any] | None:
-    """A plan by name or tier."""
-    return next((p for p in PLANS if text == p["name"]), None) or next(
-        (p for p in PLANS if text == p["tier"]), None
-    )
-
-
 def value_of(limit: str, number: Any) -> int:
     """A limit's value: counts as they are, cost in nano-USD."""
     return int(Fraction(str(number)) * 10**9) if limit.endswith("_cost") else int(number)
@@ -100,34 +93,23 @@ def rounded(amount: Fraction) -> int:
     return round(amount)
 
 
-def unit_prices(provider: str, model: str) -> tuple[dict[str, str], str]:
-    """The row of the price list, and how it was found."""
-    if (provider, model) in PRICES:
-        return PRICES[provider, model], "catalog"
-    if (provider, "default") in PRICES:
-        return PRICES[provider, "default"], "provider_default"
-    each = "0.000001"
-    return {"cost_per_input_token": each, "cost_per_output_token": each}, "estimate"
-
-
-def price(provider: str, model: str, body: dict[str, Any]) -> tuple[int, int, int, str]:
-    """Cost, its two token parts in nano-USD, and how it was priced."""
-    row, how = unit_prices(provider, model)
-    per = {unit: Fraction(text) for unit, text in row.items() if unit.startswith("cost_per")}
+def price(row: dict[str, Any], body: dict[str, Any]) -> tuple[int, int, int]:
+    """Cost and its two token parts in nano-USD, by a row of the price list."""
+    per = {unit: Fraction(str(row[unit])) for unit in row if unit.startswith("cost_per")}
     inp = body.get("tokens_input", 0) * per.get("cost_per_input_token", Fraction(0))
     out = body.get("tokens_output", 0) * per.get("cost_per_output_token", Fraction(0))
     total = inp + out + per.get("cost_per_request", Fraction(0))
     for unit in ("search", "image", "page"):
         if f"cost_per_{unit}" in per:
             total += body.get(f"{unit}_count", 1) * per[f"cost_per_{unit}"]
-    return rounded(total * 10**9), rounded(inp * 10**9), rounded(out * 10**9), how
+    return rounded(total * 10**9), rounded(inp * 10**9), rounded(out * 10**9)
 
 
-def estimated(provider: str, model: str, tokens: int, calls: int) -> int:
+def estimated(row: dict[str, Any], tokens: int, calls: int) -> int:
     """What calls not made yet may cost."""
-    row, _ = unit_prices(provider, model)
-    dearer = max(Fraction(row.get(f"cost_per_{way}_token", "0")) for way in ("input", "output"))
-    return rounded((tokens * dearer + calls * Fraction(row.get("cost_per_request", "0"))) * 10**9)
+    ways = [Fraction(str(row.get(f"cost_per_{way}_token", "0"))) for way in ("input", "output")]
+    each = Fraction(str(row.get("cost_per_request", "0")))
+    return rounded((tokens * max(ways) + calls * each) * 10**9)
 
 
 def limits_of(plan: dict[str, Any]) -> list[dict[str, Any]]:

@@ -62,11 +62,17 @@ class Model(Calls):
         }
 
     def _logs(self, body: dict[str, Any]) -> dict[str, Any]:
-        total = sum(len(period.calls) for period in self.periods)
-        if "billing_period" in body:
-            key = body["billing_period"]
-            total = sum(len(period.calls) for period in self.periods if period.key == key)
-        return {"total_count": total}
+        if {"cursor", "since", "event_id"} & set(body):
+            return {"total_count": None}
+        found = [
+            call
+            for period in self.periods
+            for call in period.calls
+            if body.get("billing_period") in {None, period.key}
+            and body.get("provider") in {None, call.provider}
+        ]
+        both = {"billing_period", "provider"} <= set(body)
+        return {"total_count": None if both else len(found)}
 
     def _alerts(self, body: dict[str, Any]) -> dict[str, Any]:
         period = body.get("billing_period")
@@ -87,7 +93,7 @@ class Model(Calls):
         return {"acked": acked, "unread_count": left, "duplicate": False, "used_up": True}
 
     def _subscribe(self, body: dict[str, Any]) -> dict[str, Any]:
-        plan = r.plan_named(body["plan"])
+        plan = self.catalogue.plan_named(body["plan"])
         if plan is None:
             raise Refused("unknown_plan", "plan")
         sub, now = self.sub, self.now

@@ -14,7 +14,7 @@ from tests.support.meter import micros
 from tests.support.rig import Answer
 
 MONEY: Final = ("cost", "cost_requested")
-TIMES: Final = ("timestamp", "period_start")
+TIMES: Final = ("timestamp", "period_start", "effective_from", "since", "until")
 TRACK: Final = (
     *("cost", "cost_input", "cost_output", "cost_catalog", "priced", "tokens_used"),
     *("billing_period", "usage_status", "provider", "actual_provider_name", "late"),

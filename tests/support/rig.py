@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Final, Self, cast
@@ -18,7 +19,7 @@ from actors.edge import discovery, outbox
 from actors.edge.inline import Deliver
 from actors.edge.link import Link
 from actors.privacy import privacy_of
-from messages.subjects import PREFIX, request_subject
+from messages.subjects import PREFIX, encode_user, request_subject
 from persistence import writer
 from persistence.memory import MemoryJournal
 from tests.support.faults import FaultyJournal, Gate
@@ -288,6 +289,16 @@ class Rig:
         headers = f"NATS/1.0\r\nNats-Msg-Id: {header}\r\n\r\n".encode() if header else b""
         payload = json.dumps(body).encode() if body else b""
         return self.deliver(request_subject(PREFIX, verb, user), payload, headers=headers)
+
+    def rebuild(self, user: str = "alice") -> str:
+        """Have a user's state made anew from the log; return where the answer goes."""
+        to = f"to.{next(self._numbers)}"
+        self.sent.append(to)
+        subject = f"{PREFIX}.ctl.rebuild.{encode_user(user)}"
+        message = SimpleNamespace(subject=subject, reply=to)
+        with suppress(StopIteration):  # it hands the request over, and awaits nothing
+            self.link.heard[f"{PREFIX}.ctl.rebuild.*"](message).__await__().__next__()
+        return to
 
     def track(self, user: str = "alice", provider: str = "tavily", **body: Any) -> str:
         """Send a ``track``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from messages.catalog import CATALOG_USER
 from messages.replies import BatchReply
 from messages.subjects import PREFIX, request_subject
 from tests.model.periods import moment
@@ -26,14 +27,21 @@ REFUSED: Final = "refused"
 """A reply that says no: nothing happened and the key is not used up."""
 MAY_HAVE_HAPPENED: Final = frozenset({"", LOST, "outcome_unknown"})
 READS: Final = frozenset(
-    {"enforce", "stats", "holds", "trends", "subscription", "alerts", "logs", "dashboard"}
+    {
+        *("enforce", "stats", "holds", "trends", "subscription", "alerts", "logs", "dashboard"),
+        *("catalog.plans.list", "catalog.prices.list", "catalog.estimate.cost"),
+        *("catalog.users.list", "rebuild"),
+    }
 )
 FINAL_ERRORS: Final = {
+    "stats": {"unknown_period"},
+    "catalog.plans.put": {"invalid_request"},
+    "catalog.prices.put": {"invalid_request"},
     "track": {"timestamp_out_of_range"},
     "extend": {"unknown_hold"},
     "release": {"unknown_hold"},
     "ack": {"unknown_alert"},
-    "subscribe": {"invalid_request"},
+    "subscribe": {"invalid_request", "unknown_plan"},
     "cancel": {"invalid_request"},
 }
 BAD_EVENTS: Final = frozenset({"", "unknown_provider", "timestamp_out_of_range"})
@@ -57,6 +65,8 @@ class Sent:
         answer: the one that settled it.
         low, high: the newest positions that were known when the answered one was sent, and
             durable when its answer came.
+        durable: what was durable when it was sent.
+        catalog: the newest change of the catalogue that had taken effect by then, surely.
         at: what the clock showed meanwhile; None where it moved.
     """
 
@@ -71,16 +81,26 @@ class Sent:
     answer: Answer | None = None
     low: int = 0
     high: int = 0
+    durable: int = 0
+    catalog: int = 0
     at: int | None = None
 
     def deliver(self, rig: Rig, reply: str | None = None) -> str:
         """Send it; where its answer goes."""
+        if self.verb == "rebuild":
+            return rig.rebuild(self.user)
         body, headers = dict(self.body), b""
         if self.in_header:
             headers = f"NATS/1.0\r\nNats-Msg-Id: {body.pop('event_id')}\r\n\r\n".encode()
         if self.deadline is not None:
             body["deadline"] = moment(self.deadline).isoformat()
-        subject = request_subject(PREFIX, self.verb, self.user)
+        if self.verb == "track":
+            body = enveloped(body)
+        elif self.verb == "batch":
+            body["events"] = [enveloped(event) for event in body["events"]]
+        subject = f"{PREFIX}.{self.verb}"
+        if self.user != CATALOG_USER:
+            subject = request_subject(PREFIX, self.verb, self.user)
         return rig.deliver(subject, encoded(body), headers=headers, reply=reply)
 
     def changes(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -105,6 +125,18 @@ class Sent:
         no = body.get("allowed") is False or body.get("reset") is False
         for key in keys:
             yield key, answer.code or (REFUSED if no else ""), again(answer.payload)
+
+
+def enveloped(body: dict[str, Any]) -> dict[str, Any]:
+    """A call as it is sent: one with a source is a CloudEvent."""
+    if "source" not in body or "event_id" not in body:
+        return {name: value for name, value in body.items() if name != "source"}
+    about = {"source", "event_id", "deadline"}
+    data = {name: value for name, value in body.items() if name not in about}
+    if "deadline" in body:
+        data["deadline"] = body["deadline"]
+    envelope = {"specversion": "1.0", "id": body["event_id"], "type": "usage"}
+    return {**envelope, "source": body["source"], "data": data}
 
 
 def again(payload: bytes) -> bytes:
@@ -143,6 +175,10 @@ class Book(World):
         asked: the first content of each key, by user and key.
         tries: how each sending of each key ended.
         twins: keys that were under way twice at once.
+        catalogs: the newest change of the catalogue that had surely taken effect before each key.
+        answers: how often a verb was answered so, by its code.
+        walks: over pages.
+        periods: names of those that were shown, by user.
         replies: what was acknowledged, as a repetition gets it.
         seen: the newest position that anybody was told of a user.
         holds: ids that may be holds, by user; alerts: of those that were shown.
@@ -155,6 +191,10 @@ class Book(World):
         default_factory=lambda: defaultdict(list)
     )
     twins: set[tuple[str, str]] = field(default_factory=set)
+    catalogs: dict[tuple[str, str], int] = field(default_factory=dict)
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    walks: list[Any] = field(default_factory=list)
+    periods: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     replies: dict[tuple[str, str], bytes] = field(default_factory=dict)
     seen: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     holds: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -175,6 +215,7 @@ class Book(World):
         def send(rig: Rig) -> str:
             nonlocal low, moves, at, arrival
             low, moves, at = self.seen[user], self.moves, self.clock.now()
+            self.about_to_send(sent)
             to = sent.deliver(rig)
             arrival = Arrival(sent, self.wire, to)
             self.arrivals.append(arrival)
@@ -200,6 +241,12 @@ class Book(World):
         self._note(sent, answer)
         return answer
 
+    def about_to_send(self, sent: Sent) -> None:
+        """Note what was known when a request was sent."""
+        sent.durable, sent.catalog = self.last_seq, max(self.seen[CATALOG_USER], self.begun_at)
+        for key, _, _ in sent.changes():
+            self.catalogs.setdefault((sent.user, key), sent.catalog)
+
     def hear_late(self) -> None:
         """Note the answers that no client heard of: they were given all the same."""
         for arrival in self.arrivals:
@@ -222,6 +269,7 @@ class Book(World):
     def _note(self, sent: Sent, answer: Answer) -> None:
         body, code, user = answer.body, answer.code, sent.user
         sent.codes.append(code)
+        self.answers[sent.verb, code] += 1
         for key, outcome, reply in sent.outcomes(answer):
             if sent.other:
                 assert outcome in {MISMATCH, *NOT_NOW}, (sent, outcome)
@@ -233,6 +281,9 @@ class Book(World):
                 known = self.replies.setdefault((user, key), reply)
                 with judging(Invariant.ONCE):
                     assert reply == known, (sent, "is not what was acknowledged", known)
+        if sent.verb == "rebuild" and not code:
+            with judging(Invariant.REPLAY):
+                assert not body["changed"], (sent, "was not what the log says")
         if code:
             may = {MISMATCH} if sent.other else FINAL_ERRORS.get(sent.verb, set())
             assert code in {*may, *NOT_NOW}, (sent, answer.payload)
@@ -241,6 +292,8 @@ class Book(World):
         past = sent.deadline is not None and sent.at is not None and sent.deadline < sent.at
         assert not past, (sent, "was executed after its deadline")
         assert body.get("event_id", sent.key) == sent.key
+        if sent.verb == "catalog.users.list":
+            return  # its position is of all users, and says nothing of one
         if not body.get("duplicate"):
             with judging(Invariant.IN_ORDER):
                 assert body["seq"] >= sent.low, (sent, "is older than what was told before")
@@ -249,6 +302,9 @@ class Book(World):
         self._learn(user, body)
 
     def _learn(self, user: str, body: dict[str, Any]) -> None:
+        period = body.get("billing_period")
+        if period is not None and period not in self.periods[user]:
+            self.periods[user].append(period)
         for reply in (body, *body.get("results", ())):
             for alert in reply.get("alerts", ()):
                 name = alert["id"] if isinstance(alert, dict) else alert

@@ -82,18 +82,6 @@ def check_replay(user: str, rows: list[Row], live: bytes) -> None:
         assert snapshots.encode(account) == live, (user, "snapshot and tail are not what was live")
 
 
-def check_pages(book: Book, rows: list[Row]) -> None:
-    """A page of the log shows what was durable, all of it, and nothing else."""
-    for sent in book.sent:
-        if sent.verb != "logs" or sent.answer is None:
-            continue
-        body = sent.answer.body
-        usage = [row.seq for row in rows if row.user == sent.user and row.kind == "usage"]
-        newest = [seq for seq in reversed(usage) if seq <= body["seq"]]
-        assert [entry["seq"] for entry in body["logs"]] == newest[:50]
-        assert len(newest) == 50 or (body["next_cursor"] is None) == (len(newest) < 50)
-
-
 async def check_repeats(book: Book, rig: Rig) -> None:
     """Whatever was acknowledged is answered again as it was, and happens no more."""
     before = [row for row in await rig.inner.rows(0, 10**6) if row.key is not None]

@@ -7,17 +7,28 @@ import copy
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
+from messages.catalog import CATALOG_USER
 from tests.model.reference import DAY, SECOND
 from tests.world.book import READS, Book, Sent
+from tests.world.invariants import Invariant, Violated
 from tests.world.service import NOT_NOW
+from tests.world.walks import Walk
 
 PROVIDERS: Final = ("openai", "openai", "openai", "exa", "exa", "gemini", "wavespeed", "video")
 MODELS: Final = ("gpt-4o", "wan-2.5", "unheard-of")
 AGO: Final = (-299, 0, 3_600, 86_400, 9 * 86_400, 34 * 86_400, 36 * 86_400)
 TTLS: Final = (1, 60, 3_600, 86_400, 86_400)
 LIMITS: Final = ("openai_calls", "openai_tokens", "exa_calls", "monthly_cost", "gemini_cost")
+PLANS: Final = (
+    *(("Free", "free"), ("Basic", "basic"), ("Pro", "pro")),
+    *(("Enterprise", "enterprise"), ("Team", "team")),
+)
+PAGES_MAX: Final = 12
+TRIES_MAX: Final = 300
+"""How often a patient client repeats; few need more than ten."""
 WEIGHTS: Final = {
     "track": 20,
     "batch": 7,
@@ -39,7 +50,16 @@ WEIGHTS: Final = {
     "alerts": 4,
     "logs": 3,
     "dashboard": 1,
+    "rebuild": 3,
+    "catalog.plans.put": 3,
+    "catalog.prices.put": 4,
+    "catalog.plans.list": 1,
+    "catalog.prices.list": 2,
+    "catalog.estimate.cost": 2,
+    "catalog.users.list": 2,
 }
+PAGES: Final = {"logs", "catalog.users.list"}
+"""What is read page by page."""
 
 
 class Client:
@@ -61,7 +81,13 @@ class Client:
             verb = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
             if count == 0 and self._number < len(book.users) - 1:  # most have a plan
                 self._user, verb = book.users[self._number], "subscribe"
-            await self._call(self._make(verb))
+            if verb.startswith("catalog."):
+                self._user = CATALOG_USER
+            sent = self._make(verb)
+            if verb in PAGES:
+                await self._walk(sent)
+            else:
+                await self._call(sent)
 
     async def _call(self, sent: Sent) -> None:
         book, rng = self._book, self._rng
@@ -69,6 +95,7 @@ class Client:
         how = rng.random()
         if how < 0.03 and sent.key is not None:
             if book.rig is not None:
+                book.about_to_send(sent)
                 sent.deliver(book.rig, reply="")
             book.lost(sent)
             return
@@ -83,11 +110,27 @@ class Client:
             return
         if rng.random() < 0.15:
             await self._settle(sent, patient=True)
-        if rng.random() < 0.07:
+        if rng.random() < 0.07 and sent.user != CATALOG_USER:
             verb = "suspend" if sent.verb == "reset" else "reset"
             other = Sent(sent.user, verb, {"event_id": sent.key}, sent.key, other=True)
             book.begin_asking(other)
             await self._settle(other)
+
+    async def _walk(self, sent: Sent) -> None:
+        """Read page by page, to the end or until it is given up."""
+        walk = Walk(sent.user, sent.body)
+        self._book.walks.append(walk)
+        for _ in range(PAGES_MAX):
+            self._book.begin_asking(sent)
+            await self._settle(sent)
+            if sent.answer is None or sent.answer.code:
+                return
+            walk.pages.append(sent)
+            cursor = sent.answer.body["next_cursor"]
+            if cursor is None:
+                return
+            await self._book.pause(self._rng)
+            sent = Sent(sent.user, sent.verb, {**walk.filters, "cursor": cursor})
 
     def _rival(self, sent: Sent) -> Sent:
         """The same wish under another key: two that want the same room, or to end one hold."""
@@ -105,7 +148,7 @@ class Client:
 
     async def _settle(self, sent: Sent, *, patient: bool = False) -> None:
         """Send it until it has an answer that a repetition would not change, or give up."""
-        while True:
+        for _ in range(TRIES_MAX):
             answer = await self._book.try_once(sent)
             if answer is not None and answer.code not in NOT_NOW:
                 sent.answer = answer
@@ -113,6 +156,7 @@ class Client:
             if sent.deadline is not None or (not patient and self._rng.random() < 0.07):
                 return
             await self._book.back_off(answer, self._rng)
+        raise Violated(Invariant.RECOVERS, (sent, "is answered so for ever"))
 
     def _make(self, verb: str) -> Sent:
         """A request with a body drawn for its verb."""
@@ -128,11 +172,11 @@ class Client:
                 body["hold"] = {"ttl": rng.choice(TTLS), "event_id": key}
         elif key is not None:
             body["event_id"] = key
-            in_header = rng.random() < 0.1
+            in_header = "source" not in body and rng.random() < 0.1
         if key is not None:
             self._note_holds(user, verb, key, body)
         deadline = None
-        if rng.random() < 0.04:
+        if rng.random() < 0.04 and verb != "rebuild":
             deadline = self._now + rng.choice([-1, 1]) * SECOND
         return Sent(user, verb, body, key, in_header, deadline)
 
@@ -163,6 +207,8 @@ class Client:
             "hold_id": self._hold_id,
             "metadata": lambda: {"team": "a", "run": str(rng.randrange(9))},
         }
+        if rng.random() < 0.2:
+            drawn["source"] = lambda: rng.choice(["/a", "/b"])
         return {"provider": rng.choice(PROVIDERS), **self._some(drawn)}
 
     def _some(self, drawn: dict[str, Callable[[], Any]]) -> dict[str, Any]:
@@ -186,6 +232,8 @@ class Client:
                     if user == self._user and verb == "track" and (user, key) in book.replies
                 ]
                 event = dict(rng.choice(tracks)) if tracks else event
+            if "event_id" not in event:
+                event.pop("source", None)  # a CloudEvent has an id
             events.append(event)
         return {"events": events}
 
@@ -218,6 +266,63 @@ class Client:
         ids = rng.sample(known, min(len(known), rng.randrange(4)))
         return {"ids": ids + (["never"] if rng.random() < 0.05 else [])}
 
+    def _logs(self) -> dict[str, Any]:
+        rng = self._rng
+        drawn: dict[str, Callable[[], Any]] = {
+            "limit": lambda: rng.randint(1, 9),
+            "provider": lambda: rng.choice(PROVIDERS),
+            "billing_period": self._period,
+        }
+        found = self._some(drawn)
+        if rng.random() < 0.2:
+            found["since"] = self._now - rng.choice(AGO) * SECOND
+        return found
+
+    def _period(self) -> str:
+        known = self._book.periods[self._user]
+        return self._rng.choice([*known, "2026-03", "2026-04"])
+
+    def _stats(self) -> dict[str, Any]:
+        return {"billing_period": self._period()} if self._rng.random() < 0.5 else {}
+
+    def _plan(self) -> dict[str, Any]:
+        rng = self._rng
+        names = rng.sample(LIMITS, rng.randrange(1, 5))
+        name, tier = rng.choice([*PLANS, ("Basic", "team")])
+        return {
+            "name": name,
+            "tier": tier,
+            "price_monthly": rng.choice([0, 29, 79]),
+            "price_yearly": rng.randrange(1000),
+            "limits": {name: rng.randrange(12) for name in names},
+            "features": rng.sample(["a", "b"], rng.randrange(3)),
+        }
+
+    def _price(self) -> dict[str, Any]:
+        rng = self._rng
+        units = ("input_token", "output_token", "request", "search")
+        costs = {
+            f"cost_per_{unit}": Decimal(rng.randrange(10**7)).scaleb(-12)
+            for unit in rng.sample(units, rng.randint(1, 3))
+        }
+        drawn: dict[str, Callable[[], Any]] = {
+            "effective_from": lambda: self._now + rng.choice([-9, 1, 60, 86_400]) * SECOND,
+        }
+        model = rng.choice([*MODELS, "gpt-4o-mini", "exa-search", "default"])
+        return {"provider": rng.choice(PROVIDERS), "model": model, **costs, **self._some(drawn)}
+
+    def _prices(self) -> dict[str, Any]:
+        drawn: dict[str, Callable[[], Any]] = {
+            "provider": lambda: self._rng.choice(PROVIDERS),
+            "model": lambda: self._rng.choice(MODELS),
+        }
+        return self._some(drawn)
+
+    def _estimate(self) -> dict[str, Any]:
+        wanted = self._track()
+        names = ("provider", "tokens_input", "tokens_output", "model_used")
+        return {name: wanted[name] for name in names if name in wanted}
+
     def _subscribe(self) -> dict[str, Any]:
         rng = self._rng
         names = rng.sample(LIMITS, rng.randrange(4))
@@ -227,7 +332,7 @@ class Client:
             "period_start": lambda: self._now - rng.choice([0, 1, 40, 360]) * DAY,
         }
         return {
-            "plan": rng.choice(["Free", "Basic", "Pro", "enterprise", "Enterprise", "Enterprise"]),
+            "plan": rng.choice(["Free", "Basic", "Pro", "team", "Enterprise", "Enterprise"]),
             "billing_cycle": rng.choice(["monthly", "yearly"]),
             "overrides": {name: rng.randrange(12) for name in names},
             **self._some(drawn),
@@ -247,4 +352,11 @@ _BODIES: Final[dict[str, Callable[[Client], dict[str, Any]]]] = {
     "cancel": lambda client: {"at_period_end": client._rng.random() < 0.5},
     "alerts": lambda client: {"unread_only": client._rng.random() < 0.5},
     "trends": lambda client: {"months": client._rng.randint(1, 12)},
+    "stats": Client._stats,
+    "logs": Client._logs,
+    "catalog.plans.put": Client._plan,
+    "catalog.prices.put": Client._price,
+    "catalog.prices.list": Client._prices,
+    "catalog.estimate.cost": Client._estimate,
+    "catalog.users.list": lambda client: {"limit": client._rng.randint(1, 3)},
 }

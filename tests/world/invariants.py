@@ -20,6 +20,7 @@ class Invariant(Enum):
     BOUNDED = "8, everything is bounded"
     EXACT_MONEY = "9, exact money"
     NO_FUTURE = "10, no snapshot of the future"
+    RECOVERS = "a service recovers: what is repeated is answered in the end"
     ALERTS = "alerts: at least once, with one id"
     CONTRACT = "the contract: an answer that the rules do not give"
 

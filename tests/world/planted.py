@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from actors import recovery
-from actors.billing import notices
+from actors import catalog, recovery
+from actors.app import Service
+from actors.billing import notices, pricing
 from actors.billing.account import Account
 from actors.edge import outbox
 from actors.edge.outbox import Outbox
@@ -21,6 +22,7 @@ from actors.edge.stream import AlertStream
 from actors.runtime.cell import Cell
 from actors.runtime.registry import Registry
 from actors.runtime.request import Request
+from messages.catalog import CATALOG_USER
 from persistence.journal import Snapshot
 from persistence.keys import KeyFilter
 from persistence.memory import MemoryJournal
@@ -155,6 +157,30 @@ def dropped_while_ahead(patch: Patch) -> None:
     patch.setattr(Registry, "_releasable", staticmethod(lambda cell: not cell.busy))
 
 
+def rounded_down(patch: Patch) -> None:
+    """A charge loses what is below a nano-USD."""
+    patch.setattr(pricing, "round_half_even", lambda amount, unit: amount // unit)
+
+
+def price_before_durable(patch: Patch) -> None:
+    """A change of the catalogue takes effect when it is asked for."""
+    begin = catalog._Effect.__init__
+
+    def hasty(self: Any, *args: Any) -> None:
+        begin(self, *args)
+        self.durable()
+
+    patch.setattr(catalog._Effect, "__init__", hasty)
+
+
+def price_of_the_past(patch: Patch) -> None:
+    """After a failed write the catalogue is not read again."""
+    on_failure = Service._on_failure
+    patch.setattr(
+        Service, "_on_failure", lambda self, users: on_failure(self, users - {CATALOG_USER})
+    )
+
+
 def another_id_each_time(patch: Patch) -> None:
     """A notice that is published again has another id."""
     notices_of = notices.notices_of
@@ -222,6 +248,9 @@ ALL: Final[tuple[Callable[[Patch], None], ...]] = (
     unknown_taken_for_failed,
     go_on_after_a_failed_write,
     dropped_while_ahead,
+    rounded_down,
+    price_before_durable,
+    price_of_the_past,
     another_id_each_time,
     unbounded,
     flush_forgotten,

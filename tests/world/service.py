@@ -63,6 +63,7 @@ class World:
         clock: that of the machine.
         latest: the latest that it ever showed.
         moves: how often it was set.
+        begun_at: what was durable when the process began; it has read all of the catalogue.
         wake_at: when clients go on, in the loop's time.
         up: set while there is a service.
         failed: set where it ended.
@@ -82,6 +83,7 @@ class World:
     clock: TickingClock = field(default_factory=lambda: TickingClock(NOON))
     latest: int = 0
     moves: int = 0
+    begun_at: int = 0
     wake_at: float = 0.0
     calm: bool = False
     up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -164,6 +166,7 @@ class World:
             await rig.crash()
             return False
         process.fuse = None
+        self.begun_at = self.last_seq
         self.rig, self.process = rig, process
         self.up.set()
         return True

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from actors.recovery import TOGETHER
 from tests.support.faults import Fault
 from tests.world.invariants import Invariant, judging
 from tests.world.service import GATES, Broken, World
@@ -78,14 +79,15 @@ def check_bounds(world: World) -> None:
     registry, writer = rig.registry, rig.writer
     limits = registry._limits
     with judging(Invariant.BOUNDED):
-        assert registry.waiting <= limits.waiting_max
+        assert registry.waiting <= limits.waiting_max, registry.waiting
         for cell in registry._cells.values():
-            assert cell.waiting <= limits.waiting_per_user_max
-        assert len(registry) <= limits.live_max + limits.waiting_max
+            assert cell.waiting <= limits.waiting_per_user_max, (cell.user, cell.waiting)
+        assert len(registry) <= limits.live_max + limits.waiting_max, len(registry)
         for block in writer._blocks:
             # A block takes whole changes: the last one is a batch, at most.
-            assert len(block.rows) < writer._block_rows_max + 20
-        assert len(rig.journal.loads[-1] if rig.journal.loads else ()) <= limits.recoveries_max
+            assert len(block.rows) < writer._block_rows_max + 20, len(block.rows)
+        together = max(map(len, rig.journal.loads), default=0)
+        assert together <= max(limits.recoveries_max, TOGETHER), together
 
 
 async def disturb(world: World) -> None:

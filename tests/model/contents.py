@@ -1,0 +1,28 @@
+"""What makes two requests the same."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+DEFAULTS = {
+    "tokens_input": 0,
+    "tokens_output": 0,
+    "tokens_requested": 0,
+    "calls": 1,
+    "ttl": 60,
+    "auto_renew": True,
+    "overrides": {},
+    "at_period_end": True,
+}
+
+
+def content_of(body: dict[str, Any]) -> dict[str, Any]:
+    """What makes two requests the same: without key and time of the call, defaults left out."""
+    return copy.deepcopy(
+        {
+            name: value
+            for name, value in body.items()
+            if name not in {"event_id", "timestamp"} and DEFAULTS.get(name) != value
+        }
+    )

@@ -1,0 +1,126 @@
+"""The catalogue over a life: what each change made of it, and what was shown of it."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from messages.catalog import CATALOG_USER
+from persistence.journal import Row
+from tests.model.catalogue import UNITS, Catalogue
+from tests.model.reference import Refused
+from tests.model.user import Model
+from tests.model.wire import nano
+from tests.support.meter import micros
+from tests.world.book import Book, Sent
+from tests.world.service import NOT_NOW
+
+
+class Catalogs:
+    """The catalogue by position, made again from what was asked.
+
+    Attributes:
+        made: each catalogue with the position that it is there from.
+    """
+
+    def __init__(self, book: Book, rows: list[Row]) -> None:
+        self._book = book
+        self.made: list[tuple[int, Catalogue]] = [(0, Catalogue())]
+        for row in rows:
+            if row.user != CATALOG_USER:
+                continue
+            assert row.key is not None
+            verb, body = book.asked[CATALOG_USER, row.key]
+            made = self.made[-1][1].put(verb, body, row.at)
+            self.made.append((row.seq, made))
+            reply = book.replies.get((CATALOG_USER, row.key))
+            if reply is not None:
+                found, wanted = shown(verb, reply), made.told(verb, body)
+                assert found == wanted, (verb, body, found, wanted)
+
+    def between(self, low: int, high: int) -> list[Catalogue]:
+        """Those that may be in force where ``low`` is and what is behind ``high`` is not."""
+        first = max(place for place, (seq, _) in enumerate(self.made) if seq <= low)
+        return [made for seq, made in self.made[first:] if seq <= max(low, high)]
+
+    def check(self) -> int:
+        """Compare all that was shown; how many answers there were."""
+        compared = 0
+        for sent in self._book.sent:
+            answer = sent.answer
+            if sent.user != CATALOG_USER or answer is None or sent.at is None:
+                continue
+            if answer.code in NOT_NOW or sent.other or sent.verb == "catalog.users.list":
+                continue
+            if answer.code:
+                assert self._refused(sent), (sent, "is refused at no place")
+            elif sent.key is None:
+                (made,) = self.between(answer.body["seq"], answer.body["seq"])
+                found = shown(sent.verb, answer.payload)
+                wanted = made.ask(sent.verb, sent.body, max(sent.at, self._at(sent)))
+                assert found == wanted, (sent, found, wanted)
+            compared += 1
+        return compared
+
+    def _at(self, sent: Sent) -> int:
+        """When the newest change that a read shows was made: time does not fall."""
+        assert sent.answer is not None
+        rows = self._book.journal._of_user.get(CATALOG_USER, [])
+        return max((row.at for row in rows if row.seq <= sent.answer.body["seq"]), default=0)
+
+    def _refused(self, sent: Sent) -> bool:
+        """Whether a change is none for one of the catalogues that there may have been."""
+        assert sent.answer is not None
+        error = sent.answer.error
+        rows = self._book.journal._of_user.get(CATALOG_USER, [])
+        latest = max([sent.at or 0, *(row.at for row in rows if row.seq <= sent.high)])
+        for made in self.between(sent.low, sent.high):
+            for at in {sent.at or 0, latest}:
+                try:
+                    made.put(sent.verb, sent.body, at)
+                except Refused as refused:
+                    if refused.args == (error["code"], error["field"]):
+                        return True
+        return False
+
+
+def check_entry(entry: dict[str, Any], model: Model, at: int) -> None:
+    """What the list of users says of one is what its summary says."""
+    stats = model.ask("stats", {}, max(at, model.now))
+    assert model.current is not None
+    names = ("billing_period", "usage_status", "total_calls", "total_tokens", "plan")
+    for name in names:
+        assert entry[name] == stats[name], (entry, name, stats[name])
+    assert nano(entry["total_cost"]) == stats["total_cost"], (entry, stats)
+
+
+def shown(verb: str, payload: bytes) -> Any:
+    """A reply as the model gives it."""
+    body = json.loads(payload, parse_float=Decimal)
+    if verb == "catalog.plans.put":
+        return _plan(body["plan"])
+    if verb == "catalog.prices.put":
+        return _price(body["price"])
+    if verb == "catalog.plans.list":
+        return [_plan(plan) for plan in body["plans"]]
+    if verb == "catalog.prices.list":
+        return [_price(row) for row in body["prices"]]
+    money = {name: nano(body[name]) for name in ("cost", "cost_input", "cost_output")}
+    return {**money, "priced": body["priced"]}
+
+
+def _plan(plan: dict[str, Any]) -> Any:
+    limits = {name: Fraction(str(value)) for name, value in plan["limits"].items()}
+    amounts = [Fraction(str(plan[name])) for name in ("price_monthly", "price_yearly")]
+    return plan["name"], plan["tier"], amounts, limits, plan["features"], plan["version"]
+
+
+def _price(row: dict[str, Any]) -> Any:
+    costs = {
+        unit: Fraction(str(row[f"cost_per_{unit}"]))
+        for unit in UNITS
+        if row[f"cost_per_{unit}"] is not None
+    }
+    return row["provider"], row["model"], micros(row["effective_from"]), row["version"], costs
