@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import pytest
 
-from actors import catalog, recovery
+from actors import admission, catalog, lookups, recovery
+from actors import user as user_actor
 from actors.app import Service
 from actors.billing import notices, pricing
 from actors.billing.account import Account
@@ -208,6 +209,46 @@ def flush_forgotten(patch: Patch) -> None:
     patch.setattr(AlertStream, "flush", flush)
 
 
+def outbox_not_told_of_a_failure(patch: Patch) -> None:
+    """What is stored by a write of unknown outcome is not looked for."""
+    resume_after = Writer._resume_after
+
+    def silent(self: Writer, last: int) -> None:
+        resume_after(self, last)
+        self._on_resumed = lambda: None
+
+    patch.setattr(Writer, "_resume_after", silent)
+
+
+def loaded_too_early(patch: Patch) -> None:
+    """The successor of an actor that was dropped does not wait for what that one appended."""
+    load = Registry._load
+    patch.setattr(
+        Registry, "_load", lambda self, cell, *, after_drop: load(self, cell, after_drop=False)
+    )
+
+
+def duplicates_not_awaited(patch: Patch) -> None:
+    """A key is looked up while its original is in flight."""
+
+    async def stored(settled: Awaitable[bool]) -> None:
+        """Does not wait."""
+
+    patch.setattr(user_actor, "stored", stored)
+    patch.setattr(lookups, "stored", stored)
+
+
+def deadlines_ignored(patch: Patch) -> None:
+    """A request is executed however late it is."""
+
+    def late(request: Request, services: Any, now: int) -> bool:
+        request.deadline = None
+        return admit(request, services, now)
+
+    admit = admission.admit
+    patch.setattr(user_actor, "admit", late)
+
+
 class Found(NamedTuple):
     """How a defect was found: after so many lives and seconds of the CPU, by what."""
 
@@ -253,5 +294,9 @@ ALL: Final[tuple[Callable[[Patch], None], ...]] = (
     price_of_the_past,
     another_id_each_time,
     unbounded,
+    outbox_not_told_of_a_failure,
+    loaded_too_early,
+    duplicates_not_awaited,
+    deadlines_ignored,
     flush_forgotten,
 )

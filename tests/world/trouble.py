@@ -13,7 +13,7 @@ from tests.world.service import GATES, Broken, World
 
 BETWEEN_S: Final = 0.004
 """How long from one thing to the next, on average."""
-QUIET_S: Final = (60, 900, 3_600, 6 * 3_600, 30 * 3_600)
+QUIET_S: Final = (*(60, 900, 3_600) * 3, *(6 * 3_600,) * 2, 30 * 3_600)
 """How long nobody calls, now and then."""
 
 _FAULTS: Final = (Fault.NOT_STORED, Fault.UNKNOWN_AND_LOST, Fault.UNKNOWN_BUT_STORED)
