@@ -8,7 +8,7 @@ AUDIT := .venv/audit
 AUDIT_STAMP := .venv/.installed-audit
 ROOMS := actors messages persistence tests
 PROSE := $(wildcard README.md CHANGELOG.md docs) Makefile Procfile pyproject.toml .ci
-TIERS := unit contract runtime sim golden e2e
+TIERS := unit contract runtime sim golden e2e torture
 
 .PHONY: install run test check audit bench charts fuzz overload torture simulate format clean \
 	test-sources $(TIERS:%=test-%)
@@ -82,6 +82,10 @@ overload: install
 simulate: install
 	$(BIN)/python -m tests.sim $(SIMULATE)
 
+# Faults of the real parts for an hour; `make test` has a minute of it.
+torture: install
+	$(BIN)/python -m tests.torture $(TORTURE)
+
 charts: install
 	$(BIN)/python -m tests.bench.charts
 
@@ -91,7 +95,7 @@ format: install
 
 # The data directory holds what was metered: it stays.
 clean:
-	rm -rf .venv .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .bench .torture .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	rm -f actors/compiled.json*
 	find $(ROOMS) -name '*.so' -delete
 	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,140 @@
+"""Faults of the disk: full, failing, read-only, slow."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from tests.torture.book import Moment, Tortured
+from tests.torture.kills import some_time
+from tests.torture.shim import DATA_FILES, Op
+from tests.torture.stage import now
+
+MIB: Final = 1 << 20
+DISK_MIB: Final = 48
+LASTS_S: Final = (0.2, 1.5)
+ROOM_BYTES: Final = 60_000
+FULL_S: Final = 10.0
+SLOW_S: Final = (0.05, 0.1, 0.5, 2.0)
+SLOW_LASTS_S: Final = 6.0
+LOOK_S: Final = 0.02
+BALLAST: Final = "ballast"
+PLACES: Final = (DATA_FILES, DATA_FILES, "meterd.db-wal", "meterd.db", "index.db", "keys.filter")
+
+
+class NotRunError(Exception):
+    """This machine does not let the fault be made."""
+
+
+@contextmanager
+def small_disk(directory: Path) -> Iterator[None]:
+    """The data of a stage on a small disk of its own."""
+    data = directory / "data"
+    data.mkdir(mode=0o700)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=0700", "tmpfs", str(data)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode:
+        raise NotRunError(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(data)], check=True)
+
+
+async def fill_disk(book: Tortured) -> Moment:
+    """The disk is full: changes are refused, and taken again as soon as there is room."""
+    await some_time(book)
+    ballast = book.line.stage.service.data_dir / BALLAST
+    room = book.rng.randrange(ROOM_BYTES)
+    with ballast.open("wb", buffering=0) as file:
+        with suppress(OSError):
+            while True:
+                file.write(bytes(MIB))
+        file.truncate(max(file.tell() - room, 0))
+    try:
+        await _refused(book)
+    finally:
+        ballast.unlink()
+    return book.moment()
+
+
+async def cut_writes(book: Tortured) -> Moment:
+    """As a full disk, in the middle of any write."""
+    await some_time(book)
+    with book.line.stage.shim.full(book.rng.randrange(ROOM_BYTES)):
+        await _refused(book)
+    return book.moment()
+
+
+async def _refused(book: Tortured) -> None:
+    """Wait until a full disk was met, and a little longer; the service lives on."""
+    stage = book.line.stage
+    failed = len(stage.failed)
+    book.unavailable.clear()
+    async with asyncio.timeout(FULL_S):
+        await book.unavailable.wait()
+    await asyncio.sleep(book.rng.uniform(*LASTS_S))
+    assert len(stage.failed) == failed, "a full disk ended the service"
+
+
+def failing(error: int, *ops: Op) -> Callable[[Tortured], Awaitable[Moment]]:
+    """Some calls on some files fail, once, a few times or for a while."""
+
+    async def fail(book: Tortured) -> Moment:
+        await some_time(book)
+        stage, rng = book.line.stage, book.rng
+        place, times = rng.choice(PLACES), rng.choice([1, 1, 3, -1])
+        skip, which = rng.randrange(30), rng.choice(ops)
+        with stage.shim.failing(error, which, skip=skip, times=times, match=place):
+            await asyncio.sleep(rng.uniform(*LASTS_S))
+        return book.moment()
+
+    return fail
+
+
+async def failing_sync_of_the_log(book: Tortured) -> Moment:
+    """The next sync of the log fails: the service ends, and another one takes its place."""
+    stage = book.line.stage
+    await stage.up.wait()
+    failed = len(stage.failed)
+    with stage.shim.failing(errno.EIO, Op.SYNC, times=1, match="meterd.db-wal"):
+        async with asyncio.timeout(FULL_S):
+            await stage.ended(failed)
+    return book.moment()
+
+
+async def read_only(book: Tortured) -> Moment:
+    """The file system becomes read-only, as it may after an error; now and then at a start."""
+    await some_time(book)
+    stage, rng = book.line.stage, book.rng
+    failed = len(stage.failed)
+    with stage.shim.failing(errno.EROFS, Op.WRITE, Op.OPEN, Op.TRUNCATE, Op.RENAME):
+        if rng.random() < 0.3:
+            stage.kill_service()
+        async with asyncio.timeout(FULL_S):
+            await stage.ended(failed)
+        await asyncio.sleep(rng.uniform(*LASTS_S))
+    return book.moment()
+
+
+async def slow_disk(book: Tortured) -> Moment:
+    """Each sync takes long; the longest that the event loop stood meanwhile is noted."""
+    await some_time(book)
+    shim, seconds = book.line.stage.shim, book.rng.choice(SLOW_S)
+    stood = book.measures.setdefault(f"loop stood at {seconds * 1000:.0f} ms", [])
+    with shim.slow(seconds):
+        end = now() + SLOW_LASTS_S
+        while (began := now()) < end:
+            await book.line.ping()
+            stood.append(now() - began)
+            await asyncio.sleep(LOOK_S)
+    return book.moment()

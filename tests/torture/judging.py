@@ -1,0 +1,103 @@
+"""What must hold of a real service after whatever went wrong, whatever its clients were told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any, Final, cast
+
+from actors.billing.notices import notices_of
+from messages.codec import decode_event
+from messages.subjects import PREFIX
+from persistence.journal import Row
+from tests.support.rig import Rig
+from tests.support.service import ROOT
+from tests.torture.book import Tortured, ask
+from tests.torture.line import read_log
+from tests.torture.stage import Stage
+from tests.world.checks import check_holds, check_log, check_pages, check_repeats
+from tests.world.serial import Serial
+
+READS: Final = ("enforce", "stats", "holds", "trends", "alerts", "subscription", "logs")
+VERIFY_S: Final = 120.0
+
+
+async def judge(book: Tortured) -> int:
+    """Check everything; how many answers were compared with the model of the contract.
+
+    The service runs on, and has ended in order afterwards.
+    """
+    stage = book.line.stage
+    await book.line.flush()
+    for user in book.users:
+        for verb in READS:
+            sent = await ask(book, verb, user, {"provider": "openai"} if verb == "enforce" else {})
+            if verb == "holds":
+                assert sent.answer is not None
+                check_holds(book, user, sent.answer.body["holds"], book.line.clock.at)
+    await verify(stage)
+    await check_repeats(book, cast("Rig", book.line))
+    await stage.stop()
+    book.line.check_answers()
+    await verify(stage)
+
+    book.rows = rows = read_log(stage)
+    check_log(book, rows)
+    check_pages(book, rows)
+    check_notices(book, rows)
+    compared = 0
+    for user in book.users:
+        mine = [row for row in rows if row.user == user]
+        compared += Serial(book, user, mine).check()
+    return compared
+
+
+def check_notices(book: Tortured, rows: list[Row]) -> None:
+    """What was published is what the log says, each with one content.
+
+    Where only the service died all of it was; a server that dies may take some along, since
+    this one keeps no stream.
+    """
+    wanted = {
+        notice.id: {(notice.subject, notice.payload)}
+        for row in rows
+        for notice in notices_of(
+            PREFIX, row.user, decode_event(row.kind, row.body), row.at, row.seq
+        )
+    }
+    heard = book.line.notices
+    for name, contents in heard.items():
+        assert contents == wanted.get(name), (name, "was published and is not of the log")
+    if not book.events["server deaths"]:
+        assert set(heard) == set(wanted), "a notice was not published"
+
+
+async def verify(stage: Stage) -> dict[str, Any]:
+    """`meterd verify` finds nothing."""
+    code, output, complaint = await run_verify(stage)
+    assert code == 0, (output, complaint)
+    return cast("dict[str, Any]", json.loads(output))
+
+
+async def run_verify(stage: Stage) -> tuple[int, str, str]:
+    """`meterd verify` of a stage: exit code, stdout and stderr."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "actors", "verify", "--json", "--url", stage.nats.url),
+        *("--data-dir", str(stage.service.data_dir)),
+        cwd=ROOT,
+        env=environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(VERIFY_S):
+            output, complaint = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, output.decode(), complaint.decode()

@@ -1,0 +1,163 @@
+"""The connection of the clients: it counts the answers to each request.
+
+It has the parts of `Rig` that clients and checks of tests/world use, so that what they do to a
+simulated service they do to a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sqlite3
+from collections import defaultdict
+from contextlib import closing
+from typing import Any, Final
+
+import nats
+from nats.aio.msg import Msg
+
+from messages.subjects import PREFIX
+from persistence.appending import COLUMNS
+from persistence.datadir import DATABASE
+from persistence.journal import Row
+from tests.support.rig import Answer, SetClock
+from tests.torture.stage import Stage
+
+ANSWER_S: Final = 60.0
+"""Far longer than any fault lasts: without an answer until then there is none."""
+LATE_S: Final = 0.02
+"""Answers that left before a death are here by then, mostly."""
+_NOBODY: Final = "503"
+
+
+class NotServed(Exception):
+    """NATS says that nobody took the request."""
+
+
+class Line:
+    """One connection to NATS for all clients of a stage.
+
+    Attributes:
+        sent: for each request where its answer goes, how much had died when it was sent.
+        answers: what came.
+        notices: what was published of each alert and event, by its id.
+    """
+
+    def __init__(self, stage: Stage, clock: SetClock) -> None:
+        self.stage = stage
+        self.clock = clock
+        self.inner = self
+        self.sent: dict[str, int] = {}
+        self.answers: dict[str, list[Answer]] = defaultdict(list)
+        self.notices: dict[str, set[tuple[str, bytes]]] = defaultdict(set)
+        self._waiting: dict[str, asyncio.Future[Answer]] = {}
+        self._numbers = itertools.count()
+        self._publishing: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Connect; from here on it connects again by itself."""
+
+        async def quiet(_: Exception) -> None:
+            """A server that dies is what this is about."""
+
+        self._nc = await nats.connect(
+            self.stage.nats.url,
+            error_cb=quiet,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.01,
+        )
+        self._inbox = self._nc.new_inbox()
+        await self._nc.subscribe(f"{self._inbox}.*", cb=self._take)
+        for kind in ("alert", "event"):
+            await self._nc.subscribe(f"{PREFIX}.{kind}.>", cb=self._take_notice)
+        await self._nc.flush()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._nc.close()
+
+    async def flush(self) -> None:
+        """Have all that the server was given before."""
+        await self._nc.flush(timeout=int(ANSWER_S))
+
+    async def ping(self) -> None:
+        """Ask the service something that needs nothing but its event loop."""
+        await self._nc.request("$SRV.PING.meterd", timeout=ANSWER_S)
+
+    def deliver(
+        self, subject: str, payload: bytes = b"", *, headers: bytes = b"", reply: str | None = None
+    ) -> str:
+        """Send a request; where its answer goes."""
+        to = f"{self._inbox}.{next(self._numbers)}" if reply is None else reply
+        if to:
+            self.sent[to] = self.stage.broken
+            self._waiting[to] = asyncio.get_running_loop().create_future()
+        lines = headers.decode().split("\r\n")[1:]
+        pairs = dict(line.split(": ", 1) for line in lines if line)
+        task = asyncio.create_task(self._nc.publish(subject, payload, to, pairs or None))
+        self._publishing.add(task)
+        task.add_done_callback(self._publishing.discard)
+        return to
+
+    async def outcome(self, to: str) -> Answer | None:
+        """The answer to a request; None where something died before it came.
+
+        Raises:
+            NotServed: nobody took it.
+        """
+        answered = self._waiting[to]
+        if self.sent[to] == self.stage.broken:
+            breaking = asyncio.create_task(self.stage.breaking())
+            either: set[asyncio.Future[Any]] = {answered, breaking}
+            await asyncio.wait(either, timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+            breaking.cancel()
+        if not answered.done():
+            assert self.sent[to] != self.stage.broken, f"no answer in {ANSWER_S:g} s"
+            await asyncio.wait([answered], timeout=LATE_S)
+        return answered.result() if answered.done() else None
+
+    async def answer(self, to: str) -> Answer:
+        """The answer to a request while nothing dies."""
+        found = await self.outcome(to)
+        assert found is not None, "something died"
+        return found
+
+    async def rows(self, after: int, limit: int) -> list[Row]:
+        """The log, read from its file."""
+        return read_log(self.stage, after, limit)
+
+    def check_answers(self) -> None:
+        """Each request has one answer; none only where something died meanwhile."""
+        for to, answers in self.answers.items():
+            assert to in self.sent
+            assert len(answers) == 1, ("was answered more than once", answers)
+        lost = [to for to, broken in self.sent.items() if to not in self.answers]
+        for to in lost:
+            assert self.sent[to] < self.stage.broken, (to, "has no answer")
+
+    async def _take(self, message: Msg) -> None:
+        headers = message.headers or {}
+        waiting = self._waiting.get(message.subject)
+        if headers.get("Status") == _NOBODY:
+            del self.sent[message.subject]  # a request that nobody took asks for no answer
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(NotServed())
+            return
+        answer = Answer(message.subject, message.data, headers)
+        self.answers[message.subject].append(answer)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
+            del self._waiting[message.subject]
+
+    async def _take_notice(self, message: Msg) -> None:
+        name = (message.headers or {})["Nats-Msg-Id"]
+        self.notices[name].add((message.subject, message.data))
+
+
+def read_log(stage: Stage, after: int = 0, limit: int = 10**9) -> list[Row]:
+    """The log of a stage as rows; while the service runs only briefly and beside it."""
+    path = stage.service.data_dir / DATABASE
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        query = f"SELECT {COLUMNS} FROM log WHERE seq > ? ORDER BY seq LIMIT ?"
+        found: list[Any] = db.execute(query, (after, limit)).fetchall()
+    return [Row._make((*row[:6], bool(row[6]), *row[7:])) for row in found]
