@@ -148,7 +148,7 @@ class SQLiteJournal:
             finally:
                 self._pace.ended()
         else:
-            self._heads = await self._writer.write(append, *block)
+            self._heads = await self._writer.write(self._append_beside, *block)
         self._index.add(rows)
         if self._keys is not None and rows:
             self._keys.grown(rows[-1].seq)
@@ -157,6 +157,21 @@ class SQLiteJournal:
         if self._uncopied_pages >= CHECKPOINT_PAGES:
             self._uncopied_pages = 0
             self._grown.set()
+
+    def _append_beside(
+        self,
+        db: sqlite3.Connection,
+        rows: Sequence[Row],
+        snapshots: Sequence[Snapshot],
+        heads: list[bytes] | None,
+        random: Callable[[int], bytes],
+    ) -> list[bytes]:
+        """`append` in the writer's thread, which looks whether the disk stalls."""
+        began = self._pace.began()
+        try:
+            return append(db, rows, snapshots, heads, random)
+        finally:
+            self._pace.ended_beside(len(rows), began)
 
     async def last_seq(self) -> int:
         """See `Journal.last_seq`."""

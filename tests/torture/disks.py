@@ -22,6 +22,11 @@ ROOM_BYTES: Final = 60_000
 FULL_S: Final = 10.0
 SLOW_S: Final = (0.05, 0.1, 0.5, 2.0)
 SLOW_LASTS_S: Final = 6.0
+STALL: Final = 0.8
+"""The part of a sync that counts as a stall of the loop."""
+STALLS_MAX: Final = 1
+CLEAR_S: Final = 0.3
+"""A busy machine stands for shorter moments by itself."""
 LOOK_S: Final = 0.02
 BALLAST: Final = "ballast"
 PLACES: Final = (DATA_FILES, DATA_FILES, "meterd.db-wal", "meterd.db", "index.db", "keys.filter")
@@ -127,14 +132,27 @@ async def read_only(book: Tortured) -> Moment:
 
 
 async def slow_disk(book: Tortured) -> Moment:
-    """Each sync takes long; the longest that the event loop stood meanwhile is noted."""
+    """Each sync takes long; for how long the event loop stood meanwhile is noted."""
+    return await be_slow(book, book.rng.choice(SLOW_S))
+
+
+async def be_slow(book: Tortured, seconds: float, lasts_s: float = SLOW_LASTS_S) -> Moment:
+    """Each sync takes so long. The loop meets the first one, and the thread all others."""
     await some_time(book)
-    shim, seconds = book.line.stage.shim, book.rng.choice(SLOW_S)
+    shim = book.line.stage.shim
     stood = book.measures.setdefault(f"loop stood at {seconds * 1000:.0f} ms", [])
+    before = len(stood)
     with shim.slow(seconds):
-        end = now() + SLOW_LASTS_S
+        end = now() + lasts_s
         while (began := now()) < end:
             await book.line.ping()
             stood.append(now() - began)
             await asyncio.sleep(LOOK_S)
+    stalls = sum(each > seconds * STALL for each in stood[before:])
+    assert seconds < CLEAR_S or stalls <= STALLS_MAX, f"the loop stood {stalls} times"
     return book.moment()
+
+
+async def half_a_second(book: Tortured) -> Moment:
+    """A disk that takes half a second for each sync, for a short time."""
+    return await be_slow(book, 0.5, 3.0)

@@ -42,9 +42,13 @@ async def test_whatever_the_disk_does_no_acknowledged_change_is_lost_or_doubled(
 ) -> None:
     print(f"seed {SEED}")
     fault = mixed.in_turn(
-        disks.cut_writes, *mixed.DISK_FAULTS, disks.read_only, disks.failing_sync_of_the_log
+        disks.half_a_second,
+        disks.cut_writes,
+        *mixed.DISK_FAULTS,
+        disks.read_only,
+        disks.failing_sync_of_the_log,
     )
-    times = len(mixed.DISK_FAULTS) + 3
+    times = len(mixed.DISK_FAULTS) + 4
     result = await run_round("disk", fault, tmp_path / "round", SEED, times=times)
     assert result.notes["failed calls"] > times
     assert any("the disk failed" in line for line in result.failed)

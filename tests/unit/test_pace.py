@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from persistence.pace import NS_PER_ROW, PAUSE_MAX_NS, PAUSE_NS, ROWS_MAX, SLOW_NS, Pace
+from persistence.pace import NS_PER_ROW, PAUSE_MAX_NS, PAUSE_NS, ROWS_MAX, SLOW_NS, STALL_NS, Pace
 
 
 class Ticks:
@@ -72,3 +72,32 @@ def test_a_quick_write_ends_what_slow_ones_before_it_began() -> None:
     write(pace, ticks, 1)
     write(pace, ticks, SLOW_NS + NS_PER_ROW + 1)
     assert paused(pace, ticks) == PAUSE_NS
+
+
+def test_after_a_stall_the_thread_writes_until_it_wrote_without_one() -> None:
+    ticks = Ticks()
+    pace = Pace(ticks)
+    write(pace, ticks, STALL_NS + NS_PER_ROW + 1)
+    for _ in range(3):  # however long that takes: the loop would stand again
+        ticks.now += 2 * PAUSE_MAX_NS
+        assert not pace.starts_here(1)
+        began = pace.began()
+        ticks.now += STALL_NS + NS_PER_ROW + 1
+        pace.ended_beside(1, began)
+    ticks.now += 2 * PAUSE_MAX_NS
+    assert not pace.starts_here(1)
+    pace.ended_beside(1, pace.began())
+    assert pace.starts_here(1)
+
+
+def test_a_stall_in_the_thread_keeps_the_writes_there() -> None:
+    ticks = Ticks()
+    pace = Pace(ticks)
+    began = pace.began()
+    ticks.now += STALL_NS + ROWS_MAX * NS_PER_ROW
+    pace.ended_beside(ROWS_MAX, began)
+    assert pace.starts_here(1)
+    began = pace.began()
+    ticks.now += STALL_NS + NS_PER_ROW + 1
+    pace.ended_beside(1, began)
+    assert not pace.starts_here(1)
