@@ -9,7 +9,7 @@ from errno import EIO
 from pathlib import Path
 from typing import Any, Final
 
-from tests.torture import disks, kills, mixed
+from tests.torture import disks, kills, mixed, power
 from tests.torture.rounds import Disk, Fault, Result, any_disk, run_round
 from tests.torture.shim import Op
 
@@ -36,9 +36,11 @@ class Case:
     scaled: bool = False
 
 
-def _struck(fault: Fault, disk: Disk = any_disk) -> Round:
+def _struck(fault: Fault, disk: Disk = any_disk, *, power: bool = False) -> Round:
     async def run(directory: Path, seed: int, times: int) -> Result:
-        return await run_round(directory.name, fault, directory, seed, times=times, disk=disk)
+        return await run_round(
+            directory.name, fault, directory, seed, times=times, disk=disk, power=power
+        )
 
     return run
 
@@ -65,6 +67,12 @@ CASES: Final[dict[str, Case]] = {
     "stop-service": _fault("the service stands for 0.3 to 3 s", kills.pause_service, 20),
     "stop-nats": _fault("the nats-server stands for 0.3 to 3 s", kills.pause_nats, 20),
     "clock": _fault("the clock steps by up to a month, forth and back", kills.move_clock, 60, 20),
+    "power": Case(
+        "the power goes: what is not synced is lost, all or any part",
+        _struck(power.cut_power, power=True),
+        100,
+        20,
+    ),
     "disk-full": Case(
         f"a disk of {disks.DISK_MIB} MiB is full for 0.2 to 1.5 s",
         _struck(disks.fill_disk, disks.small_disk),

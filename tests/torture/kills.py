@@ -50,15 +50,8 @@ async def kill_service_at_a_call(book: Tortured) -> Moment:
         stage.kill_service()  # so that it is hit while it starts
     else:
         await stage.up.wait()
-    killed = stage.killed
     stage.shim.kill_at(rng.randint(1, calls), rng.choice(list(How)), *ops)
-    try:
-        async with asyncio.timeout(LIVES_S + STARTS_S):
-            await stage.died(killed)
-        book.events["died at a call"] += 1
-    except TimeoutError:
-        stage.kill_service()  # it makes no such call now
-    stage.shim.spare()
+    book.events["died at a call"] += await stage.die_at_a_call(LIVES_S + STARTS_S)
     return book.moment()
 
 

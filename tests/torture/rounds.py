@@ -79,19 +79,29 @@ class Result:
 
 
 async def run_round(
-    name: str, fault: Fault, directory: Path, seed: int, *, times: int, disk: Disk = any_disk
+    name: str,
+    fault: Fault,
+    directory: Path,
+    seed: int,
+    *,
+    times: int,
+    disk: Disk = any_disk,
+    power: bool = False,
 ) -> Result:
     """Have a fault strike so many times while clients make calls, and judge.
 
-    The clients make calls for as long as the fault is to come.
+    The clients make calls for as long as the fault is to come. With ``power`` the shim keeps
+    what is not synced.
     """
     with disk(_fresh(directory)):
-        return await _run_round(name, fault, directory, seed, times)
+        shim = Shim(directory, power=power)
+        return await _run_round(name, fault, shim, directory, seed, times)
 
 
-async def _run_round(name: str, fault: Fault, directory: Path, seed: int, times: int) -> Result:
+async def _run_round(
+    name: str, fault: Fault, shim: Shim, directory: Path, seed: int, times: int
+) -> Result:
     rng = random.Random(f"{name}.{seed}")
-    shim = Shim(directory)
     live = rng.choice(["2", "5", "1000"])
     stage = Stage(directory, shim, snapshot_events="20", live_users_max=live, log_level="error")
     book = Tortured.of(stage, rng, USERS, JUMPS)

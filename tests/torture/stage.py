@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ class Stage:
         broken: counts what died; requests under way across a change may have no answer.
         up: set while a service is ready.
         killed: how often the service was killed.
+        between: called before each start of the service.
         failed: what it said on stderr where it ended by itself, one line each.
     """
 
@@ -47,12 +49,14 @@ class Stage:
         self.up = asyncio.Event()
         self.killed = 0
         self.failed: list[str] = []
+        self.between: Callable[[], None] = lambda: None
         self._stopping = False
         self._broke = asyncio.Event()
 
     async def run(self) -> None:
         """Have a service run, as a supervisor does, until it is told to stop."""
         while not self._stopping:
+            self.between()
             self.service.launch()
             try:
                 await asyncio.to_thread(self.service.wait_ready, READY_S)
@@ -71,10 +75,19 @@ class Stage:
         self.service.process.terminate()
         await asyncio.to_thread(self.service.process.wait)
 
-    async def died(self, killed: int) -> None:
-        """Wait until it was killed more often than so."""
-        while self.killed <= killed:
-            await self._broke.wait()
+    async def die_at_a_call(self, within_s: float) -> bool:
+        """Wait until it dies at a call, as was said to the shim; where it does not, kill it."""
+        killed = self.killed
+        try:
+            async with asyncio.timeout(within_s):
+                while self.killed <= killed:
+                    await self._broke.wait()
+        except TimeoutError:
+            self.kill_service()
+            return False
+        finally:
+            self.shim.spare()
+        return True
 
     async def ended(self, failed: int) -> None:
         """Wait until it ended by itself more often than so."""
