@@ -18,6 +18,7 @@ from persistence.datadir import DATABASE, claim
 from persistence.errors import Refused
 from persistence.indexfile import INDEX
 from persistence.keystore import FILE as KEYS
+from persistence.mark import MARK
 
 PAGES_AT_ONCE: Final = 2_000
 _BESIDE: Final = ("-wal", "-shm", "-journal")
@@ -77,7 +78,7 @@ def restore(backup: Path, directory: Path, progress: Progress = lambda _, __: No
         for name in (DATABASE, INDEX):
             for suffix in _BESIDE:
                 (directory / f"{name}{suffix}").unlink(missing_ok=True)
-        for derived in (INDEX, KEYS):
+        for derived in (INDEX, KEYS, MARK):
             (directory / derived).unlink(missing_ok=True)
         return _copy(backup, target, progress)
     finally:

@@ -20,6 +20,7 @@ from persistence.connection import read_error
 from persistence.datadir import DATABASE
 from persistence.errors import Corrupt, Refused
 from persistence.journal import Row, Snapshot
+from persistence.mark import compare, marked
 
 _ROWS_AT_ONCE: Final = 1_000
 
@@ -51,7 +52,9 @@ class Inspection:
         try:
             db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
             db.isolation_level = None
+            mark = marked(directory)  # before the log, which grows
             version = schema.check(db, path)
+            compare(db, path, mark)
             if version < len(schema.migrations()):
                 raise Refused(f"{path} is of an older version: start the service once")
             db.execute("BEGIN")

@@ -42,6 +42,18 @@ def check(db: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
+def last_seq(db: sqlite3.Connection, path: Path) -> int:
+    """The newest position of a log of any version, 0 without rows. Changes nothing.
+
+    Raises:
+        Refused: as `check`.
+    """
+    if not check(db, path):
+        return 0
+    (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM log").fetchone()
+    return int(last)
+
+
 def migrate(db: sqlite3.Connection, version: int) -> None:
     """Apply what comes after ``version``.
 

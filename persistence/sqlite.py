@@ -29,6 +29,7 @@ from persistence.indexfile import INDEX
 from persistence.journal import Loaded, Row, Snapshot
 from persistence.keys import KeyFilter
 from persistence.keystore import KeyStore
+from persistence.mark import Mark, check_end
 from persistence.pace import Pace
 from persistence.several import ONE_SNAPSHOT, Asked, attach, detach, load
 
@@ -62,6 +63,7 @@ class SQLiteJournal:
         pace: Pace,
         heads: list[bytes],
         random: Callable[[int], bytes],
+        mark: Mark,
     ) -> None:
         self._directory = directory
         self._files = files
@@ -71,6 +73,7 @@ class SQLiteJournal:
         self._pages = pages
         self._index = index
         self._pace = pace
+        self._mark = mark
         self._keys: KeyStore | None = None
         self._heads: list[bytes] | None = heads  # the chain's newest links, None where unknown
         self._random = random
@@ -103,7 +106,10 @@ class SQLiteJournal:
         path = directory / DATABASE
         async with AsyncExitStack() as files:
             files.callback(close_descriptor, claim(directory))
+            mark = Mark.open(directory)
+            files.callback(mark.close)
             try:
+                await check_end(directory, mark.seq)
                 writer = await Connection.open(path)
                 files.push_async_callback(writer.close)
                 heads = await writer.call(_prepare, path)
@@ -122,6 +128,8 @@ class SQLiteJournal:
             except (sqlite3.Error, ValueError) as error:
                 raise Refused(f"{path} cannot be opened: {error}") from error
             checkpointer, recoveries, pages = others
+            if index.last > mark.seq:  # of before there was one, or older after a power cut
+                mark.advance(index.last)
             owned, pace = files.pop_all(), Pace(ticks)
             return cls(
                 directory,
@@ -134,6 +142,7 @@ class SQLiteJournal:
                 pace,
                 heads,
                 random,
+                mark,
             )
 
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
@@ -144,7 +153,7 @@ class SQLiteJournal:
         block = (rows, snapshots, heads, self._random)
         if self._writer.idle and self._pace.starts_here(len(rows)):
             try:
-                self._heads = self._writer.write_here(append, *block)
+                self._heads = self._writer.write_here(self._append, *block)
             finally:
                 self._pace.ended()
         else:
@@ -158,6 +167,20 @@ class SQLiteJournal:
             self._uncopied_pages = 0
             self._grown.set()
 
+    def _append(
+        self,
+        db: sqlite3.Connection,
+        rows: Sequence[Row],
+        snapshots: Sequence[Snapshot],
+        heads: list[bytes] | None,
+        random: Callable[[int], bytes],
+    ) -> list[bytes]:
+        """`append`, and say how far the log is committed then."""
+        newest = append(db, rows, snapshots, heads, random)
+        if rows:
+            self._mark.advance(rows[-1].seq)
+        return newest
+
     def _append_beside(
         self,
         db: sqlite3.Connection,
@@ -166,10 +189,10 @@ class SQLiteJournal:
         heads: list[bytes] | None,
         random: Callable[[int], bytes],
     ) -> list[bytes]:
-        """`append` in the writer's thread, which looks whether the disk stalls."""
+        """As `_append`, in the writer's thread, which looks whether the disk stalls."""
         began = self._pace.began()
         try:
-            return append(db, rows, snapshots, heads, random)
+            return self._append(db, rows, snapshots, heads, random)
         finally:
             self._pace.ended_beside(len(rows), began)
 

@@ -17,6 +17,7 @@ from persistence.chaincheck import Broken, Heads
 from persistence.errors import Refused
 from persistence.inspection import Inspection
 from persistence.journal import Row
+from persistence.mark import MARK
 from persistence.sqlite import SQLiteJournal
 from tests.support.rows import make_row, make_snapshot
 
@@ -50,6 +51,7 @@ async def written(directory: Path, *blocks: int, users: Sequence[str] = ("alice"
 
 
 def edit(directory: Path, script: str) -> None:
+    (directory / MARK).unlink(missing_ok=True)  # which tells of an end that is gone
     with closing(sqlite3.connect(directory / "meterd.db")) as db:
         db.executescript(TRIGGERS + script)
 

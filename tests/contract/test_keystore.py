@@ -172,7 +172,7 @@ async def test_a_file_that_cannot_be_used_is_made_anew(
 
 async def test_a_file_of_another_log_is_made_anew(directory: Path, rows: list[Row]) -> None:
     await fill(directory, make_rows(random.Random(2), 1, 500))
-    for name in ("meterd.db", "index.db"):
+    for name in ("meterd.db", "meterd.mark", "index.db"):
         (directory / name).unlink()
     journal = await SQLiteJournal.open(directory)
     await journal.append(rows)
@@ -186,6 +186,7 @@ async def test_a_file_ahead_of_the_log_is_made_anew(directory: Path, rows: list[
     with closing(sqlite3.connect(directory / "meterd.db", isolation_level=None)) as db:
         db.execute("DROP TRIGGER log_is_never_removed")
         db.execute("DELETE FROM log WHERE seq > 300")  # as a restored copy of before
+    (directory / "meterd.mark").unlink()
 
     assert not await start(directory, rows[:300])
     assert position(directory) == 300

@@ -89,7 +89,7 @@ async def test_only_the_owner_can_read_the_files(
     databases = {
         f"{name}.db{part}" for name in ("meterd", "index") for part in ("", "-shm", "-wal")
     }
-    assert modes == dict.fromkeys(databases | {"meterd.lock"}, 0o600)
+    assert modes == dict.fromkeys(databases | {"meterd.lock", "meterd.mark"}, 0o600)
     assert directory.stat().st_mode & 0o777 == 0o700
 
 
@@ -123,7 +123,7 @@ async def test_closing_leaves_everything_in_the_database_file(
     await sqlite_journal.append(make_rows(random.Random(1), 1, 100))
     await sqlite_journal.close()
 
-    names = ["index.db", "meterd.db", "meterd.lock"]
+    names = ["index.db", "meterd.db", "meterd.lock", "meterd.mark"]
     assert sorted(path.name for path in directory.iterdir()) == names
 
 

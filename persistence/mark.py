@@ -1,0 +1,108 @@
+"""How far the log was committed, said beside it.
+
+SQLite takes a WAL up to its first damaged page for the whole one, as it has to after a crash:
+where a page in its middle is damaged, or the file was cut or removed, what was committed
+behind it would be gone without a word. So the newest committed position is written into a
+file of its own, behind each commit and never before, and a log that ends before it has lost
+its end. The mark is not synced: after the power went it may be older, which says less, but
+never too much.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import struct
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from persistence import schema
+from persistence.connection import Connection
+from persistence.datadir import DATABASE
+from persistence.errors import Refused
+
+MARK: Final = "meterd.mark"
+# The position twice, the second time with all bits turned, so that damage is no position.
+_FORMAT: Final = struct.Struct("<QQ")
+_ALL: Final = (1 << 64) - 1
+
+
+class Mark:
+    """The mark of a directory, open for writing; one process has it at a time.
+
+    Attributes:
+        seq: the newest position that it has, 0 where it says nothing.
+    """
+
+    def __init__(self, descriptor: int, seq: int) -> None:
+        self._descriptor = descriptor
+        self.seq = seq
+
+    @classmethod
+    def open(cls, directory: Path) -> Mark:
+        """Open or create it.
+
+        Raises:
+            Refused: it cannot be.
+        """
+        path = directory / MARK
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Refused(f"{path} cannot be opened: {error.strerror}") from error
+        return cls(descriptor, _position(os.read(descriptor, _FORMAT.size + 1)))
+
+    def advance(self, seq: int) -> None:
+        """Say that all up to a position is committed; in vain where the disk does not take it."""
+        with suppress(OSError):
+            os.pwrite(self._descriptor, _FORMAT.pack(seq, seq ^ _ALL), 0)
+
+    def close(self) -> None:
+        """Close the file; what comes now is not written any more."""
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+
+
+def marked(directory: Path) -> int:
+    """The position that the mark of a directory says, 0 where it says nothing."""
+    try:
+        return _position((directory / MARK).read_bytes())
+    except OSError:
+        return 0
+
+
+async def check_end(directory: Path, mark: int) -> None:
+    """Refuse a log that has lost its end, and leave its files as they are.
+
+    Raises:
+        Refused: it ends before the mark.
+        sqlite3.Error: it cannot be read.
+    """
+    if not mark:
+        return
+    path = directory / DATABASE
+    # One that may write would, when it is closed, take what is left of the WAL for all of it.
+    reader = await Connection.open(path, read_only=True)
+    try:
+        await reader.call(compare, path, mark)
+    finally:
+        await reader.close()
+
+
+def compare(db: sqlite3.Connection, path: Path, mark: int) -> None:
+    """As `check_end`, of an open log."""
+    last = schema.last_seq(db, path)
+    if last < mark:
+        raise Refused(
+            f"{path} ends at row {last}, but all up to row {mark} was committed: its WAL is damaged"
+            f" or gone. Restore a copy, or remove {path.with_name(MARK)} to go on without those"
+            " rows"
+        )
+
+
+def _position(content: bytes) -> int:
+    if len(content) != _FORMAT.size:
+        return 0
+    seq, turned = _FORMAT.unpack(content)
+    return int(seq) if seq ^ _ALL == turned else 0
