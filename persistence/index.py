@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -74,15 +75,20 @@ class LogIndex:
             sqlite3.Error: the file cannot be opened or made.
         """
         path = directory / INDEX
-        filler = await open_filler(path, log)
-        reader = await Connection.open(path, read_only=True)
-        position = await filler.call(filled_to)
-        index = cls(filler, reader, position, lump_rows)
-        while places := await filler.call(beyond, index.last, lump_rows):
-            index._tails[-1].add(places)
-            if len(places) < lump_rows:
-                break
-            await index._fill()
+        async with AsyncExitStack() as files:  # a connection that is left keeps the process alive
+            filler = await open_filler(path, log)
+            files.push_async_callback(filler.close)
+            reader = await Connection.open(path, read_only=True)
+            files.push_async_callback(reader.close)
+            position = await filler.call(filled_to)
+            index = cls(filler, reader, position, lump_rows)
+            files.callback(index._filling.cancel)
+            while places := await filler.call(beyond, index.last, lump_rows):
+                index._tails[-1].add(places)
+                if len(places) < lump_rows:
+                    break
+                await index._fill()
+            files.pop_all()
         return index
 
     async def catch_up(self) -> None:

@@ -58,8 +58,12 @@ async def open_filler(path: Path, log: Path) -> Connection:
                 path.with_name(path.name + suffix).unlink()
     path.touch(mode=0o600)  # noqa: ASYNC240 -- as above
     filler = await Connection.open(path)
-    await filler.call(_prepare, log)
-    await filler.call(_make)
+    try:
+        await filler.call(_prepare, log)
+        await filler.call(_make)
+    except sqlite3.Error:
+        await filler.close()
+        raise
     return filler
 
 

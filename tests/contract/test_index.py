@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from persistence import index, indexfile
-from persistence.errors import Unavailable
+from persistence.errors import Refused, Unavailable
 from persistence.journal import Row
 from persistence.sqlite import SQLiteJournal
 from tests.support.rows import make_rows, of_user
@@ -215,3 +216,23 @@ async def test_a_lump_is_filled_in_once_though_nobody_waited_for_it(
     journal = await open_in_lumps(directory)
     await check(journal, rows)
     await journal.close()
+
+
+async def test_a_log_that_cannot_be_read_is_refused_and_leaves_no_thread_behind(
+    directory: Path,
+) -> None:
+    journal = await SQLiteJournal.open(directory)
+    await journal.append(make_rows(random.Random(1), 1, 2_000))
+    await journal.close()
+    with (directory / "meterd.db").open("r+b") as file:
+        pages = file.seek(0, 2) // 4096
+        for page in range(pages // 3, pages // 2):  # its schema and its end can be read
+            file.seek(page * 4096)
+            file.write(bytes(4096))
+    before = set(threading.enumerate())
+    with pytest.raises(Refused, match="malformed") as caught:
+        await SQLiteJournal.open(directory)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(2)
+        assert not thread.is_alive(), "it keeps the process from ending"
+    assert caught.tb is not None  # until here: whoever collects it collects the connections
