@@ -9,7 +9,7 @@ from errno import EIO
 from pathlib import Path
 from typing import Any, Final
 
-from tests.torture import damage, disks, kills, mixed, power
+from tests.torture import damage, disks, kills, mixed, pages, power
 from tests.torture.rounds import Disk, Fault, Result, any_disk, run_round
 from tests.torture.shim import Op
 
@@ -74,6 +74,7 @@ CASES: Final[dict[str, Case]] = {
         20,
     ),
     "wal": _fault("the WAL is damaged or cut between two lives", damage.damage_wal, 60, 15),
+    "page": Case("a page of the database is damaged or cut off", pages.damage_pages, 60, 30),
     "disk-full": Case(
         f"a disk of {disks.DISK_MIB} MiB is full for 0.2 to 1.5 s",
         _struck(disks.fill_disk, disks.small_disk),

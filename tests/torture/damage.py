@@ -49,7 +49,7 @@ async def damage_wal(book: Tortured) -> Moment:
 
     def damage() -> None:
         stage.between = lambda: None
-        _copy(stage.service.data_dir, copies)
+        copy_files(stage.service.data_dir, copies)
         wal = stage.service.data_dir / WAL
         if wal.exists() and wal.stat().st_size:
             damage_file(wal, book.rng)
@@ -67,7 +67,7 @@ async def damage_wal(book: Tortured) -> Moment:
 
         def restore() -> None:
             stage.between = lambda: None
-            _copy(copies, stage.service.data_dir)
+            copy_files(copies, stage.service.data_dir)
 
         stage.between = restore
     return book.moment()
@@ -85,7 +85,8 @@ async def _refuses(stage: Stage, failed: int) -> bool:
     return refusing in done
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_files(source: Path, target: Path) -> None:
+    """Have the files of one data directory in another, and no others of these."""
     target.mkdir(exist_ok=True)
     for name in FILES:
         (target / name).unlink(missing_ok=True)

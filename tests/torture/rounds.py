@@ -93,7 +93,7 @@ async def run_round(
     The clients make calls for as long as the fault is to come. With ``power`` the shim keeps
     what is not synced.
     """
-    with disk(_fresh(directory)):
+    with disk(fresh(directory)):
         shim = Shim(directory, power=power)
         return await _run_round(name, fault, shim, directory, seed, times)
 
@@ -141,7 +141,8 @@ async def _run_round(
     return result
 
 
-def _fresh(directory: Path) -> Path:
+def fresh(directory: Path) -> Path:
+    """An empty directory."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     return directory
