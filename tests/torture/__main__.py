@@ -40,12 +40,15 @@ def main() -> None:
     started = time.strftime("%Y%m%d-%H%M%S")
     failed: dict[str, str] = {}
     work = OUT / f"run-{started}"
-    results = [_run(name, work, given, failed) for name in given.only]
+    results: list[Result] = []
+    path = OUT / f"torture-{started}.json"
+    for name in given.only:
+        results.append(_run(name, work, given, failed))
+        whole = {"started": started, "seed": given.seed, "machine": machine(), "failed": failed}
+        # After each, since a run takes an hour and may be ended before.
+        path.write_text(json.dumps(whole | {"faults": record(results)}, indent=1))
     print(f"\n{table(results)}\n")
     print(f"seed {given.seed}; {sum(result.seconds for result in results):.0f} s in all")
-    whole = {"started": started, "seed": given.seed, "machine": machine(), "failed": failed}
-    path = OUT / f"torture-{started}.json"
-    path.write_text(json.dumps(whole | {"faults": record(results)}, indent=1))
     print(path.relative_to(ROOT))
     if not failed:
         shutil.rmtree(work, ignore_errors=True)

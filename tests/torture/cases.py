@@ -9,7 +9,7 @@ from errno import EIO
 from pathlib import Path
 from typing import Any, Final
 
-from tests.torture import damage, disks, kills, mixed, pages, power
+from tests.torture import damage, disks, kills, loads, mixed, pages, power
 from tests.torture.rounds import Disk, Fault, Result, any_disk, run_round
 from tests.torture.shim import Op
 
@@ -64,6 +64,12 @@ CASES: Final[dict[str, Case]] = {
     ),
     "kill-nats": _kill("the nats-server is killed", kills.kill_nats, 150),
     "kill-both": _kill("service and nats-server are killed at once", kills.kill_both, 150),
+    "load": Case(
+        "the service is killed while it takes batches of 500, with lumps of the index on the way",
+        loads.kill_under_load,
+        60,
+        15,
+    ),
     "stop-service": _fault("the service stands for 0.3 to 3 s", kills.pause_service, 20),
     "stop-nats": _fault("the nats-server stands for 0.3 to 3 s", kills.pause_nats, 20),
     "clock": _fault("the clock steps by up to a month, forth and back", kills.move_clock, 60, 20),
