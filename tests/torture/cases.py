@@ -75,7 +75,7 @@ CASES: Final[dict[str, Case]] = {
     "clock": _fault("the clock steps by up to a month, forth and back", kills.move_clock, 60, 20),
     "power": Case(
         "the power goes: what is not synced is lost, all or any part",
-        _struck(power.cut_power, power=True),
+        _struck(power.cutting(power.lose), power=True),
         100,
         20,
     ),

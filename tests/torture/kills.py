@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tests.torture.book import Moment, Tortured
@@ -24,9 +23,6 @@ LIVES_S: Final = 0.6
 STARTS_S: Final = 1.0
 PAUSE_S: Final = (0.3, 3.0)
 RARELY: Final = 0.15
-
-Fault = Callable[[Tortured], Awaitable[Moment]]
-"""Does it once; the moment from which on there should be answers again."""
 
 
 async def kill_service(book: Tortured) -> Moment:

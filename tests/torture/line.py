@@ -14,6 +14,7 @@ from contextlib import closing
 from typing import Any, Final
 
 import nats
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from messages.subjects import PREFIX
@@ -50,6 +51,8 @@ class Line:
         self.sent: dict[str, int] = {}
         self.answers: dict[str, list[Answer]] = defaultdict(list)
         self.notices: dict[str, set[tuple[str, bytes]]] = defaultdict(set)
+        self._nc: Client | None = None
+        self._inbox = ""
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
         self._numbers = itertools.count()
         self._publishing: set[asyncio.Task[None]] = set()
@@ -60,29 +63,35 @@ class Line:
         async def quiet(_: Exception) -> None:
             """A server that dies is what this is about."""
 
-        self._nc = await nats.connect(
+        self._nc = nc = await nats.connect(
             self.stage.nats.url,
             error_cb=quiet,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.01,
         )
-        self._inbox = self._nc.new_inbox()
-        await self._nc.subscribe(f"{self._inbox}.*", cb=self._take)
+        self._inbox = nc.new_inbox()
+        await nc.subscribe(f"{self._inbox}.*", cb=self._take)
         for kind in ("alert", "event"):
-            await self._nc.subscribe(f"{PREFIX}.{kind}.>", cb=self._take_notice)
-        await self._nc.flush()
+            await nc.subscribe(f"{PREFIX}.{kind}.>", cb=self._take_notice)
+        await nc.flush()
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._nc.close()
+        """Close the connection, where there is one."""
+        if self._nc is not None:
+            await self._nc.close()
+
+    @property
+    def _open(self) -> Client:
+        assert self._nc is not None, "not open"
+        return self._nc
 
     async def flush(self) -> None:
         """Have all that the server was given before."""
-        await self._nc.flush(timeout=int(ANSWER_S))
+        await self._open.flush(timeout=int(ANSWER_S))
 
     async def ping(self) -> None:
         """Ask the service something that needs nothing but its event loop."""
-        await self._nc.request("$SRV.PING.meterd", timeout=ANSWER_S)
+        await self._open.request("$SRV.PING.meterd", timeout=ANSWER_S)
 
     def deliver(
         self, subject: str, payload: bytes = b"", *, headers: bytes = b"", reply: str | None = None
@@ -94,7 +103,7 @@ class Line:
             self._waiting[to] = asyncio.get_running_loop().create_future()
         lines = headers.decode().split("\r\n")[1:]
         pairs = dict(line.split(": ", 1) for line in lines if line)
-        task = asyncio.create_task(self._nc.publish(subject, payload, to, pairs or None))
+        task = asyncio.create_task(self._open.publish(subject, payload, to, pairs or None))
         self._publishing.add(task)
         task.add_done_callback(self._publishing.discard)
         return to

@@ -147,9 +147,9 @@ async def kill_under_load(directory: Path, seed: int, times: int) -> Result:
             await verify(stage)
             await stage.stop()
         ledger.line.check_answers()
-        await ledger.line.close()
         result.rows = ledger.check(calls)
     finally:
+        await ledger.line.close()
         stage.close()
     result.requests = len(ledger.line.sent)
     result.killed, result.failed = stage.killed, stage.failed

@@ -55,15 +55,17 @@ async def damage_pages(directory: Path, seed: int, times: int) -> Result:
 async def _live(stage: Stage, rng: random.Random, result: Result) -> Whole:
     """A life without faults, and what the service says at its end."""
     book = Tortured.of(stage, rng, USERS, JUMPS)
-    async with asyncio.TaskGroup() as parts:
-        parts.create_task(stage.run())
-        await stage.up.wait()
-        await book.line.open()
-        async with asyncio.TaskGroup() as calls:
-            for client in clients(book, CLIENTS):
-                calls.create_task(client.run(CALLS))
-        result.compared = await judge(book)
-    await book.line.close()
+    try:
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(stage.run())
+            await stage.up.wait()
+            await book.line.open()
+            async with asyncio.TaskGroup() as calls:
+                for client in clients(book, CLIENTS):
+                    calls.create_task(client.run(CALLS))
+            result.compared = await judge(book)
+    finally:
+        await book.line.close()
     result.requests, result.rows = len(book.line.sent), len(book.rows)
     copies = stage.directory / "copies"
     copy_files(stage.service.data_dir, copies)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import ctypes
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.torture.book import Moment, Tortured
 from tests.torture.kills import SHOTS, some_time
+from tests.torture.rounds import Fault
 from tests.torture.shim import How, Op
 
 SECTOR: Final = 512
@@ -62,13 +63,14 @@ def records(undo: Path) -> Iterator[Record]:
             yield Record(Op(head.kind), path, head.offset, head.length, head.size_before, kept)
 
 
-def unsynced(undo: Path) -> list[Record]:
+def unsynced(undo: Path, *, syncs_hold: bool = True) -> list[Record]:
     """The writes behind the last sync of their file, newest first."""
     synced: set[Path] = set()
     found = []
     for record in reversed(list(records(undo))):
         if record.op is Op.SYNC:
-            synced.add(record.path)
+            if syncs_hold:
+                synced.add(record.path)
         elif record.path not in synced and record.path.exists():
             found.append(record)
     return found
@@ -81,6 +83,15 @@ def lose(undo: Path, rng: random.Random) -> int:
     for record in found:
         if everything or rng.random() < 0.5:
             _take_back(record, rng, whole=everything or rng.random() < 0.5)
+    undo.unlink(missing_ok=True)
+    return len(found)
+
+
+def lose_what_was_synced(undo: Path, rng: random.Random) -> int:
+    """As a disk that says it has synced and has not."""
+    found = unsynced(undo, syncs_hold=False)
+    for record in found:
+        _take_back(record, rng, whole=True)
     undo.unlink(missing_ok=True)
     return len(found)
 
@@ -100,16 +111,20 @@ def _take_back(record: Record, rng: random.Random, *, whole: bool) -> None:
             file.truncate(record.size_before)
 
 
-async def cut_power(book: Tortured) -> Moment:
-    """At any time, or before or after a write or a sync."""
-    stage, rng = book.line.stage, book.rng
+def cutting(lose: Callable[[Path, random.Random], int]) -> Fault:
+    """Cut the power at any time, or before, in or after a write or a sync."""
 
-    def before_the_next_start() -> None:
-        book.events["writes not synced"] += lose(stage.shim.undo, rng)
+    async def cut(book: Tortured) -> Moment:
+        stage, rng = book.line.stage, book.rng
 
-    stage.between = before_the_next_start
-    await some_time(book)
-    ops, calls = rng.choice(SHOTS)
-    stage.shim.kill_at(rng.randint(1, calls), rng.choice(list(How)), *ops)
-    book.events["died at a call"] += await stage.die_at_a_call(ENDED_S)
-    return book.moment()
+        def before_the_next_start() -> None:
+            book.events["writes not synced"] += lose(stage.shim.undo, rng)
+
+        stage.between = before_the_next_start
+        await some_time(book)
+        ops, calls = rng.choice(SHOTS)
+        stage.shim.kill_at(rng.randint(1, calls), rng.choice(list(How)), *ops)
+        book.events["died at a call"] += await stage.die_at_a_call(ENDED_S)
+        return book.moment()
+
+    return cut

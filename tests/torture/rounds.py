@@ -30,6 +30,7 @@ JUMPS: Final = (
 )
 
 Fault = Callable[[Tortured], Awaitable[Moment]]
+"""Strikes once; the moment from which on there should be answers again."""
 Disk = Callable[[Path], AbstractContextManager[None]]
 
 
@@ -130,8 +131,8 @@ async def _run_round(
                     acts.create_task(keep_calling(client))
                 acts.create_task(strike())
             result.compared = await judge(book)
-        await book.line.close()
     finally:
+        await book.line.close()
         stage.close()
     result.requests = len(book.line.sent)
     result.rows = len(book.rows)
