@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.torture import damage, disks, kills, loads, mixed, pages, power
-from tests.torture.rounds import Disk, Fault, Result, any_disk, run_round
+from tests.torture.rounds import Fault, Result, run_round
 from tests.torture.shim import Op
 
 Round = Callable[[Path, int, int], Coroutine[Any, Any, Result]]
@@ -36,17 +36,15 @@ class Case:
     scaled: bool = False
 
 
-def _struck(fault: Fault, disk: Disk = any_disk, *, power: bool = False) -> Round:
+def _struck(fault: Fault, **how: Any) -> Round:
     async def run(directory: Path, seed: int, times: int) -> Result:
-        return await run_round(
-            directory.name, fault, directory, seed, times=times, disk=disk, power=power
-        )
+        return await run_round(directory.name, fault, directory, seed, times=times, **how)
 
     return run
 
 
-def _kill(what: str, fault: Fault, share: int) -> Case:
-    return Case(what, _struck(fault), share, 25, scaled=True)
+def _kill(what: str, fault: Fault, share: int, **how: Any) -> Case:
+    return Case(what, _struck(fault, **how), share, 25, scaled=True)
 
 
 def _fault(what: str, fault: Fault, times: int, in_a_round: int = 10) -> Case:
@@ -62,7 +60,7 @@ CASES: Final[dict[str, Case]] = {
         kills.kill_service_at_a_call,
         375,
     ),
-    "kill-nats": _kill("the nats-server is killed", kills.kill_nats, 150),
+    "kill-nats": _kill("the nats-server is killed", kills.kill_nats, 150, stream=True),
     "kill-both": _kill("service and nats-server are killed at once", kills.kill_both, 150),
     "load": Case(
         "the service is killed while it takes batches of 500, with lumps of the index on the way",
@@ -83,7 +81,7 @@ CASES: Final[dict[str, Case]] = {
     "page": Case("a page of the database is damaged or cut off", pages.damage_pages, 60, 30),
     "disk-full": Case(
         f"a disk of {disks.DISK_MIB} MiB is full for 0.2 to 1.5 s",
-        _struck(disks.fill_disk, disks.small_disk),
+        _struck(disks.fill_disk, disk=disks.small_disk),
         30,
         10,
     ),

@@ -39,6 +39,7 @@ async def judge(book: Tortured) -> int:
                 check_holds(book, user, sent.answer.body["holds"], book.line.clock.at)
     await verify(stage)
     await check_repeats(book, cast("Rig", book.line))
+    streamed = await book.line.streamed() if stage.stream else None
     await stage.stop()
     book.line.check_answers()
     await verify(stage)
@@ -46,7 +47,7 @@ async def judge(book: Tortured) -> int:
     book.rows = rows = read_log(stage)
     check_log(book, rows)
     check_pages(book, rows)
-    check_notices(book, rows)
+    check_notices(book, rows, streamed)
     compared = 0
     for user in book.users:
         mine = [row for row in rows if row.user == user]
@@ -54,11 +55,14 @@ async def judge(book: Tortured) -> int:
     return compared
 
 
-def check_notices(book: Tortured, rows: list[Row]) -> None:
+Notices = dict[str, set[tuple[str, bytes]]]
+
+
+def check_notices(book: Tortured, rows: list[Row], streamed: Notices | None) -> None:
     """What was published is what the log says, each with one content.
 
-    Where only the service died all of it was; a server that dies may take some along, since
-    this one keeps no stream.
+    Where only the service died all of it was. A server that dies may take some along, but
+    none of the alerts where it keeps them in a stream.
     """
     wanted = {
         notice.id: {(notice.subject, notice.payload)}
@@ -70,6 +74,9 @@ def check_notices(book: Tortured, rows: list[Row]) -> None:
     heard = book.line.notices
     for name, contents in heard.items():
         assert contents == wanted.get(name), (name, "was published and is not of the log")
+    if streamed is not None:
+        alerts = {name for name, ((subject, _),) in wanted.items() if ".alert." in subject}
+        assert {name: wanted[name] for name in alerts} == streamed, "the stream is another"
     if not book.events["server deaths"]:
         assert set(heard) == set(wanted), "a notice was not published"
 

@@ -17,6 +17,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from actors.edge.stream import STREAM
 from messages.subjects import PREFIX
 from persistence.appending import COLUMNS
 from persistence.datadir import DATABASE
@@ -92,6 +93,17 @@ class Line:
     async def ping(self) -> None:
         """Ask the service something that needs nothing but its event loop."""
         await self._open.request("$SRV.PING.meterd", timeout=ANSWER_S)
+
+    async def streamed(self) -> dict[str, set[tuple[str, bytes]]]:
+        """All that the stream of alerts has, by the id of each."""
+        manager = self._open.jsm()
+        last = (await manager.stream_info(STREAM)).state.last_seq
+        found: dict[str, set[tuple[str, bytes]]] = defaultdict(set)
+        for seq in range(1, last + 1):
+            message = await manager.get_msg(STREAM, seq)
+            name = (message.headers or {})["Nats-Msg-Id"]
+            found[name].add((message.subject or "", message.data or b""))
+        return found
 
     def deliver(
         self, subject: str, payload: bytes = b"", *, headers: bytes = b"", reply: str | None = None

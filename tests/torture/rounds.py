@@ -88,25 +88,26 @@ async def run_round(
     times: int,
     disk: Disk = any_disk,
     power: bool = False,
+    stream: bool = False,
 ) -> Result:
     """Have a fault strike so many times while clients make calls, and judge.
 
     The clients make calls for as long as the fault is to come. With ``power`` the shim keeps
-    what is not synced.
+    what is not synced, with ``stream`` the server keeps alerts.
     """
     with disk(fresh(directory)):
         shim = Shim(directory, power=power)
-        return await _run_round(name, fault, shim, directory, seed, times)
+        rng = random.Random(f"{name}.{seed}")
+        live = rng.choice(["2", "5", "1000"])
+        settings = {"snapshot_events": "20", "live_users_max": live, "log_level": "error"}
+        stage = Stage(directory, shim, stream=stream, **settings)
+        result = Result(name, times=times)
+        await _torture(Tortured.of(stage, rng, USERS, JUMPS), fault, result)
+        return result
 
 
-async def _run_round(
-    name: str, fault: Fault, shim: Shim, directory: Path, seed: int, times: int
-) -> Result:
-    rng = random.Random(f"{name}.{seed}")
-    live = rng.choice(["2", "5", "1000"])
-    stage = Stage(directory, shim, snapshot_events="20", live_users_max=live, log_level="error")
-    book = Tortured.of(stage, rng, USERS, JUMPS)
-    result = Result(name, times=times)
+async def _torture(book: Tortured, fault: Fault, result: Result) -> None:
+    stage = book.line.stage
     striking = asyncio.Event()
 
     async def keep_calling(client: Client) -> None:
@@ -114,7 +115,7 @@ async def _run_round(
             await client.run(CALLS)
 
     async def strike() -> None:
-        for _ in range(times):
+        for _ in range(result.times):
             moment = await fault(book)
             async with asyncio.timeout(FIRST_S):
                 await moment.answered.wait()
@@ -137,9 +138,8 @@ async def _run_round(
     result.requests = len(book.line.sent)
     result.rows = len(book.rows)
     result.killed, result.failed = stage.killed, stage.failed
-    result.notes = dict(book.events) | {"failed calls": shim.failed}
+    result.notes = dict(book.events) | {"failed calls": stage.shim.failed}
     result.measures = book.measures
-    return result
 
 
 def fresh(directory: Path) -> Path:

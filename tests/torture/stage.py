@@ -27,6 +27,7 @@ class Stage:
     """All parts of one run, in a directory of their own; the service is started again and again.
 
     Attributes:
+        stream: whether the server keeps alerts in a stream.
         broken: counts what died; requests under way across a change may have no answer.
         up: set while a service is ready.
         killed: how often the service was killed.
@@ -34,10 +35,13 @@ class Stage:
         failed: what it said on stderr where it ended by itself, one line each.
     """
 
-    def __init__(self, directory: Path, shim: Shim, **settings: str) -> None:
+    def __init__(
+        self, directory: Path, shim: Shim, *, stream: bool = False, **settings: str
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.shim = shim
+        self.stream = stream
         self.nats = self._new_server(-1)
         env = {f"METERD_{name.upper()}": value for name, value in settings.items()}
         self.service = Service(
@@ -148,7 +152,10 @@ class Stage:
 
     def _new_server(self, port: int) -> NatsServer:
         source, target = mapping(PREFIX)
-        return start_nats_server(self.directory, f'mappings: {{ "{source}": "{target}" }}', port)
+        config = f'mappings: {{ "{source}": "{target}" }}'
+        if self.stream:
+            config += f'\njetstream: {{ store_dir: "{self.directory / "jetstream"}" }}'
+        return start_nats_server(self.directory, config, port)
 
 
 async def pause(process: int, seconds: float) -> None:
