@@ -48,10 +48,11 @@ class Mark:
         """
         path = directory / MARK
         try:
+            seq = _position(path.read_bytes()) if path.exists() else 0
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise Refused(f"{path} cannot be opened: {error.strerror}") from error
-        return cls(descriptor, _position(os.read(descriptor, _FORMAT.size + 1)))
+        return cls(descriptor, seq)
 
     def advance(self, seq: int) -> None:
         """Say that all up to a position is committed; in vain where the disk does not take it."""
@@ -65,11 +66,17 @@ class Mark:
 
 
 def marked(directory: Path) -> int:
-    """The position that the mark of a directory says, 0 where it says nothing."""
+    """The position that the mark of a directory says, 0 where it says nothing.
+
+    Raises:
+        Refused: it cannot be read.
+    """
     try:
         return _position((directory / MARK).read_bytes())
-    except OSError:
+    except FileNotFoundError:
         return 0
+    except OSError as error:
+        raise Refused(f"{directory / MARK} cannot be read: {error.strerror}") from error
 
 
 async def check_end(directory: Path, mark: int) -> None:

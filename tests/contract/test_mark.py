@@ -12,7 +12,7 @@ import pytest
 from persistence.datadir import DATABASE
 from persistence.errors import Refused
 from persistence.inspection import Inspection
-from persistence.mark import MARK, Mark
+from persistence.mark import MARK, Mark, marked
 from persistence.sqlite import SQLiteJournal
 from tests.support.rows import make_rows
 
@@ -102,3 +102,17 @@ def test_a_mark_that_cannot_be_written_stays_behind_and_disturbs_nobody(tmp_path
     mark.close()
     mark.advance(9)
     assert Mark.open(tmp_path).seq == 7
+
+
+def test_a_mark_that_cannot_be_read_is_refused_with_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Mark.open(tmp_path).close()
+
+    def fail(_: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    for look in (Mark.open, marked):
+        with pytest.raises(Refused, match=f"{MARK} cannot be .*: Input/output error"):
+            look(tmp_path)

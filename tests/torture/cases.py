@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from errno import EIO
+from errno import EIO, ENOSPC
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,6 +91,15 @@ CASES: Final[dict[str, Case]] = {
     ),
     "read-eio": _fault("EIO of a read, of any file", disks.failing(EIO, Op.READ), 30),
     "sync-eio": _fault("EIO of a sync, of any file", disks.failing(EIO, Op.SYNC), 30),
+    "start-eio": _fault(
+        "EIO of any call on any file while the service starts",
+        disks.failing_start(EIO, *(op for op in Op if op is not Op.SEND)),
+        40,
+        20,
+    ),
+    "start-full": _fault(
+        "ENOSPC while the service starts", disks.failing_start(ENOSPC, Op.WRITE, Op.OPEN), 20
+    ),
     "read-only": _fault("the disk becomes read-only for 0.2 to 1.5 s", disks.read_only, 20),
     "mixed": _fault("any of these, one after the other", mixed.any_of_all, 60, 20),
     "slow-disk": _fault("each sync takes 0.05 to 2 s", disks.slow_disk, 12, 6),

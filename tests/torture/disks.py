@@ -19,6 +19,7 @@ MIB: Final = 1 << 20
 DISK_MIB: Final = 48
 LASTS_S: Final = (0.2, 1.5)
 ROOM_BYTES: Final = 60_000
+START_S: Final = 2.0
 FULL_S: Final = 10.0
 SLOW_S: Final = (0.05, 0.1, 0.5, 2.0)
 SLOW_LASTS_S: Final = 6.0
@@ -101,6 +102,28 @@ def failing(error: int, *ops: Op) -> Callable[[Tortured], Awaitable[Moment]]:
         skip, which = rng.randrange(30), rng.choice(ops)
         with stage.shim.failing(error, which, skip=skip, times=times, match=place):
             await asyncio.sleep(rng.uniform(*LASTS_S))
+        return book.moment()
+
+    return fail
+
+
+def failing_start(error: int, *ops: Op) -> Callable[[Tortured], Awaitable[Moment]]:
+    """Some calls on some files fail while the service starts."""
+
+    async def fail(book: Tortured) -> Moment:
+        await some_time(book)
+        stage, rng = book.line.stage, book.rng
+        place, times = rng.choice(PLACES), rng.choice([1, 1, 2, -1])
+        failed = len(stage.failed)
+        stage.kill_service()
+        which, skip = rng.choice(ops), rng.choice([0, 0, rng.randrange(40)])
+        with (
+            suppress(TimeoutError),
+            stage.shim.failing(error, which, skip=skip, times=times, match=place),
+        ):
+            async with asyncio.timeout(START_S):
+                await stage.ended(failed)
+        book.events["starts refused"] += len(stage.failed) > failed
         return book.moment()
 
     return fail
