@@ -18,8 +18,7 @@ from typing import Final
 import structlog
 
 from messages.subjects import encode_user, partition_of
-from persistence import schema
-from persistence.appending import COLUMNS, append, newest_heads
+from persistence.appending import COLUMNS, append
 from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
 from persistence.erasing import ROWS_AT_ONCE, erase
@@ -31,12 +30,11 @@ from persistence.keys import KeyFilter
 from persistence.keystore import KeyStore
 from persistence.mark import Mark, check_end
 from persistence.pace import Pace
+from persistence.preparing import configure, copy_wal, prepare
 from persistence.several import ONE_SNAPSHOT, Asked, attach, detach, load
 
 CHECKPOINT_PAGES: Final = 4_000
 WAL_PAGES_MAX: Final = 16_000
-WRITER_CACHE_KIB: Final = 4_096
-"""Rows go to the end of the log and snapshots anywhere: more would hold pages of the past."""
 
 # These kinds have an index, log_kind, whose condition a query has to repeat.
 _RARE: Final = "kind <> 'usage' AND (kind < 'hold' OR kind > 'hold_released')"
@@ -112,7 +110,7 @@ class SQLiteJournal:
                 await check_end(directory, mark.seq)
                 writer = await Connection.open(path)
                 files.push_async_callback(writer.close)
-                heads = await writer.call(_prepare, path)
+                heads = await writer.call(prepare, path)
                 # Unwound in reverse: when only the writer is left the WAL can be emptied.
                 files.push_async_callback(_empty_wal, writer)
                 others: list[Connection] = []
@@ -120,7 +118,7 @@ class SQLiteJournal:
                     connection = await Connection.open(path, read_only=read_only)
                     files.push_async_callback(connection.close)
                     others.append(connection)
-                    await connection.call(_configure)
+                    await connection.call(configure)
                 index = await LogIndex.open(directory, path, lump_rows=lump_rows)
                 files.push_async_callback(index.close)
                 await attach(others[1], directory / INDEX)
@@ -297,7 +295,7 @@ class SQLiteJournal:
                 last = positions[-1]
             if count:
                 # Until the WAL begins anew it has the pages as they were.
-                await self._writer.write(_copy_wal, "TRUNCATE")
+                await self._writer.write(copy_wal, "TRUNCATE")
         except DiskFailed as error:
             self._broken = error
             raise
@@ -320,12 +318,12 @@ class SQLiteJournal:
             await self._grown.wait()
             self._grown.clear()
             try:
-                pages = await self._checkpointer.write(_copy_wal, "PASSIVE")
+                pages = await self._checkpointer.write(copy_wal, "PASSIVE")
                 if pages > WAL_PAGES_MAX:
                     # Under a steady load there is always a block that is not copied yet, and
                     # the WAL would never start again from its beginning. Between two blocks
                     # only what came during the copy is left to do.
-                    await self._writer.write(_copy_wal, "PASSIVE")
+                    await self._writer.write(copy_wal, "PASSIVE")
             except DiskFailed as error:
                 self._broken = error
                 _log.exception("journal_checkpoint_failed")
@@ -362,40 +360,11 @@ async def _rows(connection: Connection, where: str, *args: object) -> list[Row]:
     ]
 
 
-def _prepare(db: sqlite3.Connection, path: Path) -> list[bytes]:
-    """Make a database ready for its writer, or refuse it untouched; the chain's newest links."""
-    version = schema.check(db, path)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
-    db.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
-    _configure(db)
-    # After a failed fsync the kernel may call pages clean that never reached the disk: what a
-    # former process left in the WAL is written, and synced, again before anything builds on it.
-    uncopied = _copy_wal(db, "TRUNCATE")
-    if uncopied:
-        raise Refused(f"{path} is being read by another program: its WAL cannot be copied")
-    schema.migrate(db, version)
-    return newest_heads(db)
-
-
-def _configure(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA synchronous = FULL")  # also decides how a checkpoint syncs
-    db.execute("PRAGMA fullfsync = ON")  # where fsync alone does not reach the disk (macOS)
-    db.execute("PRAGMA wal_autocheckpoint = 0")
-    db.execute("PRAGMA trusted_schema = OFF")
-
-
 async def _empty_wal(writer: Connection) -> None:
     try:
-        await writer.write(_copy_wal, "TRUNCATE")
+        await writer.write(copy_wal, "TRUNCATE")
     except NotStored as error:  # the disk is full, say: the next start does it
         _log.warning("journal_checkpoint_postponed", error=str(error))
-
-
-def _copy_wal(db: sqlite3.Connection, mode: str) -> int:
-    """Checkpoint; the pages that are still in the WAL."""
-    _, pages, _ = db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-    return int(pages)
 
 
 def _mark_published(db: sqlite3.Connection, seq: int) -> None:

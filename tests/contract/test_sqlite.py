@@ -232,7 +232,7 @@ async def test_after_a_checkpoint_that_failed_on_the_disk_nothing_is_written(
 
     monkeypatch.setattr("persistence.sqlite.CHECKPOINT_PAGES", 1)
     with monkeypatch.context() as patch:
-        patch.setattr("persistence.sqlite._copy_wal", fail)
+        patch.setattr("persistence.sqlite.copy_wal", fail)
         await sqlite_journal.append([make_row(1)])
         await asyncio.wait([sqlite_journal._checkpoints])
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from actors import admission, catalog, lookups, recovery
+from actors import admission, catalog, lookups
 from actors import user as user_actor
 from actors.app import Service
 from actors.billing import notices, pricing
@@ -20,6 +20,7 @@ from actors.billing.account import Account
 from actors.edge import outbox
 from actors.edge.outbox import Outbox
 from actors.edge.stream import AlertStream
+from actors.replay import replay
 from actors.runtime.cell import Cell
 from actors.runtime.registry import Registry
 from actors.runtime.request import Request
@@ -51,12 +52,11 @@ def reply_before_commit(patch: Patch) -> None:
 
 def apply_twice_on_replay(patch: Patch) -> None:
     """The first row behind a snapshot is applied twice, as where a position is off by one."""
-    replay = recovery._replay
 
     def doubled(account: Account, entries: Sequence[Any]) -> None:
         replay(account, [*entries[:1], *entries] if account.seq else entries)
 
-    patch.setattr(recovery, "_replay", doubled)
+    patch.setattr("actors.recovery.replay", doubled)
 
 
 def forget_the_outbox(patch: Patch) -> None:
