@@ -27,6 +27,9 @@ from tests.torture.shim import How, Op, Shim
 from tests.torture.stage import Stage, now
 from tests.world.service import NOT_NOW
 
+AGAIN_S: Final = 0.01
+REFUSED_S: Final = 0.05
+"""How long a client waits before it tries again, where nobody served it or it was refused."""
 USERS: Final = tuple(f"load{n}" for n in range(40))
 PUMPS: Final = 8
 EVENTS: Final = 500
@@ -80,13 +83,13 @@ class Ledger:
             try:
                 answer = await self.line.outcome(to)
             except NotServed:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(AGAIN_S)
                 continue
             if answer is None:
                 continue
             if answer.code:
                 assert answer.code in NOT_NOW, answer.payload
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(REFUSED_S)
                 continue
             self._note(user, keys, msgspec.json.decode(answer.payload)["results"])
             if began >= self.since:
