@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import nats
@@ -31,6 +31,7 @@ from messages.subjects import PREFIX
 CONNECT_S: Final = 10.0
 QUIET_S: Final = 10.0
 """How long after one refusal of the server further ones are counted only."""
+CANCEL_S: Final = 0.1
 # Far above what the registry lets wait: overload is answered, never dropped in silence.
 PENDING_MESSAGES_MAX: Final = 1_048_576
 PENDING_BYTES_MAX: Final = 1024 * 1024 * 1024
@@ -126,9 +127,9 @@ class Link:
         try:
             servers = check_servers(url)
             # The first try must fail loudly where a later one would wait for ever.
-            probe = await asyncio.wait_for(nats.connect(servers, **first), CONNECT_S)
+            probe = await _in_time(nats.connect(servers, **first))
             await probe.close()
-            client = await asyncio.wait_for(nats.connect(servers, **settings), CONNECT_S)
+            client = await _in_time(nats.connect(servers, **settings))
         except (OSError, nats.errors.Error, TimeoutError, ValueError) as error:
             cause = failures[0] if failures else error
             why = without(secrets, str(cause)) or type(cause).__name__
@@ -302,3 +303,21 @@ class _Complaints:
             self._quiet_until = self._now() + QUIET_S
         _log.warning("nats_error", error=clip(text), untold=self._untold)
         self._untold = 0
+
+
+async def _in_time(connecting: Coroutine[Any, Any, Client]) -> Client:
+    """The client, where it connects within `CONNECT_S`.
+
+    Until Python 3.12 `asyncio.wait_for`, which nats-py tries with, swallows a cancellation that
+    comes in the moment in which a try fails; it would then try for ever. So it is said again.
+    """
+    task = asyncio.ensure_future(connecting)
+    try:
+        await asyncio.wait({task}, timeout=CONNECT_S)
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_S)
+    if task.cancelled():
+        raise TimeoutError
+    return task.result()

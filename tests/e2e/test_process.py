@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -162,6 +163,30 @@ async def test_a_nats_server_that_is_not_there_is_named_once_and_without_secrets
     assert f"127.0.0.1:{port},nats://localhost:{port}" in str(caught.value)
     assert "Errno" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+async def test_a_start_ends_where_a_try_to_connect_swallows_its_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link, "CONNECT_S", 0.05)
+    monkeypatch.setattr(link, "CANCEL_S", 0.01)
+    swallowed = 0
+
+    async def try_for_ever(*_: object, **__: object) -> None:
+        nonlocal swallowed
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:  # as wait_for of Python 3.11, where a try fails then
+                swallowed += 1
+                if swallowed == 3:
+                    raise
+
+    monkeypatch.setattr("nats.connect", try_for_ever)
+    async with asyncio.timeout(10):
+        with pytest.raises(LinkError, match="cannot connect"):
+            await Link.connect("nats://127.0.0.1:1", {}, name="test")
+    assert swallowed == 3
 
 
 def test_a_secret_in_a_url_is_in_no_line(make: Make, nats_server: NatsServer) -> None:
