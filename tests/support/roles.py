@@ -33,7 +33,7 @@ CATALOG: Final[dict[str, set[str]]] = {
 }
 UPKEEP: Final = (
     *(f"$SRV.{verb}{tail}" for verb in ("PING", "INFO", "STATS") for tail in ("", ".meterd")),
-    f"{PREFIX}.ctl.rebuild.alice",
+    *(f"{PREFIX}.ctl.{what}" for what in ("rebuild.alice", "forget.alice", "snapshot.live")),
 )
 """What only the admin may ask."""
 
