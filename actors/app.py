@@ -153,6 +153,7 @@ class Service:
             self._subscription = await self._link.serve(
                 f"{self._config.prefix}.>", QUEUE, self._edge.deliver, self._gate.after_read
             )
+            self._gate.after_read(0)  # the first PING tells how far away the server is
             await Discovery(
                 self._link,
                 instance=self._instance,

@@ -31,6 +31,10 @@ MS: Final = 1_000_000
 PROBE_NS: Final = 10 * MS
 """How often a PING is sent while there is something to read."""
 PROBES_MAX: Final = 256
+FAR_NS: Final = 1_000 * MS
+"""The way to a server that was not measured yet."""
+WAY_PROBES: Final = 16_384
+"""The way is the shortest that was seen; if it grows, that is believed over so many PINGs."""
 AHEAD_NS: Final = 20 * MS
 """Where what is read has waited so long, it is read ahead of being handled."""
 HOT_NS: Final = 30 * MS
@@ -49,6 +53,10 @@ SLICE: Final = 2_048
 """What is done in one turn of the loop, so that commits and reads have theirs."""
 AT_LEAST_NS: Final = 10 * MS
 """How long reading may come before handling."""
+LEAST_NS: Final = 50 * MS
+LEAST: Final = 64
+"""Where nothing was in time for so long, so many are let in all the same: else a server that is
+slow itself would have all refused for ever."""
 HANDLED: Final = 16
 """How much of a slice a request takes that is let in; a refusal takes one."""
 RETRY_AFTER_S: Final[tuple[float, ...]] = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
@@ -152,6 +160,7 @@ class Gate:
         self._losses = 0
         self._probes: deque[_Probe] = deque()
         self._probed_at = -PROBE_NS
+        self._way_ns = FAR_NS
         self._queue: deque[_Held] = deque()
         self._bytes = 0
         self._room = waiting_max
@@ -159,6 +168,8 @@ class Gate:
         self._arrived = 0
         self._behind = False
         self._worked_at = 0
+        self._granted_at = 0
+        self._grant = 0
         self._working = False
         self._idle: asyncio.Event | None = None  # only while somebody waits for it
         self._mark: _Probe | None = None
@@ -220,37 +231,52 @@ class Gate:
     def _work(self) -> None:
         """Handle or refuse some of the queue, in order."""
         now = self._ticks()
-        left = SLICE
-        if self._behind and now - self._worked_at < AT_LEAST_NS:
+        if not self._behind or now - self._worked_at >= AT_LEAST_NS:
+            self._worked_at = now
+            if self.strict:
+                self._sift(now)
+            else:
+                self._handle(SLICE)
+        elif self.strict:
             # What is not read cannot be refused, and who waits there is not known.
-            while self.strict and self._queue and left > 0 and now - self._queue[0].at > ALL_NS:
+            left = 0 if self._grant else SLICE
+            while self._queue and left > 0 and now - self._queue[0].at > ALL_NS:
                 held = self._take()
                 self._refuse(held.subject, held.reply_to)
                 left -= 1
-            left = 0
-        else:
-            self._worked_at = now
-        if self.strict and left:
-            arrived = now + self._until_durable(now)
-            while self._queue and left > 0:
-                held = self._take()
-                if self._let_in(arrived - held.at, held.subject):
-                    self._deliver(held.subject, held.reply_to, held.payload, held.headers)
-                    left -= HANDLED
-                else:
-                    self._refuse(held.subject, held.reply_to)
-                    left -= 1
-        else:
-            while self._queue and left > 0:
-                held = self._take()
-                self._deliver(held.subject, held.reply_to, held.payload, held.headers)
-                left -= HANDLED
         if self._queue:
             self._soon(self._work)
         else:
             self._working = False
             if self._idle is not None:
                 self._idle.set()
+
+    def _handle(self, left: int) -> None:
+        while self._queue and left > 0:
+            held = self._take()
+            self._deliver(held.subject, held.reply_to, held.payload, held.headers)
+            left -= HANDLED
+
+    def _sift(self, now: int) -> None:
+        """Let in or refuse some of the queue, in order."""
+        arrived = now + self._until_durable(now)
+        if now - self._granted_at > LEAST_NS:
+            self._granted_at = now
+            self._grant = LEAST
+        left = SLICE
+        while self._queue and left > 0:
+            held = self._take()
+            if self._let_in(arrived - held.at, held.subject):
+                self._granted_at = now
+                self._deliver(held.subject, held.reply_to, held.payload, held.headers)
+                left -= HANDLED
+            elif self._grant > 0:
+                self._grant -= 1
+                self._deliver(held.subject, held.reply_to, held.payload, held.headers)
+                left -= HANDLED
+            else:
+                self._refuse(held.subject, held.reply_to)
+                left -= 1
 
     def _take(self) -> _Held:
         held = self._queue.popleft()
@@ -290,17 +316,19 @@ class Gate:
         if self._wire.losses != self._losses:
             self._losses = self._wire.losses
             probes.clear()  # nobody will answer them
+            self._way_ns = FAR_NS
         while probes:
             pong = probes[0].pong
             if pong is None or not pong.done():
                 break
-            probes.popleft()
+            took = now - probes.popleft().at
+            self._way_ns = min(took, self._way_ns + (took - self._way_ns) // WAY_PROBES)
         if now - self._probed_at >= PROBE_NS and len(probes) < PROBES_MAX:
             self._probed_at = now
             pong = self._wire.ping()
             if pong is not None:
                 probes.append(_Probe(now, pong))
-        return now - probes[0].at if probes else 0
+        return max(now - probes[0].at - self._way_ns, 0) if probes else 0
 
     def _until_durable(self, now: int) -> int:
         """How long it takes until what is appended now is durable, by what it took last."""

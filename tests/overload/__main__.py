@@ -30,6 +30,8 @@ USERS: Final = 1_000
 MEMORY_MB: Final = 250.0
 """What the service may take: its queue of 32,768, 32 MiB of unsent answers, and itself."""
 GOAL_MS: Final = 250.0
+BEGUN_S: Final = 5.0
+"""The overload has begun: as many as may wait have been let in, and worked off."""
 CALM_S: Final = 3.0
 CALM_WAIT_S: Final = 30.0
 
@@ -86,13 +88,15 @@ def total(found: list[Found], what: str) -> int:
     )
 
 
-def percentile(found: list[Found], share: float, *, refused: bool, hot: bool) -> float | None:
-    """Milliseconds of the requests of the open loop that were timed."""
+def percentile(
+    found: list[Found], share: float, *, refused: bool, hot: bool, since: float = 0.0
+) -> float | None:
+    """Milliseconds of the requests of the open loop that were timed, from a second of it on."""
     took = sorted(
         timed[2]
         for one in found
         for timed in one["timed"]
-        if (timed[0], timed[3]) == (hot, refused) and timed[1] <= one["end"]
+        if (timed[0], timed[3]) == (hot, refused) and one["start"] + since <= timed[1] <= one["end"]
     )
     return took[min(int(len(took) * share), len(took) - 1)] * 1e3 if took else None
 
@@ -136,11 +140,17 @@ def say(name: str, found: list[Found], seconds: float) -> None:
     )
     for hot in (False, True):
         for gone in (False, True):
-            p50, p99 = (percentile(found, q, refused=gone, hot=hot) for q in (0.5, 0.99))
-            if p50 is not None and p99 is not None:
-                who = "the hot user" if hot else "the others"
-                what = "refused" if gone else "let in"
-                print(f"  {who}, {what}: p50 {p50:,.0f} ms, p99 {p99:,.0f} ms")
+            who = f"{'the hot user' if hot else 'the others'}, {'refused' if gone else 'let in'}"
+            for since, when in ((0.0, ""), (BEGUN_S, f", from {BEGUN_S:g} s on")):
+                p50, p99 = (
+                    percentile(found, q, refused=gone, hot=hot, since=since) for q in (0.5, 0.99)
+                )
+                if p50 is not None and p99 is not None:
+                    print(f"  {who}{when}: p50 {p50:,.0f} ms, p99 {p99:,.0f} ms")
+    for hot, who in ((False, "others"), (True, "hot user")):
+        ends = [timed[3] for one in found for timed in one["timed"] if timed[0] == hot]
+        if ends:
+            print(f"  of the requests of the {who} {1 - sum(ends) / len(ends):.0%} were let in")
 
 
 def overload(

@@ -6,6 +6,8 @@ import itertools
 import random
 from collections.abc import Iterable
 
+import pytest
+
 from tests.support.queueing import US, Answered, Arrivals, S, World
 from tests.support.rig import Logs
 
@@ -134,3 +136,25 @@ async def test_a_lost_connection_leaves_no_age_behind() -> None:
     world.run(arrivals(1, 0.5 * TOP, start=start))
     assert not any(answer.refused for answer in world.answers)
     assert p99([answer for answer in world.answers if answer.at > start * S]) < 40
+
+
+@pytest.mark.parametrize("way_ms", [25, 300])
+async def test_a_server_that_is_far_away_is_no_overload(way_ms: int) -> None:
+    world = World(WAITING_MAX, way=way_ms * MS)
+    world.run(arrivals(2, 0.5 * TOP))
+    assert not any(answer.refused for answer in world.answers)
+    assert p99(world.answers) < 40
+    world.run(arrivals(1, 5 * TOP, start=world.at / S))
+    assert world.gate.strict
+    world.run(arrivals(1.5, 0.5 * TOP, start=world.at / S))
+    assert not world.gate.strict
+
+
+async def test_some_are_let_in_also_where_the_server_itself_is_slow() -> None:
+    world = World(1_000)
+    world.run((7 * MS, f"u{n % 50}") for n in range(3_000))
+    world.way = S  # from now on, so that all seems to have waited for a second
+    start = world.at / S
+    world.run(arrivals(1, 0.5 * TOP, start=start))
+    done = between(accepted(world.answers), start + 0.5, start + 1)
+    assert len(done) > 300

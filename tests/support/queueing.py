@@ -23,6 +23,7 @@ from persistence.writer import Waiter
 US: Final = 1_000
 S: Final = 1_000_000_000
 READ: Final = 128
+TURN: Final = 5 * US
 READS: Final = 4
 """Reads of the socket in a turn of the loop, and messages in each, where so many are there."""
 START_MS: Final = 7
@@ -59,6 +60,7 @@ class World:
     Attributes:
         at: the clock.
         answers: all of them, in the order in which they were given.
+        way: what a PING takes to a server that is far away, in nanoseconds.
         most: how many waited in the service and in front of it at most.
     """
 
@@ -70,10 +72,12 @@ class World:
     accepting: bool = True
     next_seq: int = 1
     losses: int = 0
+    way: int = 0
 
     def __post_init__(self) -> None:
         self._queue: deque[tuple[bytes, bytes] | asyncio.Future[bool]] = deque()
         self._number = 0
+        self._far: deque[tuple[int, asyncio.Future[bool]]] = deque()
         self._soon: list[Callable[[], None]] = []
         self._uncommitted: list[Waiter] = []
         self._sent: dict[bytes, tuple[str, int]] = {}
@@ -87,6 +91,7 @@ class World:
             lambda: len(self._uncommitted),
             self.waiting_max,
         )
+        self.gate.after_read(0)  # as at a start: how far away the server is
 
     def run(self, arrivals: Arrivals) -> None:
         """Until all that arrives is answered."""
@@ -96,12 +101,15 @@ class World:
             while coming is not None and coming[0] <= self.at:
                 self._arrive(*coming)
                 coming = next(arrivals, None)
+            while self._far and self._far[0][0] <= self.at:
+                self._queue.append(self._far.popleft()[1])
             count = 0
             for _ in range(READS):
                 if not self._queue:
                     break
                 count = self._read(deliver)
                 deliver = self.gate.after_read(count)
+            self.at += TURN
             soon, self._soon[:] = list(self._soon), []
             for call in soon:
                 call()
@@ -122,7 +130,10 @@ class World:
 
     def ping(self) -> asyncio.Future[bool]:
         pong = asyncio.get_running_loop().create_future()
-        self._queue.append(pong)
+        if self.way:
+            self._far.append((self.at + self.way, pong))
+        else:
+            self._queue.append(pong)
         return pong
 
     def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:

@@ -130,6 +130,11 @@ class FakeLink:
             self.answers.setdefault(to, []).append(Answer(to, payload, headers))
             self.arrived.set()
 
+    losses = 0
+
+    def ping(self) -> None:
+        """Nobody would answer."""
+
     @property
     def replies(self) -> FakeLink:
         return self
