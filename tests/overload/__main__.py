@@ -181,7 +181,8 @@ def overload(
         print(f"let in by quarter seconds after the load: {after}")
         counted = calls_counted(service.url)
         p99 = percentile(found, 0.99, refused=False, hot=False)
-        if counted != calls:
+        lost = total(found, "unanswered") > 0  # done perhaps, and the answer lost
+        if counted < calls or (counted > calls and not lost):
             faults.append(f"{calls} calls were acknowledged and {counted} are counted")
         if most > MEMORY_MB:
             faults.append(f"{most:.0f} MB of memory")
