@@ -18,7 +18,6 @@ from tests.model.periods import moment
 from tests.model.wire import encoded
 from tests.support.rig import Answer, Rig
 from tests.world.invariants import Invariant, judging
-from tests.world.process import Wire
 from tests.world.service import NOT_NOW, PATIENCE_S, World
 
 LOST: Final = "lost"
@@ -150,18 +149,19 @@ class Arrival:
 
     Attributes:
         to: where its answer goes.
+        answers: of the process that it reached, by where they went.
         heard: whether its client heard of it.
     """
 
     sent: Sent
-    wire: Wire
     to: str
+    answers: dict[str, list[Answer]]
     heard: bool = False
 
     @property
     def answer(self) -> Answer | None:
         """What it was answered."""
-        found = self.wire.answers.get(self.to)
+        found = self.answers.get(self.to)
         return None if found is None else found[0]
 
 
@@ -206,6 +206,11 @@ class Book(World):
         for key, verb, body in sent.changes():
             self.asked.setdefault((sent.user, key), (verb, body))
 
+    @property
+    def answered(self) -> dict[str, list[Answer]]:
+        """What the running process has answered, by where it went."""
+        return self.wire.answers
+
     async def try_once(self, sent: Sent) -> Answer | None:
         """Send a request, again or for the first time, and note its answer."""
         user, rng = sent.user, self.rng
@@ -217,7 +222,7 @@ class Book(World):
             low, moves, at = self.seen[user], self.moves, self.clock.now()
             self.about_to_send(sent)
             to = sent.deliver(rig)
-            arrival = Arrival(sent, self.wire, to)
+            arrival = Arrival(sent, to, self.answered)
             self.arrivals.append(arrival)
             return to
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from messages.catalog import CATALOG_USER
 from persistence.journal import Row
@@ -18,23 +18,31 @@ from tests.world.book import Book, Sent
 from tests.world.service import NOT_NOW
 
 
+class Made(NamedTuple):
+    """A catalogue, the position that it is there from, and when it was made."""
+
+    seq: int
+    at: int
+    catalogue: Catalogue
+
+
 class Catalogs:
     """The catalogue by position, made again from what was asked.
 
     Attributes:
-        made: each catalogue with the position that it is there from.
+        made: each catalogue, the oldest first.
     """
 
     def __init__(self, book: Book, rows: list[Row]) -> None:
         self._book = book
-        self.made: list[tuple[int, Catalogue]] = [(0, Catalogue())]
+        self.made = [Made(0, 0, Catalogue())]
         for row in rows:
             if row.user != CATALOG_USER:
                 continue
             assert row.key is not None
             verb, body = book.asked[CATALOG_USER, row.key]
-            made = self.made[-1][1].put(verb, body, row.at)
-            self.made.append((row.seq, made))
+            made = self.made[-1].catalogue.put(verb, body, row.at)
+            self.made.append(Made(row.seq, row.at, made))
             reply = book.replies.get((CATALOG_USER, row.key))
             if reply is not None:
                 found, wanted = shown(verb, reply), made.told(verb, body)
@@ -42,8 +50,11 @@ class Catalogs:
 
     def between(self, low: int, high: int) -> list[Catalogue]:
         """Those that may be in force where ``low`` is and what is behind ``high`` is not."""
-        first = max(place for place, (seq, _) in enumerate(self.made) if seq <= low)
-        return [made for seq, made in self.made[first:] if seq <= max(low, high)]
+        return [made.catalogue for made in self._between(low, high)]
+
+    def _between(self, low: int, high: int) -> list[Made]:
+        first = max(place for place, made in enumerate(self.made) if made.seq <= low)
+        return [made for made in self.made[first:] if made.seq <= max(low, high)]
 
     def check(self) -> int:
         """Compare all that was shown; how many answers there were."""
@@ -57,32 +68,23 @@ class Catalogs:
             if answer.code:
                 assert self._refused(sent), (sent, "is refused at no place")
             elif sent.key is None:
-                (made,) = self.between(answer.body["seq"], answer.body["seq"])
+                (made,) = self._between(answer.body["seq"], answer.body["seq"])
                 found = shown(sent.verb, answer.payload)
-                wanted = made.ask(sent.verb, sent.body, max(sent.at, self._at(sent)))
+                wanted = made.catalogue.ask(sent.verb, sent.body, max(sent.at, made.at))
                 assert found == wanted, (sent, found, wanted)
             compared += 1
         return compared
-
-    def _at(self, sent: Sent) -> int:
-        """When the newest change that a read shows was made: time does not fall."""
-        assert sent.answer is not None
-        rows = self._book.journal._of_user.get(CATALOG_USER, [])
-        return max((row.at for row in rows if row.seq <= sent.answer.body["seq"]), default=0)
 
     def _refused(self, sent: Sent) -> bool:
         """Whether a change is none for one of the catalogues that there may have been."""
         assert sent.answer is not None
         error = sent.answer.error
-        rows = self._book.journal._of_user.get(CATALOG_USER, [])
-        latest = max([sent.at or 0, *(row.at for row in rows if row.seq <= sent.high)])
-        for made in self.between(sent.low, sent.high):
-            for at in {sent.at or 0, latest}:
-                try:
-                    made.put(sent.verb, sent.body, at)
-                except Refused as refused:
-                    if refused.args == (error["code"], error["field"]):
-                        return True
+        for made in self._between(sent.low, sent.high):
+            try:
+                made.catalogue.put(sent.verb, sent.body, max(sent.at or 0, made.at))
+            except Refused as refused:
+                if refused.args == (error["code"], error["field"]):
+                    return True
         return False
 
 

@@ -14,28 +14,16 @@ from unittest.mock import patch
 
 import structlog
 
-from messages.catalog import CATALOG_USER
 from messages.units import MICROS_PER_DAY, MICROS_PER_SECOND
-from persistence.journal import Row
 from tests.support.rig import Rig
 from tests.world.book import Book, Sent
-from tests.world.catalogs import Catalogs, check_entry
-from tests.world.checks import (
-    check_alerts,
-    check_holds,
-    check_log,
-    check_repeats,
-    check_replay,
-    check_snapshots,
-)
+from tests.world.checks import check_alerts, check_repeats, check_snapshots
 from tests.world.clients import Client
 from tests.world.invariants import Invariant, judging
 from tests.world.loop import in_virtual_time
-from tests.world.order import check_order
-from tests.world.serial import Serial
 from tests.world.service import states
 from tests.world.trouble import live
-from tests.world.walks import check_log_walk, check_user_walk
+from tests.world.verdict import check_told, read_all
 
 USERS: Final = ("alice", "bob", "carol", "dora", "é@x.org")
 CLIENTS: Final = 7
@@ -114,32 +102,22 @@ async def judge(book: Book) -> int:
     """Check all that must hold at the end; how many answers were compared with the model."""
     book.calm = True
     live = await states(book.running, book.users)
-    for user in book.users:
-        for verb in ("enforce", "stats", "holds", "trends", "alerts", "subscription", "logs"):
-            body = {"provider": "openai"} if verb == "enforce" else {}
-            sent = await ask(book, user, verb, body)
-            assert sent.answer is not None
-            book.see()
-            if verb == "holds":
-                check_holds(book, user, sent.answer.body["holds"], sent.at or book.clock.now())
-    listed = await ask(book, CATALOG_USER, "catalog.users.list", {})
+
+    async def ask(sent: Sent) -> None:
+        book.begin_asking(sent)
+        sent.answer = await book.try_once(sent)
+        book.see()
+
+    listed = await read_all(book, ask)
     with judging(Invariant.REPLAY):
         assert await states(book.running, book.users) == live, "a read changed something"
     await book.end(crash=True)
     book.hear_late()
 
     rows = await book.journal.rows(0, 10**6)
-    check_log(book, rows)
     check_alerts(book)
-    check_order(book.arrivals)
-    with judging(Invariant.CONTRACT):
-        for walk in book.walks:
-            if walk.user == CATALOG_USER:
-                check_user_walk(walk, book, rows)
-            else:
-                check_log_walk(walk, rows)
     check_snapshots(rows, book.journal._snapshots)
-    compared = compare(book, rows, live, listed)
+    compared = check_told(book, rows, listed, live)
     for forget in (False, True):
         if forget:
             book.journal._snapshots.clear()
@@ -150,34 +128,6 @@ async def judge(book: Book) -> int:
             await check_repeats(book, again)
         await again.stop()
     book.judge()
-    return compared
-
-
-async def ask(book: Book, user: str, verb: str, body: dict[str, Any]) -> Sent:
-    """Ask something while nothing goes wrong."""
-    sent = Sent(user, verb, body)
-    book.begin_asking(sent)
-    sent.answer = await book.try_once(sent)
-    return sent
-
-
-def compare(book: Book, rows: list[Row], live: dict[str, bytes], listed: Sent) -> int:
-    """Hold all answers against the model; how many there were."""
-    with judging(Invariant.CONTRACT):
-        catalogs = Catalogs(book, rows)
-        compared = catalogs.check()
-    assert listed.answer is not None
-    entries = {entry["user_id"]: entry for entry in listed.answer.body["users"]}
-    for user in book.users:
-        mine = [row for row in rows if row.user == user]
-        if mine:
-            check_replay(user, mine, live[user])
-        with judging(Invariant.CONTRACT):
-            serial = Serial(book, user, mine, catalogs)
-            compared += serial.check()
-            assert (user in entries) == bool(mine), (user, entries)
-            if mine and listed.at is not None:
-                check_entry(entries[user], serial.model, listed.at)
     return compared
 
 

@@ -12,7 +12,7 @@ def check_order(arrivals: list[Arrival]) -> None:
     """A change is behind all that arrived before it, and a read shows all of that."""
     newest: defaultdict[tuple[int, str], int] = defaultdict(int)
     for arrival in arrivals:
-        place = id(arrival.wire), arrival.sent.user
+        place = id(arrival.answers), arrival.sent.user
         effects, shown = _places(arrival)
         with judging(Invariant.IN_ORDER):
             for seq in effects:

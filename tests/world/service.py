@@ -26,7 +26,7 @@ from messages.subjects import PREFIX
 from messages.units import MICROS_PER_DAY
 from persistence.journal import Row, Snapshot
 from tests.support.meter import NOON
-from tests.support.rig import Answer, Rig
+from tests.support.rig import Answer, Rig, SetClock
 from tests.world.disk import Disk, Store
 from tests.world.invariants import Invariant, Violated, judging
 from tests.world.loop import TickingClock
@@ -80,7 +80,7 @@ class World:
     journal: Store = field(default_factory=Store)
     rig: Rig | None = None
     process: Process | None = None
-    clock: TickingClock = field(default_factory=lambda: TickingClock(NOON))
+    clock: SetClock = field(default_factory=lambda: TickingClock(NOON))
     latest: int = 0
     moves: int = 0
     begun_at: int = 0
@@ -224,9 +224,7 @@ class World:
         left = self.wake_at - asyncio.get_running_loop().time()
         await asyncio.sleep(max(left, 0.0) + rng.choice([0.0, 0.0, 0.001, 0.02]) * rng.random())
 
-    async def answer(
-        self, send: Callable[[Rig], str], patience: float = PATIENCE_S
-    ) -> tuple[Answer | None, int]:
+    async def answer(self, send: Callable[[Rig], str]) -> tuple[Answer | None, int]:
         """The answer to a request, and the end of the log when it left.
 
         None where the client has none: the service ended, or it took too long.
@@ -239,7 +237,7 @@ class World:
         if to not in wire.answers:
             waiter = wire.waiting[to] = asyncio.get_running_loop().create_future()
             try:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(PATIENCE_S):
                     await waiter
             except TimeoutError:
                 self.events["impatience"] += 1
