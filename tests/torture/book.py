@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from persistence.journal import Row
 from tests.support.meter import NOON
@@ -17,7 +17,7 @@ from tests.world.book import Book, Sent
 from tests.world.clients import Client
 from tests.world.service import NOT_NOW
 
-RETRY_S: Final = 0.01
+RETRY_S: Final = 0.02
 FOREVER: Final = 10**18
 
 
@@ -57,10 +57,11 @@ class Tortured(Book):
         at: int = NOON,
     ) -> Tortured:
         """A book of what is told to clients of a stage."""
-        book = cls(rng, users, jumps)
+        clock = SetClock(at)
         stage.shim.set_clock(at)
-        book.rig = cast("Rig", Line(stage, SetClock(at)))
-        book.at = book.latest = at
+        # What goes wrong goes wrong outside of the book.
+        book = cls(rng, users, jumps, clock=clock, latest=at, calm=True)
+        book.rig = cast("Rig", Line(stage, clock))
         return book
 
     @property
@@ -69,17 +70,19 @@ class Tortured(Book):
         return cast("Line", self.rig)
 
     @property
+    def answered(self) -> dict[str, list[Answer]]:
+        """All answers: one process after the other makes one log, in one order."""
+        return self.line.answers
+
+    @property
     def last_seq(self) -> int:
-        """The newest position; known at the end."""
-        return self.rows[-1].seq if self.rows else 0
+        """The newest position that is known: the last one, once the log was read."""
+        return self.rows[-1].seq if self.rows else max(self.seen.values(), default=0)
 
     def move(self, by: int) -> None:
         """Move the service's clock."""
-        self.moves += 1
-        clock = self.line.clock
-        clock.at += by
-        self.line.stage.shim.set_clock(clock.at)
-        self.latest = max(self.latest, clock.at)
+        super().move(by)
+        self.line.stage.shim.set_clock(self.clock.at)
 
     def moment(self) -> Moment:
         """From now on, until a request that is sent from now on has an answer that counts."""
@@ -106,13 +109,17 @@ class Tortured(Book):
                 self.events[answer.code] += 1
                 if answer.code == "unavailable":
                     self.unavailable.set()
-                await asyncio.sleep(min(answer.error["retry_after"] or RETRY_S, self.retry_s))
             else:
-                self._answered(began)
+                self._came(began)
             # What was durable then is not known here, so an error may be of any later place.
             return answer, FOREVER
 
-    def _answered(self, began: float) -> None:
+    async def back_off(self, answer: Answer | None, rng: random.Random) -> None:
+        """Wait before the next try."""
+        after = answer.error["retry_after"] if answer is not None else None
+        await asyncio.sleep(min(after or RETRY_S, self.retry_s))
+
+    def _came(self, began: float) -> None:
         for moment in list(self._moments):
             if began >= moment.began:
                 moment.seconds = now() - moment.began
@@ -120,13 +127,14 @@ class Tortured(Book):
                 self._moments.remove(moment)
 
 
-async def ask(book: Tortured, verb: str, user: str, body: dict[str, Any]) -> Sent:
+async def ask(book: Tortured, sent: Sent) -> None:
     """A read that is noted too; it is repeated until it is answered."""
-    sent = Sent(user, verb, body)
     book.begin_asking(sent)
-    while sent.answer is None or sent.answer.code in NOT_NOW:
+    while True:
         sent.answer = await book.try_once(sent)
-    return sent
+        if sent.answer is not None and sent.answer.code not in NOT_NOW:
+            return
+        await book.back_off(sent.answer, book.rng)
 
 
 def clients(book: Tortured, count: int) -> list[Client]:

@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from actors.edge.stream import STREAM
-from messages.subjects import PREFIX
+from messages.subjects import PREFIX, encode_user
 from persistence.appending import COLUMNS
 from persistence.datadir import DATABASE
 from persistence.journal import Row
@@ -119,6 +119,10 @@ class Line:
         self._publishing.add(task)
         task.add_done_callback(self._publishing.discard)
         return to
+
+    def rebuild(self, user: str) -> str:
+        """Have a user's state made anew from the log; where the answer goes."""
+        return self.deliver(f"{PREFIX}.ctl.rebuild.{encode_user(user)}")
 
     async def outcome(self, to: str) -> Answer | None:
         """The answer to a request; None where something died before it came.
