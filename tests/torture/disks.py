@@ -141,13 +141,17 @@ async def failing_sync_of_the_log(book: Tortured) -> Moment:
 
 
 async def read_only(book: Tortured) -> Moment:
-    """The file system becomes read-only, as it may after an error; now and then at a start."""
+    """The file system becomes read-only, as it may after an error, until a start was refused."""
     await some_time(book)
     stage, rng = book.line.stage, book.rng
     failed = len(stage.failed)
     with stage.shim.failing(errno.EROFS, Op.WRITE, Op.OPEN, Op.TRUNCATE, Op.RENAME):
         if rng.random() < 0.3:
             stage.kill_service()
+        else:
+            async with asyncio.timeout(FULL_S):
+                await stage.ended(failed)
+            failed += 1
         async with asyncio.timeout(FULL_S):
             await stage.ended(failed)
         await asyncio.sleep(rng.uniform(*LASTS_S))
