@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 _POSITION_BITS: Final = 48
 _POSITION: Final = (1 << _POSITION_BITS) - 1
@@ -53,13 +53,13 @@ class Tail:
         self.last = 0
         self.users: dict[str, int | _Rows] = {}
 
-    def add(self, rows: Sequence[Sequence[object]]) -> None:
+    def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Take in rows, of which the first four fields are those of a `Row`."""
         users = self.users
         for row in rows:
-            seq: int = row[0]  # type: ignore[assignment]
-            user: str = row[2]  # type: ignore[assignment]
-            key: str | None = row[3]  # type: ignore[assignment]
+            seq: int = row[0]
+            user: str = row[2]
+            key: str | None = row[3]
             mark = _mark(key)
             before = users.get(user)
             if before is None:
@@ -71,7 +71,7 @@ class Tail:
                 users[user] = before = many
             before.add(seq, mark)
         self.count += len(rows)
-        self.last = rows[-1][0]  # type: ignore[assignment]
+        self.last = rows[-1][0]
 
     def of(self, user: str) -> Sequence[int]:
         """The positions of a user."""
