@@ -96,11 +96,20 @@ def filled_to(db: sqlite3.Connection) -> int:
 def beyond(
     db: sqlite3.Connection, after: int, limit: int
 ) -> list[tuple[int, int, str, str | None]]:
-    """The first four fields of the rows of the log after a position."""
-    return db.execute(
+    """The first four fields of the rows of the log after a position.
+
+    Raises:
+        sqlite3.DatabaseError: a row is damaged.
+    """
+    rows = db.execute(
         "SELECT seq, partition, user_id, event_id FROM log.log WHERE seq > ? ORDER BY seq LIMIT ?",
         (after, limit),
     ).fetchall()
+    for seq, _, user, key in rows:
+        # What a page holds may be a page all the same, and a row of it of other types.
+        if not isinstance(user, str) or not (key is None or isinstance(key, str)):
+            raise sqlite3.DatabaseError(f"row {seq} of the log is damaged")
+    return rows
 
 
 def fill(db: sqlite3.Connection, after: int, last: int) -> None:

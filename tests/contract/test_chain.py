@@ -279,6 +279,16 @@ async def test_a_newest_row_that_was_changed_keeps_no_service_from_starting(
     assert broken(directory) == [Broken(3, 3, CHANGED)]
 
 
+@pytest.mark.parametrize("script", ["event_id = x'00'", "user_id = x'00'"])
+async def test_a_newest_row_of_other_types_is_refused_in_a_line(
+    directory: Path, script: str
+) -> None:
+    await written(directory, 3)
+    edit(directory, f"UPDATE log SET {script} WHERE seq = 3")
+    with pytest.raises(Refused, match="row 3 of the log is damaged"):
+        await SQLiteJournal.open(directory)
+
+
 async def test_the_newest_links_are_found_at_a_start_wherever_the_log_ends(
     directory: Path,
 ) -> None:
