@@ -94,7 +94,7 @@ class Tortured(Book):
         """The answer to a request, which is sent again while nobody takes it."""
         line = self.line
         while True:
-            await line.stage.up.wait()
+            await line.served()
             began = now()
             to = send(cast("Rig", line))
             try:

@@ -53,6 +53,8 @@ class Line:
         self.answers: dict[str, list[Answer]] = defaultdict(list)
         self.notices: dict[str, set[tuple[str, bytes]]] = defaultdict(set)
         self._nc: Client | None = None
+        self._server = stage.nats
+        self._connected = asyncio.Event()
         self._inbox = ""
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
         self._numbers = itertools.count()
@@ -64,9 +66,15 @@ class Line:
         async def quiet(_: Exception) -> None:
             """A server that dies is what this is about."""
 
+        async def found_another() -> None:
+            self._server = self.stage.nats
+            self._connected.set()
+            self._connected.clear()
+
         self._nc = nc = await nats.connect(
             self.stage.nats.url,
             error_cb=quiet,
+            reconnected_cb=found_another,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.01,
         )
@@ -75,6 +83,17 @@ class Line:
         for kind in ("alert", "event"):
             await nc.subscribe(f"{PREFIX}.{kind}.>", cb=self._take_notice)
         await nc.flush()
+        self._server = self.stage.nats
+
+    async def served(self) -> None:
+        """Wait until a service is ready, and there is a connection to the server that there is.
+
+        What is sent into the connection to one that has died is lost, until that is noticed.
+        """
+        while not (self.stage.up.is_set() and self._server is self.stage.nats):
+            await self.stage.up.wait()
+            if self._server is not self.stage.nats:
+                await self._connected.wait()
 
     async def close(self) -> None:
         """Close the connection, where there is one."""
