@@ -18,11 +18,16 @@ from tests.support.rig import Rig
 from tests.support.service import ROOT
 from tests.torture.book import Tortured, ask
 from tests.torture.line import read_log
-from tests.torture.stage import Stage
+from tests.torture.stage import Stage, now
 from tests.world.checks import check_repeats
 from tests.world.verdict import check_told, read_all
 
 VERIFY_S: Final = 120.0
+STREAMED_S: Final = 30.0
+"""The service waits for a flush into a lost connection before it publishes again: seconds."""
+LOOK_S: Final = 0.05
+
+Notices = dict[str, set[tuple[str, bytes]]]
 
 
 async def judge(book: Tortured) -> int:
@@ -36,7 +41,7 @@ async def judge(book: Tortured) -> int:
     book.hear_late()
     await verify(stage)
     await check_repeats(book, cast("Rig", book.line))
-    streamed = await book.line.streamed() if stage.stream else None
+    streamed = await _streamed(book) if stage.stream else None
     await stage.stop()
     book.line.check_answers()
     await verify(stage)
@@ -48,7 +53,32 @@ async def judge(book: Tortured) -> int:
     return check_told(book, rows, listed)
 
 
-Notices = dict[str, set[tuple[str, bytes]]]
+async def _streamed(book: Tortured) -> Notices:
+    """The stream, once it has all alerts of the log, or after so long."""
+    wanted = set(alerts_of(notices_in(read_log(book.line.stage))))
+    end = now() + STREAMED_S
+    while True:
+        found = await book.line.streamed()
+        if not wanted - found.keys() or now() >= end:
+            return found
+        await asyncio.sleep(LOOK_S)
+
+
+def notices_in(rows: list[Row]) -> Notices:
+    """What a log has published, by its id."""
+    return {
+        notice.id: {(notice.subject, notice.payload)}
+        for row in rows
+        if row.user != CATALOG_USER
+        for notice in notices_of(
+            PREFIX, row.user, decode_event(row.kind, row.body), row.at, row.seq
+        )
+    }
+
+
+def alerts_of(notices: Notices) -> Notices:
+    """Those that go into the stream."""
+    return {name: found for name, found in notices.items() if ".alert." in min(found)[0]}
 
 
 def check_notices(book: Tortured, rows: list[Row], streamed: Notices | None) -> None:
@@ -57,20 +87,12 @@ def check_notices(book: Tortured, rows: list[Row], streamed: Notices | None) -> 
     Where only the service died all of it was. A server that dies may take some along, but
     none of the alerts where it keeps them in a stream.
     """
-    wanted = {
-        notice.id: {(notice.subject, notice.payload)}
-        for row in rows
-        if row.user != CATALOG_USER
-        for notice in notices_of(
-            PREFIX, row.user, decode_event(row.kind, row.body), row.at, row.seq
-        )
-    }
+    wanted = notices_in(rows)
     heard = book.line.notices
     for name, contents in heard.items():
         assert contents == wanted.get(name), (name, "was published and is not of the log")
     if streamed is not None:
-        alerts = {name for name, ((subject, _),) in wanted.items() if ".alert." in subject}
-        assert {name: wanted[name] for name in alerts} == streamed, "the stream is another"
+        assert streamed == alerts_of(wanted), "the stream is another"
     if not book.events["server deaths"]:
         assert set(heard) == set(wanted), "a notice was not published"
 
