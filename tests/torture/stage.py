@@ -10,9 +10,9 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from messages.subjects import PREFIX, mapping
 from tests.support.nats import NatsServer, start_nats_server
@@ -98,9 +98,9 @@ class Stage:
         while len(self.failed) <= failed:
             await self._broke.wait()
 
-    async def breaking(self) -> None:
-        """Wait until something dies."""
-        await self._broke.wait()
+    def breaking(self) -> Coroutine[Any, Any, bool]:
+        """Wait until something dies from this call on, however late it is awaited."""
+        return self._broke.wait()
 
     # -- deaths
 
