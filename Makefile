@@ -10,9 +10,11 @@ ROOMS := actors messages persistence tests
 PROSE := $(wildcard README.md CHANGELOG.md docs) Makefile Procfile pyproject.toml .ci
 TIERS := unit contract runtime sim golden e2e torture
 
-.PHONY: install run test check audit bench charts fuzz overload torture simulate format clean \
+.PHONY: install run test tiers check audit bench charts fuzz overload torture simulate format clean \
 	test-sources $(TIERS:%=test-%)
+ifneq ($(MAKECMDGOALS),tiers)
 .NOTPARALLEL:
+endif
 
 # Where there is no C compiler nothing is compiled, and all works as it does, slower.
 install: $(STAMP)
@@ -29,7 +31,11 @@ $(STAMP): pyproject.toml .ci/constraints.txt
 run: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
 
-test: install check $(TIERS:%=test-%) test-sources
+# The tiers two at a time, the longest first: one waits for processes mostly, while others compute.
+test: install check
+	$(MAKE) --jobs=2 --output-sync=target --no-print-directory tiers
+
+tiers: test-e2e test-torture test-sources $(TIERS:%=test-%)
 
 check: install
 	$(BIN)/ruff format --check $(ROOMS) .ci
