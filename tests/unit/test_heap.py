@@ -5,8 +5,6 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-import pytest
-
 from persistence.heap import give_back
 
 BLOCKS, BYTES, PAGE = 2_000, 20_000, 4_096
@@ -17,7 +15,6 @@ def resident_pages() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1])
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
 def test_memory_that_was_freed_between_what_is_in_use_goes_back_to_the_system() -> None:
     blocks = [bytearray(b"x" * BYTES) for _ in range(BLOCKS)]
     del blocks[::2]
@@ -25,5 +22,6 @@ def test_memory_that_was_freed_between_what_is_in_use_goes_back_to_the_system() 
 
     give_back()
 
-    assert before - resident_pages() > BLOCKS // 4 * BYTES // PAGE
+    if platform.libc_ver()[0] == "glibc":  # another malloc is not asked, and nothing is raised
+        assert before - resident_pages() > BLOCKS // 4 * BYTES // PAGE
     assert len(blocks) == BLOCKS // 2
