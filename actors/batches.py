@@ -7,19 +7,17 @@ answered with its error and never fails the others.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from actors.billing.duplicates import original
-from actors.lookups import Facts, may_have_ended
+from actors.ledger import Ledger
+from actors.lookups import Facts, find, may_have_ended
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from messages.codec import decode_batch, decode_event, encode_reply, quoted
 from messages.commands import Batch, Track
 from messages.errors import ErrorReply, RequestError
 from persistence.journal import Row
-
-if TYPE_CHECKING:
-    from actors.user import UserActor
 
 REPLY_BYTES: Final = 480
 """What the reply of one event takes at most, without its texts and alerts."""
@@ -29,13 +27,13 @@ RESULT_BYTES_MAX: Final = 4096
 Calls = list[Track | RequestError]
 
 
-def batch(actor: UserActor, request: Request, ask: Batch, at: int) -> Detour | None:
+def batch(ledger: Ledger, request: Request, ask: Batch, at: int) -> Detour | None:
     """Record all good events of a batch, in order.
 
     Raises:
         RequestError: ``too_large``: over 1,000 events, or replies that do not fit into one.
     """
-    services, account = actor.services, actor.account
+    services, account = ledger.services, ledger.account
     facts: Facts | None = request.facts
     if facts is None:
         calls = decode_batch(ask)
@@ -50,15 +48,15 @@ def batch(actor: UserActor, request: Request, ask: Batch, at: int) -> Detour | N
         facts.ended = {name: account.ended[name] for name in named if name in account.ended}
         ended = [name for name in named if may_have_ended(account, name, services)]
         if known or ended:
-            return actor.find(request, keys=known, holds=ended)
+            return find(request, services, keys=known, holds=ended)
     assert facts.batch is not None
-    work = _Work(actor, facts, at)
+    work = _Work(ledger, facts, at)
     for call, key in zip(*facts.batch, strict=True):
         work.take(call, key)
     request.payload = work.reply(request.key or "")
     if work.rows:
         services.writer.append(work.rows, request)
-        actor.grown()
+        ledger.grown()
     else:
         services.writer.after(account.seq, request)
     return None
@@ -67,9 +65,9 @@ def batch(actor: UserActor, request: Request, ask: Batch, at: int) -> Detour | N
 class _Work:
     """One batch while its events are judged."""
 
-    def __init__(self, actor: UserActor, facts: Facts, at: int) -> None:
+    def __init__(self, ledger: Ledger, facts: Facts, at: int) -> None:
         self.rows: list[Row] = []
-        self._actor = actor
+        self._ledger = ledger
         self._facts = facts
         self._at = at
         self._results: list[bytes] = []
@@ -86,7 +84,7 @@ class _Work:
                 self._results.append(self._original(call, key, known[key]))
                 self._duplicates += 1
                 return
-            reply = self._actor.count(call, key, self._at, self.rows, self._facts.ended)
+            reply = self._ledger.count(call, key, self._at, self.rows, self._facts.ended)
             self._results.append(reply)
             if key in self._facts.repeated:
                 known[key] = self.rows[-1]
@@ -102,13 +100,13 @@ class _Work:
         rest = (
             f'],"accepted":{accepted},"duplicates":{self._duplicates},'
             f'"rejected":{self._rejected},"event_id":{quoted(key)},"duplicate":{again},'
-            f'"seq":{self._actor.account.seq}}}'
+            f'"seq":{self._ledger.account.seq}}}'
         )
         return b'{"results":[' + results + rest.encode()
 
     def _original(self, call: Track, key: str, row: Row) -> bytes:
         event = decode_event(row.kind, row.body)
-        catalog, privacy = self._actor.services.catalog, self._actor.services.privacy
+        catalog, privacy = self._ledger.services.catalog, self._ledger.services.privacy
         return original(call, event, row.personal, key, row.seq, row.at, catalog, privacy)
 
 

@@ -1,13 +1,9 @@
-"""How a user's actor takes each change: what it has to look up first, and who decides.
-
-Each handler gets the actor, the request, its command and the moment; it answers by the actor,
-or returns the detour after which it is called again.
-"""
+"""How a user's actor takes each change: what it has to look up first, and who decides."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from actors.batches import batch
 from actors.billing import subscribing
@@ -16,7 +12,8 @@ from actors.billing.holds import extend, hold, preflight, release
 from actors.billing.inbox import ack, not_unread
 from actors.billing.track import reset
 from actors.edge.upkeep import Forget, Rebuild
-from actors.lookups import Facts, may_have_ended
+from actors.ledger import Handler, Ledger
+from actors.lookups import Facts, find, may_have_ended
 from actors.reading import Reading, stored
 from actors.recovery import load
 from actors.runtime.cell import Detour
@@ -38,63 +35,60 @@ from messages.commands import (
 )
 from persistence.journal import Row
 
-if TYPE_CHECKING:
-    from actors.user import UserActor
 
-
-def _track(actor: UserActor, request: Request, call: Track, at: int) -> Detour | None:
+def _track(ledger: Ledger, request: Request, call: Track, at: int) -> Detour | None:
     ended: Mapping[str, str] | None = None
     if call.hold_id is not None:
         facts: Facts | None = request.facts
-        if facts is None and may_have_ended(actor.account, call.hold_id, actor.services):
-            return actor.find(request, holds=[call.hold_id])
+        if facts is None and may_have_ended(ledger.account, call.hold_id, ledger.services):
+            return find(request, ledger.services, holds=[call.hold_id])
         ended = None if facts is None else facts.ended
     key = request.key
     assert key is not None
     rows: list[Row] = []
-    request.payload = actor.count(call, key, at, rows, ended)
-    actor.services.writer.append(rows, request)
-    actor.grown()
+    request.payload = ledger.count(call, key, at, rows, ended)
+    ledger.services.writer.append(rows, request)
+    ledger.grown()
     return None
 
 
-def _preflight(actor: UserActor, request: Request, ask: Preflight, at: int) -> Detour | None:
-    account, services, key = actor.account, actor.services, request.key
+def _preflight(ledger: Ledger, request: Request, ask: Preflight, at: int) -> Detour | None:
+    account, services, key = ledger.account, ledger.services, request.key
     facts: Facts | None = request.facts
     if ask.hold is not None and facts is None:
         keys = [f"{key}.{index}" for index in range(len(ask.operations))]
         known = [name for name in keys if not services.keys.claim(account.user, name)]
         if known:
-            return actor.find(request, keys=known)
+            return find(request, services, keys=known)
     if facts is not None and facts.rows:
         raise mismatch(key or "")
-    actor.decided(request, preflight(account, ask, at, services.catalog, key), at)
+    ledger.decided(request, preflight(account, ask, at, services.catalog, key), at)
     return None
 
 
-def _hold(actor: UserActor, request: Request, ask: Hold, at: int) -> None:
-    decided = hold(actor.account, ask, at, actor.services.catalog, request.key or "")
-    actor.decided(request, decided, at)
+def _hold(ledger: Ledger, request: Request, ask: Hold, at: int) -> None:
+    decided = hold(ledger.account, ask, at, ledger.services.catalog, request.key or "")
+    ledger.decided(request, decided, at)
 
 
-def _extend(actor: UserActor, request: Request, ask: Extend, at: int) -> None:
-    decided = extend(actor.account, ask, at, actor.services.catalog, request.key or "")
-    actor.decided(request, decided, at)
+def _extend(ledger: Ledger, request: Request, ask: Extend, at: int) -> None:
+    decided = extend(ledger.account, ask, at, ledger.services.catalog, request.key or "")
+    ledger.decided(request, decided, at)
 
 
-def _release(actor: UserActor, request: Request, ask: Release, at: int) -> None:
-    actor.record(request, release(actor.account, ask, at, actor.services.catalog), at)
+def _release(ledger: Ledger, request: Request, ask: Release, at: int) -> None:
+    ledger.record(request, release(ledger.account, ask, at, ledger.services.catalog), at)
 
 
-def _reset(actor: UserActor, request: Request, ask: Reset, at: int) -> None:
-    decided = reset(actor.account, ask, at, actor.services.catalog, request.key or "")
-    actor.decided(request, decided, at)
+def _reset(ledger: Ledger, request: Request, ask: Reset, at: int) -> None:
+    decided = reset(ledger.account, ask, at, ledger.services.catalog, request.key or "")
+    ledger.decided(request, decided, at)
 
 
-def _ack(actor: UserActor, request: Request, ask: Ack, at: int) -> Detour | None:
+def _ack(ledger: Ledger, request: Request, ask: Ack, at: int) -> Detour | None:
     facts: Facts | None = request.facts
-    if facts is None and (others := not_unread(actor.account, ask)):
-        reading = Reading(actor.services, actor.account.user, actor.account.seq)
+    if facts is None and (others := not_unread(ledger.account, ask)):
+        reading = Reading(ledger.services, ledger.account.user, ledger.account.seq)
 
         async def find() -> bool:
             request.facts = Facts(raised=await reading.raised_ids(others))
@@ -102,38 +96,38 @@ def _ack(actor: UserActor, request: Request, ask: Ack, at: int) -> Detour | None
 
         return Detour(find, blocks=True)
     raised = () if facts is None else facts.raised
-    actor.record(request, ack(actor.account, ask, actor.services.catalog, raised), at)
+    ledger.record(request, ack(ledger.account, ask, ledger.services.catalog, raised), at)
     return None
 
 
-def _subscribe(actor: UserActor, request: Request, ask: Subscribe, at: int) -> None:
-    recorded = subscribing.subscribe(actor.account, ask, at, actor.services.catalog)
-    actor.record(request, recorded, at)
+def _subscribe(ledger: Ledger, request: Request, ask: Subscribe, at: int) -> None:
+    recorded = subscribing.subscribe(ledger.account, ask, at, ledger.services.catalog)
+    ledger.record(request, recorded, at)
 
 
-def _cancel(actor: UserActor, request: Request, ask: Cancel, at: int) -> None:
-    recorded = subscribing.cancel(actor.account, ask, at, actor.services.catalog)
-    actor.record(request, recorded, at)
+def _cancel(ledger: Ledger, request: Request, ask: Cancel, at: int) -> None:
+    recorded = subscribing.cancel(ledger.account, ask, at, ledger.services.catalog)
+    ledger.record(request, recorded, at)
 
 
-def _suspend(actor: UserActor, request: Request, ask: Suspend, at: int) -> None:
-    actor.record(request, subscribing.suspend(actor.account, ask, actor.services.catalog), at)
+def _suspend(ledger: Ledger, request: Request, ask: Suspend, at: int) -> None:
+    ledger.record(request, subscribing.suspend(ledger.account, ask, ledger.services.catalog), at)
 
 
-def _resume(actor: UserActor, request: Request, ask: Resume, at: int) -> None:
-    actor.record(request, subscribing.resume(actor.account, ask, actor.services.catalog), at)
+def _resume(ledger: Ledger, request: Request, ask: Resume, at: int) -> None:
+    ledger.record(request, subscribing.resume(ledger.account, ask, ledger.services.catalog), at)
 
 
-def _rebuild(actor: UserActor, request: Request, _: Rebuild, _at: int) -> Detour:
-    settled = actor.services.writer.barrier()  # as of now: this state may be lost any moment
+def _rebuild(ledger: Ledger, request: Request, _: Rebuild, _at: int) -> Detour:
+    settled = ledger.services.writer.barrier()  # as of now: this state may be lost any moment
 
     async def work() -> bool:
         await stored(settled)
-        account, rows = await load(actor.account.user, actor.services, from_log=True)
-        changed = account != actor.account
-        actor.account = account
+        account, rows = await load(ledger.account.user, ledger.services, from_log=True)
+        changed = account != ledger.account
+        ledger.account = account
         if rows:
-            actor.save()
+            ledger.save()
         seq = account.seq
         request.prepare({"user_id": account.user, "rows": rows, "changed": changed, "seq": seq})
         request.durable()
@@ -142,9 +136,9 @@ def _rebuild(actor: UserActor, request: Request, _: Rebuild, _at: int) -> Detour
     return Detour(work, blocks=True)
 
 
-def _forget(actor: UserActor, request: Request, _: Forget, _at: int) -> Detour:
-    journal, user, seq = actor.services.journal, actor.account.user, actor.account.seq
-    settled = actor.services.writer.barrier()  # what is to be erased has to be in the log
+def _forget(ledger: Ledger, request: Request, _: Forget, _at: int) -> Detour:
+    journal, user, seq = ledger.services.journal, ledger.account.user, ledger.account.seq
+    settled = ledger.services.writer.barrier()  # what is to be erased has to be in the log
 
     async def work() -> bool:
         await stored(settled)
@@ -156,7 +150,7 @@ def _forget(actor: UserActor, request: Request, _: Forget, _at: int) -> Detour:
     return Detour(work, blocks=False)  # the rows of a busy user may take long
 
 
-CHANGES: Final[Mapping[type, Callable[[UserActor, Request, Any, int], Detour | None]]] = {
+CHANGES: Final[Mapping[type, Handler]] = {
     Track: _track,
     CloudTrack: _track,
     Batch: batch,

@@ -13,6 +13,8 @@ from msgspec import Struct, field
 
 from actors.billing.account import Account
 from actors.reading import stored
+from actors.runtime.cell import Detour
+from actors.runtime.request import Request
 from actors.services import Services
 from messages.codec import decode_event
 from messages.commands import Track
@@ -50,7 +52,26 @@ def may_have_ended(account: Account, hold_id: str, services: Services) -> bool:
     return hold_id not in account.ended and not services.keys.surely_new(account.user, hold_id)
 
 
-async def look_up(
+def find(
+    request: Request,
+    services: Services,
+    keys: Sequence[str] = (),
+    holds: Sequence[str] = (),
+) -> Detour:
+    """Have keys and holds of its user looked up for a request, which is then handled again."""
+    # As of now. With a barrier of later, the actor that knew the ends of the other holds may
+    # have been dropped in between.
+    settled = services.writer.barrier()
+
+    async def work() -> bool:
+        facts = request.facts = request.facts or Facts()
+        await _look_up(services, facts, request.user, keys, holds, settled)
+        return True
+
+    return Detour(work, blocks=True)
+
+
+async def _look_up(
     services: Services,
     facts: Facts,
     user: str,
@@ -59,9 +80,6 @@ async def look_up(
     settled: Awaitable[bool],
 ) -> None:
     """Add the rows of keys and the ends of holds, after all that was appended is durable.
-
-    ``settled`` is a barrier of when the request was handled. With one of later, the actor that
-    knew the ends of the other holds may have been dropped in between.
 
     Raises:
         JournalError: the log cannot be read, or what the actor knows is ahead of it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from actors.billing import logs as pages
 from actors.billing.account import Period
@@ -17,6 +17,7 @@ from actors.billing.snapshot import period_of, totals_of
 from actors.billing.stats import find_period, stats
 from actors.billing.subscriptions import state_of
 from actors.billing.trends import MONTHS, projections, trends
+from actors.ledger import Handler, Ledger
 from actors.reading import Reading
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
@@ -32,73 +33,70 @@ from messages.commands import (
 )
 from messages.replies import DashboardReply, SubscriptionReply
 
-if TYPE_CHECKING:
-    from actors.user import UserActor
-
 DASHBOARD_ALERTS: Final = 50
 """Unread alerts that a dashboard shows."""
 
 
-def _enforce(actor: UserActor, request: Request, ask: Enforce, at: int) -> None:
-    account, catalog = actor.account, actor.services.catalog
+def _enforce(ledger: Ledger, request: Request, ask: Enforce, at: int) -> None:
+    account, catalog = ledger.account, ledger.services.catalog
     period = current_of(account, at, catalog)
-    actor.respond(request, enforce(account, period, ask, at, catalog))
+    ledger.respond(request, enforce(account, period, ask, at, catalog))
 
 
-def _holds(actor: UserActor, request: Request, _: Holds, at: int) -> None:
-    actor.answer(request, holds(actor.account, at, actor.services.page_bytes_max))
+def _holds(ledger: Ledger, request: Request, _: Holds, at: int) -> None:
+    ledger.answer(request, holds(ledger.account, at, ledger.services.page_bytes_max))
 
 
-def _stats(actor: UserActor, request: Request, ask: Stats, at: int) -> Detour | None:
-    period = find_period(actor.account, ask, at, actor.services.catalog)
+def _stats(ledger: Ledger, request: Request, ask: Stats, at: int) -> Detour | None:
+    period = find_period(ledger.account, ask, at, ledger.services.catalog)
     if period is None:
         assert ask.billing_period is not None
-        return _detour(partial(_reading(actor).old_stats, request, ask.billing_period))
-    actor.answer(request, stats(actor.account, period, at))
+        return _detour(partial(_reading(ledger).old_stats, request, ask.billing_period))
+    ledger.answer(request, stats(ledger.account, period, at))
     return None
 
 
-def _logs(actor: UserActor, request: Request, ask: Logs, _: int) -> Detour:
-    services = actor.services
+def _logs(ledger: Ledger, request: Request, ask: Logs, _: int) -> Detour:
+    services = ledger.services
     wanted = pages.filter_of(ask, services.catalog)
-    before, total = actor.account.seq + 1, None
+    before, total = ledger.account.seq + 1, None
     if ask.cursor:
         before = pages.read_cursor(ask.cursor, wanted)
     else:
-        total = pages.total_of(actor.account, wanted)
+        total = pages.total_of(ledger.account, wanted)
     page = pages.Page(wanted, ask.limit or pages.PAGE, before, services.page_bytes_max)
     uncounted = not ask.cursor and total is None and wanted.only_period()
-    where = pages.where_is(actor.account, wanted.billing_period)
-    read = _reading(actor).page
+    where = pages.where_is(ledger.account, wanted.billing_period)
+    read = _reading(ledger).page
     return _detour(partial(read, request, wanted, page, total, where=where, count_sealed=uncounted))
 
 
-def _alerts(actor: UserActor, request: Request, ask: Alerts, _: int) -> Detour | None:
-    account = actor.account
+def _alerts(ledger: Ledger, request: Request, ask: Alerts, _: int) -> Detour | None:
+    account = ledger.account
     unread = unread_alerts(account, ask.billing_period)
     if ask.unread_only or not account.seq:
-        size = actor.services.page_bytes_max
+        size = ledger.services.page_bytes_max
         reply = alerts_reply(account.user, ask, unread, unread, {}, account.seq, size)
-        actor.answer(request, reply)
+        ledger.answer(request, reply)
         return None
-    return _detour(partial(_reading(actor).alerts, request, ask, unread))
+    return _detour(partial(_reading(ledger).alerts, request, ask, unread))
 
 
-def _trends(actor: UserActor, request: Request, ask: Trends, at: int) -> Detour | None:
-    account = actor.account
+def _trends(ledger: Ledger, request: Request, ask: Trends, at: int) -> Detour | None:
+    account = ledger.account
     months = ask.months or MONTHS
-    current = current_of(account, at, actor.services.catalog)
+    current = current_of(account, at, ledger.services.catalog)
 
     def reply(sealed: Sequence[Period], known: Sequence[Period], last: Period) -> object:
         return trends([*sealed, *known], last, months, account_seq)
 
     account_seq = account.seq
-    return _with_periods(actor, request, current, months, reply)
+    return _with_periods(ledger, request, current, months, reply)
 
 
-def _dashboard(actor: UserActor, request: Request, _: Dashboard, at: int) -> Detour | None:
-    account = actor.account
-    current = current_of(account, at, actor.services.catalog)
+def _dashboard(ledger: Ledger, request: Request, _: Dashboard, at: int) -> Detour | None:
+    account = ledger.account
+    current = current_of(account, at, ledger.services.catalog)
     summary = stats(account, current, at)
     alerts = tuple(alert_reply(account.user, raised) for raised in unread_alerts(account, None))
     outlook, seq = projections(current, at), account.seq
@@ -112,16 +110,16 @@ def _dashboard(actor: UserActor, request: Request, _: Dashboard, at: int) -> Det
             seq=seq,
         )
 
-    return _with_periods(actor, request, current, MONTHS, reply)
+    return _with_periods(ledger, request, current, MONTHS, reply)
 
 
-def _subscription(actor: UserActor, request: Request, _: Subscription, at: int) -> Detour | None:
-    account, seq = actor.account, actor.account.seq
+def _subscription(ledger: Ledger, request: Request, _: Subscription, at: int) -> Detour | None:
+    account, seq = ledger.account, ledger.account.seq
     state = state_of(account.subscription, at, suspended=account.suspended)
     if state is None:
-        actor.answer(request, SubscriptionReply(subscription=None, history=(), seq=seq))
+        ledger.answer(request, SubscriptionReply(subscription=None, history=(), seq=seq))
         return None
-    reading = _reading(actor)
+    reading = _reading(ledger)
 
     async def work() -> bool:
         history = await reading.renewals()
@@ -133,24 +131,24 @@ def _subscription(actor: UserActor, request: Request, _: Subscription, at: int) 
 
 
 def _with_periods(
-    actor: UserActor,
+    ledger: Ledger,
     request: Request,
     current: Period,
     months: int,
     reply: Callable[[Sequence[Period], Sequence[Period], Period], object],
 ) -> Detour | None:
     """Answer with the user's last periods: sealed ones from the log, where they are needed."""
-    account = actor.account
+    account = ledger.account
     # What left the state had ended a grace before; of periods that overlap it may begin later
     # than one that is still there.
     later = sum(period.start >= account.at - GRACE for period in account.closed)
     if not account.sealed or later + 1 >= months:
-        actor.answer(request, reply((), account.closed, current))
+        ledger.answer(request, reply((), account.closed, current))
         return None
     # The live ones go on counting while the others are read.
     known = [period_of(totals_of(period)) for period in account.closed]
     last = period_of(totals_of(current))
-    reading = _reading(actor)
+    reading = _reading(ledger)
 
     async def work() -> bool:
         sealed = await reading.sealed(months)
@@ -161,15 +159,15 @@ def _with_periods(
     return _detour(work)
 
 
-def _reading(actor: UserActor) -> Reading:
-    return Reading(actor.services, actor.account.user, actor.account.seq)
+def _reading(ledger: Ledger) -> Reading:
+    return Reading(ledger.services, ledger.account.user, ledger.account.seq)
 
 
 def _detour(work: Callable[[], Coroutine[Any, Any, bool]]) -> Detour:
     return Detour(work, blocks=False)
 
 
-QUERIES: Final[Mapping[type, Callable[[UserActor, Request, Any, int], Detour | None]]] = {
+QUERIES: Final[Mapping[type, Handler]] = {
     Enforce: _enforce,
     Holds: _holds,
     Stats: _stats,

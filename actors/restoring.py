@@ -44,4 +44,4 @@ class Restoring:
         return UserActor(account, self._services, replayed)
 
     async def _rest(self, actor: UserActor, account: Account) -> None:
-        actor.replayed(await catch_up(account, self._services))
+        actor.ledger.replayed(await catch_up(account, self._services))

@@ -142,8 +142,8 @@ async def test_a_raising_handler_costs_only_its_own_request(rig: Rig, lines: Log
 @pytest.mark.parametrize(
     "where",
     [
-        *("actors.user.apply", "actors.user.encode_event", "actors.user.track_reply"),
-        "actors.user.track",
+        *("actors.ledger.apply", "actors.ledger.encode_event", "actors.ledger.track_reply"),
+        "actors.ledger.track",
     ],
 )
 async def test_what_a_defect_leaves_half_done_is_not_in_the_log(

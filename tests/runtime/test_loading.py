@@ -260,7 +260,7 @@ async def test_the_successor_of_a_dropped_actor_waits_for_its_rows_and_nobody_fo
         raise ValueError(SECRET)
 
     with monkeypatch.context() as patched:
-        patched.setattr("actors.user.track", broken)
+        patched.setattr("actors.ledger.track", broken)
         assert (await rig.answer(rig.track("u0"))).code == "internal"
     after = rig.send("stats", "u0")
     other = rig.send("stats", "u1")

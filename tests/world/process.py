@@ -10,13 +10,28 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tests.support.rig import FakeLink
 from tests.world.invariants import Invariant
+from tests.world.trace import Trace
 
-if TYPE_CHECKING:
-    from tests.world.service import World
+
+class Around(Protocol):
+    """What a process has around it, and what outlives it: see `tests.world.service.World`."""
+
+    steps: int
+    trace: Trace
+    failed: asyncio.Event
+    due: dict[str, tuple[str, bytes]]
+    confirmed: set[str]
+
+    @property
+    def last_seq(self) -> int: ...
+
+    def violated(self, invariant: Invariant, what: object) -> None: ...
+
+    def delay(self, what: str) -> float: ...
 
 
 @dataclass
@@ -28,7 +43,7 @@ class Process:
         over: it ended by that.
     """
 
-    world: World
+    world: Around
     fuse: int | None = None
     over: bool = False
 

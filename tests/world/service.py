@@ -10,7 +10,6 @@ import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any, Final
 
 from actors.app import DISK_FAILED
@@ -31,27 +30,13 @@ from tests.world.disk import Disk, Store
 from tests.world.invariants import Invariant, Violated, judging
 from tests.world.loop import TickingClock
 from tests.world.process import Process, Wire
+from tests.world.trace import Trace
 
 GATES: Final = ("appends", "commits", "reads")
 NOT_NOW: Final = frozenset({"internal", *(code for code, row in ERRORS.items() if row.retryable)})
 """Errors of a moment: they say nothing of the state. The defects are injected ones."""
 PATIENCE_S: Final = 2.0
 """How long a client waits for an answer."""
-
-
-class Trace:
-    """All that happened, as a digest: two lives with the same one are the same life."""
-
-    def __init__(self) -> None:
-        self._digest = blake2b(digest_size=12)
-
-    def note(self, *what: object) -> None:
-        """Something happened."""
-        now = asyncio.get_running_loop().time()
-        self._digest.update(repr((round(now, 6), *what)).encode())
-
-    def __str__(self) -> str:
-        return self._digest.hexdigest()
 
 
 @dataclass

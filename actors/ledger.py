@@ -1,0 +1,152 @@
+"""One user's state and its way into the log: what the handlers of requests work with.
+
+A change is applied to the state, its reply is prepared and its rows are appended last: whatever
+fails before leaves nothing behind in the log. The reply leaves when the rows are durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from actors.billing import snapshot as snapshots
+from actors.billing.account import Account
+from actors.billing.answers import answer
+from actors.billing.decisions import changed
+from actors.billing.notices import notifies
+from actors.billing.recorded import Recorded, Refused
+from actors.billing.rolling import due
+from actors.billing.state import apply
+from actors.billing.track import personal_of, track, track_reply
+from actors.runtime.cell import Detour
+from actors.runtime.request import Request
+from actors.services import Services
+from messages.codec import encode_event, encode_reply
+from messages.commands import Track
+from messages.events import KIND, UsageRecorded
+from messages.subjects import encode_user, partition_of
+from persistence.journal import Row, Snapshot
+
+USAGE: Final = KIND[UsageRecorded]
+_new: Final = tuple.__new__
+
+
+class Ledger:
+    """One user's state, ahead of the log by what is being written.
+
+    Args:
+        account: the state.
+        services: what actors share.
+        unsaved: events since the newest snapshot.
+
+    Attributes: as the arguments. `state.apply` changes the account, nothing else does.
+    """
+
+    __slots__ = ("_partition", "account", "services", "unsaved")
+
+    def __init__(self, account: Account, services: Services, unsaved: int = 0) -> None:
+        self.account = account
+        self.services = services
+        self.unsaved = unsaved
+        self._partition = partition_of(encode_user(account.user))
+
+    def answer(self, request: Request, reply: object) -> None:
+        """Answer when all that the reply reflects is durable."""
+        self.respond(request, encode_reply(reply))
+
+    def respond(self, request: Request, payload: bytes) -> None:
+        """As `answer`, for a reply that is encoded."""
+        request.payload = payload
+        self.services.writer.after(self.account.seq, request)
+
+    def roll(self, at: int) -> None:
+        """Make the period of ``at`` the current one."""
+        services = self.services
+        rolled = Recorded(due(self.account, at, services.catalog))
+        services.writer.append(self._rows_of(rolled, None, at, services.writer.next_seq))
+
+    def decided(self, request: Request, decided: Recorded | Refused, at: int) -> None:
+        """Record a change, or answer why it is none."""
+        if isinstance(decided, Recorded):
+            self.record(request, decided, at)
+        else:
+            self.respond(request, decided.reply)
+
+    def record(self, request: Request, recorded: Recorded, at: int) -> None:
+        """Apply and append a change, and prepare its reply."""
+        key, events, writer = request.key, recorded.events, self.services.writer
+        assert key is not None
+        seq = writer.next_seq
+        last = seq + len(events) - 1
+        if recorded.text:
+            request.payload = changed(recorded.text, key, last)
+        else:
+            request.payload = answer(events[-1], key, last, at)
+        writer.append(self._rows_of(recorded, key, at, seq), request)
+        self.grown()
+
+    def count(
+        self, call: Track, key: str, at: int, rows: list[Row], ended: Mapping[str, str] | None
+    ) -> bytes:
+        """Decide and apply a call that was made; its rows join ``rows``, which are to be appended.
+
+        Its reply. ``ended`` says how holds ended, as in `track`.
+        """
+        services, account = self.services, self.account
+        seq = services.writer.next_seq + len(rows)
+        before, event = track(account, call, at, services.catalog, ended)
+        if before:
+            opening = self._rows_of(Recorded(before), None, at, seq)
+            rows += opening
+            seq += len(opening)
+        personal = personal_of(call)
+        if personal is not None and services.privacy is not None:
+            personal = services.privacy.stored(personal)
+        about = None if personal is None else encode_event(personal)
+        notice = bool(event.alerts) or event.adjusted is not None  # as `notifies`
+        body, user = encode_event(event), account.user
+        apply(account, event, at, seq)
+        # As Row(...), without a call of Python for each.
+        row = _new(Row, (seq, self._partition, user, key, USAGE, at, notice, body, about))
+        rows.append(row)
+        self.unsaved += 1
+        return track_reply(event, key, seq)
+
+    def replayed(self, count: int) -> None:
+        """So many events more than at first were behind the snapshot."""
+        self.unsaved += count
+
+    def grown(self) -> None:
+        """Have the state written now and then."""
+        if self.unsaved >= self.services.snapshot_events:
+            self.save()
+
+    def _rows_of(self, recorded: Recorded, key: str | None, at: int, seq: int) -> list[Row]:
+        """Apply the events of a change; their rows from ``seq`` on, which the caller appends."""
+        account, events, keys = self.account, recorded.events, recorded.keys
+        user, last = account.user, len(events) - 1
+        rows = []
+        for index, event in enumerate(events):
+            own = key if index == last else keys[index] if index < len(keys) else None
+            kind, body, notice = KIND[type(event)], encode_event(event), notifies(event)
+            apply(account, event, at, seq)
+            rows.append(_new(Row, (seq, self._partition, user, own, kind, at, notice, body, None)))
+            seq += 1
+        self.unsaved += len(rows)
+        return rows
+
+    def save(self) -> None:
+        """Have the state written as a snapshot."""
+        account = self.account
+        body = snapshots.encode(account)
+        self.services.writer.offer(
+            Snapshot(self._partition, account.user, account.seq, snapshots.SCHEMA, body)
+        )
+        self.unsaved = 0
+
+
+Handler: TypeAlias = Callable[[Ledger, Request, Any, int], Detour | None]
+"""Takes one verb: the user's ledger, the request, its command and the moment.
+
+It answers by the ledger, or returns the detour after which it is called again.
+"""
