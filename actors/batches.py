@@ -71,6 +71,7 @@ class _Work:
         self._facts = facts
         self._at = at
         self._results: list[bytes] = []
+        self._newest_known = 0  # position of the newest event that came before
         self._duplicates = 0
         self._rejected = 0
 
@@ -83,6 +84,7 @@ class _Work:
             if key in known:
                 self._results.append(self._original(call, key, known[key]))
                 self._duplicates += 1
+                self._newest_known = max(self._newest_known, known[key].seq)
                 return
             reply = self._ledger.count(call, key, self._at, self.rows, self._facts.ended)
             self._results.append(reply)
@@ -96,11 +98,13 @@ class _Work:
         """The encoded `BatchReply`."""
         accepted = len(self._results) - self._duplicates - self._rejected
         results = b",".join(self._results)
-        again = "true" if self._duplicates and not accepted else "false"
+        repeated = self._duplicates > 0 and not accepted
+        again = "true" if repeated else "false"
+        seq = self._newest_known if repeated else self._ledger.account.seq
         rest = (
             f'],"accepted":{accepted},"duplicates":{self._duplicates},'
             f'"rejected":{self._rejected},"event_id":{quoted(key)},"duplicate":{again},'
-            f'"seq":{self._ledger.account.seq}}}'
+            f'"seq":{seq}}}'
         )
         return b'{"results":[' + results + rest.encode()
 

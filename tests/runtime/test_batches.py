@@ -73,6 +73,7 @@ async def test_a_key_that_comes_twice_counts_once_within_a_batch_and_across(rig:
 async def test_a_batch_that_is_repeated_changes_nothing(rig: Rig) -> None:
     events = [{"provider": "gemini"}, {"provider": "exa", "event_id": "e"}]
     first = (await rig.ask("batch", events=events, event_id="k")).body
+    await rig.ask("track", provider="gemini")
     again = (await rig.ask("batch", events=events, event_id="k")).body
     assert [again[x] for x in ("accepted", "duplicates", "rejected")] == [0, 2, 0]
     assert again["duplicate"]
