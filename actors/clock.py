@@ -25,5 +25,6 @@ class SystemClock:
         """Microseconds since 1970-01-01T00:00:00Z."""
         return time.time_ns() // 1000
 
-    ticks = staticmethod(time.perf_counter_ns)
-    """Nanoseconds since some moment; never runs backwards. For measuring."""
+    def ticks(self) -> int:
+        """Nanoseconds since some moment; never runs backwards. For measuring."""
+        return time.perf_counter_ns()

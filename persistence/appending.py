@@ -22,8 +22,9 @@ _PUT_SNAPSHOT: Final = (
     " ON CONFLICT DO UPDATE SET seq = excluded.seq, schema = excluded.schema, body = excluded.body"
 )
 _PUT_HEADS: Final = "INSERT OR REPLACE INTO heads (seq, links) VALUES (?, ?)"
-# To bind a bool or a None costs as much as to bind four texts, so that a row notifies nobody and
-# has nothing personal, as nearly all rows, is text of the statement.
+# To bind a bool, a None or bytes costs as much as to bind four texts: sqlite3 looks for an adapter.
+# So that a row notifies nobody and has nothing personal, as nearly all rows, is text of the
+# statement, and a link is a bytearray, which needs none.
 _USUAL_FIELDS: Final = 8
 _OF_USUAL: Final = (
     "column1, column2, column3, column4, column5, column6, 0, column7, NULL, NULL, column8"
@@ -108,7 +109,8 @@ def _insert(
     for at, row in enumerate(rows):
         if usual:
             seq, partition, user, key, kind, moment, _, body, _ = row
-            values += (seq, partition, user, key, kind, moment, body, links[at])
+            link = bytearray(links[at])
+            values += (seq, partition, user, key, kind, moment, body, link)
         else:
             values += (*row, proofs[at], links[at])
     fields = _USUAL_FIELDS if usual else _ALL_FIELDS

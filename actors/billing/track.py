@@ -183,7 +183,13 @@ def track_reply(event: UsageRecorded, key: str, seq: int, *, duplicate: bool = F
     """
     cost, catalog = event.cost_nano, event.cost_catalog_nano
     if catalog is None and cost < NANO_PER_USD:  # nearly always; its parts are not larger
-        costs = _BELOW_ONE_USD % (cost, event.cost_input_nano, event.cost_output_nano)
+        # `usd_text`, written out: to format with padding takes three times as long.
+        costs = (
+            f'"cost":0.{str(cost + NANO_PER_USD)[1:]},'
+            f'"cost_input":0.{str(event.cost_input_nano + NANO_PER_USD)[1:]},'
+            f'"cost_output":0.{str(event.cost_output_nano + NANO_PER_USD)[1:]},'
+            '"cost_catalog":null'
+        )
     else:
         costs = (
             f'"cost":{usd_text(cost)},"cost_input":{usd_text(event.cost_input_nano)},'
@@ -202,7 +208,6 @@ def track_reply(event: UsageRecorded, key: str, seq: int, *, duplicate: bool = F
     ).encode()
 
 
-_BELOW_ONE_USD: Final = '"cost":0.%09d,"cost_input":0.%09d,"cost_output":0.%09d,"cost_catalog":null'
 _PLAIN: Final = '"hold_status":null,"late_settle":false,"alerts":[]'
 
 
