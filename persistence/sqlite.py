@@ -1,7 +1,7 @@
 """The journal in one SQLite file: WAL, one writer connection, fsync at every commit.
 
-Reads have connections of their own, one for recoveries, which requests wait for, and one for
-pages. Checkpoints copy the WAL into the database on a fourth, off the writer's path.
+Reads have connections of their own (`persistence.reads`). Checkpoints copy the WAL into the
+database on one more, off the writer's path.
 """
 
 from __future__ import annotations
@@ -13,40 +13,43 @@ from contextlib import AsyncExitStack
 from os import close as close_descriptor
 from pathlib import Path
 from secrets import token_bytes
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
-from messages.subjects import encode_user, partition_of
-from persistence.appending import COLUMNS, append
+from persistence.appending import append
 from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
 from persistence.erasing import ROWS_AT_ONCE, erase
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
 from persistence.index import LUMP_ROWS, LogIndex
 from persistence.indexfile import INDEX
-from persistence.journal import Loaded, Row, Snapshot
+from persistence.journal import Row, Snapshot
 from persistence.keys import KeyFilter
 from persistence.keystore import KeyStore
 from persistence.mark import Mark, check_end
 from persistence.pace import Pace
 from persistence.preparing import configure, copy_wal, prepare
-from persistence.several import ONE_SNAPSHOT, Asked, attach, detach, load
+from persistence.reads import LogReads
+from persistence.several import attach, detach
 
 CHECKPOINT_PAGES: Final = 4_000
 WAL_PAGES_MAX: Final = 16_000
 
-# These kinds have an index, log_kind, whose condition a query has to repeat.
-_RARE: Final = "kind <> 'usage' AND (kind < 'hold' OR kind > 'hold_released')"
 _PUT_POSITION: Final = (
     "INSERT INTO position (name, seq) VALUES ('published', ?)"
     " ON CONFLICT DO UPDATE SET seq = excluded.seq"
 )
 
+_Block: TypeAlias = tuple[
+    Sequence[Row], Sequence[Snapshot], list[bytes] | None, Callable[[int], bytes]
+]
+"""What `append` writes, after the connection."""
+
 _log = structlog.get_logger(__name__)
 
 
-class SQLiteJournal:
+class SQLiteJournal(LogReads):
     """A `Journal` in ``meterd.db`` of a directory that it holds for its life."""
 
     def __init__(
@@ -63,13 +66,11 @@ class SQLiteJournal:
         random: Callable[[int], bytes],
         mark: Mark,
     ) -> None:
+        super().__init__(recoveries, pages, index)
         self._directory = directory
         self._files = files
         self._writer = writer
         self._checkpointer = checkpointer
-        self._recoveries = recoveries
-        self._pages = pages
-        self._index = index
         self._pace = pace
         self._mark = mark
         self._keys: KeyStore | None = None
@@ -148,7 +149,7 @@ class SQLiteJournal:
         if self._broken:
             raise DiskFailed(f"the disk failed before: {self._broken}") from self._broken
         heads, self._heads = self._heads, None  # unknown, should the write fail
-        block = (rows, snapshots, heads, self._random)
+        block: _Block = (rows, snapshots, heads, self._random)
         if self._writer.idle and self._pace.starts_here(len(rows)):
             try:
                 self._heads = self._writer.write_here(self._append, *block)
@@ -165,118 +166,26 @@ class SQLiteJournal:
             self._uncopied_pages = 0
             self._grown.set()
 
-    def _append(
-        self,
-        db: sqlite3.Connection,
-        rows: Sequence[Row],
-        snapshots: Sequence[Snapshot],
-        heads: list[bytes] | None,
-        random: Callable[[int], bytes],
-    ) -> list[bytes]:
+    def _append(self, db: sqlite3.Connection, *block: *_Block) -> list[bytes]:
         """`append`, and say how far the log is committed then."""
-        newest = append(db, rows, snapshots, heads, random)
+        newest = append(db, *block)
+        rows = block[0]
         if rows:
             self._mark.advance(rows[-1].seq)
         return newest
 
-    def _append_beside(
-        self,
-        db: sqlite3.Connection,
-        rows: Sequence[Row],
-        snapshots: Sequence[Snapshot],
-        heads: list[bytes] | None,
-        random: Callable[[int], bytes],
-    ) -> list[bytes]:
+    def _append_beside(self, db: sqlite3.Connection, *block: *_Block) -> list[bytes]:
         """As `_append`, in the writer's thread, which looks whether the disk stalls."""
         began = self._pace.began()
         try:
-            return self._append(db, rows, snapshots, heads, random)
+            return self._append(db, *block)
         finally:
-            self._pace.ended_beside(len(rows), began)
-
-    async def last_seq(self) -> int:
-        """See `Journal.last_seq`."""
-        await self._index.catch_up()
-        ((last,),) = await self._recoveries.read("SELECT coalesce(max(seq), 0) FROM log")
-        return int(last)
-
-    async def snapshot(self, user: str) -> Snapshot | None:
-        """See `Journal.snapshot`."""
-        place = (partition_of(encode_user(user)), user)
-        found = await self._recoveries.read(ONE_SNAPSHOT, *place)
-        return Snapshot(*found[0]) if found else None
-
-    async def load(self, users: Sequence[str], limit: int) -> dict[str, Loaded]:
-        """See `Journal.load`."""
-        # What leaves memory after this is in the file by then.
-        recent = [self._index.recent(user) for user in users]
-        asked = Asked(users, recent, self._index.position, limit)
-        return await load(self._recoveries, asked)
-
-    async def history(self, user: str, after: int, limit: int) -> list[Row]:
-        """See `Journal.history`."""
-        return await _at(self._recoveries, await self._index.after(user, after, limit))
-
-    async def newest(
-        self, user: str, before: int, limit: int, kind: str | None = None
-    ) -> list[Row]:
-        """See `Journal.newest`."""
-        if kind is not None and is_rare(kind):
-            return await _rows(
-                self._pages,
-                f"user_id = ? AND seq < ? AND kind = ? AND {_RARE} ORDER BY seq DESC LIMIT ?",
-                user,
-                before,
-                kind,
-                limit,
-            )
-        found: list[Row] = []
-        while len(found) < limit:
-            positions = await self._index.before(user, before, limit)
-            rows = (await _at(self._pages, positions))[::-1]
-            found += [row for row in rows if kind is None or row.kind == kind]
-            if len(positions) < limit:
-                break
-            before = positions[-1]
-        return found[:limit]
-
-    async def find(self, user: str, key: str) -> Row | None:
-        """See `Journal.find`."""
-        return (await self.find_all(user, [key])).get(key)
-
-    async def find_all(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
-        """See `Journal.find_all`."""
-        # What leaves memory after this is in the file by then.
-        wanted = set(keys)
-        rows = await _at(self._recoveries, self._index.maybe(user, wanted))
-        rows = [row for row in rows if row.key in wanted]
-        if len(rows) < len(keys):
-            rows += await _at(self._recoveries, await self._index.find_all(user, keys))
-        return {row.key: row for row in rows if row.key is not None}
-
-    async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
-        """See `Journal.noticed`."""
-        where = "user_id = ? AND notify = 1 AND seq < ? ORDER BY seq DESC LIMIT ?"
-        return await _rows(self._pages, where, user, before, limit)
-
-    async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
-        """See `Journal.users`."""
-        return await self._index.users(after, limit, prefix)
+            self._pace.ended_beside(len(block[0]), began)
 
     async def load_keys(self, keys: KeyFilter) -> None:
         """See `Journal.load_keys`."""
         self._keys = await KeyStore.open(self._directory, self._pages, keys)
         self._keys.grown(self._index.last)
-
-    async def notices(self, after: int, limit: int) -> list[Row]:
-        """See `Journal.notices`."""
-        where = "notify = 1 AND seq > ? ORDER BY seq LIMIT ?"
-        return await _rows(self._pages, where, after, limit)
-
-    async def published(self) -> int:
-        """See `Journal.published`."""
-        found = await self._recoveries.read("SELECT seq FROM position WHERE name = 'published'")
-        return int(found[0][0]) if found else 0
 
     async def mark_published(self, seq: int) -> None:
         """See `Journal.mark_published`."""
@@ -300,10 +209,6 @@ class SQLiteJournal:
             self._broken = error
             raise
         return count
-
-    async def rows(self, after: int, limit: int) -> list[Row]:
-        """See `Journal.rows`."""
-        return await _rows(self._pages, "seq > ? ORDER BY seq LIMIT ?", after, limit)
 
     async def close(self) -> None:
         """See `Journal.close`."""
@@ -331,33 +236,6 @@ class SQLiteJournal:
             except JournalError as error:
                 # The WAL grows meanwhile; appends fail by themselves when the disk is full.
                 _log.warning("journal_checkpoint_postponed", error=str(error))
-
-
-def is_rare(kind: str) -> bool:
-    """Whether rows of a kind have an index: what `_RARE` says."""
-    return kind != "usage" and not "hold" <= kind <= "hold_released"
-
-
-async def _at(connection: Connection, positions: Sequence[int]) -> list[Row]:
-    """The rows at these positions, oldest first."""
-    if not positions:
-        return []
-    where = "seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
-    return await _rows(connection, where, _array(positions))
-
-
-def _array(positions: Sequence[int]) -> str:
-    return f"[{','.join(map(str, positions))}]"
-
-
-async def _rows(connection: Connection, where: str, *args: object) -> list[Row]:
-    # `where` is text of this module; all values are variables.
-    found = await connection.read(f"SELECT {COLUMNS} FROM log WHERE {where}", *args)  # noqa: S608
-    # Of a long tail this is a third: fields by name cost less than a tuple that is cut and joined.
-    return [
-        Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
-        for seq, partition, user, key, kind, at, notify, body, personal in found
-    ]
 
 
 async def _empty_wal(writer: Connection) -> None:

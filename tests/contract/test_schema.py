@@ -17,7 +17,8 @@ from messages.codec import encode_event
 from messages.events import KIND, Alert, Personal, UsageRecorded
 from persistence import schema
 from persistence.errors import Refused
-from persistence.sqlite import _RARE, SQLiteJournal, is_rare
+from persistence.reads import _RARE, is_rare
+from persistence.sqlite import SQLiteJournal
 from tests.support.older import long_form
 from tests.support.rows import make_row, make_snapshot
 

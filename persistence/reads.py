@@ -1,0 +1,144 @@
+"""What is read of the log: rows by user, key and position, from SQLite and its index.
+
+Reads have two connections, one for recoveries, which requests wait for, and one for pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from messages.subjects import encode_user, partition_of
+from persistence.appending import COLUMNS
+from persistence.connection import Connection
+from persistence.index import LogIndex
+from persistence.journal import Loaded, Row, Snapshot
+from persistence.several import ONE_SNAPSHOT, Asked, load
+
+# These kinds have an index, log_kind, whose condition a query has to repeat.
+_RARE: Final = "kind <> 'usage' AND (kind < 'hold' OR kind > 'hold_released')"
+
+
+class LogReads:
+    """The reads of a `Journal`.
+
+    Args:
+        recoveries: reads what requests wait for.
+        pages: reads the rest.
+        index: where users and keys are.
+    """
+
+    def __init__(self, recoveries: Connection, pages: Connection, index: LogIndex) -> None:
+        self._recoveries = recoveries
+        self._pages = pages
+        self._index = index
+
+    async def last_seq(self) -> int:
+        """See `Journal.last_seq`."""
+        await self._index.catch_up()
+        ((last,),) = await self._recoveries.read("SELECT coalesce(max(seq), 0) FROM log")
+        return int(last)
+
+    async def snapshot(self, user: str) -> Snapshot | None:
+        """See `Journal.snapshot`."""
+        place = (partition_of(encode_user(user)), user)
+        found = await self._recoveries.read(ONE_SNAPSHOT, *place)
+        return Snapshot(*found[0]) if found else None
+
+    async def load(self, users: Sequence[str], limit: int) -> dict[str, Loaded]:
+        """See `Journal.load`."""
+        # What leaves memory after this is in the file by then.
+        recent = [self._index.recent(user) for user in users]
+        asked = Asked(users, recent, self._index.position, limit)
+        return await load(self._recoveries, asked)
+
+    async def history(self, user: str, after: int, limit: int) -> list[Row]:
+        """See `Journal.history`."""
+        return await _at(self._recoveries, await self._index.after(user, after, limit))
+
+    async def newest(
+        self, user: str, before: int, limit: int, kind: str | None = None
+    ) -> list[Row]:
+        """See `Journal.newest`."""
+        if kind is not None and is_rare(kind):
+            return await _rows(
+                self._pages,
+                f"user_id = ? AND seq < ? AND kind = ? AND {_RARE} ORDER BY seq DESC LIMIT ?",
+                user,
+                before,
+                kind,
+                limit,
+            )
+        found: list[Row] = []
+        while len(found) < limit:
+            positions = await self._index.before(user, before, limit)
+            rows = (await _at(self._pages, positions))[::-1]
+            found += [row for row in rows if kind is None or row.kind == kind]
+            if len(positions) < limit:
+                break
+            before = positions[-1]
+        return found[:limit]
+
+    async def find(self, user: str, key: str) -> Row | None:
+        """See `Journal.find`."""
+        return (await self.find_all(user, [key])).get(key)
+
+    async def find_all(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
+        """See `Journal.find_all`."""
+        # What leaves memory after this is in the file by then.
+        wanted = set(keys)
+        rows = await _at(self._recoveries, self._index.maybe(user, wanted))
+        rows = [row for row in rows if row.key in wanted]
+        if len(rows) < len(keys):
+            rows += await _at(self._recoveries, await self._index.find_all(user, keys))
+        return {row.key: row for row in rows if row.key is not None}
+
+    async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
+        """See `Journal.noticed`."""
+        where = "user_id = ? AND notify = 1 AND seq < ? ORDER BY seq DESC LIMIT ?"
+        return await _rows(self._pages, where, user, before, limit)
+
+    async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
+        """See `Journal.users`."""
+        return await self._index.users(after, limit, prefix)
+
+    async def notices(self, after: int, limit: int) -> list[Row]:
+        """See `Journal.notices`."""
+        where = "notify = 1 AND seq > ? ORDER BY seq LIMIT ?"
+        return await _rows(self._pages, where, after, limit)
+
+    async def published(self) -> int:
+        """See `Journal.published`."""
+        found = await self._recoveries.read("SELECT seq FROM position WHERE name = 'published'")
+        return int(found[0][0]) if found else 0
+
+    async def rows(self, after: int, limit: int) -> list[Row]:
+        """See `Journal.rows`."""
+        return await _rows(self._pages, "seq > ? ORDER BY seq LIMIT ?", after, limit)
+
+
+def is_rare(kind: str) -> bool:
+    """Whether rows of a kind have an index: what `_RARE` says."""
+    return kind != "usage" and not "hold" <= kind <= "hold_released"
+
+
+async def _at(connection: Connection, positions: Sequence[int]) -> list[Row]:
+    """The rows at these positions, oldest first."""
+    if not positions:
+        return []
+    where = "seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
+    return await _rows(connection, where, _array(positions))
+
+
+def _array(positions: Sequence[int]) -> str:
+    return f"[{','.join(map(str, positions))}]"
+
+
+async def _rows(connection: Connection, where: str, *args: object) -> list[Row]:
+    # `where` is text of this module; all values are variables.
+    found = await connection.read(f"SELECT {COLUMNS} FROM log WHERE {where}", *args)  # noqa: S608
+    # Of a long tail this is a third: fields by name cost less than a tuple that is cut and joined.
+    return [
+        Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
+        for seq, partition, user, key, kind, at, notify, body, personal in found
+    ]
