@@ -93,8 +93,12 @@ class Connection(aiosqlite.Connection):
             Unavailable: the read failed.
             Corrupt: the database is damaged.
         """
+        return await self.ask(_fetch, query, args)
+
+    async def ask(self, function: Callable[..., _T], *args: object) -> _T:
+        """As `read`, whatever ``function(db, *args)`` reads."""
         try:
-            return await self.call(_fetch, query, args)
+            return await self.call(function, *args)
         except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
             raise read_error(error) from error
 

@@ -5,6 +5,9 @@ JournalError
 ├── OutcomeUnknown    the write may or may not be in the log; ask `Journal.last_seq`
 │   └── DiskFailed    and the disk is not to be trusted: the process has to end
 ├── Unavailable       a read failed; it may succeed later
+│   └── ArchiveUnreadable    of a file of the archive; the message names it
+│       ├── ArchiveGone         it is not there
+│       └── ArchiveDamaged      it is not as it was written
 ├── Corrupt           stored bytes are not what this version can read
 └── Refused           the journal cannot be opened: held, unwritable, of a newer version
 """
@@ -30,6 +33,18 @@ class DiskFailed(OutcomeUnknown):
 
 class Unavailable(JournalError):
     """A read failed."""
+
+
+class ArchiveUnreadable(Unavailable):
+    """A file of the archive cannot be read; the message names it, without its directory."""
+
+
+class ArchiveGone(ArchiveUnreadable):
+    """The file is not where it was written."""
+
+
+class ArchiveDamaged(ArchiveUnreadable):
+    """The file is not as it was written."""
 
 
 class Corrupt(JournalError):

@@ -10,6 +10,8 @@ and are never given to two durable rows. Every implementation passes the one sui
 - Reads see durable rows only, and all of them.
 - A row is never changed and never removed, but its personal fields may be erased: they are
   `messages.events.ERASED` then, for ever.
+- `archive` moves bodies of old rows into files beside the log. Every read gives them as before;
+  one that needs a file which is gone or damaged raises `ArchiveUnreadable`. A body is JSON.
 - Snapshots, the published position and a kept filter of keys are derived data: losing them
   loses no event.
 """
@@ -76,6 +78,18 @@ class Loaded(NamedTuple):
 
     snapshot: Snapshot | None
     tail: list[Entry]
+
+
+class Archivable(NamedTuple):
+    """The next step of an archive.
+
+    Attributes:
+        last: it takes the rows up to here.
+        uncovered: users whose state needs bodies of them, since no snapshot reflects these.
+    """
+
+    last: int
+    uncovered: list[str]
 
 
 class Journal(Protocol):
@@ -175,6 +189,32 @@ class Journal(Protocol):
             NotStored: not all are erased.
             OutcomeUnknown: some may or may not be erased.
             Unavailable: the log cannot be read.
+        """
+        ...
+
+    async def archivable(self, before: int, limit: int, schema: int) -> Archivable | None:
+        """What `archive` would take next, None where nothing is left to take.
+
+        Args:
+            before: rows from the first one on that took effect then or later stay.
+            limit: a step begins with at most so many rows.
+            schema: snapshots of other versions reflect nothing.
+
+        Raises:
+            Unavailable: the log cannot be read.
+        """
+        ...
+
+    async def archive(self, last: int) -> int:
+        """Move the bodies of calls and holds up to a position into a file; of how many rows.
+
+        Rows that notify, and of all other kinds, stay as they are. Once it has begun, a step
+        takes the rows that it began with. It may be called again wherever it ended.
+
+        Raises:
+            NotStored: some of them are not moved.
+            OutcomeUnknown: some may or may not be moved.
+            Unavailable: the log, or what was written of the file, cannot be read.
         """
         ...
 

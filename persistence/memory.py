@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import takewhile
 from operator import attrgetter
 
 from messages.events import ERASED
 from persistence.errors import NotStored
-from persistence.journal import Loaded, Row, Snapshot
+from persistence.journal import Archivable, Loaded, Row, Snapshot
 from persistence.keys import KeyFilter
 
 _seq = attrgetter("seq")
@@ -24,6 +25,7 @@ class MemoryJournal:
         self._of_key: dict[tuple[str, str], Row] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._published = 0
+        self._archived = 0
 
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
         """See `Journal.append`."""
@@ -121,6 +123,26 @@ class MemoryJournal:
         self._of_key |= {(user, row.key): row for row in erased.values() if row.key is not None}
         return len(erased)
 
+    async def archivable(self, before: int, limit: int, schema: int) -> Archivable | None:
+        """See `Journal.archivable`."""
+        due = _page(self._rows, self._archived, limit)
+        due = list(takewhile(lambda row: row.at < before, due))
+        if not due:
+            return None
+        newest = {row.user: row.seq for row in due if _moves(row)}
+        covered = {
+            user
+            for user, seq in newest.items()
+            if (kept := self._snapshots.get(user)) and kept.schema == schema and kept.seq >= seq
+        }
+        return Archivable(due[-1].seq, [user for user in newest if user not in covered])
+
+    async def archive(self, last: int) -> int:
+        """See `Journal.archive`; here it is counted only."""
+        moved = sum(self._archived < row.seq <= last and _moves(row) for row in self._rows)
+        self._archived = last
+        return moved
+
     async def rows(self, after: int, limit: int) -> list[Row]:
         """See `Journal.rows`."""
         return _page(self._rows, after, limit)
@@ -133,6 +155,10 @@ class MemoryJournal:
         after = 0 if snapshot is None else snapshot.seq
         rows = _page(self._of_user.get(user, []), after, limit)
         return Loaded(snapshot, [(row.seq, row.kind, row.at, row.body) for row in rows])
+
+
+def _moves(row: Row) -> bool:
+    return (row.kind == "usage" or "hold" <= row.kind <= "hold_released") and not row.notify
 
 
 def _page(rows: list[Row], after: int, limit: int) -> list[Row]:

@@ -20,6 +20,7 @@ def prepare(db: sqlite3.Connection, path: Path) -> list[bytes]:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
     db.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
+    db.execute("PRAGMA temp_store = MEMORY")  # rows on their way: what is erased is in no file
     configure(db)
     # After a failed fsync the kernel may call pages clean that never reached the disk: what a
     # former process left in the WAL is written, and synced, again before anything builds on it.

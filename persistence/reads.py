@@ -1,15 +1,17 @@
 """What is read of the log: rows by user, key and position, from SQLite and its index.
 
-Reads have two connections, one for recoveries, which requests wait for, and one for pages.
+Reads have two connections, one for recoveries, which requests wait for, and one for pages. What
+is in files of the archive is read in the connection's thread as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from messages.subjects import encode_user, partition_of
 from persistence.appending import COLUMNS
+from persistence.archives import Archives
 from persistence.connection import Connection
 from persistence.index import LogIndex
 from persistence.journal import Loaded, Row, Snapshot
@@ -26,12 +28,16 @@ class LogReads:
         recoveries: reads what requests wait for.
         pages: reads the rest.
         index: where users and keys are.
+        archives: where bodies are that the log does not have.
     """
 
-    def __init__(self, recoveries: Connection, pages: Connection, index: LogIndex) -> None:
+    def __init__(
+        self, recoveries: Connection, pages: Connection, index: LogIndex, archives: Archives
+    ) -> None:
         self._recoveries = recoveries
         self._pages = pages
         self._index = index
+        self._archives = archives
 
     async def last_seq(self) -> int:
         """See `Journal.last_seq`."""
@@ -50,18 +56,18 @@ class LogReads:
         # What leaves memory after this is in the file by then.
         recent = [self._index.recent(user) for user in users]
         asked = Asked(users, recent, self._index.position, limit)
-        return await load(self._recoveries, asked)
+        return await load(self._recoveries, asked, self._archives)
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
         """See `Journal.history`."""
-        return await _at(self._recoveries, await self._index.after(user, after, limit))
+        return await self._at(self._recoveries, await self._index.after(user, after, limit))
 
     async def newest(
         self, user: str, before: int, limit: int, kind: str | None = None
     ) -> list[Row]:
         """See `Journal.newest`."""
         if kind is not None and is_rare(kind):
-            return await _rows(
+            return await self._rows(
                 self._pages,
                 f"user_id = ? AND seq < ? AND kind = ? AND {_RARE} ORDER BY seq DESC LIMIT ?",
                 user,
@@ -72,8 +78,9 @@ class LogReads:
         found: list[Row] = []
         while len(found) < limit:
             positions = await self._index.before(user, before, limit)
-            rows = (await _at(self._pages, positions))[::-1]
-            found += [row for row in rows if kind is None or row.kind == kind]
+            found += (await self._at(self._pages, positions, lambda row: kind in {None, row.kind}))[
+                ::-1
+            ]
             if len(positions) < limit:
                 break
             before = positions[-1]
@@ -87,16 +94,16 @@ class LogReads:
         """See `Journal.find_all`."""
         # What leaves memory after this is in the file by then.
         wanted = set(keys)
-        rows = await _at(self._recoveries, self._index.maybe(user, wanted))
-        rows = [row for row in rows if row.key in wanted]
+        maybe = self._index.maybe(user, wanted)
+        rows = await self._at(self._recoveries, maybe, lambda row: row.key in wanted)
         if len(rows) < len(keys):
-            rows += await _at(self._recoveries, await self._index.find_all(user, keys))
+            rows += await self._at(self._recoveries, await self._index.find_all(user, keys))
         return {row.key: row for row in rows if row.key is not None}
 
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
         """See `Journal.noticed`."""
         where = "user_id = ? AND notify = 1 AND seq < ? ORDER BY seq DESC LIMIT ?"
-        return await _rows(self._pages, where, user, before, limit)
+        return await self._rows(self._pages, where, user, before, limit)
 
     async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
         """See `Journal.users`."""
@@ -105,7 +112,7 @@ class LogReads:
     async def notices(self, after: int, limit: int) -> list[Row]:
         """See `Journal.notices`."""
         where = "notify = 1 AND seq > ? ORDER BY seq LIMIT ?"
-        return await _rows(self._pages, where, after, limit)
+        return await self._rows(self._pages, where, after, limit)
 
     async def published(self) -> int:
         """See `Journal.published`."""
@@ -114,7 +121,47 @@ class LogReads:
 
     async def rows(self, after: int, limit: int) -> list[Row]:
         """See `Journal.rows`."""
-        return await _rows(self._pages, "seq > ? ORDER BY seq LIMIT ?", after, limit)
+        return await self._rows(self._pages, "seq > ? ORDER BY seq LIMIT ?", after, limit)
+
+    async def _at(
+        self,
+        connection: Connection,
+        positions: Sequence[int],
+        wanted: Callable[[Row], bool] | None = None,
+    ) -> list[Row]:
+        """The rows at these positions that are wanted, oldest first."""
+        if not positions:
+            return []
+        where = "seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
+        return await self._rows(connection, where, _array(positions), wanted=wanted)
+
+    async def _rows(
+        self,
+        connection: Connection,
+        where: str,
+        *args: object,
+        wanted: Callable[[Row], bool] | None = None,
+    ) -> list[Row]:
+        # `where` is text of this module; all values are variables.
+        found = await connection.read(
+            f"SELECT {COLUMNS} FROM log WHERE {where}",  # noqa: S608
+            *args,
+        )
+        # Of a long tail this is a third: fields by name cost less than a tuple that is cut and
+        # joined.
+        rows = [
+            Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
+            for seq, partition, user, key, kind, at, notify, body, personal in found
+        ]
+        if wanted is not None:  # before files are opened for the others
+            rows = [row for row in rows if wanted(row)]
+        if not rows or min(rows[0].seq, rows[-1].seq) > self._archives.last:
+            return rows
+        elsewhere = [row.seq for row in rows if not row.body]
+        if not elsewhere:
+            return rows
+        bodies = await connection.ask(self._archives.bodies, elsewhere)
+        return [row._replace(body=bodies.get(row.seq, row.body)) for row in rows]
 
 
 def is_rare(kind: str) -> bool:
@@ -122,23 +169,5 @@ def is_rare(kind: str) -> bool:
     return kind != "usage" and not "hold" <= kind <= "hold_released"
 
 
-async def _at(connection: Connection, positions: Sequence[int]) -> list[Row]:
-    """The rows at these positions, oldest first."""
-    if not positions:
-        return []
-    where = "seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
-    return await _rows(connection, where, _array(positions))
-
-
 def _array(positions: Sequence[int]) -> str:
     return f"[{','.join(map(str, positions))}]"
-
-
-async def _rows(connection: Connection, where: str, *args: object) -> list[Row]:
-    # `where` is text of this module; all values are variables.
-    found = await connection.read(f"SELECT {COLUMNS} FROM log WHERE {where}", *args)  # noqa: S608
-    # Of a long tail this is a third: fields by name cost less than a tuple that is cut and joined.
-    return [
-        Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
-        for seq, partition, user, key, kind, at, notify, body, personal in found
-    ]

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from messages.subjects import encode_user, partition_of
+from persistence.archives import Archives
 from persistence.connection import Connection, read_error
 from persistence.journal import Entry, Loaded, Snapshot
 
@@ -91,8 +92,8 @@ async def detach(connection: Connection) -> None:
     await connection.call(_detach)
 
 
-async def load(connection: Connection, asked: Asked) -> dict[str, Loaded]:
-    """See `Journal.load`; raises as `Connection.read`."""
+async def load(connection: Connection, asked: Asked, archives: Archives) -> dict[str, Loaded]:
+    """See `Journal.load`; raises as `Connection.read` and `Archives.bodies`."""
     places = [
         (partition_of(encode_user(user)), user, recent)
         for user, recent in zip(asked.users, asked.recent, strict=True)
@@ -100,9 +101,15 @@ async def load(connection: Connection, asked: Asked) -> dict[str, Loaded]:
     text = msgspec.json.encode(places).decode()
     ((text, bodies),) = await connection.read(_LOADED, text, asked.position, asked.limit)
     try:
-        return _loaded(places, _found.decode(text), bodies)
+        loaded = _loaded(places, _found.decode(text), bodies)
     except ValueError as error:  # DecodeError is one
         raise read_error(error) from error
+    for _, tail in loaded.values():
+        if tail and tail[0][0] <= archives.last:  # hardly ever: a snapshot reflects these rows
+            elsewhere = [seq for seq, _, _, body in tail if not body]
+            found = await connection.ask(archives.bodies, elsewhere)
+            tail[:] = [(seq, kind, at, found.get(seq, body)) for seq, kind, at, body in tail]
+    return loaded
 
 
 def _loaded(

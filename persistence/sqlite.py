@@ -18,13 +18,15 @@ from typing import Final, TypeAlias
 import structlog
 
 from persistence.appending import append
+from persistence.archives import Archives
+from persistence.archiving import Archiver
 from persistence.connection import Connection
 from persistence.datadir import DATABASE, claim
 from persistence.erasing import ROWS_AT_ONCE, erase
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
 from persistence.index import LUMP_ROWS, LogIndex
 from persistence.indexfile import INDEX
-from persistence.journal import Row, Snapshot
+from persistence.journal import Archivable, Row, Snapshot
 from persistence.keys import KeyFilter
 from persistence.keystore import KeyStore
 from persistence.mark import Mark, check_end
@@ -61,12 +63,13 @@ class SQLiteJournal(LogReads):
         recoveries: Connection,
         pages: Connection,
         index: LogIndex,
+        archives: Archives,
         pace: Pace,
         heads: list[bytes],
         random: Callable[[int], bytes],
         mark: Mark,
     ) -> None:
-        super().__init__(recoveries, pages, index)
+        super().__init__(recoveries, pages, index, archives)
         self._directory = directory
         self._files = files
         self._writer = writer
@@ -78,6 +81,7 @@ class SQLiteJournal(LogReads):
         self._random = random
         self._uncopied_pages = 0
         self._grown = asyncio.Event()
+        self._archiver = Archiver(archives, pages, writer, self._written)
         self._broken: DiskFailed | None = None
         self._checkpoints = asyncio.create_task(self._checkpoint(), name="journal-checkpoints")
 
@@ -124,6 +128,8 @@ class SQLiteJournal(LogReads):
                 files.push_async_callback(index.close)
                 await attach(others[1], directory / INDEX)
                 files.push_async_callback(detach, others[1])
+                archives = Archives(directory)
+                await writer.call(archives.look)
             except (sqlite3.Error, ValueError) as error:
                 raise Refused(f"{path} cannot be opened: {error}") from error
             checkpointer, recoveries, pages = others
@@ -138,6 +144,7 @@ class SQLiteJournal(LogReads):
                 recoveries,
                 pages,
                 index,
+                archives,
                 pace,
                 heads,
                 random,
@@ -160,11 +167,7 @@ class SQLiteJournal(LogReads):
         self._index.add(rows)
         if self._keys is not None and rows:
             self._keys.grown(rows[-1].seq)
-        # Rows of the usual size fill a page by tens; a block rewrites the last ones of the trees.
-        self._uncopied_pages += 4 + len(rows) // 4
-        if self._uncopied_pages >= CHECKPOINT_PAGES:
-            self._uncopied_pages = 0
-            self._grown.set()
+        self._written(len(rows))
 
     def _append(self, db: sqlite3.Connection, *block: *_Block) -> list[bytes]:
         """`append`, and say how far the log is committed then."""
@@ -181,6 +184,14 @@ class SQLiteJournal(LogReads):
             return self._append(db, *block)
         finally:
             self._pace.ended_beside(len(block[0]), began)
+
+    def _written(self, rows: int) -> None:
+        """Have the WAL copied now and then."""
+        # Rows of the usual size fill a page by tens; a block rewrites the last ones of the trees.
+        self._uncopied_pages += 4 + rows // 4
+        if self._uncopied_pages >= CHECKPOINT_PAGES:
+            self._uncopied_pages = 0
+            self._grown.set()
 
     async def load_keys(self, keys: KeyFilter) -> None:
         """See `Journal.load_keys`."""
@@ -209,6 +220,18 @@ class SQLiteJournal(LogReads):
             self._broken = error
             raise
         return count
+
+    async def archivable(self, before: int, limit: int, schema: int) -> Archivable | None:
+        """See `Journal.archivable`."""
+        return await self._archiver.next(before, limit, schema)
+
+    async def archive(self, last: int) -> int:
+        """See `Journal.archive`."""
+        try:
+            return await self._archiver.move(last)
+        except DiskFailed as error:
+            self._broken = error
+            raise
 
     async def close(self) -> None:
         """See `Journal.close`."""

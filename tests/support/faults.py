@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from persistence.errors import DiskFailed, JournalError, NotStored, OutcomeUnknown, Unavailable
-from persistence.journal import Journal, Loaded, Row, Snapshot
+from persistence.journal import Archivable, Journal, Loaded, Row, Snapshot
 from persistence.keys import KeyFilter
 
 
@@ -217,6 +217,19 @@ class FaultyJournal:
         if fault is not None:
             raise _ERRORS[fault](f"injected: {fault.name}")
         return erased
+
+    async def archivable(self, before: int, limit: int, schema: int) -> Archivable | None:
+        """See `Journal.archivable`."""
+        return await self._inner.archivable(before, limit, schema)
+
+    async def archive(self, last: int) -> int:
+        """See `Journal.archive`; fails as an append would."""
+        await self.appends.enter()
+        fault = self._append_faults.popleft() if self._append_faults else None
+        moved = await self._inner.archive(last) if fault is None or fault in _STORED else 0
+        if fault is not None:
+            raise _ERRORS[fault](f"injected: {fault.name}")
+        return moved
 
     async def rows(self, after: int, limit: int) -> list[Row]:
         """See `Journal.rows`."""

@@ -1,0 +1,211 @@
+"""The files of an archive: rows of the log as JSON Lines, compressed in blocks.
+
+A file is gzip of several members, one for each block, so that ``zcat`` reads it whole and one
+row is read by inflating one block. It is written once and never changed; what the database
+keeps of each block has a digest, so that a changed byte is found.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from itertools import groupby
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable
+from persistence.journal import Row
+
+DIRECTORY: Final = "archive"
+BLOCK_ROWS: Final = 128
+"""A page of `logs` inflates as many blocks as its rows are in: with 1,000 rows to a block that
+takes eight times as long, and a file is 3 % smaller."""
+_LEVEL: Final = 6
+_GZIP: Final = 31  # zlib's number for a stream with the header of gzip
+_DIGEST_BYTES: Final = 16
+_BEGIN: Final = len(b'{"seq":')
+
+
+class Block(NamedTuple):
+    """Where a block is in its file.
+
+    Attributes:
+        first: the position of its first row.
+        offset: of its first byte.
+        length: in bytes.
+        digest: of these bytes, in hexadecimal digits.
+    """
+
+    first: int
+    offset: int
+    length: int
+    digest: str
+
+
+class _Line(msgspec.Struct):
+    seq: int
+    partition: int
+    user: str
+    key: str | None
+    kind: str
+    at: int
+    notify: bool
+    body: msgspec.Raw
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(_Line).decode
+_check: Final = msgspec.json.Decoder(msgspec.Raw).decode
+_blocks: Final = msgspec.json.Decoder(list[Block]).decode
+
+
+def line_of(row: Row) -> bytes | None:
+    """The line of a row; None where its body is not JSON that fits into one line."""
+    body = row.body.encode()
+    try:
+        _check(body)
+    except msgspec.DecodeError:
+        return None
+    if b"\n" in body or b"\r" in body:
+        return None
+    return _encode(_Line(*row[:7], msgspec.Raw(body)))
+
+
+class Writing:
+    """A file that is being written, beside the place where it will be.
+
+    Args:
+        directory: of the archives; made where it is missing.
+        name: of the file.
+
+    Attributes:
+        blocks: what is written so far.
+        rows: how many.
+    """
+
+    def __init__(self, directory: Path, name: str) -> None:
+        if not directory.exists():
+            directory.mkdir(mode=0o700)
+            _sync(directory.parent)
+        self.blocks: list[Block] = []
+        self.rows = 0
+        self._path = directory / name
+        self._part = directory / f"{name}.part"
+        self._part.unlink(missing_ok=True)  # of a process that ended
+        self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._offset = 0
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Write rows, in order of ``seq``, in blocks; those that fit into no line are left out."""
+        lines = [(row.seq, line) for row in rows if (line := line_of(row)) is not None]
+        for start in range(0, len(lines), BLOCK_ROWS):
+            lump = lines[start : start + BLOCK_ROWS]
+            compressing = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+            text = b"".join([line + b"\n" for _, line in lump])
+            content = compressing.compress(text) + compressing.flush()
+            _write_all(self._descriptor, content)
+            self.blocks.append(Block(lump[0][0], self._offset, len(content), _digest(content)))
+            self._offset += len(content)
+        self.rows += len(lines)
+
+    def finish(self) -> None:
+        """Put the file where it belongs; it is on the disk then."""
+        os.fsync(self._descriptor)
+        self._part.rename(self._path)
+        _sync(self._path.parent)
+
+    def close(self) -> None:
+        """Close the file, and remove it where it is not finished."""
+        os.close(self._descriptor)
+        self._part.unlink(missing_ok=True)
+
+
+def blocks_of(stored: str) -> list[Block]:
+    """What the database keeps of the blocks of a file.
+
+    Raises:
+        ArchiveDamaged: it is not what was stored.
+    """
+    try:
+        return _blocks(stored)
+    except msgspec.DecodeError as error:
+        raise ArchiveDamaged(f"what the log keeps of an archive cannot be read: {error}") from error
+
+
+def bodies(
+    path: Path, blocks: Sequence[Block], positions: Iterable[int] | None = None
+) -> dict[int, str]:
+    """The bodies of rows by their position, as they were, byte for byte.
+
+    Args:
+        path: the file.
+        blocks: some that follow each other.
+        positions: of rows in these blocks, None: of all.
+
+    Raises:
+        ArchiveGone: the file is not there.
+        ArchiveDamaged: it is not as it was written.
+        ArchiveUnreadable: it cannot be read.
+    """
+    wanted = dict[int, set[int] | None]()
+    if positions is None:
+        wanted = dict.fromkeys(range(len(blocks)))
+    else:
+        firsts = [block.first for block in blocks]
+        for number, lump in groupby(positions, lambda seq: bisect_right(firsts, seq) - 1):
+            wanted[number] = {*lump}
+    found: dict[int, str] = {}
+    try:
+        with path.open("rb") as file:
+            for number, among in wanted.items():
+                block = blocks[max(number, 0)]
+                file.seek(block.offset)
+                found |= _bodies(_inflated(path, block, file.read(block.length)), among)
+    except FileNotFoundError:
+        raise ArchiveGone(f"the archive {path.name} is not there") from None
+    except OSError as error:
+        why = f"the archive {path.name} cannot be read: {error.strerror}"
+        raise ArchiveUnreadable(why) from error
+    return found
+
+
+def _inflated(path: Path, block: Block, content: bytes) -> bytes:
+    if _digest(content) != block.digest:
+        why = f"the archive {path.name} is not as it was written, from row {block.first} on"
+        raise ArchiveDamaged(why)
+    return zlib.decompress(content, _GZIP)
+
+
+def _bodies(text: bytes, wanted: set[int] | None) -> dict[int, str]:
+    """The bodies of the lines of a block: of all, or of some."""
+    found: dict[int, str] = {}
+    for line in text.splitlines():
+        seq = int(line[_BEGIN : line.index(b",")])
+        if wanted is None or seq in wanted:
+            found[seq] = bytes(_decode(line).body).decode()
+    if wanted is not None and len(found) < len(wanted):
+        raise ArchiveDamaged(f"an archive has no row {min(wanted - found.keys())}")
+    return found
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

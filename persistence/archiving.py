@@ -1,0 +1,211 @@
+"""How the bodies of old rows move from the log into files, step by step.
+
+A step's file is written, synced and in its place before the log names it, and the log names it
+before the first body goes. A body goes only where the file, read again, has the very same; so
+whatever ends a step, each body is in the log or in a file, and the next step goes on where
+that one ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from persistence.appending import COLUMNS
+from persistence.archive import BLOCK_ROWS, Writing, blocks_of, bodies
+from persistence.archives import Archives
+from persistence.connection import Connection
+from persistence.errors import NotStored
+from persistence.journal import Archivable, Row
+
+LUMP_BLOCKS: Final = 2
+"""Blocks whose bodies go in one transaction: calls that come meanwhile wait for it."""
+_READ_ROWS: Final = 8 * BLOCK_ROWS
+# Calls and holds, which nobody looks for but by user and position: what is published, what closes
+# periods and what changes plans stays.
+_COMMON: Final = (
+    "(kind = 'usage' OR (kind >= 'hold' AND kind <= 'hold_released')) AND notify = 0 AND body <> ''"
+)
+_WHOLE: Final = f"{COLUMNS}, proof, chain"
+_ARCHIVED: Final = "SELECT coalesce(max(seq), 0) FROM position WHERE name = 'archived'"
+_UNDER_WAY: Final = "SELECT first, last, name, blocks FROM archives WHERE last > ? ORDER BY last"
+_PUT_ARCHIVED: Final = (
+    "INSERT INTO position (name, seq) VALUES ('archived', ?)"
+    " ON CONFLICT DO UPDATE SET seq = excluded.seq"
+)
+_STEP: Final = """
+WITH step AS (SELECT seq, at FROM log WHERE seq > ?1 ORDER BY seq LIMIT ?2)
+SELECT coalesce(max(seq), ?1) FROM step
+WHERE NOT EXISTS (SELECT 1 FROM step AS other WHERE other.at >= ?3)
+    OR seq < (SELECT min(seq) FROM step AS other WHERE other.at >= ?3)
+"""
+_UNCOVERED: Final = f"""
+SELECT found.user_id FROM (
+    SELECT partition, user_id, max(seq) AS newest FROM log
+    WHERE seq > ? AND seq <= ? AND {_COMMON} GROUP BY partition, user_id
+) AS found LEFT JOIN snapshots AS kept
+    ON kept.partition = found.partition AND kept.user_id = found.user_id
+    AND kept.schema = ? AND kept.seq >= found.newest
+WHERE kept.seq IS NULL
+"""  # noqa: S608 -- text of this module
+
+_TAKE: Final = f"""
+INSERT INTO temp.moved ({_WHOLE})
+SELECT {_WHOLE.replace("body", "''")}
+FROM json_each(?) AS kept CROSS JOIN log ON log.seq = json_extract(kept.value, '$[0]')
+WHERE body = json_extract(kept.value, '$[1]')
+"""  # noqa: S608 -- as above
+
+_T = TypeVar("_T")
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Archiver:
+    """Moves bodies.
+
+    Args:
+        archives: is told of each new file.
+        pages: reads the log.
+        writer: writes it.
+        written: told how many rows a transaction wrote anew.
+    """
+
+    def __init__(
+        self,
+        archives: Archives,
+        pages: Connection,
+        writer: Connection,
+        written: Callable[[int], None],
+    ) -> None:
+        self._archives = archives
+        self._pages = pages
+        self._writer = writer
+        self._written = written
+
+    async def next(self, before: int, limit: int, schema: int) -> Archivable | None:
+        """See `Journal.archivable`."""
+        return await self._pages.ask(_next, before, limit, schema)
+
+    async def move(self, last: int) -> int:
+        """See `Journal.archive`."""
+        archived, found = await self._pages.ask(_under_way)
+        if found is None:
+            found = await self._write(archived, last)
+        if found is None:  # nothing in these rows is to move
+            await self._writer.write(_put_archived, last)
+            return 0
+        _, last, name, stored = found
+        self._archives.last = max(self._archives.last, last)
+        moved, blocks = 0, [block for block in blocks_of(stored) if block.first > archived]
+        for start in range(0, len(blocks), LUMP_BLOCKS):
+            lump = blocks[start : start + LUMP_BLOCKS]
+            path = self._archives.directory / name
+            kept = await _beside(bodies, path, lump)
+            upto = last if start + LUMP_BLOCKS >= len(blocks) else max(kept)
+            text = _encode(list(kept.items())).decode()
+            if not await self._writer.write(_empty, last, text, len(kept), upto):
+                raise NotStored(f"rows of the log are not as the archive {name} has them")
+            moved += len(kept)
+            self._written(len(kept))
+        return moved
+
+    async def _write(self, archived: int, last: int) -> tuple[int, int, str, str] | None:
+        """Write the file of a step, and have the log name it."""
+        first, after = archived + 1, archived
+        name = f"{first}-{last}.jsonl.gz"
+        try:
+            file = await _beside(Writing, self._archives.directory, name)
+            with closing(file):
+                while rows := await self._pages.ask(_rows, after, last):
+                    await _beside(file.add, rows)
+                    after = rows[-1].seq
+                if not file.blocks:
+                    return None
+                await _beside(file.finish)
+        except OSError as error:
+            raise NotStored(f"the archive {name} cannot be written: {error.strerror}") from error
+        blocks = _encode(file.blocks).decode()
+        await self._writer.write(_record, first, last, name, blocks)
+        return first, last, name, blocks
+
+
+async def _beside(function: Callable[..., _T], *args: object) -> _T:
+    """Run a function in a thread; whoever is cancelled meanwhile waits for its end.
+
+    So a descriptor that it writes to is not closed under it.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(function, *args))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+
+
+def _next(db: sqlite3.Connection, before: int, limit: int, schema: int) -> Archivable | None:
+    archived, found = _under_way(db)
+    if found is not None:
+        last = found[1]
+    else:
+        ((last,),) = db.execute(_STEP, (archived, limit, before))
+    if last == archived:
+        return None
+    uncovered = db.execute(_UNCOVERED, (archived, last, schema)).fetchall()
+    return Archivable(last, [user for (user,) in uncovered])
+
+
+def _under_way(db: sqlite3.Connection) -> tuple[int, tuple[int, int, str, str] | None]:
+    """Up to where bodies are out of the log, and the archive that is next, if it is there."""
+    ((archived,),) = db.execute(_ARCHIVED)
+    return archived, db.execute(_UNDER_WAY, (archived,)).fetchone()
+
+
+def _rows(db: sqlite3.Connection, after: int, last: int) -> list[Row]:
+    query = f"SELECT {COLUMNS} FROM log WHERE seq > ? AND seq <= ? AND {_COMMON}"  # noqa: S608
+    found = db.execute(f"{query} ORDER BY seq LIMIT ?", (after, last, _READ_ROWS))
+    return [Row._make((*row[:6], bool(row[6]), *row[7:])) for row in found]
+
+
+def _record(db: sqlite3.Connection, *archive: Any) -> None:
+    db.execute("INSERT INTO archives (first, last, name, blocks) VALUES (?, ?, ?, ?)", archive)
+
+
+def _put_archived(db: sqlite3.Connection, seq: int) -> None:
+    db.execute(_PUT_ARCHIVED, (seq,))
+
+
+def _empty(db: sqlite3.Connection, last: int, kept: str, count: int, upto: int) -> bool:
+    """Take the bodies of some rows out of the log, in one transaction.
+
+    Rows are removed and put back without them, since an UPDATE would leave each page half empty
+    for ever. Few statements do it: each may wait for the interpreter lock, while calls wait.
+
+    Args:
+        db: the writer's connection.
+        last: of the archive that has the bodies.
+        kept: positions and bodies as that archive has them, as JSON.
+        count: how many.
+        upto: up to here nothing is left to move, after this.
+
+    Returns:
+        False where the log has other bodies: nothing is changed then.
+    """
+    db.execute(f"CREATE TEMP TABLE IF NOT EXISTS moved AS SELECT {_WHOLE} FROM log LIMIT 0")  # noqa: S608
+    db.execute("BEGIN IMMEDIATE")
+    if db.execute(_TAKE, (kept,)).rowcount != count:
+        db.execute("ROLLBACK")
+        return False
+    db.execute("UPDATE archives SET moving = 1 WHERE last = ?", (last,))
+    db.execute("DELETE FROM log WHERE seq IN (SELECT seq FROM temp.moved)")
+    db.execute(f"INSERT INTO log ({_WHOLE}) SELECT {_WHOLE} FROM temp.moved")  # noqa: S608
+    db.execute("UPDATE archives SET moving = 0 WHERE last = ?", (last,))
+    db.execute("DELETE FROM temp.moved")
+    db.execute(_PUT_ARCHIVED, (upto,))
+    db.execute("COMMIT")
+    return True

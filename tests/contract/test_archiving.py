@@ -1,0 +1,348 @@
+"""The files of an archive, what is left of the log, and what a crash in between leaves."""
+
+# ruff: noqa: ASYNC221, ASYNC240 -- nothing else runs on the loop of these tests
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from persistence import archiving
+from persistence.archive import BLOCK_ROWS
+from persistence.connection import Connection
+from persistence.errors import ArchiveDamaged, ArchiveGone, NotStored
+from persistence.journal import Loaded, Row
+from persistence.sqlite import SQLiteJournal
+from tests.support.rows import make_row, make_rows, make_snapshot
+
+ALL = 1_000_000
+EVER = 1 << 62
+
+
+def usage(count: int, **fields: Any) -> list[Row]:
+    return [
+        make_row(seq, f"user-{seq % 3}", key=f"k{seq}", body=f'{{"p":"exa","n":{seq}}}', **fields)
+        for seq in range(1, count + 1)
+    ]
+
+
+async def archive_all(journal: SQLiteJournal, limit: int = 100_000) -> int:
+    moved = 0
+    while due := await journal.archivable(EVER, limit, 1):
+        moved += await journal.archive(due.last)
+    return moved
+
+
+def files_of(directory: Path) -> list[Path]:
+    return sorted((directory / "archive").iterdir(), key=lambda path: path.stat().st_ino)
+
+
+# The files
+
+
+async def test_a_file_is_json_lines_that_any_tool_reads_without_personal_fields(
+    sqlite_journal: SQLiteJournal, directory: Path
+) -> None:
+    rows = usage(3 * BLOCK_ROWS + 1, personal='{"ip_address":"10.20.30.40"}')
+    await sqlite_journal.append(rows)
+    await archive_all(sqlite_journal)
+
+    (file,) = files_of(directory)
+    assert file.name == f"1-{len(rows)}.jsonl.gz"
+    text = subprocess.run(["zcat", file], check=True, capture_output=True).stdout.decode()
+    assert text.count("\n") == len(rows)
+    for line, row in zip(text.splitlines(), rows, strict=True):
+        expected = row._replace(body=json.loads(row.body))._asdict()
+        assert expected.pop("personal") is not None
+        assert json.loads(line) == expected
+        assert line.endswith(f'"body":{row.body}}}')
+
+
+async def test_only_the_owner_can_read_the_files(
+    sqlite_journal: SQLiteJournal, directory: Path
+) -> None:
+    await sqlite_journal.append(usage(9))
+    await archive_all(sqlite_journal)
+
+    assert (directory / "archive").stat().st_mode & 0o777 == 0o700
+    assert [file.stat().st_mode & 0o777 for file in files_of(directory)] == [0o600]
+
+
+async def test_each_step_has_a_file_of_its_own_and_none_where_nothing_moves(
+    sqlite_journal: SQLiteJournal, directory: Path
+) -> None:
+    rows = usage(200)
+    rows[100:150] = [row._replace(kind="reset") for row in rows[100:150]]
+    await sqlite_journal.append(rows)
+
+    assert await archive_all(sqlite_journal, limit=50) == 150
+
+    names = {file.name for file in files_of(directory)}
+    assert names == {f"{first}-{first + 49}.jsonl.gz" for first in (1, 51, 151)}
+    assert await sqlite_journal.rows(0, ALL) == rows
+
+
+# What is left
+
+
+async def test_what_is_left_of_a_row_is_all_but_its_body(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection
+) -> None:
+    query = "SELECT * FROM log ORDER BY seq"
+    await sqlite_journal.append(make_rows(random.Random(1), 1, 2_000))
+    outside.row_factory = sqlite3.Row
+    before = [dict(row) for row in outside.execute(query)]
+
+    moved = await archive_all(sqlite_journal, limit=700)
+
+    after = [dict(row) for row in outside.execute(query)]
+    assert sum(row["body"] == "" for row in after) == moved > 500
+    for old, new in zip(before, after, strict=True):
+        assert new == old | {"body": new["body"]}
+        assert new["body"] == old["body"] or (
+            new["body"] == "" and not new["notify"] and new["kind"] in {"usage", "hold"}
+        )
+
+
+async def test_pages_are_given_back_for_what_comes(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection
+) -> None:
+    await sqlite_journal.append(usage(5_000, personal=None))
+    (before,) = outside.execute("PRAGMA page_count").fetchone()
+    await archive_all(sqlite_journal)
+    (free,) = outside.execute("PRAGMA freelist_count").fetchone()
+    assert free > before / 8
+
+    rows = usage(6_000)[5_000:]
+    await sqlite_journal.append(rows)
+    assert outside.execute("PRAGMA page_count").fetchone()[0] <= before + 2
+
+
+async def test_the_view_leaves_out_what_is_in_files(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection
+) -> None:
+    await sqlite_journal.append(usage(5))
+    await sqlite_journal.archive(3)
+    assert outside.execute("SELECT seq FROM usage ORDER BY seq").fetchall() == [(4,), (5,)]
+
+
+@pytest.mark.parametrize("seq", [1, 3, 4])
+async def test_a_row_is_removed_by_nobody_else_whether_it_is_archived_or_not(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection, seq: int
+) -> None:
+    rows = usage(5)
+    await sqlite_journal.append(rows)
+    await sqlite_journal.archive(3)
+    for statement in ("DELETE FROM log", "UPDATE log SET body = ''", "UPDATE log SET body = '{}'"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            outside.execute(f"{statement} WHERE seq = ?", (seq,))
+    assert await sqlite_journal.rows(0, ALL) == rows
+
+
+async def test_what_was_erased_before_or_after_is_in_no_page_of_the_database(
+    sqlite_journal: SQLiteJournal, directory: Path
+) -> None:
+    about = '{"ip_address":"10.20.30.%d"}'
+    rows = [row._replace(personal=about % (row.seq % 3)) for row in usage(600)]
+    await sqlite_journal.append(rows)
+    await sqlite_journal.erase("user-1")
+    await archive_all(sqlite_journal)
+    await sqlite_journal.erase("user-2")
+    await sqlite_journal.close()
+
+    content = b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
+    assert [content.count(b"10.20.30.%d" % n) for n in range(3)] == [200, 0, 0]
+
+
+# A file that is not as it was
+
+
+@pytest.fixture
+async def archived(sqlite_journal: SQLiteJournal, directory: Path) -> Path:
+    """The file of the older half of 400 rows."""
+    await sqlite_journal.append(usage(400), [make_snapshot(f"user-{n}", 201) for n in range(3)])
+    await sqlite_journal.archive(200)
+    return files_of(directory)[0]
+
+
+async def test_of_a_file_that_is_gone_only_what_needs_it_fails_and_names_it(
+    sqlite_journal: SQLiteJournal, archived: Path
+) -> None:
+    rows = usage(400)
+    moved = archived.with_name("moved")
+    archived.rename(moved)
+
+    needs: list[Callable[[], Any]] = [
+        lambda: sqlite_journal.find("user-1", "k1"),
+        lambda: sqlite_journal.rows(199, 2),
+        lambda: sqlite_journal.history("user-1", 0, 1),
+        lambda: sqlite_journal.newest("user-1", 200, 1),
+        lambda: sqlite_journal.rows(0, ALL),
+    ]
+    for read in needs:
+        with pytest.raises(ArchiveGone, match=r"the archive 1-200\.jsonl\.gz is not there"):
+            await read()
+    assert await sqlite_journal.find("user-0", "k201") == rows[200]
+    assert await sqlite_journal.rows(200, ALL) == rows[200:]
+    newest = [row for row in rows[::-1] if row.user == "user-1"][:50]
+    assert await sqlite_journal.newest("user-1", 401, 50) == newest
+    users = ["user-0", "user-1", "user-2"]
+    loaded = await sqlite_journal.load(users, ALL)
+    assert sorted(entry[0] for found in loaded.values() for entry in found.tail) == [
+        *range(202, 401)
+    ]
+    await sqlite_journal.append([make_row(401)])
+
+    moved.rename(archived)
+    assert await sqlite_journal.rows(0, 400) == rows
+
+
+async def test_who_has_no_snapshot_cannot_be_loaded_without_the_file(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection, archived: Path
+) -> None:
+    outside.execute("DELETE FROM snapshots WHERE user_id = 'user-1'")
+    loaded = await sqlite_journal.load(["user-1"], ALL)
+    assert loaded["user-1"] == Loaded(
+        None, [(row.seq, row.kind, row.at, row.body) for row in usage(400) if row.seq % 3 == 1]
+    )
+    archived.unlink()
+    with pytest.raises(ArchiveGone, match="1-200"):
+        await sqlite_journal.load(["user-0", "user-1"], ALL)
+    assert len((await sqlite_journal.load(["user-0"], ALL))["user-0"].tail) == 66
+
+
+@pytest.mark.parametrize("at", [0, 9, 60, -1])
+async def test_a_changed_byte_is_found_when_its_block_is_read(
+    sqlite_journal: SQLiteJournal, archived: Path, at: int
+) -> None:
+    content = bytearray(archived.read_bytes())
+    content[at] ^= 1
+    archived.write_bytes(content)
+    seq = 200 if at < 0 else 1
+    with pytest.raises(ArchiveDamaged, match=r"1-200\.jsonl\.gz is not as it was written"):
+        await sqlite_journal.rows(seq - 1, 1)
+    await sqlite_journal.rows(200 - seq, 1)  # the other block
+
+
+# What ends in between
+
+
+async def test_a_body_that_the_file_does_not_have_stays(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = usage(300)
+    await sqlite_journal.append(rows)
+    written = archiving._empty
+
+    def other(db: sqlite3.Connection, last: int, kept: str, count: int, upto: int) -> bool:
+        return written(db, last, kept.replace('\\"n\\":7}', '\\"n\\":8}'), count, upto)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archiving, "_empty", other)
+        with pytest.raises(NotStored, match="not as the archive"):
+            await sqlite_journal.archive(300)
+    assert outside.execute("SELECT count(*) FROM log WHERE body = ''").fetchone() == (0,)
+    assert await archive_all(sqlite_journal) == 300
+    assert await sqlite_journal.rows(0, ALL) == rows
+
+
+async def test_a_file_that_cannot_be_written_is_said_and_nothing_is_moved(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection, directory: Path
+) -> None:
+    await sqlite_journal.append(usage(3))
+    (directory / "archive").touch()
+    with pytest.raises(NotStored, match=r"1-3\.jsonl\.gz cannot be written"):
+        await sqlite_journal.archive(3)
+    (directory / "archive").unlink()
+    assert await archive_all(sqlite_journal) == 3
+
+
+async def test_a_kill_at_any_moment_leaves_every_row_and_the_next_archive_goes_on(
+    sqlite_journal: SQLiteJournal,
+    directory: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = usage(5 * BLOCK_ROWS)
+    await sqlite_journal.append(rows)
+    killed: list[Path] = []
+
+    def kill() -> None:
+        killed.append(tmp_path / f"killed{len(killed)}")
+        shutil.copytree(directory, killed[-1])
+
+    async def ask(self: Connection, function: Callable[..., Any], *args: Any) -> Any:
+        kill()
+        return await Connection.call(self, function, *args)
+
+    async def beside(function: Callable[..., Any], *args: Any) -> Any:
+        kill()
+        return function(*args)
+
+    def within(db: sqlite3.Connection, *args: Any) -> bool:
+        db.set_progress_handler(kill, 5_000)
+        try:
+            return emptied(db, *args)
+        finally:
+            db.set_progress_handler(None, 0)
+
+    emptied = archiving._empty
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "ask", ask)
+        patch.setattr(Connection, "write", ask)
+        patch.setattr(archiving, "_beside", beside)
+        patch.setattr(archiving, "_empty", within)
+        assert await archive_all(sqlite_journal) == len(rows)
+
+    states = set()
+    for copy in killed:
+        journal = await SQLiteJournal.open(copy)
+        with closing(sqlite3.connect(copy / "meterd.db")) as db:
+            states.add(db.execute("SELECT sum(body = '') FROM log").fetchone())
+            assert db.execute("SELECT coalesce(max(moving), 0) FROM archives").fetchone() == (0,)
+        assert await journal.rows(0, ALL) == rows
+        await archive_all(journal)
+        assert await journal.rows(0, ALL) == rows
+        assert [file.name for file in files_of(copy)] == ["1-640.jsonl.gz"]
+        await journal.close()
+    assert len(killed) > 20
+    assert states == {(0,), (256,), (512,), (640,)}
+
+
+async def test_appends_come_in_between(sqlite_journal: SQLiteJournal) -> None:
+    rows = usage(3_000)
+    await sqlite_journal.append(rows[:2_000])
+    archiving_ = asyncio.create_task(sqlite_journal.archive(2_000))
+    waited = 0
+    for row in rows[2_000:]:
+        await sqlite_journal.append([row])
+        waited += archiving_.done()
+    assert await archiving_ == 2_000
+    assert waited < 1_000
+    assert await sqlite_journal.rows(0, ALL) == rows
+
+
+async def test_a_step_that_is_cancelled_goes_on_with_the_next(
+    sqlite_journal: SQLiteJournal,
+) -> None:
+    rows = usage(1_000)
+    await sqlite_journal.append(rows)
+    for turns in range(0, 40, 3):
+        task = asyncio.create_task(sqlite_journal.archive(1_000))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert await sqlite_journal.rows(0, ALL) == rows
+    await archive_all(sqlite_journal)
+    assert await sqlite_journal.rows(0, ALL) == rows
