@@ -94,8 +94,9 @@ class Reading:
         elif key is not None and where is not pages.Where.CURRENT:
             await self._late(page, key)
         while not page.full:
-            rows = await self._journal.newest(self._user, page.before, pages.CHUNK)
-            page.take(rows, last=len(rows) < pages.CHUNK)
+            count = page.rows_wanted()
+            rows = await self._journal.newest(self._user, page.before, count)
+            page.take(rows, last=len(rows) < count)
         return _answered(request, page.reply(total, self._seq))
 
     async def _late(self, page: pages.Page, key: str) -> None:

@@ -30,7 +30,9 @@ from messages.units import to_datetime, to_micros, usd
 PAGE: Final = 50
 PAGE_BYTES_MAX: Final = BYTES_MAX
 CHUNK: Final = 500
-"""Rows that are fetched at once."""
+"""Rows that are fetched at once, at the most."""
+FEW: Final = 20
+"""Fewer are not worth a read."""
 SCANNED_MAX: Final = 2_500
 """Rows that one page looks at."""
 
@@ -120,6 +122,9 @@ class Filter(NamedTuple):
         return self.since is not None and at + AHEAD < self.since
 
 
+_ALL: Final = Filter(None, None, None, None, None, None)
+
+
 def filter_of(ask: Logs, catalog: Catalog) -> Filter:
     """The filter of a request.
 
@@ -204,6 +209,18 @@ class Page:
         self._scanned = 0
         self._marks = wanted.marks()
         self._more = True
+
+    @property
+    def empty(self) -> bool:
+        """Whether it shows nothing yet."""
+        return not self._entries
+
+    def rows_wanted(self) -> int:
+        """How many rows to fetch next: where nearly all of them are shown, what has room."""
+        if self._wanted != _ALL and not self._wanted.only_period():
+            return CHUNK
+        room = self._limit - len(self._entries) + 1  # one more says that there is one
+        return min(max(room, FEW, self._scanned), CHUNK)
 
     def take(self, rows: Sequence[Row], *, last: bool) -> None:
         """Look at the next rows; ``last`` where none are left behind them."""

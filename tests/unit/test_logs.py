@@ -62,9 +62,10 @@ class Source:
         total = pages.total_of(meter.account, wanted) if before is None else None
         page = Page(wanted, request.limit or pages.PAGE, seq + 1 if before is None else before)
         while not page.full:
-            chunk = [row for row in reversed(self.rows) if row.seq < page.before][:CHUNK]
+            count = page.rows_wanted()
+            chunk = [row for row in reversed(self.rows) if row.seq < page.before][:count]
             self.fetched += len(chunk)
-            page.take(chunk, last=len(chunk) < CHUNK)
+            page.take(chunk, last=len(chunk) < count)
         return page.reply(total, seq)
 
     def walk(self, meter: Meter, **ask: Any) -> list[LogsReply]:
@@ -234,6 +235,13 @@ def test_since_is_inclusive_and_until_exclusive_and_both_look_at_the_timestamp()
         meter.track(timestamp=NOON - 3 + offset, event_id=f"k{offset}")
     found = Source(meter.log).page(meter, since=NOON - 3, until=NOON - 1).logs
     assert [entry.event_id for entry in found] == ["k1", "k0"]
+
+
+@pytest.mark.parametrize("limit", [1, 50, 400])
+def test_a_page_without_a_filter_fetches_little_more_than_it_shows(limit: int) -> None:
+    source = Source(rows_of(1_000))
+    assert len(source.page(MIXED, limit=limit).logs) == limit
+    assert source.fetched <= max(limit + 1, pages.FEW)
 
 
 def test_since_ends_the_walk_where_nothing_older_can_match() -> None:
