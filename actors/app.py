@@ -18,6 +18,7 @@ import nats.errors
 import structlog
 from nats.aio.subscription import Subscription
 
+from actors.archiving import Archiving
 from actors.billing.account import Account
 from actors.billing.defaults import default_catalog
 from actors.billing.logs import PAGE_BYTES_MAX
@@ -111,6 +112,7 @@ class Service:
             privacy=privacy,
             live=self._live,
         )
+        self._archiving = Archiving(self._services)
         self._registry = Registry(
             Restoring(self._services),
             self._ready,
@@ -164,7 +166,8 @@ class Service:
                 figures=self._figures,
             ).serve()
             dispatch, prefix = self._registry.dispatch, self._config.prefix
-            await Upkeep(prefix, self._link, dispatch, self._snapshot).serve()
+            archive = self._archiving.step
+            await Upkeep(prefix, self._link, dispatch, self._snapshot, archive).serve()
             await self._link.flush()
             self.watch(asyncio.create_task(claim.keep()), "another meterd serves the prefix too")
         except (nats.errors.Error, OSError) as error:
@@ -173,6 +176,7 @@ class Service:
 
     async def stop(self) -> None:
         """Drain: answer every request that was taken, snapshot, publish what is left."""
+        await self._archiving.close()
         try:
             async with asyncio.timeout(self._config.drain_s):
                 await self._drain()

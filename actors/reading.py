@@ -22,7 +22,7 @@ from messages.codec import decode_event
 from messages.commands import Alerts
 from messages.events import KIND, AlertsRead, Event, PeriodRolled, PeriodSealed, Subscribed
 from messages.replies import RenewalEntry
-from persistence.errors import NotStored
+from persistence.errors import ArchiveUnreadable, NotStored
 from persistence.journal import Journal, Row
 
 PAGE: Final = 500
@@ -93,11 +93,28 @@ class Reading:
             page.take([row] if row is not None and row.seq < page.before else [], last=True)
         elif key is not None and where is not pages.Where.CURRENT:
             await self._late(page, key)
-        while not page.full:
-            count = page.rows_wanted()
-            rows = await self._journal.newest(self._user, page.before, count)
-            page.take(rows, last=len(rows) < count)
+        await self._fill(page)
         return _answered(request, page.reply(total, self._seq))
+
+    async def _fill(self, page: pages.Page) -> None:
+        """Give the page rows until it is full, or ends where an archive cannot be read.
+
+        Raises:
+            ArchiveUnreadable: nothing can be shown before that.
+        """
+        most = pages.CHUNK
+        while not page.full:
+            count = min(page.rows_wanted(), most)
+            try:
+                rows = await self._journal.newest(self._user, page.before, count)
+            except ArchiveUnreadable:
+                most = count // 2  # the rows before it may be all that is needed
+                if most == 0 and page.empty:
+                    raise
+                if most == 0:
+                    return
+            else:
+                page.take(rows, last=len(rows) < count)
 
     async def _late(self, page: pages.Page, key: str) -> None:
         """Look at what a closed period got after it was closed, and go on before that.

@@ -8,7 +8,7 @@ since 1970-01-01T00:00:00Z. Decimals, floats and datetimes exist at the edges on
 from __future__ import annotations
 
 import unicodedata
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Final
 
@@ -93,6 +93,18 @@ def to_micros(moment: datetime) -> int:
 def to_datetime(micros: int) -> datetime:
     """Microseconds since the epoch as a UTC datetime."""
     return EPOCH + timedelta(microseconds=micros)
+
+
+def to_day(text: str) -> date:
+    """A day written as ``2026-01-31``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    day = date.fromisoformat(text)
+    if day.isoformat() != text:  # the week and the day in it, say
+        raise ValueError(f"{text!r} is no day")
+    return day
 
 
 def check_user_id(user: str) -> str:

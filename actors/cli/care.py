@@ -1,4 +1,4 @@
-"""The commands ``backup``, ``restore`` and ``snapshot``: care of the data."""
+"""The commands ``backup``, ``restore``, ``snapshot`` and ``archive``: care of the data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Annotated
 import msgspec
 import typer
 
-from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url
+from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, day
 from actors.cli.output import bar, is_human
 from actors.cli.session import EXIT_FAILED, call, complain, errors_as_exit_codes, settings
+from messages.client import UsageClient
 from persistence import backup as backups
 from persistence.backup import Copied
 from persistence.errors import JournalError
@@ -47,6 +48,39 @@ def snapshot(url: Url = None, timeout: Timeout = TIMEOUT_S * 15, as_json: Json =
         return
     found = msgspec.json.decode(reply)
     typer.echo(f"{found['users']:,} users as of position {found['seq']:,}")
+
+
+def archive(
+    before: Annotated[
+        str,
+        typer.Option(parser=day, metavar="DATE", help="The day, at least 62 days ago, in UTC."),
+    ],
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S * 30,
+    as_json: Json = False,
+) -> None:
+    """Have the running service move calls of before a day from the database into files.
+
+    `logs` and everything else shows them as before, while the files are in `archive` of the data
+    directory; totals, alerts, subscriptions and keys stay where they are. It works beside all
+    else, in steps, with `--timeout` for each. Wherever it ended it goes on when it is called again.
+    """
+
+    async def steps(client: UsageClient) -> dict[str, int]:
+        rows = files = last = 0
+        with bar("archiving") as advance:
+            while True:
+                step = msgspec.json.decode(await client.request_upkeep("archive", before))
+                if step["done"]:
+                    return {"rows": rows, "files": files, "last": last}
+                rows, files, last = rows + step["rows"], files + bool(step["rows"]), step["last"]
+                advance(rows)
+
+    moved = call(url, timeout, steps)
+    if is_human(as_json):
+        typer.echo(f"{moved['rows']:,} calls and holds are in {moved['files']:,} new files")
+    else:
+        typer.echo(msgspec.json.encode(moved).decode())
 
 
 def _copy(what: str, copy: _Copy, source: Path, target: Path, *, as_json: bool) -> None:

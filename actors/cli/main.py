@@ -59,6 +59,7 @@ _VERBS: Final = {
     "backup": _Place("care", "backup"),
     "restore": _Place("care", "restore"),
     "snapshot": _Place("care", "snapshot"),
+    "archive": _Place("care", "archive"),
     "checkpoint": _Place("evidence", "checkpoint"),
     "rebuild": _Place("verify", "rebuild"),
     "forget": _Place("evidence", "forget"),

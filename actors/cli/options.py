@@ -12,6 +12,7 @@ import typer
 
 from actors.importer.errors import BadValue
 from actors.importer.values import exact, moment
+from messages.units import to_day
 
 TIMEOUT_S: Final = 2.0
 
@@ -53,6 +54,15 @@ def instant(text: str) -> datetime:
         return moment(text)
     except BadValue as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def day(text: str) -> str:
+    """A day, as it is written."""
+    try:
+        to_day(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no day: write 2026-01-31") from None
+    return text
 
 
 def metadata(pairs: Iterable[str]) -> dict[str, str]:

@@ -3,12 +3,14 @@
 ``<prefix>.ctl.rebuild.<user>``: the state is made anew from the log alone, and written.
 ``<prefix>.ctl.forget.<user>``: what calls said of persons is erased from the user's log.
 ``<prefix>.ctl.snapshot.live``: the state of all live users is written.
+``<prefix>.ctl.archive.<day>``: the next step of what is older moves from the log into files.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 from nats.aio.msg import Msg
@@ -40,6 +42,7 @@ class Upkeep:
         link: the connection.
         dispatch: takes a request.
         snapshot: has the state of all live users written; the answer when it is durable.
+        archive: takes the next step of an archive of what is before a day; the answer.
     """
 
     def __init__(
@@ -48,17 +51,21 @@ class Upkeep:
         link: Link,
         dispatch: Callable[[Request], None],
         snapshot: Callable[[], Awaitable[dict[str, int]]],
+        archive: Callable[[str], Awaitable[Any]],
     ) -> None:
         self._prefix = prefix
         self._link = link
         self._dispatch = dispatch
         self._snapshot = snapshot
+        self._archive = archive
+        self._archiving = set[asyncio.Task[None]]()
 
     async def serve(self) -> None:
         """Listen from now on."""
         for verb in _VERBS:
             await self._link.listen(f"{self._prefix}.ctl.{verb}.*", self._on_message)
         await self._link.listen(f"{self._prefix}.ctl.snapshot.live", self._on_snapshot)
+        await self._link.listen(f"{self._prefix}.ctl.archive.*", self._on_archive)
 
     async def _on_message(self, message: Msg) -> None:
         *_, verb, token = message.subject.split(".")
@@ -71,10 +78,22 @@ class Upkeep:
         self._dispatch(request)
 
     async def _on_snapshot(self, message: Msg) -> None:
+        await self._answer(message, self._snapshot())
+
+    async def _on_archive(self, message: Msg) -> None:
+        # A step takes longer than a caller waits: it asks again, and is to get the same answer.
+        day = message.subject.rpartition(".")[2]
+        task = asyncio.create_task(self._answer(message, self._archive(day)))
+        self._archiving.add(task)
+        task.add_done_callback(self._archiving.discard)
+
+    async def _answer(self, message: Msg, work: Awaitable[Any]) -> None:
         request = Request("", "", None, message.reply.encode(), self._link)
         try:
-            request.prepare(await self._snapshot())
+            request.prepare(await work)
+        except RequestError as error:
+            request.refuse(error)
         except JournalError as error:
             request.refuse(RequestError("unavailable", clip(str(error))))
-            return
-        request.durable()
+        else:
+            request.durable()

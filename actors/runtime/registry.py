@@ -23,7 +23,7 @@ from actors.runtime.cell import Actor, Cell, Detour
 from actors.runtime.loading import Loads, Recovery
 from actors.runtime.request import Request
 from messages.errors import RequestError
-from persistence.errors import JournalError
+from persistence.errors import ArchiveUnreadable, JournalError
 
 PASSIVATED_MAX: Final = 1_000
 """Idle actors that one sweep looks at, so that it never holds the loop for long."""
@@ -235,7 +235,8 @@ class Registry:
             request.refuse(error)
         except JournalError as error:
             _log.warning("detour_failed", user=cell.user, error=str(error))
-            request.refuse(RequestError("unavailable", "not executed: the log cannot be read"))
+            what = str(error) if isinstance(error, ArchiveUnreadable) else "the log cannot be read"
+            request.refuse(RequestError("unavailable", f"not executed: {what}"))
         except Exception:  # noqa: BLE001 -- as in _handle
             self._defect(request)
         if not detour.blocks:

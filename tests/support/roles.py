@@ -34,6 +34,7 @@ CATALOG: Final[dict[str, set[str]]] = {
 UPKEEP: Final = (
     *(f"$SRV.{verb}{tail}" for verb in ("PING", "INFO", "STATS") for tail in ("", ".meterd")),
     *(f"{PREFIX}.ctl.{what}" for what in ("rebuild.alice", "forget.alice", "snapshot.live")),
+    f"{PREFIX}.ctl.archive.2020-01-01",
 )
 """What only the admin may ask."""
 

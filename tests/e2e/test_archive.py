@@ -1,0 +1,175 @@
+"""`meterd archive` on a log of months, beside a running service that is killed meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from messages.subjects import PREFIX, request_subject
+from messages.units import to_micros
+from persistence.sqlite import SQLiteJournal
+from tests.support.commands import run
+from tests.support.raw import RawClient
+from tests.support.rig import Rig
+from tests.support.service import ROOT, Service
+
+USERS = ("alice", "bob", "carol")
+CALLS = 200
+"""Of each user in each of `MONTHS` times 30 days."""
+MONTHS = 6
+NOW = datetime.now(UTC)
+BEFORE = f"{NOW - timedelta(days=63):%Y-%m-%d}"
+
+
+async def make(directory: Path) -> None:
+    journal = await SQLiteJournal.open(directory)
+    rig = await Rig.start(journal)  # type: ignore[arg-type]
+    for month in range(MONTHS, 0, -1):
+        rig.clock.at = to_micros(NOW - timedelta(days=30 * month - 1))
+        for user in USERS:
+            about = {"provider": "openai", "ip_address": "10.20.30.40"}
+            events = [about | {"tokens_input": n, "event_id": f"{month}.{n}"} for n in range(CALLS)]
+            reply = await rig.ask("batch", user, events=events)
+            assert reply.body["accepted"] == CALLS
+    await rig.stop()
+    await journal.close()
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Service]:
+    """`meterd up` on a log of six months."""
+    asyncio.run(make(tmp_path / "data"))
+    with Service(tmp_path / "data") as service:
+        yield service
+
+
+def ask(client: RawClient, verb: str, user: str = "alice", **body: Any) -> Any:
+    return client.request(request_subject(PREFIX, verb, user), body).json()
+
+
+def walk(client: RawClient, user: str) -> list[Any]:
+    """All pages of the user's log."""
+    pages, cursor = list[Any](), dict[str, str]()
+    while True:
+        pages.append(ask(client, "logs", user, limit=150, **cursor))
+        if pages[-1]["next_cursor"] is None:
+            return pages
+        cursor = {"cursor": pages[-1]["next_cursor"]}
+
+
+def read_all(client: RawClient) -> list[Any]:
+    found: list[Any] = [walk(client, user) for user in USERS]
+    for user in USERS:
+        found += [ask(client, verb, user) for verb in ("trends", "alerts", "subscription")]
+        for month in (MONTHS, 1):
+            body = {"tokens_input": 7, "event_id": f"{month}.7", "ip_address": "10.20.30.40"}
+            again = ask(client, "track", user, provider="openai", **body)
+            assert again["duplicate"]
+            found.append(again)
+    return found
+
+
+def emptied(directory: Path) -> int:
+    with closing(sqlite3.connect(directory / "meterd.db")) as db:
+        return int(db.execute("SELECT count(*) FROM log WHERE body = ''").fetchone()[0])
+
+
+def files(directory: Path) -> list[Path]:
+    return sorted((directory / "archive").glob("*.jsonl.gz"))
+
+
+def test_calls_move_beside_others_that_come_and_everything_reads_as_before(up: Service) -> None:
+    over, sent = threading.Event(), list[Any]()
+
+    def load() -> None:
+        with RawClient(up.url) as client:
+            while not over.is_set():
+                sent.append(ask(client, "track", "dora", provider="exa", event_id=f"k{len(sent)}"))
+
+    with RawClient(up.url) as client:
+        before = read_all(client)
+        loading = threading.Thread(target=load)
+        loading.start()
+        code, moved = run("archive", "--before", BEFORE, url=up.url)
+        over.set()
+        loading.join(30)
+        assert (code, moved["files"]) == (0, 1)
+        assert moved["rows"] == emptied(up.data_dir) > 3 * 3 * CALLS
+        assert [reply["usage_logged"] for reply in sent] == [True] * len(sent)
+        assert read_all(client) == before
+        assert run("archive", "--before", BEFORE, url=up.url) == (
+            0,
+            {"rows": 0, "files": 0, "last": 0},
+        )
+    assert up.terminate() == 0
+    up.start()
+    with RawClient(up.url) as client:
+        assert read_all(client) == before
+        assert ask(client, "stats", "dora")["total_calls"] == len(sent)
+        assert not run("rebuild", "alice", url=up.url)[1]["changed"]
+
+
+def test_killed_in_the_middle_it_goes_on_with_the_next(up: Service) -> None:
+    with RawClient(up.url) as client:
+        before = read_all(client)
+    moving = subprocess.Popen(
+        [sys.executable, "-m", "actors", "archive", "--before", BEFORE, "--timeout", "1"],
+        cwd=ROOT,
+        env={**os.environ, "METERD_NATS_URL": up.url},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not emptied(up.data_dir):
+        pass
+    up.kill()
+    moving.wait(30)
+    up.start()
+    with RawClient(up.url) as client:
+        assert read_all(client) == before
+        assert run("archive", "--before", BEFORE, url=up.url)[0] == 0
+        assert emptied(up.data_dir) > 3 * 3 * CALLS
+        assert read_all(client) == before
+    assert len(files(up.data_dir)) == 1
+
+
+def test_without_its_file_only_what_is_in_it_cannot_be_shown(up: Service, tmp_path: Path) -> None:
+    with RawClient(up.url) as client:
+        before = [ask(client, "stats", user) for user in USERS]
+        assert run("archive", "--before", BEFORE, url=up.url)[0] == 0
+        (file,) = files(up.data_dir)
+        file.rename(tmp_path / "cold")
+    up.kill()
+    up.start()
+    with RawClient(up.url) as client:
+        assert [ask(client, "stats", user) for user in USERS] == before
+        assert ask(client, "track", provider="exa")["usage_logged"]
+        page = ask(client, "logs", limit=1_000)
+        assert 2 * CALLS < len(page["logs"]) < MONTHS * CALLS
+        error = ask(client, "logs", cursor=page["next_cursor"], limit=1_000)["error"]
+        assert (error["code"], file.name in error["message"]) == ("unavailable", True)
+        assert str(tmp_path) not in error["message"]
+        (tmp_path / "cold").rename(file)
+        assert ask(client, "logs", cursor=page["next_cursor"], limit=1_000)["logs"]
+
+
+def test_what_cannot_be_archived_is_said_in_a_line(service: Service) -> None:
+    yesterday = f"{NOW - timedelta(days=1):%Y-%m-%d}"
+    for day, url, code, why in (
+        ("soon", service.url, 2, "is no day"),
+        (yesterday, service.url, 1, "too young"),
+        (BEFORE, "nats://127.0.0.1:1", 1, "meterd: "),
+    ):
+        found, said = run("archive", "--before", day, "--timeout", "1", url=url)
+        assert (found, why in said) == (code, True), said
+        assert code == 2 or said.count("\n") == 1
