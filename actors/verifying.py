@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, NamedTuple
 
+from actors.billing import snapshot as snapshots
 from actors.billing.account import Account
 from actors.billing.defaults import default_catalog
 from actors.billing.state import apply
@@ -42,7 +43,10 @@ _ROLLED: Final = KIND[PeriodRolled]
 
 
 class Report(NamedTuple):
-    """What was looked at; ``live`` is None where no service was asked."""
+    """What was looked at; ``live`` is None where no service was asked.
+
+    ``gone`` has the archives that are not there, with how many rows were not looked at for that.
+    """
 
     rows: int
     users: int
@@ -50,6 +54,7 @@ class Report(NamedTuple):
     closed: int
     last: int
     live: int | None
+    gone: dict[str, int]
 
 
 class Live(NamedTuple):
@@ -114,15 +119,21 @@ class Verifier:
 
     def _report(self) -> Report:
         return Report(
-            self._rows, self._users, self._snapshots, self._closed, self._last, self._compared
+            self._rows,
+            self._users,
+            self._snapshots,
+            self._closed,
+            self._last,
+            self._compared,
+            dict(self._log.gone),
         )
 
     def _follow_chain(self) -> Counter[int]:
         """Look at all rows in their order; about how many users begin in each partition."""
         chain, begun, catalog = self._log.chain(self._kept), Counter[int](), default_catalog()
         readable = True
-        for row, proof, link in self._log.written():
-            self._name(chain.take(row, proof, link))
+        for row, proof, link, whole in self._log.written():
+            self._name(chain.take(row, proof, link, whole=whole))
             if row.user == CATALOG_USER and readable:
                 try:
                     catalog.take(decode_catalog_event(row.kind, row.body), row.seq)
@@ -134,6 +145,8 @@ class Verifier:
             self._rows, self._last = self._rows + 1, row.seq
             self._looked()
         self._name(chain.end())
+        for why in self._log.damaged:
+            self._found(Finding("", "", "archive", why))
         return begun
 
     def _name(self, broken: Iterable[Broken]) -> None:
@@ -197,7 +210,10 @@ class _Replay:
         if user in self.unreadable:
             return
         try:
-            self._apply(row)
+            if row.body == "":
+                self._pass_over(row)
+            else:
+                self._apply(row)
         except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
             self.unreadable.add(user)
             self.accounts.pop(user, None)
@@ -209,6 +225,8 @@ class _Replay:
         account = self.accounts.get(row.user)
         if account is None:
             account = self.accounts[row.user] = Account(row.user)
+        if row.seq <= account.seq:
+            return  # of a snapshot that took the place of rows
         if row.at < account.at:
             why = f"row {row.seq} took effect before the one before it"
             self._found(Finding(row.user, "", "at", why))
@@ -220,6 +238,16 @@ class _Replay:
         if snapshot is not None and snapshot.seq == row.seq:
             del self.waiting[row.user]
             compare_snapshot(account, snapshot, self._found)
+
+    def _pass_over(self, row: Row) -> None:
+        """Go on from the user's snapshot: the row's body cannot be read now."""
+        account = self.accounts.get(row.user)
+        if account is not None and row.seq <= account.seq:
+            return
+        snapshot = self.waiting.pop(row.user, None)
+        if snapshot is None or snapshot.schema != snapshots.SCHEMA or snapshot.seq < row.seq:
+            raise ValueError("its archive cannot be read, and no snapshot reflects it")
+        self.accounts[row.user] = snapshots.decode(row.user, snapshot.body)
 
 
 def ranges(begun: Mapping[int, int], users_at_once: int) -> Iterator[range]:

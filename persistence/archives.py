@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
-from persistence.archive import DIRECTORY, blocks_of, bodies
+from persistence.archive import DIRECTORY, Block, blocks_of, bodies
+from persistence.errors import ArchiveDamaged, ArchiveUnreadable
 
 _WHERE: Final = (
     "SELECT first, last, name, blocks FROM archives WHERE last >= ? ORDER BY last LIMIT 1"
 )
+
+Lost: TypeAlias = Callable[[str, ArchiveUnreadable, Sequence[int]], None]
+"""Takes the name of a file, why it cannot be read, and the rows that it was wanted of."""
 
 
 class Archives:
@@ -32,8 +36,15 @@ class Archives:
         """Learn how far the archives go."""
         ((self.last,),) = db.execute("SELECT coalesce(max(last), 0) FROM archives")
 
-    def bodies(self, db: sqlite3.Connection, positions: Sequence[int]) -> dict[int, str]:
+    def bodies(
+        self, db: sqlite3.Connection, positions: Sequence[int], lost: Lost | None = None
+    ) -> dict[int, str]:
         """The bodies of those rows at these positions that are in archives.
+
+        Args:
+            db: a connection to the log.
+            positions: of rows without a body.
+            lost: takes what cannot be read; without it that raises.
 
         Raises:
             ArchiveUnreadable: a file of them is not there, or not as it was written.
@@ -48,6 +59,25 @@ class Archives:
             here = [seq for seq in left if seq <= last]
             left = left[len(here) :]
             here = [seq for seq in here if seq >= first]
-            if here:
+            if here and lost is None:
                 found |= bodies(self.directory / name, blocks_of(blocks), here)
+            elif here and lost is not None:
+                found |= _what_can_be_read(self.directory / name, blocks_of(blocks), here, lost)
         return found
+
+
+def _what_can_be_read(
+    path: Path, blocks: Sequence[Block], positions: Sequence[int], lost: Lost
+) -> dict[int, str]:
+    try:
+        return bodies(path, blocks, positions)
+    except ArchiveDamaged as error:
+        if len(positions) > 1:  # the other ones may be as they were
+            found: dict[int, str] = {}
+            for seq in positions:
+                found |= _what_can_be_read(path, blocks, [seq], lost)
+            return found
+        lost(path.name, error, positions)
+    except ArchiveUnreadable as error:
+        lost(path.name, error, positions)
+    return {}

@@ -51,19 +51,24 @@ class ChainCheck:
         self._heads = heads_of_bytes(begin.links)
         self._kept = deque(sorted(one for one in kept if one.seq > begin.seq))
 
-    def take(self, row: Row, proof: bytes | None, stored: bytes | None) -> Iterator[Broken]:
-        """Look at the next row, with its proof and its link; what is broken so far."""
+    def take(
+        self, row: Row, proof: bytes | None, stored: bytes | None, *, whole: bool = True
+    ) -> Iterator[Broken]:
+        """Look at the next row, with its proof and its link; what is broken so far.
+
+        One that is not ``whole``, since its body cannot be read now, is taken as its link says.
+        """
         if row.seq <= self._unchained:
             return
         if row.seq != self._last + 1:
             yield Broken(self._last + 1, row.seq - 1, "missing")
         yield from self._compared(row.seq - 1)
         if row.seq <= self._begin.seq:
-            yield from self._blocks.take(row, stored)
+            yield from self._blocks.take(row, stored, whole=whole)
         else:
             if self._last <= self._begin.seq:
                 yield from self._began()
-            if not self._fits(row, proof, stored):
+            if not self._fits(row, proof, stored) and whole:
                 yield Broken(row.seq, row.seq, "not as it was written, or behind one that is gone")
         self._last = row.seq
 
@@ -114,15 +119,18 @@ class _Blocks:
     def __init__(self) -> None:
         self.before = olderchain.START
         self._block: list[Row] = []
+        self._whole = True
 
-    def take(self, row: Row, stored: bytes | None) -> Iterator[Broken]:
+    def take(self, row: Row, stored: bytes | None, *, whole: bool) -> Iterator[Broken]:
         self._block.append(row)
+        self._whole = self._whole and whole
         if stored is None:
             return
         block, self._block = self._block, []
+        block_is_whole, self._whole = self._whole, True
         expected = olderchain.link(self.before, block)
         self.before = bytes(stored)  # so that the blocks after it are judged by themselves
-        if expected != stored:
+        if expected != stored and block_is_whole:
             yield Broken(block[0].seq, row.seq, "not as it was written")
 
     def end(self) -> Iterator[Broken]:

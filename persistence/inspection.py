@@ -6,19 +6,22 @@ One transaction spans the whole look, so what it sees is the log as of one momen
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from persistence import schema
 from persistence.appending import COLUMNS, newest_heads
+from persistence.archives import Archives, Lost
 from persistence.chain import heads_as_bytes
 from persistence.chaincheck import ChainCheck, Heads
 from persistence.connection import read_error
 from persistence.datadir import DATABASE
-from persistence.errors import Corrupt, Refused
+from persistence.errors import ArchiveDamaged, ArchiveUnreadable, Corrupt, Refused
 from persistence.journal import Row, Snapshot
 from persistence.mark import compare, marked
 
@@ -26,18 +29,29 @@ _ROWS_AT_ONCE: Final = 1_000
 
 
 class Written(NamedTuple):
-    """A row with what makes it a part of the chain."""
+    """A row with what makes it a part of the chain; ``whole``: its body could be read."""
 
     row: Row
     proof: bytes | None
     link: bytes | None
+    whole: bool
 
 
 class Inspection:
-    """The log of a directory, as of the moment of its opening."""
+    """The log of a directory, as of the moment of its opening.
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    Attributes:
+        gone: of how many rows that `written` gave the file was not there, by its name. Such a row
+            has an empty body.
+        damaged: what is not as it was written of others. Their rows have an empty body too.
+    """
+
+    def __init__(self, db: sqlite3.Connection, directory: Path) -> None:
+        self.gone = Counter[str]()
+        self.damaged = dict[str, None]()  # in order
         self._db = db
+        self._archives = Archives(directory)
+        self._archives.look(db)
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -61,7 +75,7 @@ class Inspection:
             db.execute("SELECT count(*) FROM position").fetchone()  # the transaction begins here
         except sqlite3.Error as error:
             raise Refused(f"{path} cannot be read: {error}") from error
-        return cls(db)
+        return cls(db, directory)
 
     def __enter__(self) -> Self:
         return self
@@ -91,15 +105,18 @@ class Inspection:
         if partitions is not None:
             query += " AND partition BETWEEN ? AND ?"
             args += [partitions.start, partitions.stop - 1]
-        for row in self._lumps(f"{query} ORDER BY seq", args):
-            yield Row._make((*row[:6], bool(row[6]), *row[7:]))
+        for lump in self._lumps(f"{query} ORDER BY seq", args):
+            yield from self._filled([Row._make((*row[:6], bool(row[6]), *row[7:])) for row in lump])
 
     def written(self) -> Iterator[Written]:
         """All rows, oldest first, with their links."""
         query = f"SELECT proof, chain, {COLUMNS} FROM log ORDER BY seq"  # noqa: S608
-        for proof, link, *row in self._lumps(query):
-            row[6] = bool(row[6])
-            yield Written(Row._make(row), proof, link)
+        for lump in self._lumps(query):
+            rows = [Row._make((*row[2:8], bool(row[8]), *row[9:])) for row in lump]
+            unread = set[int]()
+            filled = self._filled(rows, partial(self._lost, unread))
+            for (proof, link, *_), row in zip(lump, filled, strict=True):
+                yield Written(row, proof, link, row.seq not in unread)
 
     def chain(self, kept: Sequence[Heads] = ()) -> ChainCheck:
         """What follows the chain of this log; ``kept`` are links that others kept of it."""
@@ -146,11 +163,28 @@ class Inspection:
             found = self._db.execute("SELECT seq FROM position WHERE name = 'unchained'").fetchone()
         return int(found[0]) if found else 0
 
-    def _lumps(self, query: str, args: Sequence[int] = ()) -> Iterator[Any]:
+    def _filled(self, rows: list[Row], lost: Lost = lambda *_: None) -> list[Row]:
+        """Rows with their bodies, as far as these can be read."""
+        if rows[0].seq > self._archives.last:
+            return rows
+        elsewhere = [row.seq for row in rows if row.body == ""]
+        found = self._archives.bodies(self._db, elsewhere, lost)
+        return [row._replace(body=found.get(row.seq, row.body)) for row in rows]
+
+    def _lost(
+        self, unread: set[int], name: str, error: ArchiveUnreadable, positions: Sequence[int]
+    ) -> None:
+        unread.update(positions)
+        if isinstance(error, ArchiveDamaged):
+            self.damaged[str(error)] = None
+        else:
+            self.gone[name] += len(positions)
+
+    def _lumps(self, query: str, args: Sequence[int] = ()) -> Iterator[list[Any]]:
         with _translated():
             found = self._db.execute(query, args)
             while lump := found.fetchmany(_ROWS_AT_ONCE):
-                yield from lump
+                yield lump
 
 
 @contextmanager

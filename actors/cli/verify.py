@@ -156,6 +156,8 @@ def _show(report: Report, findings: list[Finding], *, as_json: bool) -> None:
         }
         typer.echo(msgspec.json.encode(whole).decode())
         return
+    for name, rows in report.gone.items():
+        typer.echo(f"the archive {name} is not there: {rows:,} rows of it were not looked at")
     for finding in findings:
         where = ", ".join(part for part in (finding.user, finding.period, finding.field) if part)
         typer.echo(f"{where}: {finding.why}")

@@ -38,7 +38,9 @@ async def filled(directory: Path, count: int = 900) -> SQLiteJournal:
 def broken(directory: Path) -> list[object]:
     with Inspection.open(directory) as log:
         check = log.chain()
-        found = [one for row, *proof in log.written() for one in check.take(row, *proof)]
+        found = [
+            one for row, proof, link, _ in log.written() for one in check.take(row, proof, link)
+        ]
         return [*found, *check.end()]
 
 

@@ -59,7 +59,9 @@ def edit(directory: Path, script: str) -> None:
 def broken(directory: Path, *kept: Heads) -> list[Broken]:
     with Inspection.open(directory) as log:
         check = log.chain(kept)
-        found = [one for row, proof, link in log.written() for one in check.take(row, proof, link)]
+        found = [
+            one for row, proof, link, _ in log.written() for one in check.take(row, proof, link)
+        ]
         return [*found, *check.end()]
 
 

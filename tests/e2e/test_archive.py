@@ -173,3 +173,60 @@ def test_what_cannot_be_archived_is_said_in_a_line(service: Service) -> None:
         found, said = run("archive", "--before", day, "--timeout", "1", url=url)
         assert (found, why in said) == (code, True), said
         assert code == 2 or said.count("\n") == 1
+
+
+def verify(up: Service, *options: str) -> tuple[int, Any]:
+    return run("verify", "--data-dir", str(up.data_dir), *options, url=up.url)
+
+
+def test_what_was_moved_is_verified_in_full_and_what_is_not_there_is_said(
+    up: Service, tmp_path: Path
+) -> None:
+    assert run("archive", "--before", BEFORE, url=up.url)[0] == 0
+    code, report = verify(up)
+    assert (code, report["differences"], report["gone"], report["live"]) == (0, [], {}, 3)
+    (file,) = files(up.data_dir)
+    content = file.read_bytes()
+
+    file.unlink()
+    code, report = verify(up)
+    gone = {file.name: emptied(up.data_dir)}
+    assert (code, report["differences"], report["gone"], report["live"]) == (0, [], gone, 3)
+    code, report = verify(up, "--chain")
+    assert (code, report["differences"], report["gone"]) == (0, [], gone)
+
+    for at in (0, len(content) // 2, len(content) - 1):
+        file.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        for options in ((), ("--chain",)):
+            code, report = verify(up, *options)
+            (found,) = report["differences"]
+            assert (code, found["field"], file.name in found["why"]) == (1, "archive", True)
+
+    file.write_bytes(content)
+    assert verify(up)[0] == 0
+    copy, restored = tmp_path / "copy.db", tmp_path / "restored"
+    assert run("backup", str(copy), "--data-dir", str(up.data_dir))[0] == 0
+    assert run("restore", str(copy), "--data-dir", str(restored))[0] == 0
+    code, report = run("verify", "--data-dir", str(restored))
+    assert (code, report["gone"]) == (0, gone)
+    (restored / "archive").mkdir()
+    (restored / "archive" / file.name).write_bytes(content)
+    code, report = run("verify", "--data-dir", str(restored))
+    assert (code, report["gone"]) == (0, {})
+
+
+def test_a_row_that_is_changed_or_emptied_by_hand_is_found_whether_it_is_archived_or_not(
+    up: Service,
+) -> None:
+    assert run("archive", "--before", BEFORE, url=up.url)[0] == 0
+    up.kill()
+    with closing(sqlite3.connect(up.data_dir / "meterd.db")) as db:
+        db.executescript("DROP TRIGGER log_is_never_changed")
+        query = "SELECT max(seq) FROM log WHERE kind = 'usage' AND (body = '') = ?"
+        newest, moved = (db.execute(query, (number,)).fetchone() for number in (0, 1))
+        db.execute("UPDATE log SET body = '' WHERE seq = ?", newest)
+        db.execute("UPDATE log SET event_id = 'other' WHERE seq = ?", moved)
+        db.commit()
+    code, report = verify(up, "--chain")
+    fields = {found["field"] for found in report["differences"]}
+    assert (code, fields) == (1, {f"row {seq}" for (seq,) in (newest, moved)})

@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 
 from actors.edge import discovery
 from actors.verifying import Verifier
+from messages.subjects import PREFIX
 from persistence import schema
 from persistence.appending import COLUMNS
 from persistence.datadir import DATABASE
@@ -126,6 +128,27 @@ async def test_its_log_snapshots_and_closed_periods_are_verified_once_the_servic
     assert found == []
     assert report.users == report.snapshots == len(USERS)
     assert report.closed > len(USERS)
+
+
+async def test_its_old_calls_move_into_a_file_and_are_verified_with_it_and_without(
+    number: int, released: Path
+) -> None:
+    async with serving(released, frozen(number)["at"]) as rig:
+        before = await read_all(rig)
+        message = SimpleNamespace(subject=f"{PREFIX}.ctl.archive.2026-02-15", reply="archived")
+        await rig.link.heard[f"{PREFIX}.ctl.archive.*"](message)
+        moved = (await rig.answer("archived")).body["rows"]
+        assert moved > 50
+        assert await read_all(rig) == before
+
+    (file,) = (released / "archive").iterdir()
+    for gone in ({}, {file.name: moved}):
+        if gone:
+            file.unlink()
+        found: list[Any] = []
+        with Inspection.open(released) as log:
+            report = Verifier(log, found.append, lambda _: None, None).run()
+        assert (found, report.gone, report.users) == ([], gone, len(USERS))
 
 
 async def test_a_crash_at_any_point_of_the_migration_loses_nothing_and_it_is_done_again(
