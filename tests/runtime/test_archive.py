@@ -148,7 +148,7 @@ async def test_where_the_log_cannot_be_written_it_is_said_and_can_be_asked_again
     await use(rig)
     rig.journal.fail_appends(Fault.NOT_STORED)  # the snapshots
     assert (await archive(rig)).code == "unavailable"
-    await rig.ask("stats")
+    await rig.writer.ready()
     assert (await archive(rig)).body["rows"] > 0
 
 
