@@ -7,6 +7,7 @@ thread has nothing to do, a write may also run where it is called.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -62,6 +63,7 @@ class Connection(aiosqlite.Connection):
 
     _given: int
     _done: int
+    _stopping: asyncio.Future[Any] | None = None
 
     @classmethod
     async def open(cls, path: Path, *, read_only: bool = False) -> Connection:
@@ -72,8 +74,19 @@ class Connection(aiosqlite.Connection):
         """
         connection = cls(partial(_connect, path, read_only), iter_chunk_size=64)
         connection._given = connection._done = 0
-        await connection
+        try:
+            await connection
+        except BaseException:
+            # Its thread tells the loop that it ends, and the loop ends where a start is refused.
+            if connection._stopping is not None:
+                await connection._stopping
+            raise
         return connection
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """End the thread; aiosqlite does it where it cannot connect, and waits for nothing."""
+        self._stopping = super().stop()
+        return self._stopping
 
     @property
     def idle(self) -> bool:

@@ -17,17 +17,15 @@ from typing import Any
 
 import pytest
 
-from persistence.connection import read_error, write_error
 from persistence.errors import (
-    Corrupt,
     DiskFailed,
-    JournalError,
     NotStored,
     OutcomeUnknown,
     Refused,
     Unavailable,
 )
 from persistence.sqlite import SQLiteJournal
+from tests.support.faults import sqlite_error
 from tests.support.rows import make_row, make_rows, make_snapshot
 
 ROOT = Path(__file__).parents[2]
@@ -228,7 +226,7 @@ async def test_after_a_checkpoint_that_failed_on_the_disk_nothing_is_written(
     sqlite_journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(db: sqlite3.Connection, mode: str) -> int:
-        raise error_of(sqlite3.SQLITE_IOERR_FSYNC)
+        raise sqlite_error(sqlite3.SQLITE_IOERR_FSYNC)
 
     monkeypatch.setattr("persistence.sqlite.CHECKPOINT_PAGES", 1)
     with monkeypatch.context() as patch:
@@ -239,49 +237,6 @@ async def test_after_a_checkpoint_that_failed_on_the_disk_nothing_is_written(
     with pytest.raises(DiskFailed):
         await sqlite_journal.append([make_row(2)])
     assert await sqlite_journal.last_seq() == 1
-
-
-def error_of(code: int) -> sqlite3.Error:
-    error = sqlite3.OperationalError("injected")
-    error.sqlite_errorcode = code
-    error.sqlite_errorname = str(code)
-    return error
-
-
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        (sqlite3.SQLITE_FULL, NotStored),
-        (sqlite3.SQLITE_BUSY, NotStored),
-        (sqlite3.SQLITE_BUSY_SNAPSHOT, NotStored),
-        (sqlite3.SQLITE_CONSTRAINT_UNIQUE, NotStored),
-        (sqlite3.SQLITE_READONLY_DBMOVED, NotStored),
-        (sqlite3.SQLITE_IOERR, DiskFailed),
-        (sqlite3.SQLITE_IOERR_FSYNC, DiskFailed),
-        (sqlite3.SQLITE_IOERR_WRITE, DiskFailed),
-        (sqlite3.SQLITE_IOERR_READ, DiskFailed),
-        (sqlite3.SQLITE_IOERR_SHMSIZE, OutcomeUnknown),
-        (sqlite3.SQLITE_NOMEM, OutcomeUnknown),
-        (sqlite3.SQLITE_CORRUPT, OutcomeUnknown),
-    ],
-)
-def test_a_failed_write_is_stored_only_where_that_is_certain(
-    code: int, expected: type[JournalError]
-) -> None:
-    assert type(write_error(error_of(code))) is expected
-
-
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        (sqlite3.SQLITE_IOERR_READ, Unavailable),
-        (sqlite3.SQLITE_BUSY, Unavailable),
-        (sqlite3.SQLITE_CORRUPT_INDEX, Corrupt),
-        (sqlite3.SQLITE_NOTADB, Corrupt),
-    ],
-)
-def test_a_failed_read_tells_damage_from_the_rest(code: int, expected: type[JournalError]) -> None:
-    assert type(read_error(error_of(code))) is expected
 
 
 @pytest.mark.parametrize("lump_rows", [1, 3, 1_000])

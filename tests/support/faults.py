@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -238,3 +239,11 @@ class FaultyJournal:
     async def close(self) -> None:
         """See `Journal.close`."""
         await self._inner.close()
+
+
+def sqlite_error(code: int) -> sqlite3.Error:
+    """What the module sqlite3 raises for a code."""
+    error = sqlite3.OperationalError("injected")
+    error.sqlite_errorcode = code
+    error.sqlite_errorname = str(code)
+    return error

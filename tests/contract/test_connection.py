@@ -1,0 +1,74 @@
+"""One connection to a database: what its errors mean, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from persistence.connection import Connection, read_error, write_error
+from persistence.errors import (
+    Corrupt,
+    DiskFailed,
+    JournalError,
+    NotStored,
+    OutcomeUnknown,
+    Unavailable,
+)
+from tests.support.faults import sqlite_error
+
+WAIT_S = 10.0
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (sqlite3.SQLITE_FULL, NotStored),
+        (sqlite3.SQLITE_BUSY, NotStored),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, NotStored),
+        (sqlite3.SQLITE_CONSTRAINT_UNIQUE, NotStored),
+        (sqlite3.SQLITE_READONLY_DBMOVED, NotStored),
+        (sqlite3.SQLITE_IOERR, DiskFailed),
+        (sqlite3.SQLITE_IOERR_FSYNC, DiskFailed),
+        (sqlite3.SQLITE_IOERR_WRITE, DiskFailed),
+        (sqlite3.SQLITE_IOERR_READ, DiskFailed),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, OutcomeUnknown),
+        (sqlite3.SQLITE_NOMEM, OutcomeUnknown),
+        (sqlite3.SQLITE_CORRUPT, OutcomeUnknown),
+    ],
+)
+def test_a_failed_write_is_stored_only_where_that_is_certain(
+    code: int, expected: type[JournalError]
+) -> None:
+    assert type(write_error(sqlite_error(code))) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (sqlite3.SQLITE_IOERR_READ, Unavailable),
+        (sqlite3.SQLITE_BUSY, Unavailable),
+        (sqlite3.SQLITE_CORRUPT_INDEX, Corrupt),
+        (sqlite3.SQLITE_NOTADB, Corrupt),
+    ],
+)
+def test_a_failed_read_tells_damage_from_the_rest(code: int, expected: type[JournalError]) -> None:
+    assert type(read_error(sqlite_error(code))) is expected
+
+
+def test_a_connection_that_cannot_be_opened_has_ended_before_that_is_said(tmp_path: Path) -> None:
+    fallen: list[threading.ExceptHookArgs] = []
+    before, threading.excepthook = threading.excepthook, fallen.append
+    try:
+        for _ in range(50):  # the loop ends at once, as that of a start that is refused
+            with pytest.raises(sqlite3.Error):
+                asyncio.run(Connection.open(tmp_path / "missing" / "a.db"))
+        for thread in threading.enumerate():
+            if thread.name.endswith("(_connection_worker_thread)"):
+                thread.join(WAIT_S)
+    finally:
+        threading.excepthook = before
+    assert fallen == []
