@@ -26,6 +26,7 @@ from tests.model import reference as r
 from tests.model.comparing import differences
 from tests.model.reference import Refused
 from tests.model.user import Model
+from tests.model.wire import nano
 from tests.support.rig import Answer
 from tests.world.book import Book, Sent
 from tests.world.catalogs import Catalogs
@@ -266,6 +267,9 @@ def stored_otherwise(model: Model, row: Row, terms: PlanTerms | None) -> dict[st
     elif isinstance(event, PreflightHeld):
         holds = model.holds[-len(event.operations) :]
         found["held"] = [op.cost_nano for op in event.operations], [h.call.cost for h in holds]
+    elif isinstance(event, Subscribed):  # its terms may be those of two catalogues
+        assert model.sub is not None
+        found["price"] = event.subscription.price_nano, nano(model.sub["price"])
     current = model.current
     opened = isinstance(event, PeriodRolled) and (current is None or current.key != event.key)
     if terms is not None and current is not None and not opened:
