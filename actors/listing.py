@@ -45,7 +45,9 @@ async def list_users(services: Services, request: Request, ask: UsersList, at: i
     filters = msgspec.json.encode([ask.billing_period, prefix])
     digest = blake2b(filters, digest_size=6).hexdigest()
     after = cataloguing.read_cursor(ask.cursor, digest, str) if ask.cursor else ""
-    names = await services.journal.users(after, limit, prefix)
+    names = await services.journal.users(after, limit + 1, prefix)
+    beyond = len(names) > limit
+    names = names[:limit]
     listing = _Listing(services, ask.billing_period, at)
     shown, size = 0, 0
     entries: list[UserEntry] = []
@@ -61,7 +63,7 @@ async def list_users(services: Services, request: Request, ask: UsersList, at: i
             shown += 1
         if shown < start + len(lump):
             break
-    last = shown == len(names) < limit
+    last = shown == len(names) and not beyond
     cursor = None if last else cataloguing.cursor_of(names[shown - 1], digest)
     request.prepare(UsersReply(users=tuple(entries), next_cursor=cursor, seq=listing.seq))
     request.durable()

@@ -228,7 +228,7 @@ class Page:
             if self._wanted.ended(row.at) or self._opens(row):
                 last = True
                 break
-            if len(self._entries) == self._limit or not self._look_at(row):
+            if not self._look_at(row):
                 self.full = True
                 return
             self.before = row.seq
@@ -244,13 +244,19 @@ class Page:
         return getattr(event, "key", None) == self._wanted.billing_period
 
     def _look_at(self, row: Row) -> bool:
-        """Show the row where it matches; False where it does not fit any more."""
+        """Show the row where it matches; False where it does not fit any more.
+
+        A page that has all that it may show looks on for the next match: without one it is the
+        last, and needs no cursor.
+        """
         for mark, older in self._marks:  # to look for a text costs far less than to decode
             if mark not in row.body and older not in row.body:
                 return True
         event = decode_event(row.kind, row.body)
         if not isinstance(event, UsageRecorded) or not self._wanted.matches(event, row.at):
             return True
+        if len(self._entries) == self._limit:
+            return False
         entry, size = _entry(event, row)
         if self._entries and self._bytes + size > self._bytes_max:
             return False

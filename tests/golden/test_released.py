@@ -83,8 +83,11 @@ async def test_every_reply_is_the_one_that_the_releasing_version_gave(
     async with serving(released, told["at"]) as rig:
         found = [json.loads(json.dumps(asked)) for asked in await read_all(rig)]
     assert {asked[1] for asked in found} == {"", *USERS}
-    for asked, expected in zip(found, told["answers"], strict=True):
-        assert asked == expected
+    for asked, (*request, answer) in zip(found, told["answers"], strict=True):
+        if asked[0] == "logs":  # a cursor is opaque: a page may look further for the next match
+            del asked[-1]["next_cursor"]
+            answer = {name: value for name, value in answer.items() if name != "next_cursor"}  # noqa: PLW2901
+        assert asked == [*request, answer]
 
 
 async def test_every_change_that_was_acknowledged_is_a_duplicate_with_its_old_reply(

@@ -174,3 +174,9 @@ async def test_a_page_ends_before_its_limit_where_the_reply_would_grow_too_large
     assert [user["user_id"] for users in pages for user in users] == names
     assert max(len(encode_reply(users)) for users in pages) <= 700
     assert len(pages) > 2
+
+
+async def test_a_page_that_shows_the_last_user_has_no_cursor(rig: Rig) -> None:
+    await use(rig, "a", "b", "c")
+    assert (await page(rig, limit=3))["next_cursor"] is None
+    assert [len(users) for users in await walk(rig, limit=2)] == [2, 1]

@@ -156,6 +156,16 @@ def test_a_page_is_newest_first_50_long_and_its_cursor_goes_on() -> None:
     assert [page.next_cursor is None for page in walk] == [False, False, True]
 
 
+@pytest.mark.parametrize("noise_first", [False, True])
+def test_a_page_that_shows_the_last_event_has_no_cursor(noise_first: bool) -> None:
+    rows = rows_of(7)
+    if noise_first:  # what opened the period is no usage
+        noise = encode_event(CountersReset(billing_period="2026-03"))
+        rows[0] = rows[0]._replace(kind=KIND[CountersReset], body=noise)
+    page = Source(rows).page(MIXED, limit=7 - noise_first)
+    assert (len(page.logs), page.next_cursor) == (7 - noise_first, None)
+
+
 FILTERS: list[dict[str, Any]] = [
     {},
     {"provider": "openai"},
