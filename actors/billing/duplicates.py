@@ -6,7 +6,9 @@ with defaults filled in and aliases resolved (contract, section 2).
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
+
+from msgspec.structs import replace
 
 from actors.billing.answers import answer
 from actors.billing.catalog import Catalog
@@ -92,18 +94,44 @@ def _same(
             )
         case Reset(), CountersReset():
             return command.reason == event.reason
+        case Subscribe(), Subscribed():
+            return _same_subscription(command, event, catalog)
         case (
             (Hold(), HoldPlaced())
             | (Extend(), HoldExtended())
             | (Release(), HoldReleased())
             | (Preflight(), PreflightHeld())
             | (Ack(), AlertsRead())
-            | (Subscribe(), Subscribed())
             | (Cancel() | Suspend() | Resume(), SubscriptionChanged())
         ):
             return content_of(command, catalog) == getattr(event, "content", None)
         case _:
             return False
+
+
+def _same_subscription(ask: Subscribe, event: Subscribed, catalog: Catalog) -> bool:
+    return any(
+        content_of(replace(ask, period=period), catalog) == event.content
+        for period in _periods(ask, event)
+    )
+
+
+def _periods(ask: Subscribe, event: Subscribed) -> tuple[Literal["keep", "new"] | None, ...]:
+    """What `event`'s request may have said of ``period``, where this one asks for the same.
+
+    What is left out means what it meant then, whatever it would mean now. Where another plan
+    came before, the log does not tell whether it was live: then "new" was chosen.
+    """
+    did: Literal["keep", "new"] = "new" if event.opened else "keep"
+    if ask.period is not None:
+        return (did, None) if ask.period == did else ()
+    same_plan = event.previous == event.subscription.plan
+    by_default = (
+        same_plan or event.previous is None or ask.period_start is not None
+        if event.opened
+        else not same_plan
+    )
+    return (None, did) if by_default else (None,)
 
 
 def _same_call(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:

@@ -320,6 +320,34 @@ async def test_a_user_has_no_more_closed_periods_in_memory_than_fit(
     assert len(rig.live("alice").account.closed) <= most
 
 
+@pytest.mark.parametrize(
+    ("earlier", "sent", "again", "same"),
+    [
+        (None, {}, {"period": "new"}, True),
+        (None, {"period": "new"}, {}, True),
+        (None, {}, {"period": "keep"}, False),
+        ("Basic", {}, {"period": "keep"}, True),
+        ("Basic", {"period": "keep"}, {}, True),
+        ("Basic", {}, {"period": "new"}, False),
+        ("Basic", {"period": "new"}, {}, False),
+        ("Pro", {}, {"period": "new"}, True),
+        ("Pro", {"period": "new"}, {}, True),
+        ("Pro", {"period": "keep"}, {}, False),
+        ("Basic", {"period_start": "2026-03-01T00:00:00Z"}, {"period": "new"}, True),
+    ],
+)
+async def test_a_repeated_subscribe_may_name_the_period_that_was_the_default(
+    rig: Rig, earlier: str | None, sent: dict[str, Any], again: dict[str, Any], *, same: bool
+) -> None:
+    if earlier is not None:
+        await subscribe(rig, plan=earlier)
+    first = await subscribe(rig, event_id="s", **sent)
+    start = {name: text for name, text in sent.items() if name == "period_start"}
+    found = await rig.ask("subscribe", **MONTHLY, event_id="s", **start, **again)
+    assert found.code == ("" if same else "idempotency_mismatch")
+    assert not same or found.body == {**first, "duplicate": True}
+
+
 async def test_a_known_key_with_bytes_that_are_no_text_is_another_content(rig: Rig) -> None:
     await subscribe(rig, event_id="k")
     body = json.dumps({**MONTHLY, "event_id": "k", "overrides": {"exa_calls": "?"}}).encode()
