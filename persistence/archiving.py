@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from messages.events import ERASED
 from persistence.appending import COLUMNS
 from persistence.archive import BLOCK_ROWS, Writing, blocks_of, bodies
 from persistence.archives import Archives
@@ -25,6 +26,8 @@ from persistence.journal import Archivable, Row
 
 LUMP_BLOCKS: Final = 2
 """Blocks whose bodies go in one transaction: calls that come meanwhile wait for it."""
+_AROUND: Final = 128
+"""Rows on either side that SQLite may move to other pages too: more than two pages have."""
 _READ_ROWS: Final = 8 * BLOCK_ROWS
 # Calls and holds, which nobody looks for but by user and position: what is published, what closes
 # periods and what changes plans stays.
@@ -60,6 +63,21 @@ SELECT {_WHOLE.replace("body", "''")}
 FROM json_each(?) AS kept CROSS JOIN log ON log.seq = json_extract(kept.value, '$[0]')
 WHERE body = json_extract(kept.value, '$[1]')
 """  # noqa: S608 -- as above
+
+_PERSONAL: Final = f"personal IS NOT NULL AND personal <> '{ERASED}'"
+_KEEP: Final = f"""
+INSERT INTO temp.kept SELECT seq, personal FROM log WHERE seq >= ? AND seq <= ? AND {_PERSONAL}
+"""  # noqa: S608 -- as above
+# As long as they were, so that each row stays where it is in its page.
+_BLANK: Final = "SET personal = CAST(zeroblob(length(CAST(personal AS BLOB))) AS TEXT)"
+_BLANKED: Final = (
+    f"UPDATE log {_BLANK} WHERE seq IN (SELECT seq FROM temp.kept)",  # noqa: S608 -- as above
+    f"UPDATE temp.moved {_BLANK} WHERE {_PERSONAL}",
+)
+_GIVE_BACK: Final = """
+UPDATE log SET personal = (SELECT kept.personal FROM temp.kept WHERE kept.seq = log.seq)
+WHERE seq IN (SELECT seq FROM temp.kept)
+"""
 
 _T = TypeVar("_T")
 
@@ -186,6 +204,9 @@ def _empty(db: sqlite3.Connection, last: int, kept: str, count: int, upto: int) 
     Rows are removed and put back without them, since an UPDATE would leave each page half empty
     for ever. Few statements do it: each may wait for the interpreter lock, while calls wait.
 
+    Rows that SQLite moves from page to page meanwhile leave copies in what is unused of a page,
+    which an erasure would not find. So they have no personal fields then.
+
     Args:
         db: the writer's connection.
         last: of the archive that has the bodies.
@@ -197,13 +218,22 @@ def _empty(db: sqlite3.Connection, last: int, kept: str, count: int, upto: int) 
         False where the log has other bodies: nothing is changed then.
     """
     db.execute(f"CREATE TEMP TABLE IF NOT EXISTS moved AS SELECT {_WHOLE} FROM log LIMIT 0")  # noqa: S608
+    db.execute("CREATE TEMP TABLE IF NOT EXISTS kept (seq INTEGER PRIMARY KEY, personal TEXT)")
     db.execute("BEGIN IMMEDIATE")
     if db.execute(_TAKE, (kept,)).rowcount != count:
         db.execute("ROLLBACK")
         return False
     db.execute("UPDATE archives SET moving = 1 WHERE last = ?", (last,))
+    (around,) = db.execute("SELECT min(seq) - ?1, max(seq) + ?1 FROM temp.moved", (_AROUND,))
+    personal = db.execute(_KEEP, around).rowcount > 0
+    if personal:
+        for statement in _BLANKED:
+            db.execute(statement)
     db.execute("DELETE FROM log WHERE seq IN (SELECT seq FROM temp.moved)")
     db.execute(f"INSERT INTO log ({_WHOLE}) SELECT {_WHOLE} FROM temp.moved")  # noqa: S608
+    if personal:
+        db.execute(_GIVE_BACK)
+        db.execute("DELETE FROM temp.kept")
     db.execute("UPDATE archives SET moving = 0 WHERE last = ?", (last,))
     db.execute("DELETE FROM temp.moved")
     db.execute(_PUT_ARCHIVED, (upto,))

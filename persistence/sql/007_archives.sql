@@ -21,6 +21,26 @@ BEGIN
     SELECT RAISE(ABORT, 'the log is append-only');
 END;
 
+-- As before, but that transaction may blank personal fields for its time, those of rows beside
+-- its own too: what SQLite moves from page to page leaves a copy behind, in no row.
+DROP TRIGGER log_is_never_changed;
+CREATE TRIGGER log_is_never_changed BEFORE UPDATE ON log
+WHEN (new.seq, new.partition, new.user_id, new.event_id, new.kind, new.at, new.notify, new.body,
+        new.chain)
+        IS NOT
+        (old.seq, old.partition, old.user_id, old.event_id, old.kind, old.at, old.notify, old.body,
+        old.chain)
+    OR (
+        (old.personal IS NULL
+            OR old.personal = '{}'
+            OR new.personal IS NOT '{}'
+            OR (new.proof IS NULL) <> (old.proof IS NULL))
+        AND NOT EXISTS (SELECT 1 FROM archives WHERE moving = 1)
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'the log is append-only: only personal may be erased');
+END;
+
 -- As before, without what is in files.
 DROP VIEW usage;
 CREATE VIEW usage AS

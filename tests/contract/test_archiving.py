@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from messages.events import ERASED
 from persistence import archiving
 from persistence.archive import BLOCK_ROWS
 from persistence.connection import Connection
@@ -162,6 +163,32 @@ async def test_what_was_erased_before_or_after_is_in_no_page_of_the_database(
 
     content = b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
     assert [content.count(b"10.20.30.%d" % n) for n in range(3)] == [200, 0, 0]
+
+
+async def test_what_is_erased_later_has_left_no_copy_in_what_is_unused_of_a_page(
+    sqlite_journal: SQLiteJournal, directory: Path
+) -> None:
+    some = random.Random(8)
+    rows = [
+        make_row(
+            seq,
+            f"user-{seq % 30}",
+            body=f'{{"p":"openai","n":{seq},"m":"{"m" * some.randrange(60)}"}}',
+            personal=f'{{"who":"{seq % 30}.is.mine","agent":"{"a" * some.randrange(90)}"}}',
+        )
+        for seq in range(1, 3_001)
+    ]
+    for start in range(0, len(rows), 100):
+        await sqlite_journal.append(rows[start : start + 100])
+    await archive_all(sqlite_journal, limit=1_000)
+    for user in range(20):
+        assert await sqlite_journal.erase(f"user-{user}") == 100
+    left = [row for row in await sqlite_journal.rows(0, ALL) if row.personal != ERASED]
+    assert left == [row for row in rows if row.seq % 30 >= 20]
+    await sqlite_journal.close()
+
+    content = (directory / "meterd.db").read_bytes()
+    assert [content.count(b'"%d.is.mine' % user) for user in range(30)] == [0] * 20 + [100] * 10
 
 
 # A file that is not as it was
