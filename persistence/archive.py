@@ -28,6 +28,7 @@ takes eight times as long, and a file is 3 % smaller."""
 _LEVEL: Final = 6
 _GZIP: Final = 31  # zlib's number for a stream with the header of gzip
 _DIGEST_BYTES: Final = 16
+_PART: Final = ".part"
 _BEGIN: Final = len(b'{"seq":')
 
 
@@ -91,12 +92,13 @@ class Writing:
     def __init__(self, directory: Path, name: str) -> None:
         if not directory.exists():
             directory.mkdir(mode=0o700)
-            _sync(directory.parent)
+        _sync(directory.parent)  # maybe it was made by a process that ended before it was synced
+        for part in directory.glob(f"*.jsonl.gz{_PART}"):  # of a process that ended
+            part.unlink()
         self.blocks: list[Block] = []
         self.rows = 0
         self._path = directory / name
-        self._part = directory / f"{name}.part"
-        self._part.unlink(missing_ok=True)  # of a process that ended
+        self._part = directory / f"{name}{_PART}"
         self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._offset = 0
 

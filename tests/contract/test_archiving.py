@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -292,6 +293,40 @@ async def test_a_file_that_cannot_be_written_is_said_and_nothing_is_moved(
         await sqlite_journal.archive(3)
     (directory / "archive").unlink()
     assert await archive_all(sqlite_journal) == 3
+
+
+async def test_what_a_process_that_ended_has_left_of_a_file_goes_with_the_next_step(
+    sqlite_journal: SQLiteJournal, directory: Path
+) -> None:
+    await sqlite_journal.append(usage(5))
+    (directory / "archive").mkdir()
+    for name in ("1-5.jsonl.gz.part", "1-4.jsonl.gz.part", "mine"):
+        (directory / "archive" / name).touch()
+    await sqlite_journal.archive(5)
+    assert {file.name for file in files_of(directory)} == {"1-5.jsonl.gz", "mine"}
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+async def test_no_body_goes_before_its_file_and_all_above_it_are_on_the_disk(
+    sqlite_journal: SQLiteJournal,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    made_before: bool,
+) -> None:
+    if made_before:  # and not synced, by a process that was killed
+        (directory / "archive").mkdir()
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def sync(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    await sqlite_journal.append(usage(5))
+    monkeypatch.setattr(os, "fsync", sync)
+    await sqlite_journal.archive(5)
+    (file,) = files_of(directory)
+    assert synced == [path.stat().st_ino for path in (directory, file, file.parent)]
 
 
 async def test_a_kill_at_any_moment_leaves_every_row_and_the_next_archive_goes_on(
