@@ -134,9 +134,12 @@ def blocks_of(stored: str) -> list[Block]:
         ArchiveDamaged: it is not what was stored.
     """
     try:
-        return _blocks(stored)
-    except msgspec.DecodeError as error:
+        blocks = _blocks(stored)
+    except (TypeError, msgspec.DecodeError) as error:
         raise ArchiveDamaged(f"what the log keeps of an archive cannot be read: {error}") from error
+    if not blocks:
+        raise ArchiveDamaged("the log keeps no blocks of an archive")
+    return blocks
 
 
 def bodies(
@@ -173,6 +176,8 @@ def bodies(
     except OSError as error:
         why = f"the archive {path.name} cannot be read: {error.strerror}"
         raise ArchiveUnreadable(why) from error
+    except (ValueError, zlib.error) as error:  # what the log says of its blocks was changed too
+        raise ArchiveDamaged(f"the archive {path.name} is not as it was written") from error
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from persistence.archive import DIRECTORY, Block, blocks_of, bodies
+from persistence.archive import DIRECTORY, blocks_of, bodies
 from persistence.errors import ArchiveDamaged, ArchiveUnreadable
 
 _WHERE: Final = (
@@ -62,15 +62,15 @@ class Archives:
             if here and lost is None:
                 found |= bodies(self.directory / name, blocks_of(blocks), here)
             elif here and lost is not None:
-                found |= _what_can_be_read(self.directory / name, blocks_of(blocks), here, lost)
+                found |= _what_can_be_read(self.directory / name, blocks, here, lost)
         return found
 
 
 def _what_can_be_read(
-    path: Path, blocks: Sequence[Block], positions: Sequence[int], lost: Lost
+    path: Path, blocks: str, positions: Sequence[int], lost: Lost
 ) -> dict[int, str]:
     try:
-        return bodies(path, blocks, positions)
+        return bodies(path, blocks_of(blocks), positions)
     except ArchiveDamaged as error:
         if len(positions) > 1:  # the other ones may be as they were
             found: dict[int, str] = {}

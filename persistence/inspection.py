@@ -21,7 +21,7 @@ from persistence.chain import heads_as_bytes
 from persistence.chaincheck import ChainCheck, Heads
 from persistence.connection import read_error
 from persistence.datadir import DATABASE
-from persistence.errors import ArchiveDamaged, ArchiveUnreadable, Corrupt, Refused
+from persistence.errors import ArchiveGone, ArchiveUnreadable, Corrupt, Refused
 from persistence.journal import Row, Snapshot
 from persistence.mark import compare, marked
 
@@ -43,7 +43,8 @@ class Inspection:
     Attributes:
         gone: of how many rows that `written` gave the file was not there, by its name. Such a row
             has an empty body.
-        damaged: what is not as it was written of others. Their rows have an empty body too.
+        damaged: what is not as it was written of others, or cannot be read. Their rows have an
+            empty body too.
     """
 
     def __init__(self, db: sqlite3.Connection, directory: Path) -> None:
@@ -175,10 +176,10 @@ class Inspection:
         self, unread: set[int], name: str, error: ArchiveUnreadable, positions: Sequence[int]
     ) -> None:
         unread.update(positions)
-        if isinstance(error, ArchiveDamaged):
-            self.damaged[str(error)] = None
-        else:
+        if isinstance(error, ArchiveGone):
             self.gone[name] += len(positions)
+        else:
+            self.damaged[str(error)] = None
 
     def _lumps(self, query: str, args: Sequence[int] = ()) -> Iterator[list[Any]]:
         with _translated():

@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from messages.events import ERASED
 from persistence import archiving
 from persistence.archive import BLOCK_ROWS
 from persistence.connection import Connection
-from persistence.errors import ArchiveDamaged, ArchiveGone, NotStored
+from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable, NotStored
+from persistence.inspection import Inspection
 from persistence.journal import Loaded, Row
 from persistence.sqlite import SQLiteJournal
 from tests.support.rows import make_row, make_rows, make_snapshot
@@ -260,6 +262,47 @@ async def test_a_changed_byte_is_found_when_its_block_is_read(
     with pytest.raises(ArchiveDamaged, match=r"1-200\.jsonl\.gz is not as it was written"):
         await sqlite_journal.rows(seq - 1, 1)
     await sqlite_journal.rows(200 - seq, 1)  # the other block
+
+
+async def test_a_file_that_is_there_but_cannot_be_read_is_no_file_that_is_gone(
+    sqlite_journal: SQLiteJournal, directory: Path, archived: Path
+) -> None:
+    archived.unlink()
+    archived.mkdir()
+    with pytest.raises(ArchiveUnreadable, match=r"1-200\.jsonl\.gz cannot be read: Is a directory"):
+        await sqlite_journal.rows(0, 1)
+    with Inspection.open(directory) as log:
+        assert sum(not written.whole for written in log.written()) == 200
+        assert not log.gone
+        assert list(log.damaged) == ["the archive 1-200.jsonl.gz cannot be read: Is a directory"]
+
+
+OTHER = b"no gzip"
+DIGEST = blake2b(OTHER, digest_size=16).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    ["", "[]", "{}", b"\0", '[[1,0,-2,""]]', f'[[1,0,{len(OTHER)},"{DIGEST}"]]'],
+    ids=["nothing", "no block", "no list", "no text", "no length", "no gzip"],
+)
+async def test_what_the_log_says_of_a_file_may_be_damaged_too(
+    sqlite_journal: SQLiteJournal,
+    directory: Path,
+    outside: sqlite3.Connection,
+    archived: Path,
+    blocks: object,
+) -> None:
+    outside.execute("UPDATE archives SET blocks = ?", (blocks,))
+    archived.write_bytes(OTHER)
+    with pytest.raises(ArchiveDamaged):
+        await sqlite_journal.rows(0, 1)
+    with Inspection.open(directory) as log:
+        assert sum(not written.whole for written in log.written()) == 200
+        assert log.damaged
+    outside.execute("UPDATE position SET seq = 0 WHERE name = 'archived'")
+    with pytest.raises(ArchiveDamaged):  # and it does not begin again and again
+        await sqlite_journal.archive(200)
 
 
 # What ends in between
