@@ -66,13 +66,13 @@ _blocks: Final = msgspec.json.Decoder(list[Block]).decode
 
 
 def line_of(row: Row) -> bytes | None:
-    """The line of a row; None where its body is not JSON that fits into one line."""
+    """The line of a row; None where its body is not JSON that a line gives back as it is."""
     body = row.body.encode()
     try:
-        _check(body)
+        value = bytes(_check(body))
     except msgspec.DecodeError:
         return None
-    if b"\n" in body or b"\r" in body:
+    if value != body or b"\n" in body or b"\r" in body:
         return None
     return _encode(_Line(*row[:7], msgspec.Raw(body)))
 

@@ -32,7 +32,8 @@ _READ_ROWS: Final = 8 * BLOCK_ROWS
 # Calls and holds, which nobody looks for but by user and position: what is published, what closes
 # periods and what changes plans stays.
 _COMMON: Final = (
-    "(kind = 'usage' OR (kind >= 'hold' AND kind <= 'hold_released')) AND notify = 0 AND body <> ''"
+    "(kind = 'usage' OR (kind >= 'hold' AND kind <= 'hold_released')) AND notify = 0"
+    " AND typeof(body) = 'text' AND body <> ''"
 )
 _WHOLE: Final = f"{COLUMNS}, proof, chain"
 _ARCHIVED: Final = "SELECT coalesce(max(seq), 0) FROM position WHERE name = 'archived'"

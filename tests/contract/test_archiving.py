@@ -327,6 +327,20 @@ async def test_a_body_that_the_file_does_not_have_stays(
     assert await sqlite_journal.rows(0, ALL) == rows
 
 
+@pytest.mark.parametrize("body", [' {"p":"exa"}', "{} ", '{"p":\n1}', "{}\r\n", "no JSON", b"{}"])
+async def test_a_body_that_no_line_gives_back_as_it_is_stays_and_holds_nothing_up(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection, body: Any
+) -> None:
+    rows = usage(5)
+    await sqlite_journal.append(rows)
+    outside.execute("DROP TRIGGER log_is_never_changed")
+    outside.execute("UPDATE log SET body = ? WHERE seq = 3", (body,))
+    rows[2] = rows[2]._replace(body=body)
+    assert await archive_all(sqlite_journal) == 4
+    assert outside.execute("SELECT seq FROM log WHERE body <> ''").fetchall() == [(3,)]
+    assert await sqlite_journal.rows(0, ALL) == rows
+
+
 async def test_a_file_that_cannot_be_written_is_said_and_nothing_is_moved(
     sqlite_journal: SQLiteJournal, outside: sqlite3.Connection, directory: Path
 ) -> None:
