@@ -29,7 +29,6 @@ _LEVEL: Final = 6
 _GZIP: Final = 31  # zlib's number for a stream with the header of gzip
 _DIGEST_BYTES: Final = 16
 _PART: Final = ".part"
-_BEGIN: Final = len(b'{"seq":')
 
 
 class Block(NamedTuple):
@@ -150,20 +149,20 @@ def bodies(
     Args:
         path: the file.
         blocks: some that follow each other.
-        positions: of rows in these blocks, None: of all.
+        positions: of rows in these blocks, in order, None: of all.
 
     Raises:
         ArchiveGone: the file is not there.
         ArchiveDamaged: it is not as it was written.
         ArchiveUnreadable: it cannot be read.
     """
-    wanted = dict[int, set[int] | None]()
+    wanted = dict[int, list[int] | None]()
     if positions is None:
         wanted = dict.fromkeys(range(len(blocks)))
     else:
         firsts = [block.first for block in blocks]
         for number, lump in groupby(positions, lambda seq: bisect_right(firsts, seq) - 1):
-            wanted[number] = {*lump}
+            wanted[number] = [*lump]
     found: dict[int, str] = {}
     try:
         with path.open("rb") as file:
@@ -188,15 +187,19 @@ def _inflated(path: Path, block: Block, content: bytes) -> bytes:
     return zlib.decompress(content, _GZIP)
 
 
-def _bodies(text: bytes, wanted: set[int] | None) -> dict[int, str]:
-    """The bodies of the lines of a block: of all, or of some."""
+def _bodies(text: bytes, wanted: Sequence[int] | None) -> dict[int, str]:
+    """The bodies of the lines of a block: of all, or of some, in order."""
+    if wanted is None:
+        lines = map(_decode, text.splitlines())
+        return {line.seq: bytes(line.body).decode() for line in lines}
+    # Most reads want one line of a block, and to look at each by itself holds the loop up.
     found: dict[int, str] = {}
-    for line in text.splitlines():
-        seq = int(line[_BEGIN : line.index(b",")])
-        if wanted is None or seq in wanted:
-            found[seq] = bytes(_decode(line).body).decode()
-    if wanted is not None and len(found) < len(wanted):
-        raise ArchiveDamaged(f"an archive has no row {min(wanted - found.keys())}")
+    text, begin = b"\n" + text, 0
+    for seq in wanted:
+        begin = text.find(b'\n{"seq":%d,' % seq, begin)
+        if begin < 0:
+            raise ArchiveDamaged(f"an archive has no row {seq}")
+        found[seq] = bytes(_decode(text[begin : text.index(b"\n", begin + 1)]).body).decode()
     return found
 
 

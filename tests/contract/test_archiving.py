@@ -96,6 +96,20 @@ async def test_each_step_has_a_file_of_its_own_and_none_where_nothing_moves(
     assert await sqlite_journal.rows(0, ALL) == rows
 
 
+async def test_a_row_is_found_whatever_the_bodies_before_it_say(
+    sqlite_journal: SQLiteJournal,
+) -> None:
+    rows = [
+        make_row(seq, body=f'{{"seq":{seq + 1},"x":{{"seq":{seq + 1},"y":"\\n{{\\"seq\\":1,"}}}}')
+        for seq in range(1, 301)
+    ]
+    await sqlite_journal.append(rows)
+    await archive_all(sqlite_journal)
+    for row in rows[::7]:
+        assert await sqlite_journal.rows(row.seq - 1, 1) == [row]
+    assert await sqlite_journal.newest("alice", 301, 150) == rows[:149:-1]
+
+
 # What is left
 
 
