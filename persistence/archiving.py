@@ -26,7 +26,7 @@ from persistence.journal import Archivable, Row
 
 LUMP_BLOCKS: Final = 2
 """Blocks whose bodies go in one transaction: calls that come meanwhile wait for it."""
-_AROUND: Final = 128
+_AROUND: Final = 160
 """Rows on either side that SQLite may move to other pages too: more than two pages have."""
 _READ_ROWS: Final = 8 * BLOCK_ROWS
 # Calls and holds, which nobody looks for but by user and position: what is published, what closes
