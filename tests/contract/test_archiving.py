@@ -13,7 +13,6 @@ import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -23,33 +22,10 @@ from messages.events import ERASED
 from persistence import archiving
 from persistence.archive import BLOCK_ROWS
 from persistence.connection import Connection
-from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable, NotStored
-from persistence.inspection import Inspection
-from persistence.journal import Loaded, Row
+from persistence.errors import NotStored
 from persistence.sqlite import SQLiteJournal
-from tests.support.rows import make_row, make_rows, make_snapshot
-
-ALL = 1_000_000
-EVER = 1 << 62
-
-
-def usage(count: int, **fields: Any) -> list[Row]:
-    return [
-        make_row(seq, f"user-{seq % 3}", key=f"k{seq}", body=f'{{"p":"exa","n":{seq}}}', **fields)
-        for seq in range(1, count + 1)
-    ]
-
-
-async def archive_all(journal: SQLiteJournal, limit: int = 100_000) -> int:
-    moved = 0
-    while due := await journal.archivable(EVER, limit, 1):
-        moved += await journal.archive(due.last)
-    return moved
-
-
-def files_of(directory: Path) -> list[Path]:
-    return sorted((directory / "archive").iterdir(), key=lambda path: path.stat().st_ino)
-
+from tests.support.archives import ALL, archive_all, files_of, usage
+from tests.support.rows import make_row, make_rows
 
 # The files
 
@@ -206,117 +182,6 @@ async def test_what_is_erased_later_has_left_no_copy_in_what_is_unused_of_a_page
 
     content = (directory / "meterd.db").read_bytes()
     assert [content.count(b'"%d.is.mine' % user) for user in range(30)] == [0] * 20 + [100] * 10
-
-
-# A file that is not as it was
-
-
-@pytest.fixture
-async def archived(sqlite_journal: SQLiteJournal, directory: Path) -> Path:
-    """The file of the older half of 400 rows."""
-    await sqlite_journal.append(usage(400), [make_snapshot(f"user-{n}", 201) for n in range(3)])
-    await sqlite_journal.archive(200)
-    return files_of(directory)[0]
-
-
-async def test_of_a_file_that_is_gone_only_what_needs_it_fails_and_names_it(
-    sqlite_journal: SQLiteJournal, archived: Path
-) -> None:
-    rows = usage(400)
-    moved = archived.with_name("moved")
-    archived.rename(moved)
-
-    needs: list[Callable[[], Any]] = [
-        lambda: sqlite_journal.find("user-1", "k1"),
-        lambda: sqlite_journal.rows(199, 2),
-        lambda: sqlite_journal.history("user-1", 0, 1),
-        lambda: sqlite_journal.newest("user-1", 200, 1),
-        lambda: sqlite_journal.rows(0, ALL),
-    ]
-    for read in needs:
-        with pytest.raises(ArchiveGone, match=r"the archive 1-200\.jsonl\.gz is not there"):
-            await read()
-    assert await sqlite_journal.find("user-0", "k201") == rows[200]
-    assert await sqlite_journal.rows(200, ALL) == rows[200:]
-    newest = [row for row in rows[::-1] if row.user == "user-1"][:50]
-    assert await sqlite_journal.newest("user-1", 401, 50) == newest
-    users = ["user-0", "user-1", "user-2"]
-    loaded = await sqlite_journal.load(users, ALL)
-    assert sorted(entry[0] for found in loaded.values() for entry in found.tail) == [
-        *range(202, 401)
-    ]
-    await sqlite_journal.append([make_row(401)])
-
-    moved.rename(archived)
-    assert await sqlite_journal.rows(0, 400) == rows
-
-
-async def test_who_has_no_snapshot_cannot_be_loaded_without_the_file(
-    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection, archived: Path
-) -> None:
-    outside.execute("DELETE FROM snapshots WHERE user_id = 'user-1'")
-    loaded = await sqlite_journal.load(["user-1"], ALL)
-    assert loaded["user-1"] == Loaded(
-        None, [(row.seq, row.kind, row.at, row.body) for row in usage(400) if row.seq % 3 == 1]
-    )
-    archived.unlink()
-    with pytest.raises(ArchiveGone, match="1-200"):
-        await sqlite_journal.load(["user-0", "user-1"], ALL)
-    assert len((await sqlite_journal.load(["user-0"], ALL))["user-0"].tail) == 66
-
-
-@pytest.mark.parametrize("at", [0, 9, 60, -1])
-async def test_a_changed_byte_is_found_when_its_block_is_read(
-    sqlite_journal: SQLiteJournal, archived: Path, at: int
-) -> None:
-    content = bytearray(archived.read_bytes())
-    content[at] ^= 1
-    archived.write_bytes(content)
-    seq = 200 if at < 0 else 1
-    with pytest.raises(ArchiveDamaged, match=r"1-200\.jsonl\.gz is not as it was written"):
-        await sqlite_journal.rows(seq - 1, 1)
-    await sqlite_journal.rows(200 - seq, 1)  # the other block
-
-
-async def test_a_file_that_is_there_but_cannot_be_read_is_no_file_that_is_gone(
-    sqlite_journal: SQLiteJournal, directory: Path, archived: Path
-) -> None:
-    archived.unlink()
-    archived.mkdir()
-    with pytest.raises(ArchiveUnreadable, match=r"1-200\.jsonl\.gz cannot be read: Is a directory"):
-        await sqlite_journal.rows(0, 1)
-    with Inspection.open(directory) as log:
-        assert sum(not written.whole for written in log.written()) == 200
-        assert not log.gone
-        assert list(log.damaged) == ["the archive 1-200.jsonl.gz cannot be read: Is a directory"]
-
-
-OTHER = b"no gzip"
-DIGEST = blake2b(OTHER, digest_size=16).hexdigest()
-
-
-@pytest.mark.parametrize(
-    "blocks",
-    ["", "[]", "{}", b"\0", '[[1,0,-2,""]]', f'[[1,0,{len(OTHER)},"{DIGEST}"]]'],
-    ids=["nothing", "no block", "no list", "no text", "no length", "no gzip"],
-)
-async def test_what_the_log_says_of_a_file_may_be_damaged_too(
-    sqlite_journal: SQLiteJournal,
-    directory: Path,
-    outside: sqlite3.Connection,
-    archived: Path,
-    blocks: object,
-) -> None:
-    outside.execute("UPDATE archives SET blocks = ?", (blocks,))
-    archived.write_bytes(OTHER)
-    with pytest.raises(ArchiveDamaged):
-        await sqlite_journal.rows(0, 1)
-    with Inspection.open(directory) as log:
-        assert sum(not written.whole for written in log.written()) == 200
-        assert log.damaged
-    outside.execute("UPDATE position SET seq = 0 WHERE name = 'archived'")
-    with pytest.raises(ArchiveDamaged):  # and it does not begin again and again
-        await sqlite_journal.archive(200)
 
 
 # What ends in between
