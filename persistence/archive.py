@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from persistence.datadir import sync
 from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable
 from persistence.journal import Row
 
@@ -91,7 +92,7 @@ class Writing:
     def __init__(self, directory: Path, name: str) -> None:
         if not directory.exists():
             directory.mkdir(mode=0o700)
-        _sync(directory.parent)  # maybe it was made by a process that ended before it was synced
+        sync(directory.parent)  # maybe it was made by a process that ended before it was synced
         for part in directory.glob(f"*.jsonl.gz{_PART}"):  # of a process that ended
             part.unlink()
         self.blocks: list[Block] = []
@@ -118,7 +119,7 @@ class Writing:
         """Put the file where it belongs; it is on the disk then."""
         os.fsync(self._descriptor)
         self._part.rename(self._path)
-        _sync(self._path.parent)
+        sync(self._path.parent)
 
     def close(self) -> None:
         """Close the file, and remove it where it is not finished."""
@@ -211,11 +212,3 @@ def _write_all(descriptor: int, content: bytes) -> None:
     left = memoryview(content)
     while left:
         left = left[os.write(descriptor, left) :]
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from persistence import schema
-from persistence.datadir import DATABASE, claim
+from persistence.datadir import DATABASE, claim, sync
 from persistence.errors import Refused
 from persistence.indexfile import INDEX
 from persistence.keystore import FILE as KEYS
@@ -102,9 +102,9 @@ def _copy(source: Path, target: Path, progress: Progress) -> Copied:
             (found,) = copy.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise Refused(f"{source} is damaged: {found.splitlines()[0]}")
-        _sync(part)
+        sync(part)
         part.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
         return Copied(int(seq), int(rows), target.stat().st_size)
     except sqlite3.Error as error:
         raise Refused(f"{source} cannot be copied to {target}: {error}") from error
@@ -122,11 +122,3 @@ def _as_of_now(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)) as db:
         db.execute("BEGIN")
         yield db
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
