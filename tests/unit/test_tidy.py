@@ -6,7 +6,6 @@ import ast
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 
@@ -15,9 +14,8 @@ import pytest
 import actors
 import messages
 import persistence
+from tests.support.sources import ROOMS, ROOT, Module, imports, read_modules
 
-ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("actors", "messages", "persistence", "tests")
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 
@@ -49,42 +47,6 @@ CLOCK_READERS = (
 LEFT_OVER = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
 # The command line, and the process that says it is ready or why it cannot be.
 PRINTERS = ("actors/cli", "actors/__main__.py", "actors/process.py", "tests")
-
-
-@dataclass(frozen=True)
-class Module:
-    """A source file; ``path`` is relative to the root and begins with its room."""
-
-    path: PurePosixPath
-    text: str
-
-    @property
-    def room(self) -> str:
-        return self.path.parts[0]
-
-    @property
-    def nodes(self) -> Iterator[ast.AST]:
-        return ast.walk(ast.parse(self.text))
-
-    def under(self, *places: str) -> bool:
-        return any(self.path.is_relative_to(place) for place in places)
-
-
-def read_modules(root: Path) -> list[Module]:
-    files = sorted(file for room in ROOMS for file in (root / room).rglob("*.py"))
-    return [Module(PurePosixPath(f.relative_to(root)), f.read_text()) for f in files]
-
-
-def imports(module: Module) -> Iterator[str]:
-    """The full names of all that it imports, also inside functions and type-checking blocks."""
-    package = module.path.parent.parts
-    for node in module.nodes:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else ()
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 def circle_of(modules: list[Module]) -> list[str]:
