@@ -42,7 +42,7 @@ from actors.user import UserActor
 from messages.catalog import CATALOG_USER, PlansList
 from messages.units import to_datetime
 from persistence.journal import Journal
-from persistence.keys import KeyFilter
+from persistence.key_filter import KeyFilter
 from persistence.writer import Block, Writer
 
 VERSION: Final = metadata.version(NAME)

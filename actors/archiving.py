@@ -22,7 +22,7 @@ from messages.errors import InvalidRequest
 from messages.subjects import encode_user, partition_of
 from messages.units import MICROS_PER_DAY, to_day, to_micros
 from persistence.errors import NotStored, Unavailable
-from persistence.journal import Snapshot
+from persistence.records import Snapshot
 
 STEP_ROWS: Final = 50_000
 KEPT_DAYS: Final = 62

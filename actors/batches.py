@@ -17,7 +17,7 @@ from actors.runtime.request import Request
 from messages.codec import decode_batch, decode_event, encode_reply, quoted
 from messages.commands import Batch, Track
 from messages.errors import ErrorReply, RequestError
-from persistence.journal import Row
+from persistence.records import Row
 
 REPLY_BYTES: Final = 480
 """What the reply of one event takes at most, without its texts and alerts."""

@@ -39,7 +39,7 @@ from messages.codec import decode_catalog_event, encode_event
 from messages.errors import RequestError
 from messages.events import KIND, CatalogEvent
 from persistence.errors import Corrupt
-from persistence.journal import Row
+from persistence.records import Row
 
 _log = structlog.get_logger(__name__)
 

@@ -33,7 +33,7 @@ from messages.commands import (
     Suspend,
     Track,
 )
-from persistence.journal import Row
+from persistence.records import Row
 
 
 def _track(ledger: Ledger, request: Request, call: Track, at: int) -> Detour | None:

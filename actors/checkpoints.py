@@ -22,8 +22,8 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
 from messages.units import to_datetime
-from persistence.chain import LINK_BYTES
-from persistence.chaincheck import Heads
+from persistence.chain.chain import LINK_BYTES
+from persistence.chain.check import Heads
 
 _KEY_BYTES: Final = 32
 _NO_SEED: Final = "the key file has no nkey seed"  # and nothing of what it has

@@ -16,7 +16,7 @@ from messages.client import decode_stats
 from messages.codec import decode_event, encode_reply
 from messages.events import Event, PeriodRolled, PeriodSealed, PeriodTotals
 from messages.replies import StatsReply
-from persistence.journal import Row, Snapshot
+from persistence.records import Row, Snapshot
 
 
 class Finding(NamedTuple):

@@ -25,7 +25,7 @@ from messages.codec import encode_event, encode_reply
 from messages.commands import Track
 from messages.events import KIND, UsageRecorded
 from messages.subjects import encode_user, partition_of
-from persistence.journal import Row, Snapshot
+from persistence.records import Row, Snapshot
 
 USAGE: Final = KIND[UsageRecorded]
 _new: Final = tuple.__new__

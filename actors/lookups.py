@@ -20,7 +20,7 @@ from messages.codec import decode_event
 from messages.commands import Track
 from messages.errors import RequestError
 from messages.events import KIND, HoldExtended, HoldPlaced, HoldReleased, UsageRecorded
-from persistence.journal import Row
+from persistence.records import Row
 
 PAGE: Final = 1_000
 _ENDS: Final = frozenset({KIND[HoldExtended], KIND[HoldReleased], KIND[UsageRecorded]})

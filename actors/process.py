@@ -25,7 +25,7 @@ from actors.edge.link import Link, LinkError
 from actors.privacy import privacy_of
 from messages.redacting import secrets_in
 from persistence.errors import JournalError
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite.journal import SQLiteJournal
 
 FAILED: Final = 1
 MISUSED: Final = 2

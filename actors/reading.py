@@ -23,7 +23,8 @@ from messages.commands import Alerts
 from messages.events import KIND, AlertsRead, Event, PeriodRolled, PeriodSealed, Subscribed
 from messages.replies import RenewalEntry
 from persistence.errors import ArchiveUnreadable, NotStored
-from persistence.journal import Journal, Row
+from persistence.journal import Journal
+from persistence.records import Row
 
 PAGE: Final = 500
 HISTORY_MAX: Final = 100

@@ -12,7 +12,7 @@ from actors.billing.account import Account
 from actors.replay import replay, start_of
 from actors.services import Services
 from persistence.errors import JournalError
-from persistence.journal import Loaded
+from persistence.records import Loaded
 
 HISTORY_PAGE: Final = 1_000
 TOGETHER: Final = 64

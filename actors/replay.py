@@ -11,7 +11,7 @@ from actors.billing.account import Account
 from actors.billing.state import apply
 from messages.codec import decode_event
 from persistence.errors import Corrupt
-from persistence.journal import Entry, Snapshot
+from persistence.records import Entry, Snapshot
 
 _log = structlog.get_logger(__name__)
 

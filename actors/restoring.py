@@ -13,7 +13,7 @@ from actors.runtime.loading import Begun
 from actors.services import Services
 from actors.user import UserActor
 from messages.catalog import CATALOG_USER
-from persistence.journal import Loaded
+from persistence.records import Loaded
 
 
 class Restoring:

@@ -11,7 +11,7 @@ from actors.billing.logs import PAGE_BYTES_MAX
 from actors.billing.personal import Privacy
 from actors.clock import Clock
 from persistence.journal import Journal
-from persistence.keys import KeyFilter
+from persistence.key_filter import KeyFilter
 from persistence.writer import Writer
 
 

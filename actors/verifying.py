@@ -30,9 +30,9 @@ from messages.codec import decode_catalog_event, decode_event
 from messages.events import KIND, PeriodRolled
 from messages.replies import StatsReply
 from messages.subjects import PARTITIONS
-from persistence.chaincheck import Broken, Heads
-from persistence.inspection import Inspection
-from persistence.journal import Row, Snapshot
+from persistence.chain.check import Broken, Heads
+from persistence.records import Row, Snapshot
+from persistence.sqlite.inspection import Inspection
 
 PROGRESS_ROWS: Final = 1_000
 LOOKS: Final = 2

@@ -19,77 +19,10 @@ and are never given to two durable rows. Every implementation passes the one sui
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Protocol
 
-from persistence.keys import KeyFilter
-
-
-class Row(NamedTuple):
-    """One event of one user as the log keeps it.
-
-    Attributes:
-        seq: position in the log, 1 is the first.
-        partition: 0 to 63, derived from the user.
-        user: the user id.
-        key: the event's idempotency key, None where it has none. At most one row of a user
-            has it: the owner looks a key up before it uses it, the journal does not.
-        kind: the event's kind.
-        at: when it took effect, microseconds since the epoch; never falls within a user.
-        notify: whether the row has something to publish.
-        body: the event as JSON text.
-        personal: personal fields as JSON text, kept apart so that they can be erased alone.
-    """
-
-    seq: int
-    partition: int
-    user: str
-    key: str | None
-    kind: str
-    at: int
-    notify: bool
-    body: str
-    personal: str | None
-
-
-class Snapshot(NamedTuple):
-    """A user's state as of a position.
-
-    ``schema`` says which version of the state wrote ``body``; a reader ignores others.
-    """
-
-    partition: int
-    user: str
-    seq: int
-    schema: int
-    body: bytes
-
-
-Entry: TypeAlias = tuple[int, str, int, str]
-"""What replaying a row takes: its ``seq``, ``kind``, ``at`` and ``body``."""
-
-
-class Loaded(NamedTuple):
-    """What a user's state is made of.
-
-    Attributes:
-        snapshot: the newest one, None where there is none.
-        tail: the first rows behind it, oldest first.
-    """
-
-    snapshot: Snapshot | None
-    tail: list[Entry]
-
-
-class Archivable(NamedTuple):
-    """The next step of an archive.
-
-    Attributes:
-        last: it takes the rows up to here.
-        uncovered: users whose state needs bodies of them, since no snapshot reflects these.
-    """
-
-    last: int
-    uncovered: list[str]
+from persistence.key_filter import KeyFilter
+from persistence.records import Archivable, Loaded, Row, Snapshot
 
 
 class Journal(Protocol):

@@ -10,8 +10,8 @@ from operator import attrgetter
 
 from messages.events import ERASED
 from persistence.errors import NotStored
-from persistence.journal import Archivable, Loaded, Row, Snapshot
-from persistence.keys import KeyFilter
+from persistence.key_filter import KeyFilter
+from persistence.records import Archivable, Loaded, Row, Snapshot
 
 _seq = attrgetter("seq")
 

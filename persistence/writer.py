@@ -18,7 +18,8 @@ from typing import Final, Protocol
 import structlog
 
 from persistence.errors import DiskFailed, JournalError, NotStored, Unavailable
-from persistence.journal import Journal, Row, Snapshot
+from persistence.journal import Journal
+from persistence.records import Row, Snapshot
 
 BLOCK_ROWS_MAX: Final = 512
 RETRY_S = 0.25

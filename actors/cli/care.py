@@ -13,9 +13,9 @@ from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, day
 from actors.cli.output import bar, is_human
 from actors.cli.session import EXIT_FAILED, call, complain, errors_as_exit_codes, settings
 from messages.client import UsageClient
-from persistence import backup as backups
-from persistence.backup import Copied
 from persistence.errors import JournalError
+from persistence.sqlite import backup as backups
+from persistence.sqlite.backup import Copied
 
 _Copy = Callable[[Path, Path, backups.Progress], Copied]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The copy.", show_default=False)]

@@ -24,7 +24,7 @@ from actors.cli.session import (
 )
 from actors.clock import SystemClock
 from persistence.errors import JournalError
-from persistence.inspection import Inspection
+from persistence.sqlite.inspection import Inspection
 
 _NEEDS: Final = "signed checkpoints need the packages nkeys and pynacl: pip install 'meterd[audit]'"
 

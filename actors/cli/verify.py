@@ -22,10 +22,10 @@ from actors.verifying import LOOKS, Live, Report, Verifier
 from messages.client import UsageClient
 from messages.errors import MeterdError, RequestError
 from messages.replies import StatsReply
-from persistence.chaincheck import Heads
-from persistence.datadir import is_held
+from persistence.chain.check import Heads
 from persistence.errors import JournalError
-from persistence.inspection import Inspection
+from persistence.sqlite.data_dir import is_held
+from persistence.sqlite.inspection import Inspection
 
 EXIT_DIFFERS: Final = 1
 EXIT_COULD_NOT: Final = 2

@@ -20,7 +20,8 @@ import structlog
 from actors.billing.notices import notices_of
 from messages.codec import decode_event
 from persistence.errors import JournalError
-from persistence.journal import Journal, Row
+from persistence.journal import Journal
+from persistence.records import Row
 
 QUEUE_MAX: Final = 10_000
 BATCH: Final = 256

@@ -30,13 +30,13 @@ from messages.codec import decode_command, encode_event
 from messages.commands import Track
 from messages.events import KIND, Event
 from messages.subjects import encode_user, partition_of
-from persistence import indexfile, schema
-from persistence.chain import follow, heads_as_bytes, heads_of_bytes
-from persistence.datadir import DATABASE
-from persistence.indexfile import INDEX
-from persistence.journal import Row, Snapshot
-from persistence.keys import KeyFilter
-from persistence.sqlite import SQLiteJournal
+from persistence.chain.chain import follow, heads_as_bytes, heads_of_bytes
+from persistence.key_filter import KeyFilter
+from persistence.records import Row, Snapshot
+from persistence.sqlite import index_file, schema
+from persistence.sqlite.data_dir import DATABASE
+from persistence.sqlite.index_file import INDEX
+from persistence.sqlite.journal import SQLiteJournal
 from tests.bench.calls import MODELS, call, keys
 from tests.bench.stage import OUT
 
@@ -123,8 +123,8 @@ async def _make(directory: Path, events: int) -> None:
     await (await SQLiteJournal.open(directory)).close()  # makes the tables
     _write(directory / DATABASE, _blocks(events, begin, prototypes))
     # One lump: by itself the index takes the log in by many, each with a copy in memory.
-    filler = await indexfile.open_filler(directory / INDEX, directory / DATABASE)
-    await filler.write(indexfile.fill, 0, events)
+    filler = await index_file.open_filler(directory / INDEX, directory / DATABASE)
+    await filler.write(index_file.fill, 0, events)
     await filler.close()
     journal = await SQLiteJournal.open(directory)
     await journal.load_keys(KeyFilter())  # as after any stop, the filter is there

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from persistence.datadir import DATABASE
+from persistence.sqlite.data_dir import DATABASE
 from tests.bench.calls import FILL_BODY_BYTES
 from tests.bench.figures import Figure
 from tests.bench.stage import Options, memory_mb, staged

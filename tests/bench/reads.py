@@ -23,8 +23,8 @@ from actors.billing.track import track
 from messages.codec import decode_command, encode_event
 from messages.events import KIND, Event
 from messages.subjects import PREFIX, encode_user, partition_of, request_subject
-from persistence.journal import Row
-from persistence.sqlite import SQLiteJournal
+from persistence.records import Row
+from persistence.sqlite.journal import SQLiteJournal
 from tests.bench.figures import Figure
 from tests.bench.stage import Options, staged
 

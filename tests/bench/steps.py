@@ -28,9 +28,9 @@ from actors.config import Config
 from actors.edge.inline import InlineParser, Outgoing
 from messages.codec import decoder_of, encode_event
 from messages.subjects import partition_of
-from persistence.journal import Row
-from persistence.keys import KeyFilter
-from persistence.sqlite import SQLiteJournal
+from persistence.key_filter import KeyFilter
+from persistence.records import Row
+from persistence.sqlite.journal import SQLiteJournal
 from tests.bench.calls import tracks
 from tests.bench.echo import loop_factory
 from tests.support.service import ROOT

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite.journal import SQLiteJournal
 
 
 @pytest.fixture

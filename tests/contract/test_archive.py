@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from persistence.errors import NotStored
-from persistence.journal import Journal, Loaded, Row
+from persistence.journal import Journal
 from persistence.memory import MemoryJournal
-from persistence.sqlite import SQLiteJournal
+from persistence.records import Loaded, Row
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.faults import Fault, FaultyJournal
 from tests.support.rows import make_row, make_rows, make_snapshot
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable
-from persistence.inspection import Inspection
-from persistence.journal import Loaded
-from persistence.sqlite import SQLiteJournal
+from persistence.records import Loaded
+from persistence.sqlite.inspection import Inspection
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.archives import ALL, files_of, usage
 from tests.support.rows import make_row, make_snapshot
 

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 
 from messages.events import ERASED
-from persistence import archiving
-from persistence.archive import BLOCK_ROWS
-from persistence.connection import Connection
+from persistence.archive.files import BLOCK_ROWS
 from persistence.errors import NotStored
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite import archiver
+from persistence.sqlite.connection import Connection
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.archives import ALL, archive_all, files_of, usage
 from tests.support.rows import make_row, make_rows
 
@@ -192,13 +192,13 @@ async def test_a_body_that_the_file_does_not_have_stays(
 ) -> None:
     rows = usage(300)
     await sqlite_journal.append(rows)
-    written = archiving._empty
+    written = archiver._empty
 
     def other(db: sqlite3.Connection, last: int, kept: str, count: int, upto: int) -> bool:
         return written(db, last, kept.replace('\\"n\\":7}', '\\"n\\":8}'), count, upto)
 
     with monkeypatch.context() as patch:
-        patch.setattr(archiving, "_empty", other)
+        patch.setattr(archiver, "_empty", other)
         with pytest.raises(NotStored, match="not as the archive"):
             await sqlite_journal.archive(300)
     assert outside.execute("SELECT count(*) FROM log WHERE body = ''").fetchone() == (0,)
@@ -294,12 +294,12 @@ async def test_a_kill_at_any_moment_leaves_every_row_and_the_next_archive_goes_o
         finally:
             db.set_progress_handler(None, 0)
 
-    emptied = archiving._empty
+    emptied = archiver._empty
     with monkeypatch.context() as patch:
         patch.setattr(Connection, "ask", ask)
         patch.setattr(Connection, "write", ask)
-        patch.setattr(archiving, "_beside", beside)
-        patch.setattr(archiving, "_empty", within)
+        patch.setattr(archiver, "_beside", beside)
+        patch.setattr(archiver, "_empty", within)
         assert await archive_all(sqlite_journal) == len(rows)
 
     states = set()

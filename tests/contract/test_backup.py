@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from persistence import backup
-from persistence.backup import back_up, restore
 from persistence.errors import Refused
-from persistence.inspection import Inspection
-from persistence.keys import KeyFilter
-from persistence.sqlite import SQLiteJournal
+from persistence.key_filter import KeyFilter
+from persistence.sqlite import backup
+from persistence.sqlite.backup import back_up, restore
+from persistence.sqlite.inspection import Inspection
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_row, make_snapshot
 
 ALL = 1_000_000

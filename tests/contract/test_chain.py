@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from persistence import olderchain, schema
-from persistence.appending import HEADS_EVERY
-from persistence.chain import follow, heads_of_bytes
-from persistence.chaincheck import Broken, Heads
+from persistence.chain import schema5
+from persistence.chain.chain import follow, heads_of_bytes
+from persistence.chain.check import Broken, Heads
 from persistence.errors import Refused
-from persistence.inspection import Inspection
-from persistence.journal import Row
-from persistence.mark import MARK
-from persistence.sqlite import SQLiteJournal
+from persistence.records import Row
+from persistence.sqlite import schema
+from persistence.sqlite.high_water_mark import MARK
+from persistence.sqlite.insert import HEADS_EVERY
+from persistence.sqlite.inspection import Inspection
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_row, make_snapshot
 
 TRIGGERS = "DROP TRIGGER log_is_never_changed; DROP TRIGGER log_is_never_removed;"
@@ -310,9 +311,9 @@ def make_older(directory: Path, version: int, *blocks: Sequence[Row]) -> None:
             db.executescript(script)
         db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {version}")
-        before = olderchain.START
+        before = schema5.START
         for rows in blocks:
-            before = olderchain.link(before, rows)
+            before = schema5.link(before, rows)
             for row in rows:
                 last = before if row is rows[-1] else None
                 chain = [] if version == 1 else [last]

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from persistence.connection import Connection, read_error, write_error
 from persistence.errors import (
     Corrupt,
     DiskFailed,
@@ -18,6 +17,7 @@ from persistence.errors import (
     OutcomeUnknown,
     Unavailable,
 )
+from persistence.sqlite.connection import Connection, read_error, write_error
 from tests.support.faults import sqlite_error
 
 WAIT_S = 10.0

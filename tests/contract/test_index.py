@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from persistence import index, indexfile
 from persistence.errors import Refused, Unavailable
-from persistence.journal import Row
-from persistence.sqlite import SQLiteJournal
+from persistence.records import Row
+from persistence.sqlite import index, index_file
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_rows, of_user
 
 ALL = 1_000_000
@@ -86,7 +86,7 @@ async def test_an_index_that_cannot_be_used_is_made_anew(
     await journal.append(rows)
     await journal._index.filled.wait()
     await journal.close()
-    path = directory / indexfile.INDEX
+    path = directory / index_file.INDEX
     if harm == "gone":
         path.unlink()
     elif harm == "no database":
@@ -208,7 +208,7 @@ async def test_a_lump_is_filled_in_once_though_nobody_waited_for_it(
     await journal.append(rows)
     filler = journal._index._filler
     for _ in range(2):
-        await filler.write(indexfile.fill, 0, len(rows))
+        await filler.write(index_file.fill, 0, len(rows))
     await journal.close()
 
     with closing(sqlite3.connect(directory / "index.db")) as db:

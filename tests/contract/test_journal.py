@@ -11,10 +11,11 @@ import pytest
 
 from messages.events import ERASED
 from persistence.errors import NotStored
-from persistence.journal import Entry, Journal, Loaded, Row, Snapshot
-from persistence.keys import KeyFilter
+from persistence.journal import Journal
+from persistence.key_filter import KeyFilter
 from persistence.memory import MemoryJournal
-from persistence.sqlite import SQLiteJournal
+from persistence.records import Entry, Loaded, Row, Snapshot
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.faults import FaultyJournal
 from tests.support.rows import make_row, make_rows, make_snapshot, of_user
 

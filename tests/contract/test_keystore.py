@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from persistence import keyfile, keystore
 from persistence.errors import Corrupt
-from persistence.journal import Row
-from persistence.keys import KeyFilter
-from persistence.sqlite import SQLiteJournal
+from persistence.key_filter import KeyFilter
+from persistence.records import Row
+from persistence.sqlite import key_filter_file, key_filter_store
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_rows
 
 MARK = ("nobody", "in no log")
@@ -28,8 +28,8 @@ MARK = ("nobody", "in no log")
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keystore, "SAVE_ROWS", 100)
-    monkeypatch.setattr(keystore, "CLOSE_ROWS", 10)
+    monkeypatch.setattr(key_filter_store, "SAVE_ROWS", 100)
+    monkeypatch.setattr(key_filter_store, "CLOSE_ROWS", 10)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def start(directory: Path, rows: list[Row]) -> bool:
 
 
 def position(directory: Path) -> int:
-    return keyfile.read(directory / keystore.FILE).seq
+    return key_filter_file.read(directory / key_filter_store.FILE).seq
 
 
 async def test_a_start_reads_the_file_that_a_close_wrote(directory: Path, rows: list[Row]) -> None:
@@ -81,7 +81,7 @@ async def test_a_start_reads_the_file_that_a_close_wrote(directory: Path, rows: 
 
     assert position(directory) == 500
     assert await start(directory, rows)
-    path = directory / keystore.FILE
+    path = directory / key_filter_store.FILE
     assert path.stat().st_mode & 0o777 == 0o600
     assert not path.with_name(f"{path.name}.new").exists()
 
@@ -90,7 +90,7 @@ async def test_a_close_after_few_rows_leaves_the_file_alone(
     directory: Path, rows: list[Row]
 ) -> None:
     await fill(directory, rows[:9])
-    assert not (directory / keystore.FILE).exists()
+    assert not (directory / key_filter_store.FILE).exists()
     assert not await start(directory, rows[:9])
 
 
@@ -101,7 +101,7 @@ async def test_the_file_is_written_as_the_log_grows(directory: Path, rows: list[
     for at in range(0, 500, 20):
         await put(journal, keys, rows[at : at + 20])
         await settle(journal)
-        if (directory / keystore.FILE).exists():
+        if (directory / key_filter_store.FILE).exists():
             written.append(position(directory))
     assert sorted(set(written)) == [100, 200, 300, 400, 500]
     await journal.close()
@@ -112,8 +112,8 @@ async def test_what_the_file_lacks_is_read_from_the_log(
 ) -> None:
     await fill(directory, rows[:150])
     with monkeypatch.context() as patch:  # killed: nothing is written at the end
-        patch.setattr(keystore.KeyStore, "grown", lambda *_: None)
-        patch.setattr(keystore, "CLOSE_ROWS", 1_000)
+        patch.setattr(key_filter_store.KeyStore, "grown", lambda *_: None)
+        patch.setattr(key_filter_store, "CLOSE_ROWS", 1_000)
         journal, keys = await open_with(directory)
         await put(journal, keys, rows[150:])
         await journal.close()
@@ -127,7 +127,7 @@ async def test_the_file_and_the_index_may_be_of_different_moments(
     await fill(directory, rows)
     (directory / "index.db").unlink()  # the filter is ahead of it
     assert await start(directory, rows)
-    (directory / keystore.FILE).unlink()  # the index is ahead of it
+    (directory / key_filter_store.FILE).unlink()  # the index is ahead of it
     assert not await start(directory, rows)
 
 
@@ -163,11 +163,11 @@ async def test_a_file_that_cannot_be_used_is_made_anew(
     directory: Path, rows: list[Row], harm: Callable[[Path], Any]
 ) -> None:
     await fill(directory, rows)
-    harm(directory / keystore.FILE)
+    harm(directory / key_filter_store.FILE)
 
     assert not await start(directory, rows)
     assert position(directory) == 500  # and the next start reads it
-    assert keyfile.read(directory / keystore.FILE).anchor != ""
+    assert key_filter_file.read(directory / key_filter_store.FILE).anchor != ""
 
 
 async def test_a_file_of_another_log_is_made_anew(directory: Path, rows: list[Row]) -> None:
@@ -201,14 +201,14 @@ async def test_a_write_that_fails_leaves_the_old_file_and_the_service_running(
         raise OSError(28, "no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr("persistence.keyfile.os.fsync", fail)
+        patch.setattr("persistence.sqlite.key_filter_file.os.fsync", fail)
         journal, keys = await open_with(directory)
         await put(journal, keys, rows[150:])
         await settle(journal)
         await journal.close()
     assert position(directory) == 150
     assert sorted(path.name for path in directory.iterdir() if "keys" in path.name) == [
-        keystore.FILE
+        key_filter_store.FILE
     ]
     assert await start(directory, rows)
 
@@ -217,34 +217,34 @@ async def test_a_key_put_in_during_the_write_is_in_the_file_or_behind_its_positi
     directory: Path, rows: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal, keys = await open_with(directory)
-    pieces = keyfile._pieces
+    pieces = key_filter_file._pieces
 
     def slowly(*args: Any) -> Any:
         for number, piece in enumerate(pieces(*args)):
             keys.claim("late", f"{number}")  # what the loop does meanwhile
             yield piece
 
-    monkeypatch.setattr(keyfile, "_pieces", slowly)
+    monkeypatch.setattr(key_filter_file, "_pieces", slowly)
     await put(journal, keys, rows)
     await settle(journal)
-    keyfile.read(directory / keystore.FILE)  # its checksum is right
+    key_filter_file.read(directory / key_filter_store.FILE)  # its checksum is right
     await journal.close()
     assert not await start(directory, rows)
 
 
 def test_a_write_while_another_process_would_be_half_done_is_seen(tmp_path: Path) -> None:
     keys = KeyFilter(100)
-    keyfile.write(tmp_path / "f", keys.parts(), 7, "a")
+    key_filter_file.write(tmp_path / "f", keys.parts(), 7, "a")
     assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600
     data = (tmp_path / "f").read_bytes()
     for end in range(0, len(data), 7):
         (tmp_path / "g").write_bytes(data[:end])
         with pytest.raises(Corrupt):
-            keyfile.read(tmp_path / "g")
-    assert keyfile.read(tmp_path / "f")[1:] == (7, "a")
+            key_filter_file.read(tmp_path / "g")
+    assert key_filter_file.read(tmp_path / "f")[1:] == (7, "a")
 
 
 def test_the_file_is_due_after_so_many_rows_or_by_its_size() -> None:
-    assert keystore.due_rows(KeyFilter(1_000)) == 100
+    assert key_filter_store.due_rows(KeyFilter(1_000)) == 100
     size = sum(part.words.nbytes for part in KeyFilter(1_000_000).parts())
-    assert keystore.due_rows(KeyFilter(1_000_000)) == size // 200
+    assert key_filter_store.due_rows(KeyFilter(1_000_000)) == size // 200

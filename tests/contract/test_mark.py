@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from persistence.datadir import DATABASE
 from persistence.errors import Refused
-from persistence.inspection import Inspection
-from persistence.mark import MARK, Mark, marked
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite.data_dir import DATABASE
+from persistence.sqlite.high_water_mark import MARK, Mark, marked
+from persistence.sqlite.inspection import Inspection
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_rows
 
 WAL = f"{DATABASE}-wal"

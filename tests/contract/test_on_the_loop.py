@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_rows
 
 

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from messages.codec import encode_event
 from messages.events import KIND, Alert, Personal, UsageRecorded
-from persistence import schema
 from persistence.errors import Refused
-from persistence.reads import _RARE, is_rare
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite import schema
+from persistence.sqlite.journal import SQLiteJournal
+from persistence.sqlite.queries import _RARE, is_rare
 from tests.support.older import long_form
 from tests.support.rows import make_row, make_snapshot
 

@@ -24,7 +24,7 @@ from persistence.errors import (
     Refused,
     Unavailable,
 )
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.faults import sqlite_error
 from tests.support.rows import make_row, make_rows, make_snapshot
 
@@ -139,8 +139,8 @@ async def test_closing_finishes_what_is_being_written(directory: Path) -> None:
 async def test_the_wal_starts_again_from_its_beginning_under_a_steady_load(
     sqlite_journal: SQLiteJournal, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("persistence.sqlite.CHECKPOINT_PAGES", 200)
-    monkeypatch.setattr("persistence.sqlite.WAL_PAGES_MAX", 400)
+    monkeypatch.setattr("persistence.sqlite.journal.CHECKPOINT_PAGES", 200)
+    monkeypatch.setattr("persistence.sqlite.journal.WAL_PAGES_MAX", 400)
     random_ = random.Random(1)
     for start in range(1, 60_000, 600):
         await sqlite_journal.append(make_rows(random_, start, 600))
@@ -228,9 +228,9 @@ async def test_after_a_checkpoint_that_failed_on_the_disk_nothing_is_written(
     def fail(db: sqlite3.Connection, mode: str) -> int:
         raise sqlite_error(sqlite3.SQLITE_IOERR_FSYNC)
 
-    monkeypatch.setattr("persistence.sqlite.CHECKPOINT_PAGES", 1)
+    monkeypatch.setattr("persistence.sqlite.journal.CHECKPOINT_PAGES", 1)
     with monkeypatch.context() as patch:
-        patch.setattr("persistence.sqlite.copy_wal", fail)
+        patch.setattr("persistence.sqlite.journal.copy_wal", fail)
         await sqlite_journal.append([make_row(1)])
         await asyncio.wait([sqlite_journal._checkpoints])
 
@@ -293,7 +293,7 @@ async def test_a_row_is_there_once_though_the_end_is_asked_for_as_it_is_committe
 
 APPEND_FOR_EVER = """
 import asyncio, pathlib, random, sys
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_row
 
 async def main(directory, random_):

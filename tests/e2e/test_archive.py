@@ -18,7 +18,7 @@ import pytest
 
 from messages.subjects import PREFIX, request_subject
 from messages.units import to_micros
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.commands import run
 from tests.support.raw import RawClient
 from tests.support.rig import Rig

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from messages.subjects import PREFIX, request_subject
-from persistence.mark import MARK
+from persistence.sqlite.high_water_mark import MARK
 from tests.support.commands import run
 from tests.support.raw import RawClient
 from tests.support.service import Service

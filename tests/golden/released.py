@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from actors.edge import discovery
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.meter import micros
 from tests.support.rig import Rig
 

@@ -17,12 +17,12 @@ import pytest
 from actors.edge import discovery
 from actors.verifying import Verifier
 from messages.subjects import PREFIX
-from persistence import schema
-from persistence.appending import COLUMNS
-from persistence.datadir import DATABASE
 from persistence.errors import Refused
-from persistence.inspection import Inspection
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite import schema
+from persistence.sqlite.data_dir import DATABASE
+from persistence.sqlite.insert import COLUMNS
+from persistence.sqlite.inspection import Inspection
+from persistence.sqlite.journal import SQLiteJournal
 from tests.golden.released import DATABASES, SETTINGS, USERS, ask, read_all
 from tests.support.rig import Rig
 

@@ -13,7 +13,7 @@ import pytest
 from actors import archiving
 from messages.subjects import PREFIX
 from persistence.memory import MemoryJournal
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.faults import Fault
 from tests.support.meter import micros
 from tests.support.rig import Logs, Rig, Start, until

@@ -10,7 +10,7 @@ import pytest
 from actors import queries
 from actors.billing.enforce import enforce
 from messages.units import MICROS_PER_DAY
-from persistence.journal import Row
+from persistence.records import Row
 from tests.support.faults import Fault, Gate
 from tests.support.rig import Logs, Rig, Start, until
 

@@ -11,7 +11,7 @@ from actors import recovery
 from actors.runtime import loading
 from messages.subjects import PREFIX
 from persistence.errors import Unavailable
-from persistence.journal import Loaded, Row
+from persistence.records import Loaded, Row
 from tests.support.faults import Gate
 from tests.support.rig import Answer, Logs, Rig, Start, until
 

@@ -11,10 +11,10 @@ import pytest
 
 from actors.verifying import Verifier
 from messages.older import LONG_USAGE
-from persistence.inspection import Inspection
-from persistence.journal import Row
 from persistence.memory import MemoryJournal
-from persistence.sqlite import SQLiteJournal
+from persistence.records import Row
+from persistence.sqlite.inspection import Inspection
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.older import as_stored_before
 from tests.support.rig import Rig, Start
 

@@ -10,7 +10,7 @@ import pytest
 
 from actors.billing import snapshot as snapshots
 from actors.runtime import registry
-from persistence.journal import Row
+from persistence.records import Row
 from tests.support.faults import Gate
 from tests.support.rig import Rig, Start, until
 

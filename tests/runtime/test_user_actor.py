@@ -9,7 +9,7 @@ import pytest
 from actors.billing import snapshot as snapshots
 from messages.subjects import request_subject
 from messages.units import MICROS_PER_DAY, to_datetime
-from persistence.keys import KeyFilter
+from persistence.key_filter import KeyFilter
 from persistence.memory import MemoryJournal
 from tests.support.rig import Logs, Rig, Start
 

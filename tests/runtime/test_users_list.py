@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from messages.codec import encode_reply
-from persistence.journal import Row
+from persistence.records import Row
 from tests.support.meter import NOON
 from tests.support.rig import Logs, Rig, Start
 

@@ -18,8 +18,8 @@ from actors.verifying import LOOKS, Live, Report, Verifier, ranges
 from messages.client import decode_stats
 from messages.replies import StatsReply
 from messages.subjects import PARTITIONS, encode_user, partition_of
-from persistence.inspection import Inspection
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite.inspection import Inspection
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.meter import NOON
 from tests.support.rig import Rig, Start
 

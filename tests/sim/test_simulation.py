@@ -16,7 +16,7 @@ import pytest
 
 from messages.codec import decode_event
 from messages.events import CountersReset, PeriodRolled, UsageRecorded
-from persistence.journal import Row
+from persistence.records import Row
 from tests.support.rig import Rig
 from tests.world.life import drawn
 from tests.world.loop import in_virtual_time

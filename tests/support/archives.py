@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from persistence.journal import Row
-from persistence.sqlite import SQLiteJournal
+from persistence.records import Row
+from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_row
 
 ALL = 1_000_000

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from persistence.errors import DiskFailed, JournalError, NotStored, OutcomeUnknown, Unavailable
-from persistence.journal import Archivable, Journal, Loaded, Row, Snapshot
-from persistence.keys import KeyFilter
+from persistence.journal import Journal
+from persistence.key_filter import KeyFilter
+from persistence.records import Archivable, Loaded, Row, Snapshot
 
 
 class Fault(Enum):

@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 
 from messages.codec import decode_event, encode_reply
 from messages.events import UsageRecorded
-from persistence.journal import Row
+from persistence.records import Row
 
 LEFT_OUT = {
     "price_version": 0,

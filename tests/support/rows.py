@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from messages.subjects import encode_user, partition_of
-from persistence.journal import Row, Snapshot
+from persistence.records import Row, Snapshot
 
 
 def make_row(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from persistence.journal import Row
+from persistence.records import Row
 from tests.support.meter import NOON
 from tests.support.rig import Answer, Rig, SetClock
 from tests.torture.line import Line, NotServed

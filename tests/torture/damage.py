@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
-from persistence.datadir import DATABASE
+from persistence.sqlite.data_dir import DATABASE
 from tests.torture.book import Moment, Tortured
 from tests.torture.judging import run_verify
 from tests.torture.kills import some_time

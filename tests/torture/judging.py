@@ -13,7 +13,7 @@ from actors.billing.notices import notices_of
 from messages.catalog import CATALOG_USER
 from messages.codec import decode_event
 from messages.subjects import PREFIX
-from persistence.journal import Row
+from persistence.records import Row
 from tests.support.rig import Rig
 from tests.support.service import ROOT
 from tests.torture.book import Tortured, ask

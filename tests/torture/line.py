@@ -19,9 +19,9 @@ from nats.aio.msg import Msg
 
 from actors.edge.stream import STREAM
 from messages.subjects import PREFIX, encode_user
-from persistence.appending import COLUMNS
-from persistence.datadir import DATABASE
-from persistence.journal import Row
+from persistence.records import Row
+from persistence.sqlite.data_dir import DATABASE
+from persistence.sqlite.insert import COLUMNS
 from tests.support.rig import Answer, SetClock
 from tests.torture.stage import Stage
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from messages.subjects import PREFIX, request_subject
-from persistence.datadir import DATABASE
-from persistence.journal import Row
+from persistence.records import Row
+from persistence.sqlite.data_dir import DATABASE
 from tests.support.raw import Message, RawClient
 from tests.support.service import ServiceEndedError
 from tests.torture.book import Tortured, clients

@@ -12,8 +12,8 @@ import pytest
 
 from actors.comparing import Finding
 from actors.verifying import Verifier
-from persistence.inspection import Inspection
-from persistence.sqlite import SQLiteJournal
+from persistence.sqlite.inspection import Inspection
+from persistence.sqlite.journal import SQLiteJournal
 from tests.bench import biglog, calls
 from tests.bench.figures import Figure, of_rounds, table
 from tests.bench.svg import Bar, bars

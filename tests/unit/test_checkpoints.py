@@ -21,8 +21,8 @@ from actors.checkpoints import (
     write_seed,
 )
 from messages.subjects import PARTITIONS
-from persistence.chain import LINK_BYTES
-from persistence.chaincheck import Heads
+from persistence.chain.chain import LINK_BYTES
+from persistence.chain.check import Heads
 
 NOON = 1_774_872_000_000_000
 LINKS = b"".join(bytes([n]) * LINK_BYTES for n in range(PARTITIONS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-from persistence.heap import give_back
+from persistence.sqlite.malloc import give_back
 
 BLOCKS, BYTES, PAGE = 2_000, 20_000, 4_096
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persistence.keys import VERSION, KeyFilter, Part, empty_words
+from persistence.key_filter import VERSION, KeyFilter, Part, empty_words
 
 pairs = st.tuples(st.sampled_from(["alice", "bob", "ünï"]), st.text(max_size=6))
 

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
-from persistence.pace import NS_PER_ROW, PAUSE_MAX_NS, PAUSE_NS, ROWS_MAX, SLOW_NS, STALL_NS, Pace
+from persistence.sqlite.write_placement import (
+    NS_PER_ROW,
+    PAUSE_MAX_NS,
+    PAUSE_NS,
+    ROWS_MAX,
+    SLOW_NS,
+    STALL_NS,
+    Pace,
+)
 
 
 class Ticks:

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from persistence.journal import Row
-from persistence.tail import Tail
+from persistence.records import Row
+from persistence.sqlite.recent import Tail
 from tests.support.rows import make_row
 
 NEWEST = 2**47

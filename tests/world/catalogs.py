@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from messages.catalog import CATALOG_USER
-from persistence.journal import Row
+from persistence.records import Row
 from tests.model.catalogue import UNITS, Catalogue
 from tests.model.reference import Refused
 from tests.model.user import Model

@@ -10,7 +10,7 @@ from actors.billing import snapshot as snapshots
 from actors.billing.account import Account
 from actors.billing.state import apply
 from messages.codec import decode_event
-from persistence.journal import Row, Snapshot
+from persistence.records import Row, Snapshot
 from tests.support.meter import micros
 from tests.support.rig import Rig
 from tests.world.book import MAY_HAVE_HAPPENED, Book

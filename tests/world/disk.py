@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from persistence.journal import Row, Snapshot
 from persistence.memory import MemoryJournal
+from persistence.records import Row, Snapshot
 from tests.support.faults import FaultyJournal, Gate
 
 

@@ -25,9 +25,9 @@ from actors.runtime.cell import Cell
 from actors.runtime.registry import Registry
 from actors.runtime.request import Request
 from messages.catalog import CATALOG_USER
-from persistence.journal import Snapshot
-from persistence.keys import KeyFilter
+from persistence.key_filter import KeyFilter
 from persistence.memory import MemoryJournal
+from persistence.records import Snapshot
 from persistence.writer import Waiter, Writer
 from tests.world.life import simulate
 from tests.world.loop import Stuck

@@ -21,7 +21,7 @@ from messages.events import (
     SubscriptionChanged,
     UsageRecorded,
 )
-from persistence.journal import Row
+from persistence.records import Row
 from tests.model import reference as r
 from tests.model.comparing import differences
 from tests.model.reference import Refused

@@ -23,7 +23,7 @@ from messages.codec import decode_event
 from messages.errors import ERRORS
 from messages.subjects import PREFIX
 from messages.units import MICROS_PER_DAY
-from persistence.journal import Row, Snapshot
+from persistence.records import Row, Snapshot
 from tests.support.meter import NOON
 from tests.support.rig import Answer, Rig, SetClock
 from tests.world.disk import Disk, Store

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from messages.catalog import CATALOG_USER
-from persistence.journal import Row
+from persistence.records import Row
 from tests.world.book import Book, Sent
 from tests.world.catalogs import Catalogs, check_entry
 from tests.world.checks import check_holds, check_log, check_replay

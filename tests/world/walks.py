@@ -7,7 +7,7 @@ from typing import Any
 
 from messages.codec import decode_event
 from messages.events import UsageRecorded
-from persistence.journal import Row
+from persistence.records import Row
 from tests.world.book import Book, Sent
 
 

@@ -17,12 +17,12 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from messages.events import ERASED
-from persistence.appending import COLUMNS
-from persistence.archive import BLOCK_ROWS, Writing, blocks_of, bodies
-from persistence.archives import Archives
-from persistence.connection import Connection
+from persistence.archive.files import BLOCK_ROWS, Writing, blocks_of, bodies
+from persistence.archive.lookup import Archives
 from persistence.errors import NotStored
-from persistence.journal import Archivable, Row
+from persistence.records import Archivable, Row
+from persistence.sqlite.connection import Connection
+from persistence.sqlite.insert import COLUMNS
 
 LUMP_BLOCKS: Final = 2
 """Blocks whose bodies go in one transaction: calls that come meanwhile wait for it."""

@@ -13,12 +13,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from persistence import schema
-from persistence.datadir import DATABASE, claim, sync
 from persistence.errors import Refused
-from persistence.indexfile import INDEX
-from persistence.keystore import FILE as KEYS
-from persistence.mark import MARK
+from persistence.fsync import sync
+from persistence.sqlite import schema
+from persistence.sqlite.data_dir import DATABASE, claim
+from persistence.sqlite.high_water_mark import MARK
+from persistence.sqlite.index_file import INDEX
+from persistence.sqlite.key_filter_store import FILE as KEYS
 
 PAGES_AT_ONCE: Final = 2_000
 _BESIDE: Final = ("-wal", "-shm", "-journal")

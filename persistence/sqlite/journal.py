@@ -1,7 +1,7 @@
 """The journal in one SQLite file: WAL, one writer connection, fsync at every commit.
 
-Reads have connections of their own (`persistence.reads`). Checkpoints copy the WAL into the
-database on one more, off the writer's path.
+Reads have connections of their own (`queries`). Checkpoints copy the WAL into the database on
+one more, off the writer's path.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from persistence.appending import append
-from persistence.archives import Archives
-from persistence.archiving import Archiver
-from persistence.connection import Connection
-from persistence.datadir import DATABASE, claim
-from persistence.erasing import ROWS_AT_ONCE, erase
+from persistence.archive.lookup import Archives
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
-from persistence.index import LUMP_ROWS, LogIndex
-from persistence.indexfile import INDEX
-from persistence.journal import Archivable, Row, Snapshot
-from persistence.keys import KeyFilter
-from persistence.keystore import KeyStore
-from persistence.mark import Mark, check_end
-from persistence.pace import Pace
-from persistence.preparing import configure, copy_wal, prepare
-from persistence.reads import LogReads
-from persistence.several import attach, detach
+from persistence.key_filter import KeyFilter
+from persistence.records import Archivable, Row, Snapshot
+from persistence.sqlite.archiver import Archiver
+from persistence.sqlite.bulk_load import attach, detach
+from persistence.sqlite.connection import Connection
+from persistence.sqlite.data_dir import DATABASE, claim
+from persistence.sqlite.erase import ROWS_AT_ONCE, erase
+from persistence.sqlite.high_water_mark import Mark, check_end
+from persistence.sqlite.index import LUMP_ROWS, LogIndex
+from persistence.sqlite.index_file import INDEX
+from persistence.sqlite.insert import append
+from persistence.sqlite.key_filter_store import KeyStore
+from persistence.sqlite.queries import LogReads
+from persistence.sqlite.schema import configure, copy_wal, prepare
+from persistence.sqlite.write_placement import Pace
 
 CHECKPOINT_PAGES: Final = 4_000
 WAL_PAGES_MAX: Final = 16_000

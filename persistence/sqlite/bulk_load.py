@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from messages.subjects import encode_user, partition_of
-from persistence.archives import Archives
-from persistence.connection import Connection, read_error
-from persistence.journal import Entry, Loaded, Snapshot
+from persistence.archive.lookup import Archives
+from persistence.records import Entry, Loaded, Snapshot
+from persistence.sqlite.connection import Connection, read_error
 
 CACHE_KIB: Final = 512
 """Pages of the log and of the index in memory: users who are not live are anywhere in both, so

@@ -14,16 +14,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from persistence import schema
-from persistence.appending import COLUMNS, newest_heads
-from persistence.archives import Archives, Lost
-from persistence.chain import heads_as_bytes
-from persistence.chaincheck import ChainCheck, Heads
-from persistence.connection import read_error
-from persistence.datadir import DATABASE
+from persistence.archive.lookup import Archives, Lost
+from persistence.chain.chain import heads_as_bytes
+from persistence.chain.check import ChainCheck, Heads
 from persistence.errors import ArchiveGone, ArchiveUnreadable, Corrupt, Refused
-from persistence.journal import Row, Snapshot
-from persistence.mark import compare, marked
+from persistence.records import Row, Snapshot
+from persistence.sqlite import schema
+from persistence.sqlite.connection import read_error
+from persistence.sqlite.data_dir import DATABASE
+from persistence.sqlite.high_water_mark import compare, marked
+from persistence.sqlite.insert import COLUMNS, newest_heads
 
 _ROWS_AT_ONCE: Final = 1_000
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from messages.events import ERASED
-from persistence.chain import about_of
+from persistence.chain.chain import about_of
 
 ROWS_AT_ONCE: Final = 500
 _ERASE: Final = "UPDATE log SET personal = ?, proof = ? WHERE seq = ?"

@@ -18,9 +18,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from persistence.datadir import sync
 from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable
-from persistence.journal import Row
+from persistence.fsync import sync
+from persistence.records import Row
 
 DIRECTORY: Final = "archive"
 BLOCK_ROWS: Final = 128

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from messages.subjects import encode_user, partition_of
-from persistence.appending import COLUMNS
-from persistence.archives import Archives
-from persistence.connection import Connection
-from persistence.index import LogIndex
-from persistence.journal import Loaded, Row, Snapshot
-from persistence.several import ONE_SNAPSHOT, Asked, load
+from persistence.archive.lookup import Archives
+from persistence.records import Loaded, Row, Snapshot
+from persistence.sqlite.bulk_load import ONE_SNAPSHOT, Asked, load
+from persistence.sqlite.connection import Connection
+from persistence.sqlite.index import LogIndex
+from persistence.sqlite.insert import COLUMNS
 
 # These kinds have an index, log_kind, whose condition a query has to repeat.
 _RARE: Final = "kind <> 'usage' AND (kind < 'hold' OR kind > 'hold_released')"

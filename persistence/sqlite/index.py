@@ -18,11 +18,11 @@ from typing import Final
 
 import structlog
 
-from persistence.connection import Connection, read_error
 from persistence.errors import JournalError
-from persistence.indexfile import INDEX, beyond, fill, filled_to, open_filler
-from persistence.journal import Row
-from persistence.tail import Tail
+from persistence.records import Row
+from persistence.sqlite.connection import Connection, read_error
+from persistence.sqlite.index_file import INDEX, beyond, fill, filled_to, open_filler
+from persistence.sqlite.recent import Tail
 
 LUMP_ROWS: Final = 100_000
 CLOSE_ROWS: Final = 20_000

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from persistence.journal import Row
+from persistence.records import Row
 
 START: Final = b""
 """What the first link follows."""

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from messages.subjects import PARTITIONS
-from persistence import olderchain
-from persistence.chain import START, about_of, heads_of_bytes, link
-from persistence.journal import Row
+from persistence.chain import schema5
+from persistence.chain.chain import START, about_of, heads_of_bytes, link
+from persistence.records import Row
 
 
 class Broken(NamedTuple):
@@ -117,7 +117,7 @@ class _Blocks:
     """
 
     def __init__(self) -> None:
-        self.before = olderchain.START
+        self.before = schema5.START
         self._block: list[Row] = []
         self._whole = True
 
@@ -128,7 +128,7 @@ class _Blocks:
             return
         block, self._block = self._block, []
         block_is_whole, self._whole = self._whole, True
-        expected = olderchain.link(self.before, block)
+        expected = schema5.link(self.before, block)
         self.before = bytes(stored)  # so that the blocks after it are judged by themselves
         if expected != stored and block_is_whole:
             yield Broken(block[0].seq, row.seq, "not as it was written")

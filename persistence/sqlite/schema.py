@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Final
 
 from persistence.errors import Refused
+from persistence.sqlite.insert import newest_heads
 
+WRITER_CACHE_KIB: Final = 4_096
+"""Rows go to the end of the log and snapshots anywhere: more would hold pages of the past."""
 APPLICATION_ID: Final = 0x6D747264  # "mtrd"; `file meterd.db` shows it in decimal, 1836347972
 
 
 def migrations() -> list[tuple[int, str]]:
     """All migrations as (number, SQL), in order; the numbers are 1, 2, 3, ..."""
-    scripts = sorted((files("persistence") / "sql").iterdir(), key=lambda script: script.name)
+    scripts = sorted(
+        (files("persistence.sqlite") / "sql").iterdir(), key=lambda script: script.name
+    )
     return [(int(script.name[:3]), script.read_text("utf-8")) for script in scripts]
 
 
@@ -73,3 +78,34 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
         except sqlite3.Error:
             db.rollback()
             raise
+
+
+def prepare(db: sqlite3.Connection, path: Path) -> list[bytes]:
+    """Make a database ready for its writer, or refuse it untouched; the chain's newest links."""
+    version = check(db, path)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+    db.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
+    db.execute("PRAGMA temp_store = MEMORY")  # rows on their way: what is erased is in no file
+    configure(db)
+    # After a failed fsync the kernel may call pages clean that never reached the disk: what a
+    # former process left in the WAL is written, and synced, again before anything builds on it.
+    uncopied = copy_wal(db, "TRUNCATE")
+    if uncopied:
+        raise Refused(f"{path} is being read by another program: its WAL cannot be copied")
+    migrate(db, version)
+    return newest_heads(db)
+
+
+def configure(db: sqlite3.Connection) -> None:
+    """What every connection to the log does first."""
+    db.execute("PRAGMA synchronous = FULL")  # also decides how a checkpoint syncs
+    db.execute("PRAGMA fullfsync = ON")  # where fsync alone does not reach the disk (macOS)
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute("PRAGMA trusted_schema = OFF")
+
+
+def copy_wal(db: sqlite3.Connection, mode: str) -> int:
+    """Checkpoint; the pages that are still in the WAL."""
+    _, pages, _ = db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    return int(pages)

@@ -58,14 +58,5 @@ def is_held(directory: Path) -> bool:
     return False
 
 
-def sync(path: Path) -> None:
-    """Have a file, or the names in a directory, on the disk; raises `OSError`."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _unusable(directory: Path, error: OSError) -> Refused:
     return Refused(f"the data directory {directory} cannot be used: {error.strerror}")

@@ -9,10 +9,10 @@ from typing import Final
 
 import structlog
 
-from persistence.anchor import anchor_at
-from persistence.connection import Connection
 from persistence.errors import Corrupt
-from persistence.heap import give_back
+from persistence.sqlite.connection import Connection
+from persistence.sqlite.malloc import give_back
+from persistence.sqlite.provenance import anchor_at
 
 INDEX: Final = "index.db"
 VERSION: Final = 2

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from persistence.archive import DIRECTORY, blocks_of, bodies
+from persistence.archive.files import DIRECTORY, blocks_of, bodies
 from persistence.errors import ArchiveDamaged, ArchiveUnreadable
 
 _WHERE: Final = (

@@ -20,7 +20,7 @@ from zlib import crc32
 import msgspec
 
 from persistence.errors import Corrupt
-from persistence.keys import VERSION, WORD_BYTES, Part, empty_words
+from persistence.key_filter import VERSION, WORD_BYTES, Part, empty_words
 
 _MAGIC: Final = b"mtrdkeys"
 _NUMBER: Final = 4

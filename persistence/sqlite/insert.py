@@ -8,8 +8,8 @@ from functools import cache
 from typing import Final
 
 from messages.subjects import PARTITIONS
-from persistence.chain import LINK_BYTES, follow, heads_as_bytes, heads_of_bytes
-from persistence.journal import Row, Snapshot
+from persistence.chain.chain import LINK_BYTES, follow, heads_as_bytes, heads_of_bytes
+from persistence.records import Row, Snapshot
 
 # At most 32,766 variables fit into one statement on every SQLite since 3.32.
 ROWS_PER_STATEMENT: Final = 1024

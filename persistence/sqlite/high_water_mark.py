@@ -17,10 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from persistence import schema
-from persistence.connection import Connection
-from persistence.datadir import DATABASE
 from persistence.errors import Refused
+from persistence.sqlite import schema
+from persistence.sqlite.connection import Connection
+from persistence.sqlite.data_dir import DATABASE
 
 MARK: Final = "meterd.mark"
 # The position twice, the second time with all bits turned, so that damage is no position.

@@ -18,7 +18,7 @@ import msgspec
 
 from messages.events import ERASED
 from messages.subjects import PARTITIONS
-from persistence.journal import Row
+from persistence.records import Row
 
 LINK_BYTES: Final = 16
 START: Final = bytes(LINK_BYTES)

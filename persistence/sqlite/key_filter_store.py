@@ -18,11 +18,11 @@ from typing import Final
 
 import structlog
 
-from persistence import keyfile
-from persistence.anchor import anchor_at
-from persistence.connection import Connection, read_error
 from persistence.errors import Corrupt, JournalError
-from persistence.keys import KeyFilter
+from persistence.key_filter import KeyFilter
+from persistence.sqlite import key_filter_file
+from persistence.sqlite.connection import Connection, read_error
+from persistence.sqlite.provenance import anchor_at
 
 FILE: Final = "keys.filter"
 SAVE_ROWS: Final = 200_000
@@ -87,7 +87,7 @@ class KeyStore:
             anchor = await self._log.call(anchor_at, seq)
             if anchor is None:
                 raise Corrupt(f"row {seq} is not in the log")
-            await asyncio.to_thread(keyfile.write, self._path, parts, seq, anchor)
+            await asyncio.to_thread(key_filter_file.write, self._path, parts, seq, anchor)
             self._position = seq
         except (OSError, sqlite3.Error, ValueError, JournalError) as error:
             # A start reads what the file lacks from the log.
@@ -120,10 +120,10 @@ def _load(db: sqlite3.Connection, path: Path, keys: KeyFilter) -> int:
     return position
 
 
-def _kept(db: sqlite3.Connection, path: Path) -> keyfile.Kept | None:
+def _kept(db: sqlite3.Connection, path: Path) -> key_filter_file.Kept | None:
     """What the file holds, None where it cannot be used."""
     try:
-        kept = keyfile.read(path)
+        kept = key_filter_file.read(path)
     except FileNotFoundError:
         return None
     except (OSError, Corrupt) as error:

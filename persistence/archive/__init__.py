@@ -1,0 +1,1 @@
+"""Bodies of old rows in files beside the log."""

@@ -1,0 +1,1 @@
+"""Evidence: each row of a partition is linked to the one before it."""
