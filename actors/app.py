@@ -25,7 +25,6 @@ from actors.billing.logs import PAGE_BYTES_MAX
 from actors.billing.personal import Privacy
 from actors.catalog import recover_catalog
 from actors.clock import Clock, SystemClock
-from actors.config import Config
 from actors.edge.discovery import NAME, QUEUE, Claim, Discovery
 from actors.edge.gate import Gate
 from actors.edge.link import Link
@@ -38,6 +37,7 @@ from actors.restoring import Restoring
 from actors.runtime.registry import Limits, Registry
 from actors.runtime.request import Request
 from actors.services import Services
+from actors.settings.config import Config
 from actors.user import UserActor
 from messages.catalog import CATALOG_USER, PlansList
 from messages.units import to_datetime

@@ -13,16 +13,16 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from actors import logs
 from actors.app import DISK_FAILED, VERSION, End, Service, StartError
 from actors.clock import SystemClock
 from actors.compiled import outdated
-from actors.config import Config, ConfigError
-from actors.connection import connect_options
 from actors.edge.discovery import NAME
 from actors.edge.embedded import EmbeddedError, EmbeddedServer
 from actors.edge.link import Link, LinkError
-from actors.privacy import privacy_of
+from actors.settings.config import Config, ConfigError
+from actors.settings.logging import configure_logging
+from actors.settings.nats_options import connect_options
+from actors.settings.privacy import privacy_of
 from messages.redacting import secrets_in
 from persistence.errors import JournalError
 from persistence.sqlite.journal import SQLiteJournal
@@ -40,7 +40,7 @@ def run(config: Config, *, embedded: bool) -> int:
     0: drained after SIGTERM or SIGINT. 1: could not start, or failed. 2: misconfigured.
     One line on stderr says why.
     """
-    logs.configure(config.log_level, secrets_in(config.nats_url, config.nats_password))
+    configure_logging(config.log_level, secrets_in(config.nats_url, config.nats_password))
     # Whatever this process, SQLite or its nats-server makes is for its owner alone.
     os.umask(0o077)
     changed = outdated()

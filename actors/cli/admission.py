@@ -11,10 +11,10 @@ import msgspec
 import typer
 
 from actors.cli import boards
+from actors.cli.importer.errors import BadInput
 from actors.cli.options import TIMEOUT_S, EventId, Json, Money, Provider, Timeout, Url, User
 from actors.cli.output import show
 from actors.cli.session import EXIT_NOT_ALLOWED, call, errors_as_exit_codes
-from actors.importer.errors import BadInput
 
 HoldId = Annotated[str, typer.Argument(metavar="HOLD", help="The hold's id.", show_default=False)]
 Ttl = Annotated[int | None, typer.Option(min=1, max=86_400, help="In seconds.")]

@@ -32,7 +32,7 @@ _NEEDS: Final = "signed checkpoints need the packages nkeys and pynacl: pip inst
 def signing() -> ModuleType:
     """The module of signed checkpoints, whose packages are an extra."""
     try:
-        return import_module("actors.checkpoints")
+        return import_module("actors.audit.checkpoints")
     except ImportError:
         complain(_NEEDS)
         raise typer.Exit(EXIT_USAGE) from None

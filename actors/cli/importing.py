@@ -12,6 +12,11 @@ from typing import Annotated, Final
 
 import typer
 
+from actors.cli.importer.errors import ServiceLost
+from actors.cli.importer.mapping import FieldMap
+from actors.cli.importer.plan import Plan, Timestamps, Usage
+from actors.cli.importer.rows import format_of
+from actors.cli.importer.sender import Sender
 from actors.cli.options import Json, Url
 from actors.cli.report import Report
 from actors.cli.session import (
@@ -22,13 +27,8 @@ from actors.cli.session import (
     errors_as_exit_codes,
     settings,
 )
-from actors.config import Config
-from actors.connection import connect_options
-from actors.importer.errors import ServiceLost
-from actors.importer.mapping import FieldMap
-from actors.importer.plan import Plan, Timestamps, Usage
-from actors.importer.rows import format_of
-from actors.importer.sender import Sender
+from actors.settings.config import Config
+from actors.settings.nats_options import connect_options
 from messages.client import UsageClient
 from messages.errors import NoService
 from messages.replies import TrackReply

@@ -10,8 +10,8 @@ from typing import Annotated, Final
 
 import typer
 
-from actors.importer.errors import BadValue
-from actors.importer.values import exact, moment
+from actors.cli.importer.errors import BadValue
+from actors.cli.importer.values import exact, moment
 from messages.units import to_day
 
 TIMEOUT_S: Final = 2.0

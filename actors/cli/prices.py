@@ -12,11 +12,11 @@ import msgspec
 import typer
 from rich.console import Console
 
+from actors.cli.importer.errors import BadInput
+from actors.cli.importer.pricelists import ListedPrice, PriceList, read_genai_prices, read_litellm
 from actors.cli.options import TIMEOUT_S, Json, Timeout, Url
 from actors.cli.output import is_human
 from actors.cli.session import call, errors_as_exit_codes
-from actors.importer.errors import BadInput
-from actors.importer.pricelists import ListedPrice, PriceList, read_genai_prices, read_litellm
 from messages.catalog import PriceEntry, PricesReply
 from messages.client import UsageClient
 

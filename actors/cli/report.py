@@ -13,13 +13,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from actors.cli.importer.errors import RowRefused
+from actors.cli.importer.plan import Usage
+from actors.cli.importer.rows import Row
+from actors.cli.importer.tally import Line, Sum, Tally
+from actors.cli.importer.values import shown
 from actors.cli.output import is_human
 from actors.cli.views import amount
-from actors.importer.errors import RowRefused
-from actors.importer.plan import Usage
-from actors.importer.rows import Row
-from actors.importer.tally import Line, Sum, Tally
-from actors.importer.values import shown
 from messages.codec import encode_reply
 from messages.errors import RequestError
 from messages.replies import TrackReply

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from actors.config import ConfigError, load
+from actors.settings.config import ConfigError, load
 
 VERBS: Final = {
     "up": "Run the service with a nats-server of its own.",

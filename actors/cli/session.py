@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 
 import typer
 
-from actors.config import Config, ConfigError, load
-from actors.connection import connect_options
-from actors.importer.errors import BadInput
+from actors.cli.importer.errors import BadInput
+from actors.settings.config import Config, ConfigError, load
+from actors.settings.nats_options import connect_options
 from messages.client import UsageClient
 from messages.errors import MeterdError, NoAnswer, RequestError
 

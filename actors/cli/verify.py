@@ -11,14 +11,14 @@ import msgspec
 import typer
 from rich.console import Console
 
+from actors.audit.compare import Finding
+from actors.audit.verify import LOOKS, Live, Report, Verifier
 from actors.cli.evidence import signing
 from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, User
 from actors.cli.output import bar, is_human
 from actors.cli.session import call, complain, errors_as_exit_codes, settings
-from actors.comparing import Finding
-from actors.config import Config
-from actors.connection import connect_options
-from actors.verifying import LOOKS, Live, Report, Verifier
+from actors.settings.config import Config
+from actors.settings.nats_options import connect_options
 from messages.client import UsageClient
 from messages.errors import MeterdError, RequestError
 from messages.replies import StatsReply

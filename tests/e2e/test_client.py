@@ -18,10 +18,10 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from actors.importer.mapping import FieldMap
-from actors.importer.plan import Plan, Timestamps, Usage
-from actors.importer.sender import Sender
-from actors.importer.tally import Tally
+from actors.cli.importer.mapping import FieldMap
+from actors.cli.importer.plan import Plan, Timestamps, Usage
+from actors.cli.importer.sender import Sender
+from actors.cli.importer.tally import Tally
 from messages.client import UsageClient
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, NoService, RequestError

@@ -20,7 +20,6 @@ from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 
 from actors.app import Service
-from actors.config import Config
 from actors.edge import inline, link
 from actors.edge.inline import (
     Deliver,
@@ -28,6 +27,7 @@ from actors.edge.inline import (
     supported,
 )
 from actors.edge.link import Link
+from actors.settings.config import Config
 from persistence.memory import MemoryJournal
 from tests.support.mixed import check_order, draw, post_all
 from tests.support.nats import NatsServer

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.config import load
-from actors.connection import connect_options
+from actors.settings.config import load
+from actors.settings.nats_options import connect_options
 from messages.catalog import CATALOG_COMMANDS
 from messages.client import UsageClient
 from messages.commands import COMMANDS

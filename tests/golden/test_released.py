@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import pytest
 
+from actors.audit.verify import Verifier
 from actors.edge import discovery
-from actors.verifying import Verifier
 from messages.subjects import PREFIX
 from persistence.errors import Refused
 from persistence.sqlite import schema

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.verifying import Verifier
+from actors.audit.verify import Verifier
 from messages.older import LONG_USAGE
 from persistence.memory import MemoryJournal
 from persistence.records import Row

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import verifying
-from actors.comparing import Finding
-from actors.verifying import LOOKS, Live, Report, Verifier, ranges
+from actors.audit import verify as verifier
+from actors.audit.compare import Finding
+from actors.audit.verify import LOOKS, Live, Report, Verifier, ranges
 from messages.client import decode_stats
 from messages.replies import StatsReply
 from messages.subjects import PARTITIONS, encode_user, partition_of
@@ -105,12 +105,12 @@ def test_what_was_looked_at_is_the_same_however_few_users_are_taken_at_once(
 ) -> None:
     held: list[int] = []
 
-    class Watched(verifying._Replay):
+    class Watched(verifier._Replay):
         def take(self, row: Any) -> None:
             super().take(row)
             held.append(len(self.accounts))
 
-    monkeypatch.setattr(verifying, "_Replay", Watched)
+    monkeypatch.setattr(verify, "_Replay", Watched)
     report, found = verify(data, users_at_once)
     assert found == []
     assert (report.users, report.snapshots, report.live) == (30, 30, None)
@@ -122,7 +122,7 @@ def test_what_was_looked_at_is_the_same_however_few_users_are_taken_at_once(
 def test_progress_goes_up_to_as_many_looks_as_there_are(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verifying, "PROGRESS_ROWS", 10)
+    monkeypatch.setattr(verify, "PROGRESS_ROWS", 10)
     seen: list[int] = []
     with Inspection.open(data) as log:
         report = Verifier(log, lambda _: None, seen.append, None, 3).run()

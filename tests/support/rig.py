@@ -14,11 +14,11 @@ from typing import Any, Final, Self, cast
 import pytest
 
 from actors.app import Service
-from actors.config import Config
 from actors.edge import discovery, outbox
 from actors.edge.inline import Deliver
 from actors.edge.link import Link
-from actors.privacy import privacy_of
+from actors.settings.config import Config
+from actors.settings.privacy import privacy_of
 from messages.subjects import PREFIX, encode_user, request_subject
 from persistence import writer
 from persistence.memory import MemoryJournal

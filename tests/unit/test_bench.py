@@ -10,8 +10,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from actors.comparing import Finding
-from actors.verifying import Verifier
+from actors.audit.compare import Finding
+from actors.audit.verify import Verifier
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
 from tests.bench import biglog, calls

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.checkpoints import (
+from actors.audit.checkpoints import (
     CheckpointError,
     new_seed,
     public_key_of,

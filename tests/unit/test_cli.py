@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from actors.__main__ import main
 from actors.cli import commands, views
 from actors.cli.main import command_line
-from actors.config import Config
+from actors.settings.config import Config
 from messages.client import UsageClient
 from messages.errors import NoService, RequestError
 from messages.replies import LogsReply
@@ -264,7 +264,7 @@ def imported_by(code: str) -> set[str]:
 def test_a_service_holds_nothing_of_the_command_line() -> None:
     modules = imported_by("import actors.__main__, actors.cli.service, actors.process")
     assert "actors.app" in modules
-    assert not modules & {"typer", "pydantic", "click", "actors.verifying"}
+    assert not modules & {"typer", "pydantic", "click", "actors.audit.verify"}
 
 
 def test_a_verb_is_imported_without_what_only_other_verbs_need() -> None:
@@ -272,7 +272,7 @@ def test_a_verb_is_imported_without_what_only_other_verbs_need() -> None:
     assert "actors.cli.commands" in modules
     others = {"accounts", "admission", "importing", "prices", "report", "verify"}
     assert not modules & {f"actors.cli.{name}" for name in others}
-    assert not modules & {"actors.process", "actors.verifying", "actors.importer.rows"}
+    assert not modules & {"actors.process", "actors.audit.verify", "actors.cli.importer.rows"}
 
 
 def rendered(view: RenderableType) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.config import _BOUNDS, Config, ConfigError, load
+from actors.settings.config import _BOUNDS, Config, ConfigError, load
 
 TEXTS = [
     *("nats_url", "nats_server", "nats_creds", "nats_user", "nats_password"),

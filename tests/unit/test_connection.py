@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from actors.config import Config, ConfigError
-from actors.connection import connect_options
+from actors.settings.config import Config, ConfigError
+from actors.settings.nats_options import connect_options
 
 
 def test_the_settings_become_the_options_of_nats_py(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from actors.cli.importer.errors import BadInput, BadValue, RowRefused
+from actors.cli.importer.mapping import FieldMap
+from actors.cli.importer.plan import Plan, Timestamps, Usage
+from actors.cli.importer.pricelists import PriceList, read_genai_prices, read_litellm
+from actors.cli.importer.rows import Row
+from actors.cli.importer.values import CONVERTERS
 from actors.cli.prices import _body
-from actors.importer.errors import BadInput, BadValue, RowRefused
-from actors.importer.mapping import FieldMap
-from actors.importer.plan import Plan, Timestamps, Usage
-from actors.importer.pricelists import PriceList, read_genai_prices, read_litellm
-from actors.importer.rows import Row
-from actors.importer.values import CONVERTERS
 from messages.codec import encode_reply
 from messages.units import PRICE_DECIMALS_MAX, parse_amount
 from tests.support.mutations import ENVELOPE, RAW, mutated

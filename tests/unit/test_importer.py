@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.importer.errors import BadInput, BadValue, RowRefused
-from actors.importer.mapping import FieldMap
-from actors.importer.plan import Plan, Timestamps
-from actors.importer.rows import LINE_BYTES_MAX, Row, format_of
-from actors.importer.values import CONVERTERS, exact, moment, number, pairs, text, whole
+from actors.cli.importer.errors import BadInput, BadValue, RowRefused
+from actors.cli.importer.mapping import FieldMap
+from actors.cli.importer.plan import Plan, Timestamps
+from actors.cli.importer.rows import LINE_BYTES_MAX, Row, format_of
+from actors.cli.importer.values import CONVERTERS, exact, moment, number, pairs, text, whole
 from messages.commands import Track
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from actors.importer.cloudevents import unwrap
-from actors.importer.rows import open_rows
+from actors.cli.importer.cloudevents import unwrap
+from actors.cli.importer.rows import open_rows
 
 EVENT: dict[str, Any] = {
     "specversion": "1.0",

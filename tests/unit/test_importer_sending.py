@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from actors.importer.errors import BadInput, ServiceLost
-from actors.importer.plan import Usage
-from actors.importer.rows import Row
-from actors.importer.sender import Sender
-from actors.importer.tally import Tally
+from actors.cli.importer.errors import BadInput, ServiceLost
+from actors.cli.importer.plan import Usage
+from actors.cli.importer.rows import Row
+from actors.cli.importer.sender import Sender
+from actors.cli.importer.tally import Tally
 from messages.errors import NoService, RequestError
 from messages.replies import TrackReply
 

@@ -9,8 +9,8 @@ import pytest
 
 from actors.billing.duplicates import original
 from actors.billing.personal import DROP, FIELDS, HASH, KEEP, RULES, Privacy
-from actors.config import Config, ConfigError
-from actors.privacy import privacy_of
+from actors.settings.config import Config, ConfigError
+from actors.settings.privacy import privacy_of
 from messages.codec import encode_event
 from messages.errors import RequestError
 from messages.events import Personal

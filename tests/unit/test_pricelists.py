@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from genai_prices.data import providers
 
-from actors.importer.errors import BadInput
-from actors.importer.pricelists import ListedPrice, read_genai_prices, read_litellm
+from actors.cli.importer.errors import BadInput
+from actors.cli.importer.pricelists import ListedPrice, read_genai_prices, read_litellm
 
 TODAY = date(2026, 11, 24)
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 import structlog
 
-from actors import logs
+from actors.settings.logging import configure_logging
 from messages.redacting import check_servers, secrets_in, shown, without
 from tests.support.wire import Key
 
@@ -84,7 +84,7 @@ def test_no_line_of_the_log_has_a_secret(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(root, "handlers", [])
     monkeypatch.setattr("sys.stderr", out)
     try:
-        logs.configure("debug", {'Hid"den', "plain-secret"})
+        configure_logging("debug", {'Hid"den', "plain-secret"})
         try:
             open('no Hid"den here, no plain-secret')  # noqa: PTH123, SIM115 -- it fails
         except OSError:

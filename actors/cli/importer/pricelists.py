@@ -16,7 +16,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from actors.importer.errors import BadInput
+from actors.cli.importer.errors import BadInput
 from messages.units import PRICE_DECIMALS_MAX, parse_amount
 
 _MILLION: Final = Decimal(10) ** -6

@@ -11,9 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from actors.importer.errors import BadInput, RowRefused
-from actors.importer.mapping import FieldMap
-from actors.importer.rows import Lines, Row, Rows, open_rows
+from actors.cli.importer.errors import BadInput, RowRefused
+from actors.cli.importer.mapping import FieldMap
+from actors.cli.importer.rows import Lines, Row, Rows, open_rows
 
 
 class Timestamps(StrEnum):

@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 from typing import Any, Final
 
-from actors.config import Config, ConfigError
+from actors.settings.config import Config, ConfigError
 
 _RECONNECT: Final[dict[str, Any]] = {
     "max_reconnect_attempts": -1,  # nats-py gives up for good after 60 by default

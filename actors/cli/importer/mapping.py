@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
 
-from actors.importer.errors import BadInput, BadValue, RowRefused
-from actors.importer.rows import Row
-from actors.importer.values import CONVERTERS, moment, pairs, text
+from actors.cli.importer.errors import BadInput, BadValue, RowRefused
+from actors.cli.importer.rows import Row
+from actors.cli.importer.values import CONVERTERS, moment, pairs, text
 
 _METADATA: Final = "metadata."
 

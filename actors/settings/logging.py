@@ -13,7 +13,7 @@ import structlog
 from messages.redacting import without
 
 
-def configure(level: str, secrets: Iterable[str] = ()) -> None:
+def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
     """Set up logging for the process.
 
     Args:

@@ -15,8 +15,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
-from actors.importer.cloudevents import unwrap
-from actors.importer.errors import BadInput
+from actors.cli.importer.cloudevents import unwrap
+from actors.cli.importer.errors import BadInput
 
 FORMATS: Final = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 LINE_BYTES_MAX: Final = 1024 * 1024

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from actors.importer.errors import ImporterError, ServiceLost
-from actors.importer.plan import Usage
+from actors.cli.importer.errors import ImporterError, ServiceLost
+from actors.cli.importer.plan import Usage
 from messages.errors import MeterdError, RequestError
 from messages.replies import TrackReply
 

@@ -12,11 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, NamedTuple
 
-from actors.billing import snapshot as snapshots
-from actors.billing.account import Account
-from actors.billing.defaults import default_catalog
-from actors.billing.state import apply
-from actors.comparing import (
+from actors.audit.compare import (
     Finding,
     Found,
     LiveCheck,
@@ -25,6 +21,10 @@ from actors.comparing import (
     compare_totals,
     unreadable,
 )
+from actors.billing import snapshot as snapshots
+from actors.billing.account import Account
+from actors.billing.defaults import default_catalog
+from actors.billing.state import apply
 from messages.catalog import CATALOG_USER
 from messages.codec import decode_catalog_event, decode_event
 from messages.events import KIND, PeriodRolled

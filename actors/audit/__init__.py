@@ -1,0 +1,1 @@
+"""Evidence for a reader from outside: replay compared with what is stored, and checkpoints."""

@@ -1,0 +1,1 @@
+"""What an operator sets: the environment, the connection to NATS, personal fields, the log."""
