@@ -18,27 +18,28 @@ import nats.errors
 import structlog
 from nats.aio.subscription import Subscription
 
-from actors.archiving import Archiving
 from actors.billing.account import Account
 from actors.billing.defaults import default_catalog
 from actors.billing.logs import PAGE_BYTES_MAX
 from actors.billing.personal import Privacy
-from actors.catalog import recover_catalog
+from actors.catalog.actor import recover_catalog
 from actors.clock import Clock, SystemClock
-from actors.edge.discovery import NAME, QUEUE, Claim, Discovery
-from actors.edge.gate import Gate
-from actors.edge.link import Link
-from actors.edge.outbox import Outbox
-from actors.edge.service import Edge
-from actors.edge.stream import AlertStream
-from actors.edge.upkeep import Upkeep
-from actors.reading import stored
-from actors.restoring import Restoring
+from actors.edge.connection import Link
+from actors.edge.discovery import NAME, QUEUE, Discovery
+from actors.edge.dispatch import Edge
+from actors.edge.load_shedding import Gate
+from actors.edge.ownership import Claim
+from actors.factory import Restoring
+from actors.maintenance.archive import Archiving
+from actors.maintenance.control import Upkeep
+from actors.persistent.context import Services
+from actors.publishing.alert_stream import AlertStream
+from actors.publishing.outbox import Outbox
 from actors.runtime.registry import Limits, Registry
 from actors.runtime.request import Request
-from actors.services import Services
 from actors.settings.config import Config
-from actors.user import UserActor
+from actors.user.actor import UserActor
+from actors.user.log_reads import stored
 from messages.catalog import CATALOG_USER, PlansList
 from messages.units import to_datetime
 from persistence.journal import Journal

@@ -16,9 +16,9 @@ from typing import Any, Final
 from actors.app import DISK_FAILED, VERSION, End, Service, StartError
 from actors.clock import SystemClock
 from actors.compiled import outdated
+from actors.edge.connection import Link, LinkError
 from actors.edge.discovery import NAME
-from actors.edge.embedded import EmbeddedError, EmbeddedServer
-from actors.edge.link import Link, LinkError
+from actors.edge.nats_server import EmbeddedError, EmbeddedServer
 from actors.settings.config import Config, ConfigError
 from actors.settings.logging import configure_logging
 from actors.settings.nats_options import connect_options

@@ -11,10 +11,10 @@ one more costs every look, and misleads by itself: so the first is small, for mo
 more keys, and has more room for each pair; the second is large, and the third far away.
 
 A filter is kept in a file and read by later processes (`sqlite.key_filter_store`), so a pair's
-place cannot come from Python's own salted hash. Its bytes are one large number, whose remainders by two
-primes are the place and the mask ("division hashing"): Python divides by a number below 2**30
-in one quick pass, faster than it computes any digest. For the same reason, speed, a word has
-no more bits than one digit of Python's integers.
+place cannot come from Python's own salted hash. Its bytes are one large number, whose
+remainders by two primes are the place and the mask ("division hashing"): Python divides by a
+number below 2**30 in one quick pass, faster than it computes any digest. For the same reason,
+speed, a word has no more bits than one digit of Python's integers.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ from actors.billing.defaults import default_catalog
 from actors.billing.rolling import opened
 from actors.billing.state import apply
 from actors.billing.track import track, track_reply
-from actors.edge.inline import InlineParser, Outgoing
+from actors.edge.outgoing import Outgoing
+from actors.edge.parser import InlineParser
 from actors.settings.config import Config
 from messages.codec import decoder_of, encode_event
 from messages.subjects import partition_of

@@ -7,7 +7,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from actors.user import PASSIVATION_EVENTS
+from actors.user.actor import PASSIVATION_EVENTS
 from messages.subjects import PREFIX, request_subject
 from tests.support.commands import run
 from tests.support.raw import RawClient

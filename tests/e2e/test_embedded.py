@@ -17,8 +17,8 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
-from actors.edge import embedded
-from actors.edge.embedded import EmbeddedError, EmbeddedServer, find_binary
+from actors.edge import nats_server as embedded
+from actors.edge.nats_server import EmbeddedError, EmbeddedServer, find_binary
 from messages.subjects import PREFIX, encode_user, partition_of, request_subject
 from tests.support.service import ROOT
 
@@ -31,7 +31,7 @@ SEED = 20_260_301
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from actors.edge.embedded import EmbeddedServer
+from actors.edge.nats_server import EmbeddedServer
 
 async def main():
     server = EmbeddedServer(Path(sys.argv[1]), port=0, guarded=sys.argv[2] == "guarded")

@@ -20,13 +20,14 @@ from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 
 from actors.app import Service
-from actors.edge import inline, link
-from actors.edge.inline import (
+from actors.edge import connection as link
+from actors.edge import parser
+from actors.edge.connection import Link
+from actors.edge.parser import (
     Deliver,
     InlineParser,
     supported,
 )
-from actors.edge.link import Link
 from actors.settings.config import Config
 from persistence.memory import MemoryJournal
 from tests.support.mixed import check_order, draw, post_all
@@ -117,7 +118,7 @@ async def test_the_installed_nats_py_has_what_the_module_builds_on(
 ) -> None:
     client = await nats.connect(nats_server.url)
     assert supported(client)
-    assert all(hasattr(client, name) for name in inline._PRIVATE)
+    assert all(hasattr(client, name) for name in parser._PRIVATE)
     parameters = list(inspect.signature(Client._process_msg).parameters)
     assert parameters == ["self", "sid", "subject", "reply", "data", "headers"]
     assert "self._ps.parse(" in inspect.getsource(Client._read_loop)

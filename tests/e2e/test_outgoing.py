@@ -10,14 +10,8 @@ import pytest
 import structlog.testing
 from nats.aio.transport import TcpTransport
 
-from actors.edge.inline import (
-    HEADERS_BYTES_MAX,
-    UNSENT_BYTES_MAX,
-    Deliver,
-    InlineParser,
-    Outgoing,
-    Refusal,
-)
+from actors.edge.outgoing import HEADERS_BYTES_MAX, UNSENT_BYTES_MAX, Outgoing, Refusal
+from actors.edge.parser import Deliver, InlineParser
 
 
 class Sink:

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
-from actors.edge import link
-from actors.edge.link import Link, LinkError
+from actors.edge import connection as link
+from actors.edge.connection import Link, LinkError
 from messages.subjects import PREFIX, request_subject
 from tests.support.nats import NatsServer, start_nats_server
 from tests.support.raw import ConnectionEndedError, RawClient

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
-from actors.edge.inline import UNSENT_BYTES_MAX, Outgoing
-from actors.edge.link import Link
+from actors.edge.connection import Link
+from actors.edge.outgoing import UNSENT_BYTES_MAX, Outgoing
 
 REQUESTS: Final = 20_000
 ANSWER: Final = b"x" * 3_000

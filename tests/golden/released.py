@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from actors.edge import discovery
+from actors.edge import ownership
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.meter import micros
 from tests.support.rig import Rig
@@ -212,7 +212,7 @@ def _lines(values: list[Any]) -> str:
 
 
 def main() -> None:
-    discovery.CLAIM_S = 0  # type: ignore[misc]
+    ownership.CLAIM_S = 0  # type: ignore[misc]
     frozen = asyncio.run(freeze())
     lines = [
         f"{json.dumps(name)}: {_lines(value) if isinstance(value, list) else value}"

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from actors.audit.verify import Verifier
-from actors.edge import discovery
+from actors.edge import ownership
 from messages.subjects import PREFIX
 from persistence.errors import Refused
 from persistence.sqlite import schema
@@ -62,7 +62,7 @@ async def serving(directory: Path, at: int) -> AsyncIterator[Rig]:
 
 @pytest.fixture(autouse=True)
 def without_claim(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "CLAIM_S", 0)
+    monkeypatch.setattr(ownership, "CLAIM_S", 0)
 
 
 def content(directory: Path) -> list[list[Any]]:

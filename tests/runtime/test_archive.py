@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actors import archiving
+from actors.maintenance import archive as archiver
 from messages.subjects import PREFIX
 from persistence.memory import MemoryJournal
 from persistence.sqlite.journal import SQLiteJournal
@@ -91,7 +91,7 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path, start: Start) -> A
 async def test_every_reply_is_the_same_before_and_after_and_after_a_restart(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archiving, "STEP_ROWS", 30)
+    monkeypatch.setattr(archiver, "STEP_ROWS", 30)
     await use(rig)
     before = await read_all(rig)
 

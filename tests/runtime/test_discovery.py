@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import pytest
 
-from actors.edge import discovery
-from actors.edge.discovery import Claim
-from actors.edge.link import Link
+from actors.edge import ownership
+from actors.edge.connection import Link
+from actors.edge.ownership import Claim
 from tests.support.rig import Rig, until
 
 Callback = Callable[[Any], Awaitable[None]]
@@ -67,8 +67,8 @@ def claim(bus: Bus, name: str, prefix: str = "usage.v1") -> Claim:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long enough for every answer of this process, however slow the machine."""
-    monkeypatch.setattr(discovery, "CLAIM_S", 0.1)
-    monkeypatch.setattr(discovery, "CLAIM_OWN_S", 0.1)
+    monkeypatch.setattr(ownership, "CLAIM_S", 0.1)
+    monkeypatch.setattr(ownership, "CLAIM_OWN_S", 0.1)
 
 
 async def test_a_free_prefix_is_taken_and_a_second_claim_hears_of_its_holder() -> None:
@@ -102,7 +102,7 @@ async def test_prefixes_do_not_stand_in_each_others_way() -> None:
 async def test_of_two_holders_that_did_not_hear_each_other_the_one_with_the_greater_id_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(discovery, "RECLAIM_S", 0)
+    monkeypatch.setattr(ownership, "RECLAIM_S", 0)
     bus, elsewhere = Bus(), Bus()
     first, second = claim(elsewhere, "a"), claim(bus, "b")
     assert [await first.take(), await second.take()] == [None, None]

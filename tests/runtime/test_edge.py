@@ -231,7 +231,7 @@ async def test_nothing_that_a_defect_raises_reaches_the_connection(
         raise ValueError("password=hunter2")
 
     body = b'{"provider":"tavily","deadline":"2999-01-01T00:00:00Z"}'
-    for target in ("actors.edge.service.to_micros", "actors.runtime.registry.Cell"):
+    for target in ("actors.edge.dispatch.to_micros", "actors.runtime.registry.Cell"):
         with monkeypatch.context() as patched:
             patched.setattr(target, broken)
             answer = await served(rig, "usage.v1.track.alice", body)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from actors import queries
 from actors.billing.enforce import enforce
+from actors.user import queries
 from messages.units import MICROS_PER_DAY
 from persistence.records import Row
 from tests.support.faults import Fault, Gate
@@ -142,8 +142,12 @@ async def test_a_raising_handler_costs_only_its_own_request(rig: Rig, lines: Log
 @pytest.mark.parametrize(
     "where",
     [
-        *("actors.ledger.apply", "actors.ledger.encode_event", "actors.ledger.track_reply"),
-        "actors.ledger.track",
+        *(
+            "actors.user.ledger.apply",
+            "actors.user.ledger.encode_event",
+            "actors.user.ledger.track_reply",
+        ),
+        "actors.user.ledger.track",
     ],
 )
 async def test_what_a_defect_leaves_half_done_is_not_in_the_log(

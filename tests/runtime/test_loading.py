@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from actors import recovery
 from actors.runtime import loading
+from actors.user import recovery
 from messages.subjects import PREFIX
 from persistence.errors import Unavailable
 from persistence.records import Loaded, Row
@@ -260,7 +260,7 @@ async def test_the_successor_of_a_dropped_actor_waits_for_its_rows_and_nobody_fo
         raise ValueError(SECRET)
 
     with monkeypatch.context() as patched:
-        patched.setattr("actors.ledger.track", broken)
+        patched.setattr("actors.user.ledger.track", broken)
         assert (await rig.answer(rig.track("u0"))).code == "internal"
     after = rig.send("stats", "u0")
     other = rig.send("stats", "u1")
@@ -288,7 +288,7 @@ async def test_the_next_users_are_read_while_the_last_ones_are_restored(
         return begin(*args)
 
     monkeypatch.setattr(rig.journal, "load", read)
-    monkeypatch.setattr("actors.restoring.begin", counted)
+    monkeypatch.setattr("actors.factory.begin", counted)
     asked = [rig.track(user) for user in names(2 * loading.TOGETHER)]
     await rig.answers(*asked)
     assert reads == [0, 0]

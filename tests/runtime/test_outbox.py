@@ -9,7 +9,7 @@ from collections import defaultdict
 import pytest
 
 from actors import app
-from actors.edge import outbox
+from actors.publishing import outbox
 from persistence.errors import NotStored
 from tests.support.faults import Fault
 from tests.support.rig import Published, Rig, Start, until

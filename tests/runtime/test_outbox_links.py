@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from actors.edge import outbox
-from actors.edge.outbox import Outbox
+from actors.publishing import outbox
+from actors.publishing.outbox import Outbox
 from messages.codec import encode_event
 from messages.events import CountersReset
 from persistence.memory import MemoryJournal

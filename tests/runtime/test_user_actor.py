@@ -304,7 +304,7 @@ async def test_a_log_longer_than_a_page_of_history_is_replayed_whole(
     old, state = await prepared(start)
     old.inner._snapshots.clear()
     for page in (1, 7, 31, 32):
-        monkeypatch.setattr("actors.recovery.HISTORY_PAGE", page)
+        monkeypatch.setattr("actors.user.recovery.HISTORY_PAGE", page)
         rig = await start(old.inner)
         assert await loaded(rig) == state
         await rig.crash()

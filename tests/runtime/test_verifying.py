@@ -110,7 +110,7 @@ def test_what_was_looked_at_is_the_same_however_few_users_are_taken_at_once(
             super().take(row)
             held.append(len(self.accounts))
 
-    monkeypatch.setattr(verify, "_Replay", Watched)
+    monkeypatch.setattr(verifier, "_Replay", Watched)
     report, found = verify(data, users_at_once)
     assert found == []
     assert (report.users, report.snapshots, report.live) == (30, 30, None)
@@ -122,7 +122,7 @@ def test_what_was_looked_at_is_the_same_however_few_users_are_taken_at_once(
 def test_progress_goes_up_to_as_many_looks_as_there_are(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "PROGRESS_ROWS", 10)
+    monkeypatch.setattr(verifier, "PROGRESS_ROWS", 10)
     seen: list[int] = []
     with Inspection.open(data) as log:
         report = Verifier(log, lambda _: None, seen.append, None, 3).run()

@@ -31,6 +31,6 @@ CHANGED: Final = outdated()
 if CHANGED is not None or os.environ.get("METERD_TEST_SOURCES"):
     import_sources()
 
-import actors.user  # noqa: E402 -- behind the choice
+import actors.user.actor  # noqa: E402 -- behind the choice
 
-COMPILED: Final = not str(actors.user.__file__).endswith(".py")
+COMPILED: Final = not str(actors.user.actor.__file__).endswith(".py")

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from actors.edge.gate import Gate
-from actors.edge.inline import Deliver
-from actors.edge.service import Edge
+from actors.edge.dispatch import Edge
+from actors.edge.load_shedding import Gate
+from actors.edge.parser import Deliver
 from actors.runtime.request import Request
 from messages.codec import decode_error
 from messages.subjects import PREFIX

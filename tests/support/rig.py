@@ -14,9 +14,10 @@ from typing import Any, Final, Self, cast
 import pytest
 
 from actors.app import Service
-from actors.edge import discovery, outbox
-from actors.edge.inline import Deliver
-from actors.edge.link import Link
+from actors.edge import ownership
+from actors.edge.connection import Link
+from actors.edge.parser import Deliver
+from actors.publishing import outbox
 from actors.settings.config import Config
 from actors.settings.privacy import privacy_of
 from messages.subjects import PREFIX, encode_user, request_subject
@@ -79,7 +80,7 @@ class Published:
 
 def without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the service waits before it tries again, it tries at once."""
-    monkeypatch.setattr(discovery, "CLAIM_S", 0)
+    monkeypatch.setattr(ownership, "CLAIM_S", 0)
     monkeypatch.setattr(outbox, "RETRY_S", 0)
     monkeypatch.setattr(outbox, "MARK_S", 0)
     monkeypatch.setattr(writer, "RETRY_S", 0)

@@ -17,7 +17,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from actors.edge.stream import STREAM
+from actors.publishing.alert_stream import STREAM
 from messages.subjects import PREFIX, encode_user
 from persistence.records import Row
 from persistence.sqlite.data_dir import DATABASE

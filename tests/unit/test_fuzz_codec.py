@@ -15,7 +15,7 @@ from actors.billing.cataloguing import read_cursor as read_page_cursor
 from actors.billing.logs import Filter
 from actors.billing.logs import read_cursor as read_log_cursor
 from actors.clock import SystemClock
-from actors.edge.service import Edge
+from actors.edge.dispatch import Edge
 from actors.runtime.request import Request
 from messages.codec import (
     decode_batch,

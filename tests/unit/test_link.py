@@ -3,7 +3,7 @@ from __future__ import annotations
 import nats.errors
 import structlog.testing
 
-from actors.edge.link import QUIET_S, _Complaints
+from actors.edge.connection import QUIET_S, _Complaints
 
 
 def refusal(number: int) -> nats.errors.Error:

@@ -69,10 +69,6 @@ PACKAGES = {"actors": ACTORS, "actors.billing": BILLING, "persistence": PERSISTE
 # What is not in its room yet: each of these breaks a rule, and the list only gets shorter.
 NOT_YET: set[str] = {
     "actors/__main__.py",
-    "actors/admission.py",
-    "actors/app.py",
-    "actors/archiving.py",
-    "actors/batches.py",
     "actors/billing/account.py",
     "actors/billing/alerts.py",
     "actors/billing/amounts.py",
@@ -108,21 +104,9 @@ NOT_YET: set[str] = {
     "actors/billing/subscriptions.py",
     "actors/billing/track.py",
     "actors/billing/trends.py",
-    "actors/catalog.py",
-    "actors/changes.py",
     "actors/compiled.py",
-    "actors/edge/outbox.py",
-    "actors/ledger.py",
-    "actors/listing.py",
-    "actors/lookups.py",
     "actors/process.py",
-    "actors/queries.py",
-    "actors/reading.py",
-    "actors/recovery.py",
-    "actors/replay.py",
-    "actors/restoring.py",
-    "actors/services.py",
-    "actors/user.py",
+    "actors/user/changes.py",
 }
 
 
@@ -158,7 +142,7 @@ def test_each_module_imports_only_rooms_before_its_own() -> None:
         ("actors/a.py", "x = 1"),
         ("actors/billing/a.py", "x = 1"),
         ("actors/user/a.py", "from actors.edge import parser"),
-        ("actors/edge/a.py", "from actors.user.actor import UserActor"),
+        ("actors/edge/a.py", "from actors.user.actor.actor import UserActor"),
         ("actors/edge/a.py", "def f():\n    from ..billing import counters"),
         ("actors/runtime/a.py", "from actors.billing.state import account"),
         ("actors/billing/counters.py", "from actors.billing.limits.limits import Limit"),

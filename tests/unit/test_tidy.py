@@ -106,7 +106,7 @@ def impure_billing_rules(module: Module) -> Iterator[str]:
 def a_runtime_that_knows_billing(module: Module) -> Iterator[str]:
     if module.under("actors/runtime"):
         for name in imports(module):
-            if name.startswith(("actors.billing", "actors.ledger", "actors.user")):
+            if name.startswith(("actors.billing", "actors.user.ledger", "actors.user.actor")):
                 yield f"imports {name}"
 
 

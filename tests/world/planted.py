@@ -12,18 +12,20 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from actors import admission, catalog, lookups
-from actors import user as user_actor
 from actors.app import Service
 from actors.billing import notices, pricing
 from actors.billing.account import Account
-from actors.edge import outbox
-from actors.edge.outbox import Outbox
-from actors.edge.stream import AlertStream
-from actors.replay import replay
+from actors.catalog import actor as catalog
+from actors.persistent import admit as admission
+from actors.publishing import outbox
+from actors.publishing.alert_stream import AlertStream
+from actors.publishing.outbox import Outbox
 from actors.runtime.cell import Cell
 from actors.runtime.registry import Registry
 from actors.runtime.request import Request
+from actors.user import actor as user_actor
+from actors.user import lookups
+from actors.user.replay import replay
 from messages.catalog import CATALOG_USER
 from persistence.key_filter import KeyFilter
 from persistence.memory import MemoryJournal
@@ -56,7 +58,7 @@ def apply_twice_on_replay(patch: Patch) -> None:
     def doubled(account: Account, entries: Sequence[Any]) -> None:
         replay(account, [*entries[:1], *entries] if account.seq else entries)
 
-    patch.setattr("actors.recovery.replay", doubled)
+    patch.setattr("actors.user.recovery.replay", doubled)
 
 
 def forget_the_outbox(patch: Patch) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from actors.recovery import TOGETHER
+from actors.user.recovery import TOGETHER
 from tests.support.faults import Fault
 from tests.world.invariants import Invariant, judging
 from tests.world.service import GATES, Broken, World

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from actors.billing.account import Account
-from actors.catalog import recover_catalog
-from actors.recovery import begin, catch_up, load, read_together
+from actors.catalog.actor import recover_catalog
+from actors.persistent.context import Services
 from actors.runtime.cell import Actor
 from actors.runtime.loading import Begun
-from actors.services import Services
-from actors.user import UserActor
+from actors.user.actor import UserActor
+from actors.user.recovery import begin, catch_up, load, read_together
 from messages.catalog import CATALOG_USER
 from persistence.records import Loaded
 

@@ -15,9 +15,9 @@ import structlog
 from msgspec import Struct
 
 from actors.billing import snapshot as snapshots
-from actors.reading import stored
-from actors.recovery import TOGETHER, load_together
-from actors.services import Services
+from actors.persistent.context import Services
+from actors.user.log_reads import stored
+from actors.user.recovery import TOGETHER, load_together
 from messages.errors import InvalidRequest
 from messages.subjects import encode_user, partition_of
 from messages.units import MICROS_PER_DAY, to_day, to_micros

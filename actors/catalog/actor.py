@@ -14,17 +14,17 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from actors.admission import admit
 from actors.billing import cataloguing
 from actors.billing.catalog import Catalog
 from actors.billing.defaults import default_catalog
 from actors.billing.duplicates import mismatch
-from actors.listing import list_users
-from actors.reading import stored
-from actors.recovery import HISTORY_PAGE
+from actors.catalog.users import list_users
+from actors.persistent.admit import admit
+from actors.persistent.context import Services
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
-from actors.services import Services
+from actors.user.log_reads import stored
+from actors.user.recovery import HISTORY_PAGE
 from messages.catalog import (
     CATALOG_USER,
     EstimateCost,

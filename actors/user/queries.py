@@ -17,10 +17,10 @@ from actors.billing.snapshot import period_of, totals_of
 from actors.billing.stats import find_period, stats
 from actors.billing.subscriptions import state_of
 from actors.billing.trends import MONTHS, projections, trends
-from actors.ledger import Handler, Ledger
-from actors.reading import Reading
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
+from actors.user.ledger import Handler, Ledger
+from actors.user.log_reads import Reading
 from messages.commands import (
     Alerts,
     Dashboard,

@@ -20,10 +20,10 @@ from actors.billing.alerts import level_of_all
 from actors.billing.limits import TEXT_CALLS, TOTAL_COST
 from actors.billing.rolling import current_of, due
 from actors.billing.state import apply
-from actors.reading import sealed_as
-from actors.recovery import TOGETHER, load_together
+from actors.persistent.context import Services
 from actors.runtime.request import Request
-from actors.services import Services
+from actors.user.log_reads import sealed_as
+from actors.user.recovery import TOGETHER, load_together
 from messages.catalog import UserEntry, UsersList, UsersReply
 from messages.codec import encode_reply
 from messages.units import to_datetime, usd

@@ -16,8 +16,8 @@ from actors.billing.account import Period, Raised
 from actors.billing.periods import GRACE
 from actors.billing.snapshot import period_of
 from actors.billing.stats import summary, unknown_period
+from actors.persistent.context import Services
 from actors.runtime.request import Request
-from actors.services import Services
 from messages.codec import decode_event
 from messages.commands import Alerts
 from messages.events import KIND, AlertsRead, Event, PeriodRolled, PeriodSealed, Subscribed

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from actors.batches import batch
 from actors.billing import subscribing
 from actors.billing.duplicates import mismatch
 from actors.billing.holds import extend, hold, preflight, release
 from actors.billing.inbox import ack, not_unread
 from actors.billing.track import reset
-from actors.edge.upkeep import Forget, Rebuild
-from actors.ledger import Handler, Ledger
-from actors.lookups import Facts, find, may_have_ended
-from actors.reading import Reading, stored
-from actors.recovery import load
+from actors.maintenance.control import Forget, Rebuild
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
+from actors.user.batch import batch
+from actors.user.ledger import Handler, Ledger
+from actors.user.log_reads import Reading, stored
+from actors.user.lookups import Facts, find, may_have_ended
+from actors.user.recovery import load
 from messages.commands import (
     Ack,
     Batch,

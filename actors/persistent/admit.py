@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from actors.persistent.context import Services
 from actors.runtime.request import Request
-from actors.services import Services
 from messages.errors import RequestError
 
 

@@ -12,10 +12,10 @@ from typing import Final
 from msgspec import Struct, field
 
 from actors.billing.account import Account
-from actors.reading import stored
+from actors.persistent.context import Services
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
-from actors.services import Services
+from actors.user.log_reads import stored
 from messages.codec import decode_event
 from messages.commands import Track
 from messages.errors import RequestError

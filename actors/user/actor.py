@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from actors.admission import admit
 from actors.billing.account import Account
 from actors.billing.duplicates import original
-from actors.changes import CHANGES
-from actors.ledger import Handler, Ledger
-from actors.queries import QUERIES
-from actors.reading import stored
+from actors.persistent.admit import admit
+from actors.persistent.context import Services
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
-from actors.services import Services
+from actors.user.changes import CHANGES
+from actors.user.ledger import Handler, Ledger
+from actors.user.log_reads import stored
+from actors.user.queries import QUERIES
 from messages.codec import decode_event
 from messages.errors import RequestError
 

@@ -17,7 +17,7 @@ import nats.errors
 import structlog
 from nats.aio.msg import Msg
 
-from actors.edge.link import Link
+from actors.edge.connection import Link
 
 STREAM: Final = "METERD_ALERTS"
 MAX_AGE_S: Final = 30 * 86_400

@@ -21,8 +21,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from actors.edge.inline import Deliver
-from actors.edge.service import OWN, Edge
+from actors.edge.dispatch import OWN, Edge
+from actors.edge.parser import Deliver
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
 from persistence.writer import Waiter

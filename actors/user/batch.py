@@ -10,10 +10,10 @@ from collections import Counter
 from typing import Final
 
 from actors.billing.duplicates import original
-from actors.ledger import Ledger
-from actors.lookups import Facts, find, may_have_ended
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
+from actors.user.ledger import Ledger
+from actors.user.lookups import Facts, find, may_have_ended
 from messages.codec import decode_batch, decode_event, encode_reply, quoted
 from messages.commands import Batch, Track
 from messages.errors import ErrorReply, RequestError

@@ -18,9 +18,9 @@ from actors.billing.recorded import Recorded, Refused
 from actors.billing.rolling import due
 from actors.billing.state import apply
 from actors.billing.track import personal_of, track, track_reply
+from actors.persistent.context import Services
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
-from actors.services import Services
 from messages.codec import encode_event, encode_reply
 from messages.commands import Track
 from messages.events import KIND, UsageRecorded

@@ -15,7 +15,7 @@ from typing import Any, Final
 from msgspec import Struct
 from nats.aio.msg import Msg
 
-from actors.edge.link import Link
+from actors.edge.connection import Link
 from actors.runtime.request import Request
 from messages.codec import clip
 from messages.errors import RequestError

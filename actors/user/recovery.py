@@ -9,8 +9,8 @@ from typing import Final
 import structlog
 
 from actors.billing.account import Account
-from actors.replay import replay, start_of
-from actors.services import Services
+from actors.persistent.context import Services
+from actors.user.replay import replay, start_of
 from persistence.errors import JournalError
 from persistence.records import Loaded
 

@@ -13,16 +13,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from actors.edge.inline import (
-    HEADERS_BYTES_MAX,
-    After,
-    Deliver,
-    InlineParser,
-    Outgoing,
-    Refusal,
-    instead_of,
-    supported,
-)
+from actors.edge.outgoing import HEADERS_BYTES_MAX, Outgoing, Refusal, instead_of
+from actors.edge.parser import After, Deliver, InlineParser, supported
 from actors.runtime.request import Replies
 from messages.codec import clip
 from messages.redacting import check_servers, secrets_in, shown, without

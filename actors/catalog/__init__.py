@@ -1,0 +1,1 @@
+"""The actor of the catalogue, and its pages of users."""

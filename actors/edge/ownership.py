@@ -1,0 +1,94 @@
+"""The claim of a prefix: one meterd serves it, and says so to whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+import nats.errors
+from nats.aio.msg import Msg
+
+from actors.edge.connection import Link
+from actors.edge.discovery import NAME
+
+CLAIM_S: Final = 0.3
+"""How long a start listens for another meterd on the same prefix."""
+CLAIM_OWN_S: Final = 0.1
+"""The same on a server that this process has just started, on loopback: nobody has held the
+prefix there before, and who claims it at the same time is a few hops of this machine away."""
+RECLAIM_S: Final = 10.0
+"""How often a holder makes sure that it is the only one."""
+
+
+class _Claimant(msgspec.Struct):
+    """What a claim says, and the answer to one."""
+
+    id: str
+    holds: bool
+
+
+class Claim:
+    """Makes sure that one meterd serves a prefix.
+
+    Everyone who claims a prefix or holds it answers a claim. A claimant that hears of a holder
+    gives up; of two that claim at once, the one with the greater id does, whichever of them
+    hears of the other: the one that came first may have claimed before the other listened.
+    """
+
+    def __init__(self, link: Link, prefix: str, instance: str) -> None:
+        self._link = link
+        self._subject = f"{prefix}.ctl.claim.{NAME}"
+        self._instance = instance
+        self._rival: str | None = None
+        self._heard = asyncio.Event()
+        self._holds = False
+
+    async def take(self, *, own_server: bool = False) -> str | None:
+        """Claim the prefix: None where it is ours, else the id of who has it."""
+        await self._link.listen(self._subject, self._on_claim)
+        inbox = self._link.client.new_inbox()
+        subscription = await self._link.listen(inbox, self._on_answer)
+        await self._link.client.publish(self._subject, self._say(), reply=inbox)
+        try:
+            async with asyncio.timeout(CLAIM_OWN_S if own_server else CLAIM_S):
+                await self._heard.wait()
+        except TimeoutError:
+            self._holds = self._rival is None
+        await subscription.unsubscribe()
+        return self._rival
+
+    async def keep(self) -> None:
+        """Claim again and again; returns when there is another holder, with the lesser id.
+
+        A holder that NATS could not reach while another meterd started has not heard its claim.
+        """
+        inbox = self._link.client.new_inbox()
+        await self._link.listen(inbox, self._on_answer)
+        while not self._heard.is_set():
+            try:
+                async with asyncio.timeout(RECLAIM_S):
+                    await self._heard.wait()
+            except TimeoutError:
+                with suppress(nats.errors.Error, OSError):
+                    await self._link.client.publish(self._subject, self._say(), reply=inbox)
+
+    def _say(self) -> bytes:
+        return msgspec.json.encode(_Claimant(self._instance, self._holds))
+
+    async def _on_claim(self, message: Msg) -> None:
+        if message.reply:
+            self._link.send(message.reply.encode(), self._say())
+            if not self._holds:  # anybody can claim: a holder gives way to an answer alone
+                await self._on_answer(message)
+
+    async def _on_answer(self, message: Msg) -> None:
+        try:
+            other = msgspec.json.decode(message.data, type=_Claimant)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return
+        lesser = other.id < self._instance
+        if (other.holds and lesser) if self._holds else (other.holds or lesser):
+            self._rival = other.id
+            self._heard.set()

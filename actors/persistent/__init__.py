@@ -1,0 +1,1 @@
+"""Actors whose state comes from the log: what they share, and what they ask of a request."""

@@ -1,0 +1,1 @@
+"""What leaves by itself: alerts and events, from the log to NATS."""
