@@ -18,10 +18,10 @@ import nats.errors
 import structlog
 from nats.aio.subscription import Subscription
 
-from actors.billing.account import Account
-from actors.billing.defaults import default_catalog
-from actors.billing.logs import PAGE_BYTES_MAX
-from actors.billing.personal import Privacy
+from actors.billing.catalog.defaults import default_catalog
+from actors.billing.reports.usage_log import PAGE_BYTES_MAX
+from actors.billing.state.account import Account
+from actors.billing.usage.privacy import Privacy
 from actors.catalog.actor import recover_catalog
 from actors.clock import Clock, SystemClock
 from actors.edge.connection import Link

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from actors.billing.account import Account
+from actors.billing.state.account import Account
 from actors.catalog.actor import recover_catalog
 from actors.persistent.context import Services
 from actors.runtime.cell import Actor

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from actors.billing import snapshot as snapshots
-from actors.billing.account import Account, Period
-from actors.billing.snapshot import totals_of
-from actors.billing.state import apply
-from actors.billing.stats import stats
+from actors.billing.reports.stats import stats
+from actors.billing.state import snapshot as snapshots
+from actors.billing.state.account import Account, Period
+from actors.billing.state.apply import apply
+from actors.billing.state.snapshot import totals_of
 from messages.client import decode_stats
 from messages.codec import decode_event, encode_reply
 from messages.events import Event, PeriodRolled, PeriodSealed, PeriodTotals

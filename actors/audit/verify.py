@@ -21,10 +21,10 @@ from actors.audit.compare import (
     compare_totals,
     unreadable,
 )
-from actors.billing import snapshot as snapshots
-from actors.billing.account import Account
-from actors.billing.defaults import default_catalog
-from actors.billing.state import apply
+from actors.billing.catalog.defaults import default_catalog
+from actors.billing.state import snapshot as snapshots
+from actors.billing.state.account import Account
+from actors.billing.state.apply import apply
 from messages.catalog import CATALOG_USER
 from messages.codec import decode_catalog_event, decode_event
 from messages.events import KIND, PeriodRolled

@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
 from actors.billing.layout import PAIR, Layout
-from actors.billing.limits import SLOTS
+from actors.billing.limits.limits import SLOTS
 from messages.events import Counters
 
 NAMES_MAX: Final = 100

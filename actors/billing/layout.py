@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from actors.billing.limits import SLOTS
+from actors.billing.limits.limits import SLOTS
 
 PAIR: Final = 6
 """Numbers of one actual provider and one model: their places alternate, so that those of a

@@ -14,10 +14,10 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from actors.billing import cataloguing
-from actors.billing.catalog import Catalog
-from actors.billing.defaults import default_catalog
-from actors.billing.duplicates import mismatch
+from actors.billing.catalog import changes
+from actors.billing.catalog.catalog import Catalog
+from actors.billing.catalog.defaults import default_catalog
+from actors.billing.idempotency import mismatch
 from actors.catalog.users import list_users
 from actors.persistent.admit import admit
 from actors.persistent.context import Services
@@ -75,9 +75,9 @@ class CatalogActor:
     def _take(self, request: Request, at: int) -> Detour | None:
         match request.command:
             case PlansPut() as ask:
-                self._record(request, cataloguing.put_plan(self._own, ask), at)
+                self._record(request, changes.put_plan(self._own, ask), at)
             case PricesPut() as ask:
-                self._record(request, cataloguing.put_price(self._own, ask, at), at)
+                self._record(request, changes.put_price(self._own, ask, at), at)
             case UsersList() as ask:
                 return Detour(partial(list_users, self._services, request, ask, at), blocks=False)
             case ask:
@@ -97,7 +97,7 @@ class CatalogActor:
         services, key = self._services, request.key
         assert key is not None
         seq, body = services.writer.next_seq, encode_event(event)
-        request.payload = cataloguing.answer(event, key, seq)
+        request.payload = changes.answer(event, key, seq)
         self._own.take(event, seq)
         self._at = at
         row = Row(seq, PARTITION, CATALOG_USER, key, KIND[type(event)], at, False, body, None)
@@ -119,9 +119,9 @@ class CatalogActor:
             request.key_is_new = True
             return True
         event = decode_catalog_event(row.kind, row.body)
-        if cataloguing.content_of(request.command, self._own) != event.content:
+        if changes.content_of(request.command, self._own) != event.content:
             raise mismatch(key)
-        request.payload = cataloguing.answer(event, key, row.seq, duplicate=True)
+        request.payload = changes.answer(event, key, row.seq, duplicate=True)
         request.durable()
         return False
 
@@ -142,10 +142,10 @@ class _Effect:
 
 
 _READS: Final[Mapping[type, Callable[[Catalog, Any, int, int], object]]] = {
-    PlansList: lambda catalog, ask, _at, size: cataloguing.plans(catalog, ask, size),
-    PricesList: lambda catalog, ask, _at, size: cataloguing.prices(catalog, ask, size),
-    ProvidersList: lambda catalog, _ask, _at, _size: cataloguing.providers(catalog),
-    EstimateCost: lambda catalog, ask, at, _size: cataloguing.estimate(catalog, ask, at),
+    PlansList: lambda catalog, ask, _at, size: changes.plans(catalog, ask, size),
+    PricesList: lambda catalog, ask, _at, size: changes.prices(catalog, ask, size),
+    ProvidersList: lambda catalog, _ask, _at, _size: changes.providers(catalog),
+    EstimateCost: lambda catalog, ask, at, _size: changes.estimate(catalog, ask, at),
 }
 
 

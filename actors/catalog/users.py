@@ -14,12 +14,12 @@ from typing import Final
 import msgspec
 import structlog
 
-from actors.billing import cataloguing
-from actors.billing.account import Account, Period, status_of
-from actors.billing.alerts import level_of_all
-from actors.billing.limits import TEXT_CALLS, TOTAL_COST
-from actors.billing.rolling import current_of, due
-from actors.billing.state import apply
+from actors.billing.catalog import changes
+from actors.billing.limits.limits import TEXT_CALLS, TOTAL_COST
+from actors.billing.limits.thresholds import level_of_all
+from actors.billing.periods.rollover import current_of, due
+from actors.billing.state.account import Account, Period, status_of
+from actors.billing.state.apply import apply
 from actors.persistent.context import Services
 from actors.runtime.request import Request
 from actors.user.log_reads import sealed_as
@@ -44,7 +44,7 @@ async def list_users(services: Services, request: Request, ask: UsersList, at: i
     limit, prefix = ask.limit or PAGE, ask.prefix or ""
     filters = msgspec.json.encode([ask.billing_period, prefix])
     digest = blake2b(filters, digest_size=6).hexdigest()
-    after = cataloguing.read_cursor(ask.cursor, digest, str) if ask.cursor else ""
+    after = changes.read_cursor(ask.cursor, digest, str) if ask.cursor else ""
     names = await services.journal.users(after, limit + 1, prefix)
     beyond = len(names) > limit
     names = names[:limit]
@@ -64,7 +64,7 @@ async def list_users(services: Services, request: Request, ask: UsersList, at: i
         if shown < start + len(lump):
             break
     last = shown == len(names) and not beyond
-    cursor = None if last else cataloguing.cursor_of(names[shown - 1], digest)
+    cursor = None if last else changes.cursor_of(names[shown - 1], digest)
     request.prepare(UsersReply(users=tuple(entries), next_cursor=cursor, seq=listing.seq))
     request.durable()
     return False

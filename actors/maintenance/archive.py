@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
-from actors.billing import snapshot as snapshots
+from actors.billing.state import snapshot as snapshots
 from actors.persistent.context import Services
 from actors.user.log_reads import stored
 from actors.user.recovery import TOGETHER, load_together

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.billing.account import Account
-from actors.billing.catalog import Catalog
-from actors.billing.logs import PAGE_BYTES_MAX
-from actors.billing.personal import Privacy
+from actors.billing.catalog.catalog import Catalog
+from actors.billing.reports.usage_log import PAGE_BYTES_MAX
+from actors.billing.state.account import Account
+from actors.billing.usage.privacy import Privacy
 from actors.clock import Clock
 from persistence.journal import Journal
 from persistence.key_filter import KeyFilter

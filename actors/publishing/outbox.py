@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import nats.errors
 import structlog
 
-from actors.billing.notices import notices_of
+from actors.billing.publications import notices_of
 from messages.codec import decode_event
 from persistence.errors import JournalError
 from persistence.journal import Journal

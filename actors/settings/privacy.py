@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from actors.billing.personal import FIELDS, HASH, KEEP, SECRET_BYTES_MIN, Privacy
+from actors.billing.usage.privacy import FIELDS, HASH, KEEP, SECRET_BYTES_MIN, Privacy
 from actors.settings.config import Config, ConfigError
 
 _SECRET: Final = "METERD_PERSONAL_SECRET_FILE"  # noqa: S105 -- the name of a setting

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from actors.billing.account import Account
-from actors.billing.duplicates import original
+from actors.billing.idempotency import original
+from actors.billing.state.account import Account
 from actors.persistent.admit import admit
 from actors.persistent.context import Services
 from actors.runtime.cell import Detour

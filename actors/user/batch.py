@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from actors.billing.duplicates import original
+from actors.billing.idempotency import original
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.user.ledger import Ledger

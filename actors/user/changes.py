@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from actors.billing import subscribing
-from actors.billing.duplicates import mismatch
-from actors.billing.holds import extend, hold, preflight, release
-from actors.billing.inbox import ack, not_unread
-from actors.billing.track import reset
+from actors.billing.admission.holds import extend, hold, preflight, release
+from actors.billing.idempotency import mismatch
+from actors.billing.periods import subscribe as subscribing
+from actors.billing.reports.alerts import ack, not_unread
+from actors.billing.usage.track import reset
 from actors.maintenance.control import Forget, Rebuild
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from actors.billing import snapshot as snapshots
-from actors.billing.account import Account
-from actors.billing.answers import answer
-from actors.billing.decisions import changed
-from actors.billing.notices import notifies
-from actors.billing.recorded import Recorded, Refused
-from actors.billing.rolling import due
-from actors.billing.state import apply
-from actors.billing.track import personal_of, track, track_reply
+from actors.billing.effects import Recorded, Refused
+from actors.billing.periods.rollover import due
+from actors.billing.publications import notifies
+from actors.billing.state import snapshot as snapshots
+from actors.billing.state.account import Account
+from actors.billing.state.apply import apply
+from actors.billing.usage.privacy import personal_of
+from actors.billing.usage.track import track
+from actors.billing.wire.decision import changed
+from actors.billing.wire.replies import answer
+from actors.billing.wire.track import track_reply
 from actors.persistent.context import Services
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request

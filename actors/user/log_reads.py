@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable
 from typing import Final
 
-from actors.billing import inbox
-from actors.billing import logs as pages
-from actors.billing.account import Period, Raised
-from actors.billing.periods import GRACE
-from actors.billing.snapshot import period_of
-from actors.billing.stats import summary, unknown_period
+from actors.billing.periods import subscription
+from actors.billing.periods.calendar import GRACE
+from actors.billing.reports import alerts, usage_log
+from actors.billing.reports.stats import summary, unknown_period
+from actors.billing.state.account import Period, Raised
+from actors.billing.state.snapshot import period_of
 from actors.persistent.context import Services
 from actors.runtime.request import Request
 from messages.codec import decode_event
@@ -68,11 +68,11 @@ class Reading:
     async def page(
         self,
         request: Request,
-        wanted: pages.Filter,
-        page: pages.Page,
+        wanted: usage_log.Filter,
+        page: usage_log.Page,
         total: int | None,
         *,
-        where: pages.Where,
+        where: usage_log.Where,
         count_sealed: bool,
     ) -> bool:
         """Answer ``logs``.
@@ -81,7 +81,7 @@ class Reading:
         """
         await stored(self._settled)
         key, known = wanted.billing_period, True
-        if key is not None and where is pages.Where.ELSEWHERE:
+        if key is not None and where is usage_log.Where.ELSEWHERE:
             period, until = await self._sealed_as(key)
             known = period is not None
             page.before = min(page.before, until)  # no event is in it behind what sealed it
@@ -92,18 +92,18 @@ class Reading:
         elif wanted.event_id is not None:
             row = await self._journal.find(self._user, wanted.event_id)
             page.take([row] if row is not None and row.seq < page.before else [], last=True)
-        elif key is not None and where is not pages.Where.CURRENT:
+        elif key is not None and where is not usage_log.Where.CURRENT:
             await self._late(page, key)
         await self._fill(page)
         return _answered(request, page.reply(total, self._seq))
 
-    async def _fill(self, page: pages.Page) -> None:
+    async def _fill(self, page: usage_log.Page) -> None:
         """Give the page rows until it is full, or ends where an archive cannot be read.
 
         Raises:
             ArchiveUnreadable: nothing can be shown before that.
         """
-        most = pages.CHUNK
+        most = usage_log.CHUNK
         while not page.full:
             count = min(page.rows_wanted(), most)
             try:
@@ -117,7 +117,7 @@ class Reading:
             else:
                 page.take(rows, last=len(rows) < count)
 
-    async def _late(self, page: pages.Page, key: str) -> None:
+    async def _late(self, page: usage_log.Page, key: str) -> None:
         """Look at what a closed period got after it was closed, and go on before that.
 
         These late events have something to publish, so they are found among the few rows that
@@ -125,10 +125,10 @@ class Reading:
         """
         closed_at = await self._closed_at(key, page.before)
         while closed_at < page.before and closed_at and not page.full:
-            noticed = await self._journal.noticed(self._user, page.before, pages.CHUNK)
+            noticed = await self._journal.noticed(self._user, page.before, usage_log.CHUNK)
             behind = [row for row in noticed if row.seq > closed_at]
             page.take(behind, last=False)
-            if len(behind) < pages.CHUNK and not page.full:
+            if len(behind) < usage_log.CHUNK and not page.full:
                 page.before = closed_at
 
     async def _closed_at(self, key: str, before: int) -> int:
@@ -149,9 +149,9 @@ class Reading:
             async for raised in self._raised()
             if ask.billing_period in {None, raised.alert.billing_period}
         ]
-        shown = found[: ask.limit or inbox.SHOWN]
+        shown = found[: ask.limit or alerts.SHOWN]
         read_at = await self._read_at(shown[-1].seq) if shown else {}
-        reply = inbox.alerts_reply(
+        reply = alerts.alerts_reply(
             self._user, ask, found, unread, read_at, self._seq, self._bytes_max
         )
         return _answered(request, reply)
@@ -189,7 +189,7 @@ class Reading:
         for kind in (Subscribed, PeriodRolled):
             entries = 0
             async for row, event in self._events(kind):
-                entry = inbox.renewal_of(event, row.at, row.seq)
+                entry = subscription.renewal_of(event, row.at, row.seq)
                 if entry is not None:
                     found.append(entry)
                     entries += 1
@@ -203,7 +203,7 @@ class Reading:
         before = self._seq + 1
         while rows := await self._journal.noticed(self._user, before, PAGE):
             for row in rows:
-                for raised in inbox.raised_by_row(_event(row), row.at, row.seq):
+                for raised in alerts.raised_by_row(_event(row), row.at, row.seq):
                     yield raised
             before = rows[-1].seq
 

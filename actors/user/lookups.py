@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from actors.billing.account import Account
+from actors.billing.state.account import Account
 from actors.persistent.context import Services
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request

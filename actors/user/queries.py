@@ -6,17 +6,17 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from actors.billing import logs as pages
-from actors.billing.account import Period
-from actors.billing.enforce import enforce
-from actors.billing.holds import holds
-from actors.billing.inbox import alert_reply, alerts_reply, unread_alerts
-from actors.billing.periods import GRACE
-from actors.billing.rolling import current_of
-from actors.billing.snapshot import period_of, totals_of
-from actors.billing.stats import find_period, stats
-from actors.billing.subscriptions import state_of
-from actors.billing.trends import MONTHS, projections, trends
+from actors.billing.admission.decide import enforce
+from actors.billing.admission.holds import holds
+from actors.billing.periods.calendar import GRACE
+from actors.billing.periods.rollover import current_of
+from actors.billing.periods.subscription import state_of
+from actors.billing.reports import usage_log
+from actors.billing.reports.alerts import alert_reply, alerts_reply, unread_alerts
+from actors.billing.reports.stats import find_period, stats
+from actors.billing.reports.trends import MONTHS, projections, trends
+from actors.billing.state.account import Period
+from actors.billing.state.snapshot import period_of, totals_of
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.user.ledger import Handler, Ledger
@@ -58,15 +58,15 @@ def _stats(ledger: Ledger, request: Request, ask: Stats, at: int) -> Detour | No
 
 def _logs(ledger: Ledger, request: Request, ask: Logs, _: int) -> Detour:
     services = ledger.services
-    wanted = pages.filter_of(ask, services.catalog)
+    wanted = usage_log.filter_of(ask, services.catalog)
     before, total = ledger.account.seq + 1, None
     if ask.cursor:
-        before = pages.read_cursor(ask.cursor, wanted)
+        before = usage_log.read_cursor(ask.cursor, wanted)
     else:
-        total = pages.total_of(ledger.account, wanted)
-    page = pages.Page(wanted, ask.limit or pages.PAGE, before, services.page_bytes_max)
+        total = usage_log.total_of(ledger.account, wanted)
+    page = usage_log.Page(wanted, ask.limit or usage_log.PAGE, before, services.page_bytes_max)
     uncounted = not ask.cursor and total is None and wanted.only_period()
-    where = pages.where_is(ledger.account, wanted.billing_period)
+    where = usage_log.where_is(ledger.account, wanted.billing_period)
     read = _reading(ledger).page
     return _detour(partial(read, request, wanted, page, total, where=where, count_sealed=uncounted))
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from actors.billing.account import Account
+from actors.billing.state.account import Account
 from actors.persistent.context import Services
 from actors.user.replay import replay, start_of
 from persistence.errors import JournalError

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import structlog
 
-from actors.billing import snapshot as snapshots
-from actors.billing.account import Account
-from actors.billing.state import apply
+from actors.billing.state import snapshot as snapshots
+from actors.billing.state.account import Account
+from actors.billing.state.apply import apply
 from messages.codec import decode_event
 from persistence.errors import Corrupt
 from persistence.records import Entry, Snapshot

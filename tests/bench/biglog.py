@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from actors.billing import snapshot as snapshots
-from actors.billing.account import Account
-from actors.billing.catalog import Catalog
-from actors.billing.defaults import default_catalog
-from actors.billing.periods import month_of
-from actors.billing.state import apply
-from actors.billing.track import track
+from actors.billing.catalog.catalog import Catalog
+from actors.billing.catalog.defaults import default_catalog
+from actors.billing.periods.calendar import month_of
+from actors.billing.state import snapshot as snapshots
+from actors.billing.state.account import Account
+from actors.billing.state.apply import apply
+from actors.billing.usage.track import track
 from messages.codec import decode_command, encode_event
 from messages.commands import Track
 from messages.events import KIND, Event

@@ -15,11 +15,11 @@ import msgspec
 import nats
 from nats.aio.client import Client
 
-from actors.billing.account import Account
-from actors.billing.defaults import default_catalog
-from actors.billing.rolling import due
-from actors.billing.state import apply
-from actors.billing.track import track
+from actors.billing.catalog.defaults import default_catalog
+from actors.billing.periods.rollover import due
+from actors.billing.state.account import Account
+from actors.billing.state.apply import apply
+from actors.billing.usage.track import track
 from messages.codec import decode_command, encode_event
 from messages.events import KIND, Event
 from messages.subjects import PREFIX, encode_user, partition_of, request_subject

@@ -19,11 +19,12 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from actors.app import Service
-from actors.billing.account import Account
-from actors.billing.defaults import default_catalog
-from actors.billing.rolling import opened
-from actors.billing.state import apply
-from actors.billing.track import track, track_reply
+from actors.billing.catalog.defaults import default_catalog
+from actors.billing.periods.rollover import opened
+from actors.billing.state.account import Account
+from actors.billing.state.apply import apply
+from actors.billing.usage.track import track
+from actors.billing.wire.track import track_reply
 from actors.edge.outgoing import Outgoing
 from actors.edge.parser import InlineParser
 from actors.settings.config import Config

@@ -6,11 +6,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from actors.billing import snapshot as snapshots
-from actors.billing.account import Account, Period, Raised
 from actors.billing.counters import named
-from actors.billing.holding import OpenHold, OpenHolds
-from actors.billing.limits import INDEX, SLOTS, TEXT_CALLS, TOTAL_COST, WAVESPEED_CALLS
+from actors.billing.limits.limits import INDEX, SLOTS, TEXT_CALLS, TOTAL_COST, WAVESPEED_CALLS
+from actors.billing.state import snapshot as snapshots
+from actors.billing.state.account import Account, Period, Raised
+from actors.billing.state.open_holds import OpenHold, OpenHolds
 from messages.events import (
     Alert,
     AlertsRead,

@@ -11,8 +11,8 @@ from typing import Final
 
 import pytest
 
-from actors.billing import snapshot as snapshots
-from actors.billing.account import Account
+from actors.billing.state import snapshot as snapshots
+from actors.billing.state.account import Account
 from messages.codec import decode_catalog_event, decode_event, decode_personal, encode_event
 from messages.events import (
     KIND,

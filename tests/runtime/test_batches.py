@@ -141,7 +141,7 @@ async def test_batches_settle_holds_and_tell_how_others_ended(rig: Rig) -> None:
 async def test_what_a_batch_does_makes_it_forget_no_hold(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.billing.state.ENDED_MAX", 1)
+    monkeypatch.setattr("actors.billing.state.apply.ENDED_MAX", 1)
     for name in ("h1", "h2"):
         await rig.ask("hold", provider="gemini", event_id=name)
     await rig.ask("release", hold_id="h1")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.billing.periods import add_months
+from actors.billing.periods.calendar import add_months
 from messages.codec import decode_event
 from messages.events import UsageRecorded
 from messages.subjects import PREFIX

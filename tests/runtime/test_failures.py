@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.billing.enforce import enforce
+from actors.billing.admission.decide import enforce
 from actors.user import queries
 from messages.units import MICROS_PER_DAY
 from persistence.records import Row

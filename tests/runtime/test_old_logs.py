@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors.billing import logs as pages
+from actors.billing.reports import usage_log
 from tests.support.meter import micros
 from tests.support.rig import Rig
 
@@ -17,8 +17,8 @@ CHUNK, SCANNED = 5, 20
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page looks at few rows, so that few calls make a busy user."""
-    monkeypatch.setattr(pages, "CHUNK", CHUNK)
-    monkeypatch.setattr(pages, "SCANNED_MAX", SCANNED)
+    monkeypatch.setattr(usage_log, "CHUNK", CHUNK)
+    monkeypatch.setattr(usage_log, "SCANNED_MAX", SCANNED)
 
 
 async def use(rig: Rig, count: int, prefix: str, **fields: Any) -> None:

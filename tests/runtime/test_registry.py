@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.billing import snapshot as snapshots
+from actors.billing.state import snapshot as snapshots
 from actors.runtime import registry
 from persistence.records import Row
 from tests.support.faults import Gate

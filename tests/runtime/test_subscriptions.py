@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.billing import subscribing
+from actors.billing.periods import subscribe as subscribing
 from messages.subjects import PREFIX, request_subject
 from tests.support.meter import micros
 from tests.support.rig import Rig

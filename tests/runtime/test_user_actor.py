@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors.billing import snapshot as snapshots
+from actors.billing.state import snapshot as snapshots
 from messages.subjects import request_subject
 from messages.units import MICROS_PER_DAY, to_datetime
 from persistence.key_filter import KeyFilter

@@ -11,21 +11,22 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from actors.billing import enforce as enforcing
-from actors.billing import holds as holding
-from actors.billing import stats as summaries
-from actors.billing import subscribing
-from actors.billing import track as changes
-from actors.billing.account import Account, Period
-from actors.billing.answers import answer
-from actors.billing.catalog import Catalog, Plan
-from actors.billing.defaults import default_catalog
-from actors.billing.inbox import ack
-from actors.billing.periods import month_of
-from actors.billing.pricing import Price
-from actors.billing.recorded import Recorded, Refused
-from actors.billing.rolling import current_of, due
-from actors.billing.state import apply
+from actors.billing.admission import decide as enforcing
+from actors.billing.admission import holds as holding
+from actors.billing.catalog.catalog import Catalog, Plan
+from actors.billing.catalog.defaults import default_catalog
+from actors.billing.catalog.prices import Price
+from actors.billing.effects import Recorded, Refused
+from actors.billing.periods import subscribe as subscribing
+from actors.billing.periods.calendar import month_of
+from actors.billing.periods.rollover import current_of, due
+from actors.billing.reports import stats as summaries
+from actors.billing.reports.alerts import ack
+from actors.billing.state.account import Account, Period
+from actors.billing.state.apply import apply
+from actors.billing.usage import track as changes
+from actors.billing.usage.privacy import personal_of
+from actors.billing.wire.replies import answer
 from messages.admission import EnforceReply, HoldsReply
 from messages.codec import decode_command, decode_event, encode_event, encode_reply
 from messages.commands import (
@@ -182,7 +183,7 @@ class Meter:
         at = self.now
         before, event = changes.track(self.account, call, at, self.catalog)
         key = call.event_id or f"key-{len(self.log)}"
-        personal = changes.personal_of(call)
+        personal = personal_of(call)
         return _TRACKED.decode(self._record(Recorded((*before, event)), key, personal))
 
     def do(self, verb: str, **fields: Any) -> dict[str, Any]:

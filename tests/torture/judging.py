@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from typing import Any, Final, cast
 
-from actors.billing.notices import notices_of
+from actors.billing.publications import notices_of
 from messages.catalog import CATALOG_USER
 from messages.codec import decode_event
 from messages.subjects import PREFIX

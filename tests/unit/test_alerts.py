@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from actors.billing.alerts import level_of
+from actors.billing.limits.thresholds import level_of
 from messages.events import Alert
 from messages.replies import TrackReply
 from tests.support.meter import Meter, nano, plan

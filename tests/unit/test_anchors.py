@@ -10,7 +10,7 @@ from dateutil.relativedelta import relativedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.periods import add_months, index_of, months_before
+from actors.billing.periods.calendar import add_months, index_of, months_before
 from messages.units import to_datetime, to_micros
 
 TEN_YEARS = 120

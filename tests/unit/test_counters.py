@@ -11,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.billing import counters
-from actors.billing import snapshot as snapshots
-from actors.billing.account import Account, Period
 from actors.billing.counters import (
     NO_NAMES,
     NUMBER_MAX,
@@ -21,8 +19,10 @@ from actors.billing.counters import (
     slots_of,
     with_names,
 )
-from actors.billing.limits import INDEX, TOTAL_COST
-from actors.billing.state import apply
+from actors.billing.limits.limits import INDEX, TOTAL_COST
+from actors.billing.state import snapshot as snapshots
+from actors.billing.state.account import Account, Period
+from actors.billing.state.apply import apply
 from messages.codec import decode_event, encode_event
 from messages.events import CountersReset, Event, PeriodRolled, UsageRecorded
 from tests.support.meter import NOON, Meter, micros, plan

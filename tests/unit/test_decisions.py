@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.billing.amounts import COST, UNITS
-from actors.billing.decisions import (
-    HARD,
-    SOFT,
+from actors.billing.limits.limits import HARD, SOFT
+from actors.billing.wire.decision import (
     changed,
     decision_text,
     limit_head,

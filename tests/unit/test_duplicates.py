@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.billing.duplicates import original
+from actors.billing.idempotency import original
 from messages.codec import encode_reply
 from messages.commands import Reset, Track
 from messages.errors import InvalidRequest, RequestError

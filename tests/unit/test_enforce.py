@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.pricing import Price
+from actors.billing.catalog.prices import Price
 from messages.admission import EnforceReply, LimitState
 from messages.codec import encode_reply
 from messages.errors import InvalidRequest

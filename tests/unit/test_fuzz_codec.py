@@ -11,9 +11,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.cataloguing import read_cursor as read_page_cursor
-from actors.billing.logs import Filter
-from actors.billing.logs import read_cursor as read_log_cursor
+from actors.billing.catalog.changes import read_cursor as read_page_cursor
+from actors.billing.reports.usage_log import Filter
+from actors.billing.reports.usage_log import read_cursor as read_log_cursor
 from actors.clock import SystemClock
 from actors.edge.dispatch import Edge
 from actors.runtime.request import Request

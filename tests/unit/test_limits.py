@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from actors.billing.amounts import UNITS
-from actors.billing.defaults import default_catalog
-from actors.billing.limits import PROVIDER_NAMES, Limit, LimitTable, still_armed, table_of
-from actors.billing.providers import WAVESPEED
+from actors.billing.catalog.defaults import default_catalog
+from actors.billing.catalog.providers import WAVESPEED
+from actors.billing.limits.limits import PROVIDER_NAMES, Limit, LimitTable, still_armed, table_of
 from messages.events import PlanTerms
 from tests.support.meter import Meter, nano, plan
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.defaults import default_catalog
-from actors.billing.logs import filter_of, read_cursor
+from actors.billing.catalog.defaults import default_catalog
+from actors.billing.reports.usage_log import filter_of, read_cursor
 from messages.errors import InvalidRequest
 from tests.support.meter import a_logs
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing import logs as pages
-from actors.billing.logs import CHUNK, PAGE_BYTES_MAX, SCANNED_MAX, Page
-from actors.billing.periods import AHEAD
+from actors.billing.periods.calendar import AHEAD
+from actors.billing.reports import usage_log
+from actors.billing.reports.usage_log import CHUNK, PAGE_BYTES_MAX, SCANNED_MAX, Page
 from messages.codec import encode_event, encode_reply
 from messages.errors import InvalidRequest, RequestError
 from messages.events import KIND, CountersReset, UsageRecorded
@@ -55,11 +55,11 @@ class Source:
     def page(self, meter: Meter, seq: int | None = None, **ask: Any) -> LogsReply:
         """One page, as the actor makes it."""
         request = a_logs(**ask)
-        wanted = pages.filter_of(request, meter.catalog)
+        wanted = usage_log.filter_of(request, meter.catalog)
         seq = self.rows[-1].seq if seq is None and self.rows else seq or 0
-        before = pages.read_cursor(request.cursor, wanted) if request.cursor else None
-        total = pages.total_of(meter.account, wanted) if before is None else None
-        page = Page(wanted, request.limit or pages.PAGE, seq + 1 if before is None else before)
+        before = usage_log.read_cursor(request.cursor, wanted) if request.cursor else None
+        total = usage_log.total_of(meter.account, wanted) if before is None else None
+        page = Page(wanted, request.limit or usage_log.PAGE, seq + 1 if before is None else before)
         while not page.full:
             count = page.rows_wanted()
             chunk = [row for row in reversed(self.rows) if row.seq < page.before][:count]
@@ -250,7 +250,7 @@ def test_since_is_inclusive_and_until_exclusive_and_both_look_at_the_timestamp()
 def test_a_page_without_a_filter_fetches_little_more_than_it_shows(limit: int) -> None:
     source = Source(rows_of(1_000))
     assert len(source.page(MIXED, limit=limit).logs) == limit
-    assert source.fetched <= max(limit + 1, pages.FEW)
+    assert source.fetched <= max(limit + 1, usage_log.FEW)
 
 
 def test_since_ends_the_walk_where_nothing_older_can_match() -> None:
@@ -286,8 +286,8 @@ def test_since_ends_the_walk_where_nothing_older_can_match() -> None:
 def test_the_total_counts_the_whole_filter_where_it_is_none_a_provider_or_a_period(
     ask: dict[str, Any], total: int | None
 ) -> None:
-    wanted = pages.filter_of(a_logs(**ask), MIXED.catalog)
-    assert pages.total_of(MIXED.account, wanted) == total
+    wanted = usage_log.filter_of(a_logs(**ask), MIXED.catalog)
+    assert usage_log.total_of(MIXED.account, wanted) == total
     if total is not None:
         canonical = {name: wanted.provider if name == "provider" else v for name, v in ask.items()}
         assert total == sum(matches(row, canonical) for row in MIXED.log)
@@ -299,12 +299,12 @@ def test_only_the_first_page_has_a_total() -> None:
 
 
 def test_a_period_out_of_the_live_state_has_no_total_there() -> None:
-    wanted = pages.filter_of(a_logs(billing_period="1999-01"), MIXED.catalog)
-    assert pages.total_of(MIXED.account, wanted) is None
+    wanted = usage_log.filter_of(a_logs(billing_period="1999-01"), MIXED.catalog)
+    assert usage_log.total_of(MIXED.account, wanted) is None
     assert wanted.only_period()
-    both = pages.filter_of(a_logs(billing_period="1999-01", provider="exa"), MIXED.catalog)
+    both = usage_log.filter_of(a_logs(billing_period="1999-01", provider="exa"), MIXED.catalog)
     assert not both.only_period()
-    assert not pages.filter_of(a_logs(), MIXED.catalog).only_period()
+    assert not usage_log.filter_of(a_logs(), MIXED.catalog).only_period()
 
 
 def test_a_page_ends_before_its_limit_where_the_reply_would_grow_too_large() -> None:
@@ -319,7 +319,7 @@ def test_a_page_ends_before_its_limit_where_the_reply_would_grow_too_large() -> 
 
 
 def test_an_entry_larger_than_a_page_is_still_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "PAGE_BYTES_MAX", 10)
+    monkeypatch.setattr(usage_log, "PAGE_BYTES_MAX", 10)
     walk = Source(rows_of(3)).walk(MIXED)
     assert [len(page.logs) for page in walk] == [1, 1, 1]
 
@@ -371,5 +371,5 @@ def test_an_alias_is_the_same_filter() -> None:
 @pytest.mark.parametrize("provider", ["", "nobody", "OpenAI"])
 def test_an_unknown_provider_is_no_filter(provider: str) -> None:
     with pytest.raises(RequestError) as caught:
-        pages.filter_of(a_logs(provider=provider), MIXED.catalog)
+        usage_log.filter_of(a_logs(provider=provider), MIXED.catalog)
     assert (caught.value.code, caught.value.field) == ("unknown_provider", "provider")

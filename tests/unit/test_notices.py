@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from actors.billing.notices import Notice, notices_of, notifies
+from actors.billing.publications import Notice, notices_of, notifies
 from messages.codec import encode_reply
 from messages.events import KIND, Event
 from tests.support.meter import Entry, Meter, micros, nano, plan

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.periods import AHEAD, GRACE, month_of, new_key
+from actors.billing.periods.calendar import AHEAD, GRACE, month_of, new_key
 from messages.units import to_datetime
 from tests.support.meter import micros
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from actors.billing.duplicates import original
-from actors.billing.personal import DROP, FIELDS, HASH, KEEP, RULES, Privacy
+from actors.billing.idempotency import original
+from actors.billing.usage.privacy import DROP, FIELDS, HASH, KEEP, RULES, Privacy
 from actors.settings.config import Config, ConfigError
 from actors.settings.privacy import privacy_of
 from messages.codec import encode_event

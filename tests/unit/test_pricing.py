@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.defaults import default_catalog
-from actors.billing.pricing import ESTIMATE, Price, charge, check_parts, estimate
+from actors.billing.catalog.defaults import default_catalog
+from actors.billing.catalog.prices import ESTIMATE, Price, charge, check_parts, estimate
 from messages.commands import Track
 from messages.errors import InvalidRequest
 from tests.support.meter import NOON, Meter, a_track, catalog_of, nano, plan

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.billing.defaults import default_catalog
-from actors.billing.limits import PROVIDER_NAMES
+from actors.billing.catalog.defaults import default_catalog
+from actors.billing.limits.limits import PROVIDER_NAMES
 from messages.errors import RequestError
 from tests.support.meter import Meter
 

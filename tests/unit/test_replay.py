@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.billing import snapshot as snapshots
-from actors.billing.account import Account, logged
-from actors.billing.alerts import level_of_all
-from actors.billing.limits import table_of
-from actors.billing.periods import GRACE
-from actors.billing.state import apply
+from actors.billing.limits.limits import table_of
+from actors.billing.limits.thresholds import level_of_all
+from actors.billing.periods.calendar import GRACE
+from actors.billing.state import snapshot as snapshots
+from actors.billing.state.account import Account, logged
+from actors.billing.state.apply import apply
 from messages.codec import encode_event
 from messages.events import KIND, Event, PeriodRolled, PeriodSealed
 from messages.replies import TrackReply

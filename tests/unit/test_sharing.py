@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from actors.billing import snapshot as snapshots
-from actors.billing.account import Account
-from actors.billing.sharing import NOTHING, owned, shared
-from actors.billing.state import apply
+from actors.billing.state import snapshot as snapshots
+from actors.billing.state.account import Account
+from actors.billing.state.apply import apply
+from actors.billing.state.interning import NOTHING, owned, shared
 from messages.codec import decode_event, encode_event
 from messages.events import PeriodRolled
 from tests.support.compiled import COMPILED

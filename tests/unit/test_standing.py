@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.billing import snapshot as snapshots
-from actors.billing import standing as standings
-from actors.billing.limits import table_of
-from actors.billing.rolling import current_of
-from actors.billing.standing import RECENT_MAX, Standing, standing_of
+from actors.billing.admission import headroom
+from actors.billing.admission.headroom import RECENT_MAX, Standing, standing_of
+from actors.billing.limits.limits import table_of
+from actors.billing.periods.rollover import current_of
+from actors.billing.state import snapshot as snapshots
 from messages.errors import RequestError
 from messages.events import KIND, HoldPlaced, PlanPut, PlanTerms
 from tests.support.meter import NOON, Meter, nano, plan
@@ -158,4 +158,4 @@ def test_only_so_many_are_kept() -> None:
     for number in range(RECENT_MAX + 10):
         meter.account.user = f"u{number}"
         asked(meter)
-        assert len(standings._recent) <= RECENT_MAX
+        assert len(headroom._recent) <= RECENT_MAX

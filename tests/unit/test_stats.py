@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing import stats as summaries
 from actors.billing.amounts import COST
-from actors.billing.limits import INDEX, PROVIDER_NAMES, TOTAL_COST
-from actors.billing.snapshot import period_of
+from actors.billing.limits.limits import INDEX, PROVIDER_NAMES, TOTAL_COST
+from actors.billing.reports import stats as summaries
+from actors.billing.state.snapshot import period_of
 from messages.codec import encode_reply
 from messages.commands import Stats
 from messages.events import PeriodRolled, PeriodSealed

@@ -286,7 +286,7 @@ def test_a_planted_circle_is_found() -> None:
 
 def test_no_rule_is_against_code_as_it_should_be(tmp_path: Path) -> None:
     fine = {
-        "actors/billing/a.py": "from actors.billing.state import State\nfrom math import ceil",
+        "actors/billing/a.py": "from actors.billing.state.apply import x\nfrom math import ceil",
         "actors/clock.py": "import time\nx = time.time()",
         "actors/cli/a.py": "print('a table')",
         "actors/process.py": "print(json.dumps(ready), flush=True)",

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from actors.billing.account import logged
-from actors.billing.periods import AHEAD, GRACE
+from actors.billing.periods.calendar import AHEAD, GRACE
+from actors.billing.state.account import logged
 from messages.codec import encode_reply
 from messages.errors import RequestError
 from messages.events import (

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.track import track_reply
+from actors.billing.wire.track import track_reply
 from messages.codec import encode_reply
 from messages.events import UsageRecorded
 from messages.replies import TrackReply

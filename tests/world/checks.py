@@ -6,9 +6,9 @@ import json
 from collections import defaultdict
 from typing import Any, Final
 
-from actors.billing import snapshot as snapshots
-from actors.billing.account import Account
-from actors.billing.state import apply
+from actors.billing.state import snapshot as snapshots
+from actors.billing.state.account import Account
+from actors.billing.state.apply import apply
 from messages.codec import decode_event
 from persistence.records import Row, Snapshot
 from tests.support.meter import micros

@@ -13,8 +13,9 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from actors.app import Service
-from actors.billing import notices, pricing
-from actors.billing.account import Account
+from actors.billing import publications
+from actors.billing.catalog import prices
+from actors.billing.state.account import Account
 from actors.catalog import actor as catalog
 from actors.persistent import admit as admission
 from actors.publishing import outbox
@@ -162,7 +163,7 @@ def dropped_while_ahead(patch: Patch) -> None:
 
 def rounded_down(patch: Patch) -> None:
     """A charge loses what is below a nano-USD."""
-    patch.setattr(pricing, "round_half_even", lambda amount, unit: amount // unit)
+    patch.setattr(prices, "round_half_even", lambda amount, unit: amount // unit)
 
 
 def price_before_durable(patch: Patch) -> None:
@@ -186,7 +187,7 @@ def price_of_the_past(patch: Patch) -> None:
 
 def another_id_each_time(patch: Patch) -> None:
     """A notice that is published again has another id."""
-    notices_of = notices.notices_of
+    notices_of = publications.notices_of
     count = 0
 
     def renamed(*args: Any) -> Any:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from actors.app import DISK_FAILED
-from actors.billing import snapshot as snapshots
-from actors.billing.notices import notices_of
+from actors.billing.publications import notices_of
+from actors.billing.state import snapshot as snapshots
 from actors.runtime.backoff import BACKOFF_S
 from actors.runtime.cell import Actor, Detour
 from actors.runtime.request import Request

@@ -1,0 +1,1 @@
+"""Providers, prices and plans: what the catalogue holds, and how it changes."""

@@ -1,0 +1,307 @@
+"""Decide and answer what is asked of the catalogue: contract, section 4. Pure.
+
+A plan or a price that is put is a stored event; each has a version of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Context, Decimal
+from hashlib import blake2b
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from actors.billing.catalog.catalog import UNIT_NAMES, Catalog, Plan, is_cost, price_of
+from actors.billing.catalog.prices import Price, charge
+from actors.billing.paging import fitting
+from messages.catalog import (
+    EstimateCost,
+    EstimateReply,
+    PlanEntry,
+    PlanPutReply,
+    PlansList,
+    PlansPut,
+    PlansReply,
+    PriceEntry,
+    PricePutReply,
+    PricesList,
+    PricesPut,
+    PricesReply,
+    ProviderEntry,
+    ProvidersReply,
+)
+from messages.codec import encode_reply, money_of
+from messages.commands import Track
+from messages.errors import InvalidRequest
+from messages.events import CatalogEvent, PlanPut, PlanTerms, PricePut
+from messages.units import PRICE_DECIMALS_MAX, to_datetime, to_micros, usd
+
+_FIRST: Final = to_micros(datetime.min.replace(tzinfo=UTC))
+_LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
+"""Replies can say no other moment; an offset may lead out of the years that a request can name."""
+_TO_USD: Final = Decimal(-PRICE_DECIMALS_MAX)
+_EXACT: Final = Context(prec=40)
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+def put_plan(catalog: Catalog, ask: PlansPut) -> PlanPut:
+    """A new version of a plan.
+
+    Raises:
+        InvalidRequest: a limit that is none, an amount that is none, or another tier.
+    """
+    known = catalog.plan(ask.name)
+    if known is not None and known.terms.name == ask.name and known.terms.tier != ask.tier:
+        raise InvalidRequest(f"the plan {ask.name[:64]!r} is of tier {known.terms.tier!r}", "tier")
+    limits = tuple(
+        (name, catalog.limit_value(name, raw, "limits")) for name, raw in ask.limits.items()
+    )
+    terms = PlanTerms(ask.name, ask.tier, catalog.version + 1, limits, tuple(ask.features))
+    return PlanPut(
+        terms=terms,
+        price_monthly_nano=_required(ask.price_monthly, "price_monthly"),
+        price_yearly_nano=_required(ask.price_yearly, "price_yearly"),
+        content=content_of(ask, catalog),
+    )
+
+
+def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
+    """A price from a moment on; charges that were made never change.
+
+    Raises:
+        RequestError: ``unknown_provider``, or ``invalid_request``: no price at all, or one from
+            the past for a model that has prices, whose events were charged by them.
+    """
+    provider = catalog.providers.find(ask.provider).name
+    since = at if ask.effective_from is None else to_micros(ask.effective_from)
+    if not _FIRST <= since <= _LAST:
+        raise InvalidRequest(
+            "effective_from is not of the years 1 to 9999 in UTC", "effective_from"
+        )
+    if since < at and catalog.prices(provider, ask.model):
+        raise InvalidRequest(
+            "effective_from is in the past, and the model had a price then", "effective_from"
+        )
+    units = _units(ask)
+    if not any(amount is not None for amount in units.values()):
+        raise InvalidRequest("a price needs at least one cost", "cost_per_input_token")
+    return PricePut(
+        provider=provider,
+        model=ask.model,
+        version=catalog.version + 1,
+        effective_from=since,
+        content=content_of(ask, catalog),
+        **units,
+    )
+
+
+def content_of(ask: PlansPut | PricesPut, catalog: Catalog) -> str:
+    """The digest of a change: see `contents`."""
+    if isinstance(ask, PlansPut):
+        limits = {name: _plain(raw) for name, raw in sorted(ask.limits.items())}
+        prices = [_plain(ask.price_monthly), _plain(ask.price_yearly)]
+        parts: list[Any] = [ask.name, ask.tier, prices, limits, ask.features]
+    else:
+        names = {known.name: known.name for known in catalog.providers.all}
+        aliases = {alias: p.name for p in catalog.providers.all for alias in p.aliases}
+        provider = (names | aliases).get(ask.provider, ask.provider)
+        since = None if ask.effective_from is None else to_micros(ask.effective_from)
+        parts = [provider, ask.model, _units(ask), since]
+    source = msgspec.json.encode([type(ask).__name__, parts])
+    return blake2b(source, digest_size=12).hexdigest()
+
+
+def answer(event: CatalogEvent, key: str, seq: int, *, duplicate: bool = False) -> bytes:
+    """The encoded reply of a change, now or when its key comes again."""
+    if isinstance(event, PlanPut):
+        plan = Plan(event.terms, event.price_monthly_nano, event.price_yearly_nano)
+        return encode_reply(
+            PlanPutReply(
+                plan=_plan_entry(plan),
+                version=event.terms.version,
+                event_id=key,
+                duplicate=duplicate,
+                seq=seq,
+            )
+        )
+    return encode_reply(
+        PricePutReply(
+            price=_price_entry(price_of(event)),
+            version=event.version,
+            event_id=key,
+            duplicate=duplicate,
+            seq=seq,
+        )
+    )
+
+
+def plans(catalog: Catalog, ask: PlansList, bytes_max: int) -> PlansReply:
+    """All plans; where they do not fit into one reply, a page.
+
+    Raises:
+        InvalidRequest: the cursor of another list.
+    """
+    entries, next_cursor = _page(catalog.plans, _plan_entry, ask.cursor, "plans", bytes_max)
+    return PlansReply(
+        plans=entries,
+        next_cursor=next_cursor,
+        version=catalog.version,
+        seq=catalog.seq,
+    )
+
+
+def prices(catalog: Catalog, ask: PricesList, bytes_max: int) -> PricesReply:
+    """Prices by provider, model and moment; where they do not fit into one reply, a page.
+
+    Raises:
+        RequestError: ``unknown_provider``, or ``invalid_request`` for another's cursor.
+    """
+    provider = None if ask.provider is None else catalog.providers.find(ask.provider).name
+    rows = catalog.prices(provider, ask.model)
+    entries, next_cursor = _page(rows, _price_entry, ask.cursor, [provider, ask.model], bytes_max)
+    return PricesReply(
+        prices=entries,
+        next_cursor=next_cursor,
+        version=catalog.version,
+        seq=catalog.seq,
+    )
+
+
+def providers(catalog: Catalog) -> ProvidersReply:
+    """All providers."""
+    return ProvidersReply(
+        providers=tuple(
+            ProviderEntry(
+                name=provider.name,
+                kind=provider.kind,
+                default_model=provider.default_model,
+                aliases=provider.aliases,
+            )
+            for provider in catalog.providers.all
+        ),
+        version=catalog.version,
+        seq=catalog.seq,
+    )
+
+
+def estimate(catalog: Catalog, ask: EstimateCost, at: int) -> EstimateReply:
+    """What a call would cost now; words x 1.3, rounded down, are the input tokens of a text.
+
+    Raises:
+        RequestError: ``unknown_provider``.
+    """
+    provider = catalog.providers.find(ask.provider)
+    model = ask.model_used or provider.default_model
+    tokens_input = (ask.tokens_input or 0) + len((ask.text or "").split()) * 13 // 10
+    call = Track(
+        provider=provider.name,
+        tokens_input=tokens_input,
+        tokens_output=ask.tokens_output,
+        search_count=ask.search_count,
+        image_count=ask.image_count,
+        page_count=ask.page_count,
+    )
+    found = catalog.price(provider.name, model, at)
+    cost, cost_input, cost_output = charge(found.price, call)
+    return EstimateReply(
+        cost=usd(cost),
+        cost_input=usd(cost_input),
+        cost_output=usd(cost_output),
+        tokens_input=tokens_input,
+        tokens_output=ask.tokens_output or 0,
+        priced=found.how,
+        seq=catalog.seq,
+    )
+
+
+def cursor_of(position: str, digest: str) -> str:
+    """An opaque cursor, bound to its filters by their digest."""
+    return base64.urlsafe_b64encode(f"{digest}:{position}".encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, digest: str, kind: Callable[[str], _T]) -> _T:
+    """The position that a cursor goes on from.
+
+    Raises:
+        InvalidRequest: not a cursor, or one of other filters.
+    """
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        own, _, position = base64.b64decode(padded, b"-_", validate=True).decode().partition(":")
+        found = kind(position)
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        raise InvalidRequest("cursor is not one of meterd's", "cursor") from None
+    if own != digest:
+        raise InvalidRequest("cursor belongs to a request with other filters", "cursor")
+    return found
+
+
+def _page(
+    rows: Sequence[_R],
+    entry_of: Callable[[_R], _T],
+    cursor: str | None,
+    filters: object,
+    bytes_max: int,
+) -> tuple[tuple[_T, ...], str | None]:
+    """As many entries as fit into a reply, and the cursor that goes on behind them."""
+    digest = blake2b(msgspec.json.encode(filters), digest_size=6).hexdigest()
+    start = read_cursor(cursor, digest, int) if cursor else 0
+    entries = fitting(map(entry_of, rows[start:]), bytes_max)
+    reached = start + len(entries)
+    return entries, None if reached >= len(rows) else cursor_of(str(reached), digest)
+
+
+def _required(raw: msgspec.Raw, field: str) -> int:
+    amount = money_of(raw, field)
+    if amount is None:
+        raise InvalidRequest(f"{field} must be a number", field)
+    return amount
+
+
+def _units(ask: PricesPut) -> dict[str, int | None]:
+    return {
+        unit: money_of(getattr(ask, field), field, PRICE_DECIMALS_MAX)
+        for unit in UNIT_NAMES
+        for field in (f"cost_per_{unit}",)
+    }
+
+
+def _plain(raw: msgspec.Raw) -> Any:
+    """A number's value, whatever way it was written; what is no text cannot be stored."""
+    try:
+        return money_of(raw, "")
+    except InvalidRequest:
+        return bytes(raw).decode(errors="replace")
+
+
+def _plan_entry(plan: Plan) -> PlanEntry:
+    terms = plan.terms
+    return PlanEntry(
+        name=terms.name,
+        tier=terms.tier,
+        price_monthly=usd(plan.price_monthly_nano),
+        price_yearly=usd(plan.price_yearly_nano),
+        limits={name: usd(value) if is_cost(name) else value for name, value in terms.limits},
+        features=terms.features,
+        version=terms.version,
+    )
+
+
+def _price_entry(row: Price) -> PriceEntry:
+    costs: dict[str, Any] = {f"cost_per_{unit}": _pico(getattr(row, unit)) for unit in UNIT_NAMES}
+    return PriceEntry(
+        provider=row.provider,
+        model=row.model,
+        **costs,
+        effective_from=to_datetime(row.effective_from),
+        version=row.version,
+    )
+
+
+def _pico(amount: int | None) -> Decimal | None:
+    return None if amount is None else _EXACT.scaleb(amount, _TO_USD)

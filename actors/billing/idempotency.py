@@ -1,0 +1,173 @@
+"""A known idempotency key: the original reply where the content is the same.
+
+Content is the verb and the decoded body without ``event_id``, ``deadline`` and ``timestamp``,
+with defaults filled in and aliases resolved (contract, section 2).
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec.structs import replace
+
+from actors.billing.catalog.catalog import Catalog
+from actors.billing.fingerprint import content_of
+from actors.billing.usage.privacy import Privacy, personal_of
+from actors.billing.wire.replies import answer
+from messages.codec import decode_personal, money_of
+from messages.commands import (
+    Ack,
+    Cancel,
+    Change,
+    CloudTrack,
+    Extend,
+    Hold,
+    Preflight,
+    Release,
+    Reset,
+    Resume,
+    Subscribe,
+    Suspend,
+    Track,
+)
+from messages.errors import RequestError
+from messages.events import (
+    ERASED,
+    AlertsRead,
+    CountersReset,
+    Event,
+    HoldExtended,
+    HoldPlaced,
+    HoldReleased,
+    Personal,
+    PreflightHeld,
+    Subscribed,
+    SubscriptionChanged,
+    UsageRecorded,
+)
+
+_NOTHING: Final = Personal()
+
+
+def original(
+    command: Change | Preflight,
+    event: Event,
+    personal: str | None,
+    key: str,
+    seq: int,
+    at: int,
+    catalog: Catalog,
+    privacy: Privacy | None = None,
+) -> bytes:
+    """The encoded reply that the event of this key had.
+
+    Raises:
+        RequestError: ``idempotency_mismatch``, or ``invalid_request`` where money is none.
+    """
+    if _same(command, event, personal, catalog, privacy):
+        return answer(event, key, seq, at, duplicate=True)
+    raise mismatch(key)
+
+
+def mismatch(key: str) -> RequestError:
+    """The error for a key that was used before, for something else."""
+    return RequestError(
+        "idempotency_mismatch",
+        "this event_id was used before, for other content",
+        field="event_id",
+        event_id=key,
+    )
+
+
+def _same(
+    command: Change | Preflight,
+    event: Event,
+    personal: str | None,
+    catalog: Catalog,
+    privacy: Privacy | None,
+) -> bool:
+    match command, event:
+        case Track(), UsageRecorded():
+            return _same_call(command, event, catalog) and _same_personal(
+                command, personal, privacy
+            )
+        case Reset(), CountersReset():
+            return command.reason == event.reason
+        case Subscribe(), Subscribed():
+            return _same_subscription(command, event, catalog)
+        case (
+            (Hold(), HoldPlaced())
+            | (Extend(), HoldExtended())
+            | (Release(), HoldReleased())
+            | (Preflight(), PreflightHeld())
+            | (Ack(), AlertsRead())
+            | (Cancel() | Suspend() | Resume(), SubscriptionChanged())
+        ):
+            return content_of(command, catalog) == getattr(event, "content", None)
+        case _:
+            return False
+
+
+def _same_subscription(ask: Subscribe, event: Subscribed, catalog: Catalog) -> bool:
+    return any(
+        content_of(replace(ask, period=period), catalog) == event.content
+        for period in _periods(ask, event)
+    )
+
+
+def _periods(ask: Subscribe, event: Subscribed) -> tuple[Literal["keep", "new"] | None, ...]:
+    """What `event`'s request may have said of ``period``, where this one asks for the same.
+
+    What is left out means what it meant then, whatever it would mean now. Where another plan
+    came before, the log does not tell whether it was live: then "new" was chosen.
+    """
+    did: Literal["keep", "new"] = "new" if event.opened else "keep"
+    if ask.period is not None:
+        return (did, None) if ask.period == did else ()
+    same_plan = event.previous == event.subscription.plan
+    by_default = (
+        same_plan or event.previous is None or ask.period_start is not None
+        if event.opened
+        else not same_plan
+    )
+    return (None, did) if by_default else (None,)
+
+
+def _same_call(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
+    billed = money_of(call.cost, "cost")
+    try:
+        provider = catalog.providers.find(call.provider)
+    except RequestError:
+        return False
+    return (
+        provider.name == event.provider
+        and (call.model_used or provider.default_model) == event.model
+        and provider.actual_of(call.actual_provider_name, call.model_used, call.endpoint)
+        == event.actual
+        and billed == (event.cost_nano if event.priced == "caller" else None)
+        and (call.tokens_input or 0) == event.tokens_input
+        and (call.tokens_output or 0) == event.tokens_output
+        and (call.tokens_cache_read or 0) == (event.tokens_cache_read or 0)
+        and (call.tokens_cache_write or 0) == (event.tokens_cache_write or 0)
+        and (call.tokens_reasoning or 0) == (event.tokens_reasoning or 0)
+        and call.search_count == event.search_count
+        and call.image_count == event.image_count
+        and call.page_count == event.page_count
+        and (call.endpoint or "") == event.endpoint
+        and ("POST" if call.method is None else call.method) == event.method
+        and (call.response_time or 0.0) == event.response_time
+        and (200 if call.status_code is None else call.status_code) == event.status_code
+        and call.request_size == event.request_size
+        and call.response_size == event.response_size
+        and (call.retry_count or 0) == event.retry_count
+        and call.hold_id == event.hold_id
+        and (call.source if isinstance(call, CloudTrack) else None) == event.source
+    )
+
+
+def _same_personal(call: Track, personal: str | None, privacy: Privacy | None) -> bool:
+    if personal == ERASED:
+        return True  # nobody knows what it said
+    said = personal_of(call) or _NOTHING
+    about = decode_personal(personal) or _NOTHING
+    return said == about if privacy is None else privacy.same(said, about)

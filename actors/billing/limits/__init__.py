@@ -1,0 +1,1 @@
+"""Which bounds a call touches, and when they warn."""

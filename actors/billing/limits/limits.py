@@ -1,0 +1,225 @@
+"""Limits: which counters a call touches under a plan, precomputed per plan.
+
+Usage is counted in flat slots: calls, tokens and cost of each provider, and three sums that
+span providers. A limit is a bound on one slot. Rules: contract, section 5, "Limits".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache, lru_cache
+from typing import Final
+
+from actors.billing.amounts import CALLS, COST, TOKENS, UNITS
+from actors.billing.catalog.catalog import FREE_TIER, Touch, is_cost
+from actors.billing.catalog.providers import TEXT_PROVIDERS, WAVESPEED
+from actors.billing.wire.decision import limit_head
+from messages.events import PlanTerms
+from messages.units import usd
+
+PROVIDER_NAMES: Final = (
+    "gemini",
+    "openai",
+    "anthropic",
+    "mistral",
+    "wavespeed",
+    "tavily",
+    "serper",
+    "metaphor",
+    "exa",
+    "firecrawl",
+    "stability",
+    "video",
+    "image_edit",
+    "audio",
+)
+INDEX: Final = {name: index for index, name in enumerate(PROVIDER_NAMES)}
+HARD: Final = "hard"
+SOFT: Final = "soft"
+THRESHOLDS: Final = (80, 90, 100)
+"""Percentages of a limit at which it warns."""
+TEXT_CALLS: Final = 3 * len(PROVIDER_NAMES)
+WAVESPEED_CALLS: Final = TEXT_CALLS + 1
+TOTAL_COST: Final = TEXT_CALLS + 2
+SLOTS: Final = TEXT_CALLS + 3
+TABLES_MAX: Final = 1_024
+"""Distinct terms whose limits are known, beside those of live periods: 4 KB each."""
+_SPANNING: Final = {
+    "ai_text_generation_calls": (TEXT_CALLS, CALLS),
+    "wavespeed_calls": (WAVESPEED_CALLS, CALLS),
+    "monthly_cost": (TOTAL_COST, COST),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A bound on one slot.
+
+    Attributes:
+        name: as plans call it.
+        slot: the counter that it bounds.
+        unit: CALLS, TOKENS or COST.
+        value: the bound, in nano-USD for COST.
+        warns_at: the usage from which a threshold is reached.
+        hard: whether it refuses; soft limits only warn.
+        disabled: the plan allows none of it (a free plan's 0).
+        provider: whose calls it counts, None where it counts cost or a group.
+        head: how its part of a reply begins.
+    """
+
+    name: str
+    slot: int
+    unit: int
+    value: int
+    warns_at: int
+    hard: bool
+    disabled: bool
+    provider: str | None
+    head: str
+
+    @property
+    def kind(self) -> str:
+        """Hard or soft."""
+        return HARD if self.hard else SOFT
+
+
+Watched = tuple[int, int, int, Limit]
+"""Slot, unit and the usage from which a limit's next threshold is reached, and the limit."""
+
+
+class LimitTable:
+    """The limits of a plan by what touches them.
+
+    Attributes:
+        terms: those of the plan.
+        limits: every limit in force, disabled ones too; an unlimited one is not in force.
+        by_name: the same by name.
+    """
+
+    def __init__(self, terms: PlanTerms) -> None:
+        self.terms = terms
+        values = dict(terms.limits)
+        self._grouped = values.get("ai_text_generation_calls", 0) > 0
+        self._free = terms.tier == FREE_TIER
+        found = (self._limit(name, value) for name, value in terms.limits)
+        self.limits = tuple(limit for limit in found if limit is not None)
+        self.by_name = {limit.name: limit for limit in self.limits}
+        # Made when first asked for: of all providers they take four times the rest, and a user
+        # with limits of their own, who has a table of their own, calls a few.
+        self._touched: dict[Touch, tuple[Limit, ...]] = {}
+        self._watched: dict[Touch, tuple[Watched, ...]] = {}
+
+    def touched(self, touch: Touch) -> tuple[Limit, ...]:
+        """The limits that a call counts against."""
+        found = self._touched.get(touch)
+        if found is None:
+            found = self._touched[touch] = self._touching(*touch)
+        return found
+
+    def watched(self, touch: Touch) -> tuple[Watched, ...]:
+        """Those of `touched` that can warn."""
+        found = self._watched.get(touch)
+        if found is None:
+            found = self._watched[touch] = tuple(
+                [(x.slot, x.unit, x.warns_at, x) for x in self.touched(touch) if not x.disabled]
+            )
+        return found
+
+    def _limit(self, name: str, value: int) -> Limit | None:
+        if value == 0 and not self._free:
+            return None
+        provider, _, unit_name = name.rpartition("_")
+        if name in _SPANNING:
+            slot, unit = _SPANNING[name]
+        elif provider in INDEX and unit_name in UNITS:
+            unit = UNITS.index(unit_name)
+            slot = 3 * INDEX[provider] + unit
+        else:
+            return None
+        disabled = value == 0
+        soft = self._grouped and unit == CALLS and provider in TEXT_PROVIDERS and not disabled
+        of_one = provider if provider in INDEX and not is_cost(name) else None
+        warns_at = -(-value * THRESHOLDS[0] // 100)
+        head = limit_head(name, unit, SOFT if soft else HARD, value)
+        return Limit(name, slot, unit, value, warns_at, not soft, disabled, of_one, head)
+
+    def _touching(self, provider: str, spanning: bool) -> tuple[Limit, ...]:
+        slots = {3 * INDEX[provider] + unit for unit in (CALLS, TOKENS, COST)} | {TOTAL_COST}
+        if provider in TEXT_PROVIDERS:
+            slots.add(TEXT_CALLS)
+
+        def touches(limit: Limit) -> bool:
+            if limit.slot == WAVESPEED_CALLS:
+                # Disabled, it refuses its own provider only.
+                return provider == WAVESPEED or (spanning and not limit.disabled)
+            return limit.slot in slots
+
+        return tuple(sorted(filter(touches, self.limits), key=lambda limit: limit.unit))
+
+
+def still_armed(watched: tuple[Watched, ...], levels: Mapping[str, int]) -> tuple[Watched, ...]:
+    """Those that can still cross a threshold, each with its next one."""
+    found = []
+    for slot, unit, _, limit in watched:
+        level = levels.get(limit.name, 0)
+        if level < THRESHOLDS[-1]:
+            following = next(threshold for threshold in THRESHOLDS if threshold > level)
+            found.append((slot, unit, -(-limit.value * following // 100), limit))
+    return tuple(found)
+
+
+@cache
+def unit_of(name: str) -> int:
+    """The unit of a limit's name: CALLS, TOKENS or COST."""
+    return UNITS.index(name.rpartition("_")[2])
+
+
+def add_amounts(
+    slots: list[int], provider: str, actual: str, amounts: tuple[int, int, int]
+) -> None:
+    """Count calls, tokens and cost of a provider in all slots that they belong to."""
+    calls, tokens, cost = amounts
+    slot = 3 * INDEX[provider]
+    slots[slot] += calls
+    slots[slot + 1] += tokens
+    slots[slot + 2] += cost
+    slots[TOTAL_COST] += cost
+    if provider in TEXT_PROVIDERS:
+        slots[TEXT_CALLS] += calls
+    if WAVESPEED in (provider, actual):
+        slots[WAVESPEED_CALLS] += calls
+
+
+def changed_limits(before: LimitTable, after: LimitTable) -> list[str]:
+    """The limits whose value is another one, also those that come or go."""
+    old, new = before.by_name, after.by_name
+    return [
+        name
+        for name in {**old, **new}
+        if name not in old
+        or name not in new
+        or (old[name].value, old[name].disabled) != (new[name].value, new[name].disabled)
+    ]
+
+
+@lru_cache(maxsize=TABLES_MAX)
+def table_of(terms: PlanTerms) -> LimitTable:
+    """The limits of a plan's terms, computed once per distinct terms."""
+    return LimitTable(terms)
+
+
+def shown(amount: int, unit: int) -> int | Decimal:
+    """An amount of a unit as replies show it: counts as they are, money in USD."""
+    return usd(amount) if unit == COST else amount
+
+
+def percentage(used: int, value: int) -> float:
+    """Used x 100 / limit with 4 decimals, for display only."""
+    return share_of(used, value) / 10_000
+
+
+def share_of(used: int, value: int) -> int:
+    """Used x 100 / limit in units of 1e-4 percent, for display only."""
+    return (used * 2_000_000 + value) // (2 * value)

@@ -1,0 +1,226 @@
+"""Decide ``subscribe``, ``cancel``, ``suspend`` and ``resume``.
+
+Rules: contract, section 3. A plan change arms the limits whose value changed again and judges
+them in the same write; what fired of the others stays.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from actors.billing.catalog.catalog import Catalog, Plan
+from actors.billing.effects import Recorded
+from actors.billing.fingerprint import content_of
+from actors.billing.limits.limits import changed_limits, table_of
+from actors.billing.limits.thresholds import raised_by
+from actors.billing.periods.calendar import GRACE, add_months, index_of, new_key
+from actors.billing.periods.rollover import sealing
+from actors.billing.periods.subscription import cycle_months, is_live, with_overrides
+from actors.billing.state.account import Account, Period
+from actors.billing.state.snapshot import totals_of
+from messages.commands import Cancel, Resume, Subscribe, Suspend
+from messages.errors import InvalidRequest, RequestError
+from messages.events import (
+    Alert,
+    Event,
+    PeriodRolled,
+    PlanTerms,
+    Subscribed,
+    Subscription,
+    SubscriptionChanged,
+)
+from messages.units import MICROS_PER_DAY, to_micros
+
+BACK_MAX: Final = 366 * MICROS_PER_DAY
+"""How far back a subscription may begin, in microseconds."""
+CLOSED_MAX: Final = 1_000
+"""Closed periods of a user to which calls may still be late."""
+
+
+def subscribe(account: Account, ask: Subscribe, at: int, catalog: Catalog) -> Recorded:
+    """Put the user on a plan, within the current period or with a new one.
+
+    Raises:
+        RequestError: ``unknown_plan``, ``invalid_request``, or ``overloaded`` where `CLOSED_MAX`
+            does not let another period begin.
+    """
+    plan = catalog.plan(ask.plan)
+    if plan is None:
+        raise RequestError("unknown_plan", f"there is no plan {ask.plan[:64]!r}", field="plan")
+    overrides = tuple(
+        sorted(
+            (name, catalog.limit_value(name, raw, "overrides"))
+            for name, raw in (ask.overrides or {}).items()
+        )
+    )
+    terms = with_overrides(plan.terms, overrides)
+    wanted = Subscription(
+        plan=plan.terms.name,
+        tier=plan.terms.tier,
+        price_nano=plan.price_monthly_nano,
+        billing_cycle=ask.billing_cycle,
+        anchor=at,
+        auto_renew=ask.auto_renew is not False,
+        overrides=overrides,
+    )
+    earlier, current = account.subscription, account.current
+    before: tuple[Event, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    if _keeps(account, ask, plan, at):
+        assert earlier is not None
+        assert current is not None
+        wanted = replace(wanted, anchor=earlier.anchor, cycle=_kept_cycle(earlier, ask, current))
+        alerts = _judged(account, current, terms, at)
+    else:
+        wanted, rolled = _opened(account, wanted, ask, terms, at)
+        sealed = sealing(account, at)
+        _bound(account, len(sealed), at)
+        before = (*sealed, rolled)
+    event = Subscribed(
+        subscription=wanted,
+        terms=terms,
+        renewal_type=_renewal_type(earlier, plan),
+        content=content_of(ask, catalog),
+        opened=bool(before),
+        previous=None if earlier is None else earlier.plan,
+        before=None if current is None else current.key,
+        usage_before=(0, 0, 0) if current is None else current.totals(),
+        suspended=account.suspended,
+        alerts=alerts,
+    )
+    return Recorded((*before, event))
+
+
+def cancel(account: Account, ask: Cancel, at: int, catalog: Catalog) -> Recorded:
+    """End the subscription with its billing cycle, or now.
+
+    Raises:
+        RequestError: ``invalid_request`` where none is live.
+    """
+    subscription, current = account.subscription, account.current
+    if subscription is None or current is None or not is_live(subscription, at):
+        raise InvalidRequest("there is no live subscription to cancel")
+    terms: PlanTerms | None = None
+    alerts: tuple[Alert, ...] = ()
+    if ask.at_period_end is False:
+        subscription = replace(subscription, cancelled=True, cancel_at_period_end=False)
+        terms = catalog.free
+        alerts = _judged(account, current, terms, at)
+    else:
+        subscription = replace(subscription, cancel_at_period_end=True)
+    return Recorded(
+        (
+            SubscriptionChanged(
+                change="cancel",
+                content=content_of(ask, catalog),
+                subscription=subscription,
+                suspended=account.suspended,
+                terms=terms,
+                alerts=alerts,
+            ),
+        )
+    )
+
+
+def suspend(account: Account, ask: Suspend, catalog: Catalog) -> Recorded:
+    """Refuse the user's calls until `resume`; usage that happens is recorded all the same."""
+    return Recorded(
+        (
+            SubscriptionChanged(
+                change="suspend",
+                content=content_of(ask, catalog),
+                subscription=account.subscription,
+                suspended=True,
+                reason=ask.reason,
+            ),
+        )
+    )
+
+
+def resume(account: Account, ask: Resume, catalog: Catalog) -> Recorded:
+    """End a suspension."""
+    return Recorded(
+        (
+            SubscriptionChanged(
+                change="resume",
+                content=content_of(ask, catalog),
+                subscription=account.subscription,
+            ),
+        )
+    )
+
+
+def _keeps(account: Account, ask: Subscribe, plan: Plan, at: int) -> bool:
+    """Whether the period under way goes on; by default where another plan is live."""
+    subscription = account.subscription
+    live = subscription is not None and is_live(subscription, at)
+    if ask.period == "keep":
+        if ask.period_start is not None:
+            raise InvalidRequest("period_start begins a new period, so none is kept", "period")
+        if not live:
+            raise InvalidRequest("there is no live plan whose period could be kept", "period")
+        return True
+    if ask.period == "new" or ask.period_start is not None:
+        return False
+    return live and subscription is not None and subscription.plan != plan.terms.name
+
+
+def _kept_cycle(earlier: Subscription, ask: Subscribe, current: Period) -> int:
+    """Where the billing cycle begins: it goes on, or begins anew with the period if it changes."""
+    if earlier.billing_cycle == ask.billing_cycle:
+        return earlier.cycle
+    return index_of(earlier.anchor, current.start)
+
+
+def _opened(
+    account: Account, wanted: Subscription, ask: Subscribe, terms: PlanTerms, at: int
+) -> tuple[Subscription, PeriodRolled]:
+    """The subscription from its anchor on, and the event that opens its period of now."""
+    anchor = at if ask.period_start is None else to_micros(ask.period_start)
+    if not at - BACK_MAX <= anchor <= at:
+        raise InvalidRequest("period_start is ahead of now or over 366 days back", "period_start")
+    index, months = index_of(anchor, at), cycle_months(wanted.billing_cycle)
+    cycle = index - index % months if wanted.auto_renew else 0
+    start, current = add_months(anchor, index), account.current
+    rolled = PeriodRolled(
+        key=new_key(start, account.months),
+        start=start,
+        end=add_months(anchor, index + 1),
+        terms=terms,
+        closed=None if current is None else totals_of(current),
+        # Where this is the first period the subscription's earlier ones are there to be late for.
+        slept=() if current else tuple(add_months(anchor, back) for back in range(index)),
+    )
+    return replace(wanted, anchor=anchor, cycle=cycle), rolled
+
+
+def _bound(account: Account, sealed: int, at: int) -> None:
+    """Refuse a period more where a user has as many as fit: calls may be late to each."""
+    if len(account.closed) - sealed >= CLOSED_MAX:
+        oldest = account.closed[sealed]
+        raise RequestError(
+            "overloaded",
+            f"not executed: to {CLOSED_MAX} earlier periods of this user calls may be late",
+            retry_after=(oldest.end + GRACE - at) / 1e6,
+        )
+
+
+def _judged(account: Account, period: Period, terms: PlanTerms, at: int) -> tuple[Alert, ...]:
+    """What the limits whose value changes raise at once, under the usage as it is."""
+    table = table_of(terms)
+    crossings = [
+        (limit, 0, period.used[limit.slot])
+        for name in changed_limits(period.table, table)
+        if (limit := table.by_name.get(name)) is not None and not limit.disabled
+    ]
+    return raised_by(crossings, user=account.user, period=period.key, arming=f"{account.seq}:{at}")
+
+
+def _renewal_type(earlier: Subscription | None, plan: Plan) -> str:
+    if earlier is None:
+        return "new"
+    if earlier.plan == plan.terms.name or earlier.price_nano == plan.price_monthly_nano:
+        return "renewal"
+    return "upgrade" if plan.price_monthly_nano > earlier.price_nano else "downgrade"

@@ -1,0 +1,148 @@
+"""What a stored event has to tell the world: alerts and notable events, made from its row.
+
+A notice is made from the log row alone, so that it is the same, id included, whenever it is
+published again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from actors.billing.periods.subscription import state_of
+from actors.billing.reports.alerts import alert_reply, raised_by_row
+from actors.billing.reports.stats import summary
+from actors.billing.state.snapshot import period_of
+from messages.codec import encode_reply
+from messages.events import (
+    CountersReset,
+    Event,
+    PeriodRolled,
+    Subscribed,
+    Subscription,
+    SubscriptionChanged,
+    UsageRecorded,
+)
+from messages.replies import StatsReply, SubscriptionState, Usage
+from messages.subjects import alert_subject, event_subject
+from messages.units import to_datetime, usd
+
+
+class Notice(NamedTuple):
+    """One message to publish; ``id`` goes along as ``Nats-Msg-Id``."""
+
+    subject: str
+    id: str
+    payload: bytes
+
+
+class PeriodNotice(Struct, kw_only=True):
+    """``period_opened``, ``reset``, ``period_closed`` (with that period's stats),
+    ``period_adjusted`` (with its totals, over all resets) and ``subscription_changed`` (with the
+    subscription from then on; ``change`` is subscribe, renew, end, cancel, suspend or resume).
+    """
+
+    id: str
+    kind: str
+    user_id: str
+    at: datetime
+    seq: int
+    billing_period: str | None = None
+    period_start: datetime | None = None
+    period_end: datetime | None = None
+    stats: StatsReply | None = None
+    totals: Usage | None = None
+    reason: str | None = None
+    change: str | None = None
+    subscription: SubscriptionState | None = None
+
+
+def notifies(event: Event) -> bool:
+    """Whether an event has something to publish."""
+    if type(event) is UsageRecorded:  # nearly always
+        return bool(event.alerts) or event.adjusted is not None
+    return isinstance(event, PeriodRolled | CountersReset | Subscribed | SubscriptionChanged)
+
+
+def notices_of(prefix: str, user: str, event: Event, at: int, seq: int) -> list[Notice]:
+    """The messages of a stored event, in the order in which they are published."""
+    alerts = [
+        Notice(
+            alert_subject(prefix, user, raised.alert.limit_name, raised.alert.threshold_percentage),
+            raised.alert.id,
+            encode_reply(alert_reply(user, raised)),
+        )
+        for raised in reversed(raised_by_row(event, at, seq))
+    ]
+    told = [_notice(prefix, user, kind, at, seq, fields) for kind, fields in _told(event, at, seq)]
+    return alerts + told
+
+
+def _notice(prefix: str, user: str, kind: str, at: int, seq: int, fields: dict[str, Any]) -> Notice:
+    source = f"{user}\0{seq}\0{kind}\0{at}"
+    notice_id = blake2b(source.encode(), digest_size=12).hexdigest()
+    body = PeriodNotice(
+        id=notice_id, kind=kind, user_id=user, at=to_datetime(at), seq=seq, **fields
+    )
+    return Notice(event_subject(prefix, kind, user), notice_id, encode_reply(body))
+
+
+def _told(event: Event, at: int, seq: int) -> list[tuple[str, dict[str, Any]]]:
+    """The notable events beside alerts: kind and what it says."""
+    match event:
+        case UsageRecorded() if event.adjusted is not None:
+            calls, tokens, cost = event.adjusted
+            totals = Usage(calls, tokens, usd(cost))
+            return [("period_adjusted", {"billing_period": event.billing_period, "totals": totals})]
+        case CountersReset():
+            return [("reset", {"billing_period": event.billing_period, "reason": event.reason})]
+        case PeriodRolled():
+            return _rolled(event, at, seq)
+        case Subscribed():
+            return [_changed("subscribe", event.subscription, at, suspended=event.suspended)]
+        case SubscriptionChanged():
+            kind, fields = _changed(event.change, event.subscription, at, suspended=event.suspended)
+            return [(kind, {**fields, "reason": event.reason})]
+        case _:
+            return []
+
+
+def _rolled(event: PeriodRolled, at: int, seq: int) -> list[tuple[str, dict[str, Any]]]:
+    told: list[tuple[str, dict[str, Any]]] = []
+    if event.closed is not None:
+        closed = period_of(event.closed)
+        told.append(
+            (
+                "period_closed",
+                {
+                    "billing_period": closed.key,
+                    "period_start": to_datetime(closed.start),
+                    "period_end": to_datetime(closed.end),
+                    "stats": summary(closed, seq=seq),
+                },
+            )
+        )
+    told.append(
+        (
+            "period_opened",
+            {
+                "billing_period": event.key,
+                "period_start": to_datetime(event.start),
+                "period_end": to_datetime(event.end),
+            },
+        )
+    )
+    if event.subscription is not None:
+        change = "renew" if event.renewed else "end"
+        told.append(_changed(change, event.subscription, at, suspended=event.suspended))
+    return told
+
+
+def _changed(
+    change: str, subscription: Subscription | None, at: int, *, suspended: bool
+) -> tuple[str, dict[str, Any]]:
+    state = state_of(subscription, at, suspended=suspended)
+    return "subscription_changed", {"change": change, "subscription": state}

@@ -1,0 +1,1 @@
+"""One user in memory: what events make of it, and its snapshot."""

@@ -1,0 +1,239 @@
+"""The live state of one user: what it counts and what it knows of plans, holds and alerts.
+
+Only `state.apply` changes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from actors.billing.catalog.catalog import Touch
+from actors.billing.counters import (
+    NO_NAMES,
+    Slots,
+    by_name,
+    grown,
+    slots_of,
+    with_names,
+    zeros,
+)
+from actors.billing.layout import Layout
+from actors.billing.limits.limits import (
+    PROVIDER_NAMES,
+    TEXT_CALLS,
+    LimitTable,
+    Watched,
+    still_armed,
+    table_of,
+)
+from actors.billing.state.interning import NOTHING, span
+from actors.billing.state.open_holds import NONE_HELD, OpenHold, OpenHolds
+from messages.events import Alert, Counters, PlanTerms, Subscription
+
+ACTIVE: Final = "active"
+UNREAD_MAX: Final = 1_000
+"""Unread alerts of a user: beyond them the oldest counts as read."""
+ENDED_MAX: Final = 1_000
+"""Holds that ended which a live user remembers; the log knows the others."""
+
+
+class Raised(NamedTuple):
+    """An alert with when and where it entered the log."""
+
+    alert: Alert
+    at: int
+    seq: int
+
+
+@dataclass(slots=True)
+class Period:
+    """What one billing period counted.
+
+    Attributes:
+        used: the counters since the last reset, by slot (see `limits` and `counters`).
+        layout: where the names of actual providers and models are counted.
+        earlier: what was counted before the last reset, by slot of the providers, None where none
+            happened.
+        levels: the highest threshold that each limit has crossed, in percent. Usage only
+            grows between resets, so this is both what fired and where the limit stands.
+        announced: whether its end was published.
+        slept: the starts of the newest periods just before it in which nothing was written.
+        table: the plan's limits by what touches them.
+        status: active, warning from 80 percent, limit_reached from 100 percent of any limit.
+    """
+
+    key: str
+    start: int
+    end: int
+    terms: PlanTerms
+    used: Slots = field(default_factory=zeros)
+    layout: Layout = NO_NAMES
+    earlier: Slots | None = None
+    levels: dict[str, int] = field(default_factory=lambda: NOTHING)
+    errors: int = 0
+    response_micros: int = 0
+    last_updated: int | None = None
+    announced: bool = False
+    slept: tuple[int, ...] = ()
+    table: LimitTable = field(init=False, compare=False, repr=False)
+    status: str = field(init=False, compare=False, repr=False)
+    _armed: dict[Touch, tuple[Watched, ...]] | None = field(
+        init=False, compare=False, repr=False, default=None
+    )
+
+    def __post_init__(self) -> None:
+        self.key, self.start, self.end = span(self.key, self.start, self.end)
+        self.put(self.terms)
+        self.rearm()
+
+    def put(self, terms: PlanTerms) -> None:
+        """Put terms in force; `rearm` says what that means for the levels."""
+        self.table = table_of(terms)
+        self.terms = self.table.terms
+
+    def rearm(self) -> None:
+        """Take in that `levels` or `table` have changed."""
+        self.status = status_of(self.levels)
+        self._armed = None
+
+    def armed(self, touch: Touch) -> tuple[Watched, ...]:
+        """The limits that a call touches and that can still cross a threshold."""
+        if not self.levels:
+            return self.table.watched(touch)  # nearly always: one for all users of the plan
+        if self._armed is None:
+            self._armed = {}
+        found = self._armed.get(touch)
+        if found is None:
+            found = self._armed[touch] = still_armed(self.table.watched(touch), self.levels)
+        return found
+
+    @property
+    def actual(self) -> dict[str, Counters]:
+        """Calls, tokens and cost since the last reset by actual provider."""
+        return by_name(self.used, self.layout.actual)
+
+    @property
+    def models(self) -> dict[str, Counters]:
+        """Calls, tokens and cost since the last reset by model."""
+        return by_name(self.used, self.layout.models)
+
+    def places(self, actual: str, model: str) -> tuple[int, int]:
+        """The slots of what is counted under these names, which get room where they have none."""
+        layout, actual, model = with_names(self.layout, actual, model)
+        if layout is not self.layout:
+            self.used = grown(self.used, layout)
+            self.layout = layout
+        return layout.actual[actual], layout.models[model]
+
+    def widen(self) -> Slots:
+        """Have counters that may be larger than 64 bits."""
+        if not isinstance(self.used, list):
+            self.used = list(self.used)
+        return self.used
+
+    def reset(self) -> None:
+        """Let all counters, and what they crossed, start again."""
+        self.earlier = slots_of(list(self.in_all()))
+        self.used = zeros()
+        self.layout = NO_NAMES
+        self.errors = 0
+        self.response_micros = 0
+        self.levels = NOTHING
+        self.rearm()
+
+    def logged(self) -> dict[str, tuple[int, int, int]]:
+        """Calls, tokens and cost of all that the period logged, over all resets, by provider."""
+        return providers_of(self.in_all())
+
+    def in_all(self) -> Slots:
+        """Calls, tokens and cost of all that the period logged, by slot of the providers."""
+        used = self.used[:TEXT_CALLS]
+        if self.earlier is None:
+            return used
+        return [before + now for before, now in zip(self.earlier, used, strict=True)]
+
+    def totals(self) -> tuple[int, int, int]:
+        """Calls, tokens and cost of all that the period logged, over all resets."""
+        counted = self.in_all()
+        return sum(counted[0::3]), sum(counted[1::3]), sum(counted[2::3])
+
+
+def status_of(levels: dict[str, int]) -> str:
+    """The usage status of the thresholds that were crossed."""
+    if not levels:
+        return ACTIVE
+    return "limit_reached" if 100 in levels.values() else "warning"
+
+
+@dataclass(slots=True)
+class Account:
+    """One user's live state as of position ``seq``; what is empty is shared (see `sharing`).
+
+    Attributes:
+        at: when the newest event took effect; time never runs backwards for a user.
+        current: the current period, None for a user without one.
+        closed: earlier periods that may still get late events, in the order they were opened.
+        months: how many periods start in each month, for their keys.
+        before: calls per provider that were logged in other periods than the current one.
+        unread: the unread alerts by id, oldest first.
+        sealed: how many periods have left this state and are rows of the log only.
+        subscription: the newest one, None where there never was one.
+        suspended: whether the user may make no calls.
+        holds: the open holds, None where there are none.
+        ended: how the newest holds ended, by id. Not part of the state: the log knows it too.
+    """
+
+    user: str
+    seq: int = 0
+    at: int = 0
+    current: Period | None = None
+    closed: tuple[Period, ...] = ()
+    months: dict[str, int] = field(default_factory=lambda: NOTHING)
+    before: dict[str, int] = field(default_factory=lambda: NOTHING)
+    unread: dict[str, Raised] = field(default_factory=lambda: NOTHING)
+    sealed: int = 0
+    subscription: Subscription | None = None
+    suspended: bool = False
+    holds: OpenHolds | None = None
+    ended: dict[str, str] = field(default_factory=lambda: NOTHING, compare=False, repr=False)
+
+    def period(self, key: str) -> Period | None:
+        """The period of a key, where it is the current one or within the grace."""
+        if self.current is not None and self.current.key == key:
+            return self.current
+        return next((period for period in self.closed if period.key == key), None)
+
+    def hold(self, hold_id: str, at: int) -> OpenHold | None:
+        """A hold, where it is open at ``at``."""
+        return None if self.holds is None else self.holds.get(hold_id, at)
+
+    def held(self, at: int) -> list[int] | tuple[int, ...]:
+        """What the open holds set aside at ``at``, by slot."""
+        return NONE_HELD if self.holds is None else self.holds.slots(at)
+
+    def held_count(self, at: int) -> int:
+        """How many holds are open at ``at``."""
+        return 0 if self.holds is None else self.holds.count_at(at)
+
+    def open_holds(self, at: int) -> list[OpenHold]:
+        """The holds that are open at ``at``, oldest first."""
+        return [] if self.holds is None else self.holds.open_at(at)
+
+
+def logged(account: Account) -> dict[str, int]:
+    """Calls ever logged, by provider."""
+    calls = dict(account.before)
+    if account.current is not None:
+        for name, (count, _, _) in account.current.logged().items():
+            calls[name] = calls.get(name, 0) + count
+    return calls
+
+
+def providers_of(used: Slots) -> dict[str, tuple[int, int, int]]:
+    """Calls, tokens and cost by provider of flat counters, for providers with any use."""
+    return {
+        name: (used[3 * i], used[3 * i + 1], used[3 * i + 2])
+        for i, name in enumerate(PROVIDER_NAMES)
+        if any(used[3 * i : 3 * i + 3])
+    }

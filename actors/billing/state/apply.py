@@ -1,0 +1,261 @@
+"""`apply`: the only way in which a user's state ever changes.
+
+Live and replayed events go through the same `apply`, which looks at nothing but the state
+and the event: replay equals live, bit for bit. Time acts only through an event's ``at``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from actors.billing.catalog.providers import TEXT_PROVIDERS, WAVESPEED
+from actors.billing.limits.limits import (
+    INDEX,
+    TEXT_CALLS,
+    TOTAL_COST,
+    WAVESPEED_CALLS,
+    changed_limits,
+)
+from actors.billing.state.account import (
+    ENDED_MAX,
+    UNREAD_MAX,
+    Account,
+    Period,
+    Raised,
+    logged,
+)
+from actors.billing.state.interning import NOTHING, owned, shared
+from actors.billing.state.open_holds import OpenHold, OpenHolds
+from messages.events import (
+    Alert,
+    AlertsRead,
+    CountersReset,
+    Event,
+    HoldExtended,
+    HoldPlaced,
+    HoldReleased,
+    PeriodAdded,
+    PeriodRolled,
+    PeriodSealed,
+    PlanTerms,
+    PreflightHeld,
+    Subscribed,
+    SubscriptionChanged,
+    UsageRecorded,
+)
+from messages.units import MICROS_PER_SECOND
+
+_TEXT: Final = frozenset(3 * INDEX[name] for name in TEXT_PROVIDERS)
+
+
+def apply(account: Account, event: Event, at: int, seq: int) -> None:
+    """Let a stored event take effect on the user's state."""
+    if account.holds is not None:
+        _expire(account, account.holds, at)
+    if type(event) is UsageRecorded:  # nearly always
+        period = account.current
+        if period is None or period.key != event.billing_period:
+            period = _known(account, event.billing_period)
+            before = account.before = owned(account.before)
+            before[event.provider] = before.get(event.provider, 0) + 1
+        _count(period, event)
+        period.last_updated = at
+        if event.hold_status == "settled" and not event.late_settle and event.hold_id is not None:
+            _end(account, event.hold_id, "settled")
+        if event.alerts:
+            _raise(account, period, event.alerts, at, seq)
+    else:
+        _EFFECTS[type(event)](account, event, at, seq)
+    account.at = at
+    account.seq = seq
+
+
+def _known(account: Account, key: str) -> Period:
+    period = account.period(key)
+    if period is None:
+        raise ValueError(f"an event names the period {key!r}, which is not open")
+    return period
+
+
+def _count(period: Period, event: UsageRecorded) -> None:
+    cost, provider, actual = event.cost_nano, event.provider, event.actual
+    tokens = event.tokens_input + event.tokens_output
+    try:
+        of_actual, of_model = period.layout.actual[actual], period.layout.models[event.model]
+    except KeyError:
+        of_actual, of_model = period.places(actual, event.model)
+    # `limits.add_amounts`, written out, and once more by name: every call waits for this.
+    used, slot = period.used, 3 * INDEX[provider]
+    total, first = used[TOTAL_COST] + cost, used[slot + 1] + tokens
+    second, third = used[of_actual + 1] + tokens, used[of_model + 1] + tokens
+    try:
+        used[TOTAL_COST] = total
+        used[slot + 1] = first
+        used[of_actual + 1] = second
+        used[of_model + 1] = third
+    except OverflowError:  # some of them are set: all are set again
+        used = period.widen()
+        used[TOTAL_COST] = total
+        used[slot + 1] = first
+        used[of_actual + 1] = second
+        used[of_model + 1] = third
+    # None of these is larger than those: there is no cost over the total.
+    used[slot] += 1
+    used[slot + 2] += cost
+    if slot in _TEXT:
+        used[TEXT_CALLS] += 1
+    if WAVESPEED in (actual, provider):
+        used[WAVESPEED_CALLS] += 1
+    used[of_actual] += 1
+    used[of_actual + 2] += cost
+    used[of_model] += 1
+    used[of_model + 2] += cost
+    if event.status_code >= 400:
+        period.errors += 1
+    if event.response_time:
+        period.response_micros += round(event.response_time * MICROS_PER_SECOND)
+
+
+def _raise(account: Account, period: Period, alerts: Sequence[Alert], at: int, seq: int) -> None:
+    if alerts:
+        levels, unread = owned(period.levels), owned(account.unread)
+        for alert in alerts:
+            levels[alert.limit_name] = alert.threshold_percentage
+            unread[alert.id] = Raised(alert, at, seq)
+        while len(unread) > UNREAD_MAX:
+            del unread[next(iter(unread))]
+        period.levels, account.unread = levels, unread
+    period.rearm()
+
+
+def _reset(account: Account, event: CountersReset, at: int, _: int) -> None:
+    period = _known(account, event.billing_period)
+    period.reset()
+    period.last_updated = at
+
+
+def _roll(account: Account, event: PeriodRolled, _at: int, _seq: int) -> None:
+    if account.current is not None:
+        account.current.announced = True
+        account.before = logged(account)
+        account.closed = (*account.closed, account.current)
+    _open(account, event)
+    account.current = Period(event.key, event.start, event.end, event.terms, slept=event.slept)
+    if event.subscription is not None:
+        account.subscription = event.subscription
+
+
+def _add(account: Account, event: PeriodAdded, _at: int, _seq: int) -> None:
+    _open(account, event)
+    account.closed = (*account.closed, Period(event.key, event.start, event.end, event.terms))
+
+
+def _seal(account: Account, event: PeriodSealed, _at: int, _seq: int) -> None:
+    account.closed = tuple([x for x in account.closed if x.key != event.totals.key])
+    account.sealed += 1
+
+
+def _read(account: Account, event: AlertsRead, _at: int, _seq: int) -> None:
+    read = set(event.ids)
+    account.unread = {k: raised for k, raised in account.unread.items() if k not in read} or NOTHING
+
+
+def _subscribe(account: Account, event: Subscribed, at: int, seq: int) -> None:
+    account.subscription = event.subscription
+    _replan(account, event.terms, event.alerts, at, seq)
+
+
+def _change(account: Account, event: SubscriptionChanged, at: int, seq: int) -> None:
+    account.subscription = event.subscription
+    account.suspended = event.suspended
+    if event.terms is not None:
+        _replan(account, event.terms, event.alerts, at, seq)
+
+
+def _open(account: Account, event: PeriodRolled | PeriodAdded) -> None:
+    month = event.key[:7]
+    account.months = shared({**account.months, month: account.months.get(month, 0) + 1})
+
+
+def _replan(account: Account, terms: PlanTerms, alerts: Sequence[Alert], at: int, seq: int) -> None:
+    """Put other terms in force: limits whose value changed are armed again, the others stay."""
+    period = account.current
+    if period is None:
+        raise ValueError("a plan is put in force without a period")
+    before = period.table
+    period.put(terms)
+    changed = set(changed_limits(before, period.table))
+    period.levels = {k: level for k, level in period.levels.items() if k not in changed} or NOTHING
+    _raise(account, period, alerts, at, seq)
+
+
+def _hold(account: Account, event: HoldPlaced | HoldExtended, at: int, _: int) -> None:
+    if account.holds is None:
+        account.holds = OpenHolds()
+    if isinstance(event, HoldPlaced):
+        model, created_at = event.model, at
+    else:
+        before = account.holds.get(event.hold_id, at)
+        if before is None:
+            raise ValueError(f"an event extends the hold {event.hold_id!r}, which is not open")
+        model, created_at = before.model, before.created_at
+    account.holds.put(
+        OpenHold(
+            event.hold_id,
+            event.provider,
+            event.actual,
+            model,
+            (event.calls, event.tokens, event.cost_nano),
+            event.derived,
+            created_at,
+            event.expires_at,
+        )
+    )
+
+
+def _release(account: Account, event: HoldReleased, _at: int, _seq: int) -> None:
+    _end(account, event.hold_id, "released")
+
+
+def _keep_reply(account: Account, event: PreflightHeld, at: int, seq: int) -> None:
+    """The rows before it hold; this one is there for its reply."""
+
+
+def _end(account: Account, hold_id: str, how: str) -> None:
+    holds = account.holds
+    if holds is None:
+        raise ValueError(f"an event ends the hold {hold_id!r}, which is not open")
+    holds.remove(hold_id)
+    _remember(account, hold_id, how)
+    if not holds:
+        account.holds = None
+
+
+def _expire(account: Account, holds: OpenHolds, at: int) -> None:
+    for hold_id in holds.expire(at):
+        _remember(account, hold_id, "expired")
+    if not holds:
+        account.holds = None
+
+
+def _remember(account: Account, hold_id: str, how: str) -> None:
+    ended = account.ended = owned(account.ended)
+    ended[hold_id] = how
+    if len(ended) > ENDED_MAX:
+        del ended[next(iter(ended))]
+
+
+_EFFECTS: Final[Mapping[type[Event], Callable[[Account, Any, int, int], None]]] = {
+    PeriodRolled: _roll,
+    PeriodAdded: _add,
+    PeriodSealed: _seal,
+    CountersReset: _reset,
+    HoldPlaced: _hold,
+    HoldExtended: _hold,
+    HoldReleased: _release,
+    PreflightHeld: _keep_reply,
+    AlertsRead: _read,
+    Subscribed: _subscribe,
+    SubscriptionChanged: _change,
+}

@@ -1,0 +1,1 @@
+"""A call that was made: its price, its period, its personal fields."""

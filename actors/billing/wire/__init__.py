@@ -1,0 +1,1 @@
+"""Decisions and events as the bytes of replies."""
