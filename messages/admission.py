@@ -1,17 +1,100 @@
-"""Answers about admission: ``enforce``, ``preflight`` and the hold family.
+"""Admission: ``enforce``, ``preflight`` and the hold family, and what they answer.
 
-As in `replies` every field is present, and money is an exact decimal of USD.
+See `usage` for the forms of commands and replies.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Raw, Struct
+
+from messages.scalars import (
+    ABSENT,
+    Calls,
+    Endpoint,
+    Key,
+    Moment,
+    Text,
+    Tokens,
+    Ttl,
+)
 
 Number = int | Decimal
 """Counts stay integers; amounts of money are decimals of USD."""
+
+
+class Enforce(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """May this user make this call?"""
+
+    provider: Text
+    model_used: Text | None = None
+    actual_provider_name: Text | None = None
+    endpoint: Endpoint | None = None
+    tokens_requested: Tokens | None = None
+    cost_requested: Raw = ABSENT
+    calls: Calls | None = None
+    deadline: Moment | None = None
+
+
+class Operation(Enforce, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One call of a ``preflight``."""
+
+    operation_type: Text | None = None
+
+
+class PreflightHold(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Have each operation of a ``preflight`` set aside."""
+
+    ttl: Ttl | None = None
+    event_id: Key | None = None
+
+
+class Preflight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """May this user make all of these calls?"""
+
+    operations: Annotated[list[Operation], Meta(min_length=1, max_length=100)]
+    hold: PreflightHold | None = None
+    deadline: Moment | None = None
+
+    @property
+    def event_id(self) -> str | None:
+        """The key of the holds."""
+        return None if self.hold is None else self.hold.event_id
+
+
+class Hold(Enforce, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Check a call and set aside what it needs, in one step."""
+
+    ttl: Ttl | None = None
+    event_id: Key | None = None
+
+
+class Extend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Have a hold last ``ttl`` seconds from now, or hold other amounts."""
+
+    hold_id: Text
+    ttl: Ttl | None = None
+    tokens_requested: Tokens | None = None
+    cost_requested: Raw = ABSENT
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class Release(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """End a hold: its call will not be made."""
+
+    hold_id: Text
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class Holds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The open holds."""
+
+    deadline: Moment | None = None
 
 
 class LimitState(Struct, gc=False):

@@ -13,22 +13,14 @@ import msgspec
 from msgspec.structs import fields
 
 from messages.catalog import CATALOG_COMMANDS, CatalogCommand
-from messages.commands import (
-    COMMANDS,
-    Batch,
-    CloudEvent,
-    CloudTrack,
-    Command,
-    Keyed,
-    Marked,
-    Track,
-)
 from messages.errors import ERRORS, ErrorReply, InvalidRequest, RequestError
-from messages.events import KIND, CatalogEvent, Event, PeriodRolled, Personal, UsageRecorded
-from messages.names import USAGE_NAMES
-from messages.older import LONG_USAGE, decode_long_usage
 from messages.scalars import ABSENT
+from messages.stored.events import KIND, CatalogEvent, Event, PeriodRolled, Personal, UsageRecorded
+from messages.stored.names import USAGE_NAMES
+from messages.stored.older import LONG_USAGE, decode_long_usage
 from messages.units import MONEY_DECIMALS_MAX, parse_amount
+from messages.usage import Batch, CloudEvent, CloudTrack, Keyed, Marked, Track
+from messages.verbs import COMMANDS, Command
 
 BODY_BYTES_MAX: Final = 64 * 1024
 BATCH_BYTES_MAX: Final = 512 * 1024

@@ -9,7 +9,7 @@ and are never given to two durable rows. Every implementation passes the one sui
   none are, and `last_seq` says which.
 - Reads see durable rows only, and all of them.
 - A row is never changed and never removed, but its personal fields may be erased: they are
-  `messages.events.ERASED` then, for ever.
+  `messages.stored.events.ERASED` then, for ever.
 - `archive` moves bodies of old rows into files beside the log. Every read gives them as before;
   one that needs a file which is gone or damaged raises `ArchiveUnreadable`. A body is JSON.
 - Snapshots, the published position and a kept filter of keys are derived data: losing them

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from operator import attrgetter
 
-from messages.events import ERASED
+from messages.stored.events import ERASED
 from persistence.errors import NotStored
 from persistence.key_filter import KeyFilter
 from persistence.records import Archivable, Loaded, Row, Snapshot

@@ -12,10 +12,10 @@ from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account, Period
 from actors.billing.state.apply import apply
 from actors.billing.state.snapshot import totals_of
-from messages.client import decode_stats
+from messages.client.client import decode_stats
 from messages.codec import decode_event, encode_reply
-from messages.events import Event, PeriodRolled, PeriodSealed, PeriodTotals
-from messages.replies import StatsReply
+from messages.reports import StatsReply
+from messages.stored.events import Event, PeriodRolled, PeriodSealed, PeriodTotals
 from persistence.records import Row, Snapshot
 
 

@@ -27,8 +27,8 @@ from actors.billing.state.account import Account
 from actors.billing.state.apply import apply
 from messages.catalog import CATALOG_USER
 from messages.codec import decode_catalog_event, decode_event
-from messages.events import KIND, PeriodRolled
-from messages.replies import StatsReply
+from messages.reports import StatsReply
+from messages.stored.events import KIND, PeriodRolled
 from messages.subjects import PARTITIONS
 from persistence.chain.check import Broken, Heads
 from persistence.records import Row, Snapshot

@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 
 from actors.billing.layout import PAIR, Layout
 from actors.billing.limits.limits import SLOTS
-from messages.events import Counters
+from messages.stored.events import Counters
 
 NAMES_MAX: Final = 100
 """Names of models and actual providers that a period counts apart."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from messages.events import Event
+from messages.stored.events import Event
 
 
 class Recorded:

@@ -13,23 +13,13 @@ from typing import Any, Final
 import msgspec
 
 from actors.billing.catalog.catalog import Catalog
+from messages.admission import Enforce, Extend, Hold, Operation, Preflight, Release
 from messages.codec import money_of
-from messages.commands import (
-    Ack,
-    Cancel,
-    Change,
-    Enforce,
-    Extend,
-    Hold,
-    Operation,
-    Preflight,
-    Release,
-    Resume,
-    Subscribe,
-    Suspend,
-)
 from messages.errors import RequestError
+from messages.reports import Ack
+from messages.subscriptions import Cancel, Resume, Subscribe, Suspend
 from messages.units import to_micros
+from messages.verbs import Change
 
 TTL_S: Final = 60
 """How long a hold lasts by default, in seconds."""

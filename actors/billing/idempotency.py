@@ -14,24 +14,11 @@ from actors.billing.catalog.catalog import Catalog
 from actors.billing.fingerprint import content_of
 from actors.billing.usage.privacy import Privacy, personal_of
 from actors.billing.wire.replies import answer
+from messages.admission import Extend, Hold, Preflight, Release
 from messages.codec import decode_personal, money_of
-from messages.commands import (
-    Ack,
-    Cancel,
-    Change,
-    CloudTrack,
-    Extend,
-    Hold,
-    Preflight,
-    Release,
-    Reset,
-    Resume,
-    Subscribe,
-    Suspend,
-    Track,
-)
 from messages.errors import RequestError
-from messages.events import (
+from messages.reports import Ack
+from messages.stored.events import (
     ERASED,
     AlertsRead,
     CountersReset,
@@ -45,6 +32,9 @@ from messages.events import (
     SubscriptionChanged,
     UsageRecorded,
 )
+from messages.subscriptions import Cancel, Resume, Subscribe, Suspend
+from messages.usage import CloudTrack, Reset, Track
+from messages.verbs import Change
 
 _NOTHING: Final = Personal()
 

@@ -6,18 +6,17 @@ published again.
 
 from __future__ import annotations
 
-from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
-
-from msgspec import Struct
 
 from actors.billing.periods.subscription import state_of
 from actors.billing.reports.alerts import alert_reply, raised_by_row
 from actors.billing.reports.stats import summary
 from actors.billing.state.snapshot import period_of
 from messages.codec import encode_reply
-from messages.events import (
+from messages.publications import PeriodNotice
+from messages.reports import Usage
+from messages.stored.events import (
     CountersReset,
     Event,
     PeriodRolled,
@@ -26,7 +25,6 @@ from messages.events import (
     SubscriptionChanged,
     UsageRecorded,
 )
-from messages.replies import StatsReply, SubscriptionState, Usage
 from messages.subjects import alert_subject, event_subject
 from messages.units import to_datetime, usd
 
@@ -37,27 +35,6 @@ class Notice(NamedTuple):
     subject: str
     id: str
     payload: bytes
-
-
-class PeriodNotice(Struct, kw_only=True):
-    """``period_opened``, ``reset``, ``period_closed`` (with that period's stats),
-    ``period_adjusted`` (with its totals, over all resets) and ``subscription_changed`` (with the
-    subscription from then on; ``change`` is subscribe, renew, end, cancel, suspend or resume).
-    """
-
-    id: str
-    kind: str
-    user_id: str
-    at: datetime
-    seq: int
-    billing_period: str | None = None
-    period_start: datetime | None = None
-    period_end: datetime | None = None
-    stats: StatsReply | None = None
-    totals: Usage | None = None
-    reason: str | None = None
-    change: str | None = None
-    subscription: SubscriptionState | None = None
 
 
 def notifies(event: Event) -> bool:

@@ -37,7 +37,7 @@ from messages.catalog import (
 )
 from messages.codec import decode_catalog_event, encode_event
 from messages.errors import RequestError
-from messages.events import KIND, CatalogEvent
+from messages.stored.events import KIND, CatalogEvent
 from persistence.errors import Corrupt
 from persistence.records import Row
 

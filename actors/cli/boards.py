@@ -7,17 +7,9 @@ from rich.text import Text
 
 from actors.cli.views import amount, cell, decided, grid, instant, lines, summary
 from messages.admission import HoldReply, HoldsReply, PreflightReply, ReleaseReply
-from messages.replies import (
-    AckReply,
-    AlertReply,
-    AlertsReply,
-    BatchReply,
-    DashboardReply,
-    SubscriptionChangeReply,
-    SubscriptionReply,
-    SubscriptionState,
-    TrendsReply,
-)
+from messages.reports import AckReply, AlertReply, AlertsReply, DashboardReply, TrendsReply
+from messages.subscriptions import SubscriptionChangeReply, SubscriptionReply, SubscriptionState
+from messages.usage import BatchReply
 
 
 def held(reply: HoldReply) -> RenderableType:

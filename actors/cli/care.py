@@ -12,7 +12,7 @@ import typer
 from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, day
 from actors.cli.output import bar, is_human
 from actors.cli.session import EXIT_FAILED, call, complain, errors_as_exit_codes, settings
-from messages.client import UsageClient
+from messages.client.client import UsageClient
 from persistence.errors import JournalError
 from persistence.sqlite import backup as backups
 from persistence.sqlite.backup import Copied

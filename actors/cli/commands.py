@@ -21,9 +21,9 @@ from actors.cli.options import (
 )
 from actors.cli.output import show
 from actors.cli.session import EXIT_NOT_ALLOWED, call
-from messages.client import UsageClient
-from messages.fields import EnforceFields, LogsFields, TrackFields
-from messages.replies import LogsReply
+from messages.client.client import UsageClient
+from messages.client.fields import EnforceFields, LogsFields, TrackFields
+from messages.reports import LogsReply
 
 _PAGE_MAX: Final = 1000
 

@@ -29,9 +29,9 @@ from actors.cli.session import (
 )
 from actors.settings.config import Config
 from actors.settings.nats_options import connect_options
-from messages.client import UsageClient
+from messages.client.client import UsageClient
 from messages.errors import NoService
-from messages.replies import TrackReply
+from messages.usage import TrackReply
 
 ATTEMPT_S: Final = 2.0
 QUIET_S: Final = 5.0

@@ -18,7 +18,7 @@ from actors.cli.options import TIMEOUT_S, Json, Timeout, Url
 from actors.cli.output import is_human
 from actors.cli.session import call, errors_as_exit_codes
 from messages.catalog import PriceEntry, PricesReply
-from messages.client import UsageClient
+from messages.client.client import UsageClient
 
 _SHOWN = 20
 

@@ -22,7 +22,7 @@ from actors.cli.output import is_human
 from actors.cli.views import amount
 from messages.codec import encode_reply
 from messages.errors import RequestError
-from messages.replies import TrackReply
+from messages.usage import TrackReply
 
 _UNKNOWN: Final = "(none)"
 

@@ -13,7 +13,7 @@ import typer
 from actors.cli.importer.errors import BadInput
 from actors.settings.config import Config, ConfigError, load
 from actors.settings.nats_options import connect_options
-from messages.client import UsageClient
+from messages.client.client import UsageClient
 from messages.errors import MeterdError, NoAnswer, RequestError
 
 EXIT_FAILED: Final = 1

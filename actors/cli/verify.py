@@ -19,9 +19,9 @@ from actors.cli.output import bar, is_human
 from actors.cli.session import call, complain, errors_as_exit_codes, settings
 from actors.settings.config import Config
 from actors.settings.nats_options import connect_options
-from messages.client import UsageClient
+from messages.client.client import UsageClient
 from messages.errors import MeterdError, RequestError
-from messages.replies import StatsReply
+from messages.reports import StatsReply
 from persistence.chain.check import Heads
 from persistence.errors import JournalError
 from persistence.sqlite.data_dir import is_held

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from messages.admission import EnforceReply, HoldReply, LimitState, Number
-from messages.replies import LogsReply, ResetReply, StatsReply, TrackReply, Usage
+from messages.reports import LogsReply, StatsReply, Usage
+from messages.usage import ResetReply, TrackReply
 
 _STATUS: Final = {"active": "green", "warning": "yellow", "limit_reached": "red"}
 _SEVERITY: Final = {"info": "cyan", "warning": "yellow", "error": "red"}

@@ -11,12 +11,13 @@ import structlog
 
 from actors.clock import Clock
 from actors.runtime.request import Replies, Request, Tally
+from messages.admission import Preflight
 from messages.catalog import CATALOG_CHANGES, CATALOG_COMMANDS, CATALOG_USER
 from messages.codec import Decode, clip, decoder_of, key_of
-from messages.commands import CHANGES, COMMANDS, Preflight
 from messages.errors import InvalidRequest, RequestError
 from messages.subjects import decode_user, partition_of
 from messages.units import to_micros
+from messages.verbs import CHANGES, COMMANDS
 
 ROUTES_MAX: Final = 65_536
 """Routes that are kept; with the longest tokens they fill 30 MB."""

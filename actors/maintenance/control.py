@@ -12,24 +12,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from msgspec import Struct
 from nats.aio.msg import Msg
 
 from actors.edge.connection import Link
 from actors.runtime.request import Request
 from messages.codec import clip
+from messages.control import Forget, Rebuild
 from messages.errors import RequestError
 from messages.subjects import decode_user
 from persistence.errors import JournalError
-
-
-class Rebuild(Struct, frozen=True):
-    """Restore the user's state from the log alone."""
-
-
-class Forget(Struct, frozen=True):
-    """Erase the personal fields of all that is logged of the user."""
-
 
 _VERBS: Final = {"rebuild": Rebuild(), "forget": Forget()}
 

@@ -15,8 +15,8 @@ from actors.runtime.request import Request
 from actors.user.ledger import Ledger
 from actors.user.lookups import Facts, find, may_have_ended
 from messages.codec import decode_batch, decode_event, encode_reply, quoted
-from messages.commands import Batch, Track
 from messages.errors import ErrorReply, RequestError
+from messages.usage import Batch, Track
 from persistence.records import Row
 
 REPLY_BYTES: Final = 480

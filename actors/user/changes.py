@@ -10,7 +10,6 @@ from actors.billing.idempotency import mismatch
 from actors.billing.periods import subscribe as subscribing
 from actors.billing.reports.alerts import ack, not_unread
 from actors.billing.usage.track import reset
-from actors.maintenance.control import Forget, Rebuild
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.user.batch import batch
@@ -18,21 +17,11 @@ from actors.user.ledger import Handler, Ledger
 from actors.user.log_reads import Reading, stored
 from actors.user.lookups import Facts, find, may_have_ended
 from actors.user.recovery import load
-from messages.commands import (
-    Ack,
-    Batch,
-    Cancel,
-    CloudTrack,
-    Extend,
-    Hold,
-    Preflight,
-    Release,
-    Reset,
-    Resume,
-    Subscribe,
-    Suspend,
-    Track,
-)
+from messages.admission import Extend, Hold, Preflight, Release
+from messages.control import Forget, Rebuild
+from messages.reports import Ack
+from messages.subscriptions import Cancel, Resume, Subscribe, Suspend
+from messages.usage import Batch, CloudTrack, Reset, Track
 from persistence.records import Row
 
 

@@ -24,9 +24,9 @@ from actors.persistent.context import Services
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from messages.codec import encode_event, encode_reply
-from messages.commands import Track
-from messages.events import KIND, UsageRecorded
+from messages.stored.events import KIND, UsageRecorded
 from messages.subjects import encode_user, partition_of
+from messages.usage import Track
 from persistence.records import Row, Snapshot
 
 USAGE: Final = KIND[UsageRecorded]

@@ -19,9 +19,9 @@ from actors.billing.state.snapshot import period_of
 from actors.persistent.context import Services
 from actors.runtime.request import Request
 from messages.codec import decode_event
-from messages.commands import Alerts
-from messages.events import KIND, AlertsRead, Event, PeriodRolled, PeriodSealed, Subscribed
-from messages.replies import RenewalEntry
+from messages.reports import Alerts
+from messages.stored.events import KIND, AlertsRead, Event, PeriodRolled, PeriodSealed, Subscribed
+from messages.subscriptions import RenewalEntry
 from persistence.errors import ArchiveUnreadable, NotStored
 from persistence.journal import Journal
 from persistence.records import Row

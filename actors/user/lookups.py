@@ -17,9 +17,9 @@ from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.user.log_reads import stored
 from messages.codec import decode_event
-from messages.commands import Track
 from messages.errors import RequestError
-from messages.events import KIND, HoldExtended, HoldPlaced, HoldReleased, UsageRecorded
+from messages.stored.events import KIND, HoldExtended, HoldPlaced, HoldReleased, UsageRecorded
+from messages.usage import Track
 from persistence.records import Row
 
 PAGE: Final = 1_000

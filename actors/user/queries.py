@@ -21,17 +21,9 @@ from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.user.ledger import Handler, Ledger
 from actors.user.log_reads import Reading
-from messages.commands import (
-    Alerts,
-    Dashboard,
-    Enforce,
-    Holds,
-    Logs,
-    Stats,
-    Subscription,
-    Trends,
-)
-from messages.replies import DashboardReply, SubscriptionReply
+from messages.admission import Enforce, Holds
+from messages.reports import Alerts, Dashboard, DashboardReply, Logs, Stats, Trends
+from messages.subscriptions import Subscription, SubscriptionReply
 
 DASHBOARD_ALERTS: Final = 50
 """Unread alerts that a dashboard shows."""

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from messages.events import ERASED
+from messages.stored.events import ERASED
 from messages.subjects import PARTITIONS
 from persistence.records import Row
 

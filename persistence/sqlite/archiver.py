@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from messages.events import ERASED
+from messages.stored.events import ERASED
 from persistence.archive.files import BLOCK_ROWS, Writing, blocks_of, bodies
 from persistence.archive.lookup import Archives
 from persistence.errors import NotStored

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from messages.events import ERASED
+from messages.stored.events import ERASED
 from persistence.chain.chain import about_of
 
 ROWS_AT_ONCE: Final = 500

@@ -27,9 +27,9 @@ from actors.billing.state.account import Account
 from actors.billing.state.apply import apply
 from actors.billing.usage.track import track
 from messages.codec import decode_command, encode_event
-from messages.commands import Track
-from messages.events import KIND, Event
+from messages.stored.events import KIND, Event
 from messages.subjects import encode_user, partition_of
+from messages.usage import Track
 from persistence.chain.chain import follow, heads_as_bytes, heads_of_bytes
 from persistence.key_filter import KeyFilter
 from persistence.records import Row, Snapshot

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from messages.events import ERASED
+from messages.stored.events import ERASED
 from persistence.archive.files import BLOCK_ROWS
 from persistence.errors import NotStored
 from persistence.sqlite import archiver

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from messages.events import ERASED
+from messages.stored.events import ERASED
 from persistence.errors import NotStored
 from persistence.journal import Journal
 from persistence.key_filter import KeyFilter

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from messages.codec import encode_event
-from messages.events import KIND, Alert, Personal, UsageRecorded
+from messages.stored.events import KIND, Alert, Personal, UsageRecorded
 from persistence.errors import Refused
 from persistence.sqlite import schema
 from persistence.sqlite.journal import SQLiteJournal

@@ -22,11 +22,11 @@ from actors.cli.importer.mapping import FieldMap
 from actors.cli.importer.plan import Plan, Timestamps, Usage
 from actors.cli.importer.sender import Sender
 from actors.cli.importer.tally import Tally
-from messages.client import UsageClient
+from messages.client.client import UsageClient
+from messages.client.transport import CONNECTION
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, NoService, RequestError
-from messages.replies import TrackReply
-from messages.transport import CONNECTION
+from messages.usage import TrackReply
 from tests.support.nats import NatsServer, start_nats_server
 from tests.support.service import Service
 

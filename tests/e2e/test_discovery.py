@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from messages.catalog import CATALOG_COMMANDS
-from messages.commands import COMMANDS
 from messages.subjects import PREFIX, request_subject
+from messages.verbs import COMMANDS
 from tests.support.raw import RawClient
 from tests.support.service import Service
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from messages.client import UsageClient
+from messages.client.client import UsageClient
 from messages.errors import NoService
 from tests.support.nats import NatsServer, start_nats_server
 from tests.support.service import ROOT, Service

@@ -11,7 +11,7 @@ from actors.billing.limits.limits import INDEX, SLOTS, TEXT_CALLS, TOTAL_COST, W
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account, Period, Raised
 from actors.billing.state.open_holds import OpenHold, OpenHolds
-from messages.events import (
+from messages.stored.events import (
     Alert,
     AlertsRead,
     CatalogEvent,

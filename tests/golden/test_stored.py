@@ -14,7 +14,7 @@ import pytest
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account
 from messages.codec import decode_catalog_event, decode_event, decode_personal, encode_event
-from messages.events import (
+from messages.stored.events import (
     KIND,
     PeriodSealed,
     Personal,

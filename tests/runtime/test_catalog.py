@@ -11,7 +11,7 @@ import pytest
 
 from actors.billing.periods.calendar import add_months
 from messages.codec import decode_event
-from messages.events import UsageRecorded
+from messages.stored.events import UsageRecorded
 from messages.subjects import PREFIX
 from tests.support.faults import Fault
 from tests.support.meter import NOON, micros

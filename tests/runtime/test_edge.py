@@ -8,9 +8,9 @@ import pytest
 
 from messages.catalog import CATALOG_COMMANDS
 from messages.codec import BATCH_BYTES_MAX, BODY_BYTES_MAX
-from messages.commands import COMMANDS
 from messages.errors import ERRORS
 from messages.subjects import PARTITIONS, encode_user, partition_of
+from messages.verbs import COMMANDS
 from tests.support.rig import Answer, Logs, Rig
 
 TRACK = b'{"provider":"tavily"}'

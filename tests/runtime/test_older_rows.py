@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors.audit.verify import Verifier
-from messages.older import LONG_USAGE
+from messages.stored.older import LONG_USAGE
 from persistence.memory import MemoryJournal
 from persistence.records import Row
 from persistence.sqlite.inspection import Inspection

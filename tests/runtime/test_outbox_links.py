@@ -10,7 +10,7 @@ import pytest
 from actors.publishing import outbox
 from actors.publishing.outbox import Outbox
 from messages.codec import encode_event
-from messages.events import CountersReset
+from messages.stored.events import CountersReset
 from persistence.memory import MemoryJournal
 from tests.support.rows import make_row
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from actors.audit import verify as verifier
 from actors.audit.compare import Finding
 from actors.audit.verify import LOOKS, Live, Report, Verifier, ranges
-from messages.client import decode_stats
-from messages.replies import StatsReply
+from messages.client.client import decode_stats
+from messages.reports import StatsReply
 from messages.subjects import PARTITIONS, encode_user, partition_of
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from messages.codec import decode_event
-from messages.events import CountersReset, PeriodRolled, UsageRecorded
+from messages.stored.events import CountersReset, PeriodRolled, UsageRecorded
 from persistence.records import Row
 from tests.support.rig import Rig
 from tests.world.life import drawn

@@ -13,18 +13,11 @@ import msgspec
 import pytest
 
 from messages.admission import EnforceReply, Held, LimitState
-from messages.client import UsageClient
+from messages.client.client import UsageClient
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
-from messages.replies import (
-    AlertReply,
-    LogEntry,
-    PlanLimits,
-    ResetReply,
-    StatsReply,
-    TrackReply,
-    Usage,
-)
+from messages.reports import AlertReply, LogEntry, PlanLimits, StatsReply, Usage
+from messages.usage import ResetReply, TrackReply
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TRACKED = TrackReply(

@@ -27,28 +27,14 @@ from actors.billing.state.apply import apply
 from actors.billing.usage import track as changes
 from actors.billing.usage.privacy import personal_of
 from actors.billing.wire.replies import answer
-from messages.admission import EnforceReply, HoldsReply
+from messages.admission import Enforce, EnforceReply, Extend, Hold, HoldsReply, Preflight, Release
 from messages.codec import decode_command, decode_event, encode_event, encode_reply
-from messages.commands import (
-    Ack,
-    Cancel,
-    Command,
-    Enforce,
-    Extend,
-    Hold,
-    Logs,
-    Preflight,
-    Release,
-    Reset,
-    Resume,
-    Stats,
-    Subscribe,
-    Suspend,
-    Track,
-)
-from messages.events import KIND, Event, PeriodRolled, Personal, PlanTerms, UsageRecorded
-from messages.replies import ResetReply, StatsReply, TrackReply
+from messages.reports import Ack, Logs, Stats, StatsReply
+from messages.stored.events import KIND, Event, PeriodRolled, Personal, PlanTerms, UsageRecorded
+from messages.subscriptions import Cancel, Resume, Subscribe, Suspend
 from messages.units import to_datetime, to_micros
+from messages.usage import Reset, ResetReply, Track, TrackReply
+from messages.verbs import Command
 
 STRIDE: Final = 3
 """Positions from one row of the user to the next: other users' rows stand between them."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec.structs import asdict
 
 from messages.codec import decode_event, encode_reply
-from messages.events import UsageRecorded
+from messages.stored.events import UsageRecorded
 from persistence.records import Row
 
 LEFT_OUT = {

@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.billing.limits.thresholds import level_of
-from messages.events import Alert
-from messages.replies import TrackReply
+from messages.stored.events import Alert
+from messages.usage import TrackReply
 from tests.support.meter import Meter, nano, plan
 
 BIG = 10**15

@@ -19,9 +19,9 @@ from actors.__main__ import main
 from actors.cli import commands, views
 from actors.cli.main import command_line
 from actors.settings.config import Config
-from messages.client import UsageClient
+from messages.client.client import UsageClient
 from messages.errors import NoService, RequestError
-from messages.replies import LogsReply
+from messages.reports import LogsReply
 from tests.support import answers
 from tests.support.answers import (
     REFUSED,

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from actors.cli.main import command_line
 from messages.errors import RequestError
-from messages.replies import TrackReply
+from messages.usage import TrackReply
 from tests.support import answers
 from tests.support.answers import (
     TRACKED,

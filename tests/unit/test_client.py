@@ -10,10 +10,10 @@ import msgspec
 import nats.errors
 import pytest
 
-from messages.client import UsageClient
+from messages.client.client import UsageClient
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, MeterdError, NoAnswer, NoService, RequestError
-from messages.replies import ResetReply, TrackReply
+from messages.usage import ResetReply, TrackReply
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TRACKED = encode_reply(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messages.codec import BODY_BYTES_MAX, decode_command, money_of
-from messages.commands import COMMANDS
 from messages.errors import InvalidRequest, RequestError
+from messages.verbs import COMMANDS
 from tests.support.bounds import (
     BOUNDS,
     COUNT,

@@ -9,9 +9,8 @@ import pytest
 
 from actors.billing.idempotency import original
 from messages.codec import encode_reply
-from messages.commands import Reset, Track
 from messages.errors import InvalidRequest, RequestError
-from messages.replies import ResetReply, TrackReply
+from messages.usage import Reset, ResetReply, Track, TrackReply
 from tests.support.meter import NOON, Meter, a_reset, a_track, plan
 
 # Every field that is content, with its default where it has one, and two values apart from it.

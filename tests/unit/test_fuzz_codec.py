@@ -28,10 +28,11 @@ from messages.codec import (
     key_of,
     money_of,
 )
-from messages.commands import COMMANDS, Batch, CloudTrack, Track
 from messages.errors import ERRORS, ErrorReply, InvalidRequest, RequestError
 from messages.subjects import PREFIX, decode_user, encode_user, partition_of, request_subject
 from messages.units import USER_ID_BYTES_MAX
+from messages.usage import Batch, CloudTrack, Track
+from messages.verbs import COMMANDS
 from tests.support.mutations import VERBS, mutated
 
 BODY_BYTES_MAX = 64 * 1024

@@ -14,7 +14,7 @@ from actors.cli.importer.mapping import FieldMap
 from actors.cli.importer.plan import Plan, Timestamps
 from actors.cli.importer.rows import LINE_BYTES_MAX, Row, format_of
 from actors.cli.importer.values import CONVERTERS, exact, moment, number, pairs, text, whole
-from messages.commands import Track
+from messages.usage import Track
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from actors.cli.importer.rows import Row
 from actors.cli.importer.sender import Sender
 from actors.cli.importer.tally import Tally
 from messages.errors import NoService, RequestError
-from messages.replies import TrackReply
+from messages.usage import TrackReply
 
 
 def reply_of(

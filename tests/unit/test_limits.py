@@ -10,7 +10,7 @@ from actors.billing.amounts import UNITS
 from actors.billing.catalog.defaults import default_catalog
 from actors.billing.catalog.providers import WAVESPEED
 from actors.billing.limits.limits import PROVIDER_NAMES, Limit, LimitTable, still_armed, table_of
-from messages.events import PlanTerms
+from messages.stored.events import PlanTerms
 from tests.support.meter import Meter, nano, plan
 
 PLANS: list[dict[str, Any]] = json.loads(

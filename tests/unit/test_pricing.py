@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from actors.billing.catalog.defaults import default_catalog
 from actors.billing.catalog.prices import ESTIMATE, Price, charge, check_parts, estimate
-from messages.commands import Track
 from messages.errors import InvalidRequest
+from messages.usage import Track
 from tests.support.meter import NOON, Meter, a_track, catalog_of, nano, plan
 
 PRICES: list[dict[str, str]] = json.loads(

@@ -29,24 +29,20 @@ from messages.catalog import (
     UserEntry,
     UsersReply,
 )
-from messages.commands import COMMANDS
 from messages.errors import ERRORS
-from messages.replies import (
+from messages.reports import (
     AckReply,
     AlertReply,
     AlertsReply,
-    BatchReply,
     DashboardReply,
     LogEntry,
     LogsReply,
-    ResetReply,
     StatsReply,
-    SubscriptionChangeReply,
-    SubscriptionReply,
-    SubscriptionState,
-    TrackReply,
     TrendsReply,
 )
+from messages.subscriptions import SubscriptionChangeReply, SubscriptionReply, SubscriptionState
+from messages.usage import BatchReply, ResetReply, TrackReply
+from messages.verbs import COMMANDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 REPLIES: dict[str, type[msgspec.Struct]] = {

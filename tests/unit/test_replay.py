@@ -23,8 +23,8 @@ from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account, logged
 from actors.billing.state.apply import apply
 from messages.codec import encode_event
-from messages.events import KIND, Event, PeriodRolled, PeriodSealed
-from messages.replies import TrackReply
+from messages.stored.events import KIND, Event, PeriodRolled, PeriodSealed
+from messages.usage import TrackReply
 from tests.support.meter import Entry, Meter, catalog_of, micros, nano, plan
 
 DAY = 86_400 * 10**6

@@ -81,7 +81,6 @@ NOT_YET: set[str] = {
     "actors/billing/wire/decision.py",
     "actors/compiled.py",
     "actors/process.py",
-    "actors/user/changes.py",
 }
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from messages.commands import COMMANDS
 from messages.subjects import PREFIX, mapping
+from messages.verbs import COMMANDS
 from tests.support.roles import INBOXES, ROLES, VERBS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

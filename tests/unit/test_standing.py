@@ -13,7 +13,7 @@ from actors.billing.limits.limits import table_of
 from actors.billing.periods.rollover import current_of
 from actors.billing.state import snapshot as snapshots
 from messages.errors import RequestError
-from messages.events import KIND, HoldPlaced, PlanPut, PlanTerms
+from messages.stored.events import KIND, HoldPlaced, PlanPut, PlanTerms
 from tests.support.meter import NOON, Meter, nano, plan
 
 AMOUNTS = st.integers(0, 10**6)

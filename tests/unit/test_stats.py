@@ -13,9 +13,8 @@ from actors.billing.limits.limits import INDEX, PROVIDER_NAMES, TOTAL_COST
 from actors.billing.reports import stats as summaries
 from actors.billing.state.snapshot import period_of
 from messages.codec import encode_reply
-from messages.commands import Stats
-from messages.events import PeriodRolled, PeriodSealed
-from messages.replies import StatsReply
+from messages.reports import Stats, StatsReply
+from messages.stored.events import PeriodRolled, PeriodSealed
 from messages.units import to_datetime
 from tests.support.meter import NOON, Meter, micros, nano, plan
 

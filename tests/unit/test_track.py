@@ -10,7 +10,7 @@ from actors.billing.periods.calendar import AHEAD, GRACE
 from actors.billing.state.account import logged
 from messages.codec import encode_reply
 from messages.errors import RequestError
-from messages.events import (
+from messages.stored.events import (
     CountersReset,
     Event,
     PeriodAdded,

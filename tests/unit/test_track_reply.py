@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from actors.billing.wire.track import track_reply
 from messages.codec import encode_reply
-from messages.events import UsageRecorded
-from messages.replies import TrackReply
+from messages.stored.events import UsageRecorded
+from messages.usage import TrackReply
 
 _PLAIN: dict[str, Any] = {
     "provider": st.sampled_from(["openai", "wavespeed"]),

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from messages.catalog import CATALOG_USER
-from messages.replies import BatchReply
 from messages.subjects import PREFIX, request_subject
+from messages.usage import BatchReply
 from tests.model.periods import moment
 from tests.model.wire import encoded
 from tests.support.rig import Answer, Rig

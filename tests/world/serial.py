@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from messages.codec import decode_event
-from messages.events import (
+from messages.stored.events import (
     HoldExtended,
     HoldPlaced,
     PeriodRolled,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from messages.codec import decode_event
-from messages.events import UsageRecorded
+from messages.stored.events import UsageRecorded
 from persistence.records import Row
 from tests.world.book import Book, Sent
 

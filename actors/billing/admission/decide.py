@@ -16,8 +16,8 @@ from actors.billing.limits.limits import Limit, shown
 from actors.billing.periods.subscription import expired
 from actors.billing.state.account import Account, Period
 from actors.billing.wire.decision import decision_text
+from messages.admission import Enforce
 from messages.codec import money_of
-from messages.commands import Enforce
 from messages.scalars import ABSENT
 from messages.units import MICROS_PER_SECOND
 

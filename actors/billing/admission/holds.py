@@ -30,11 +30,19 @@ from actors.billing.periods.rollover import current_of, current_or_opened
 from actors.billing.state.account import Account, Period
 from actors.billing.state.open_holds import HOLDS_MAX, OpenHold
 from actors.billing.wire.decision import changed, hold_text, preflight_text
-from messages.admission import Held, HoldEntry, HoldsReply
+from messages.admission import (
+    Extend,
+    Held,
+    Hold,
+    HoldEntry,
+    HoldsReply,
+    Operation,
+    Preflight,
+    Release,
+)
 from messages.codec import money_of, quoted
-from messages.commands import Extend, Hold, Operation, Preflight, Release
 from messages.errors import InvalidRequest, RequestError
-from messages.events import (
+from messages.stored.events import (
     Decision,
     Event,
     HoldExtended,

@@ -12,7 +12,7 @@ from actors.billing.catalog.prices import ESTIMATE, Price
 from actors.billing.catalog.providers import WAVESPEED, Provider, Providers
 from messages.codec import money_of
 from messages.errors import InvalidRequest
-from messages.events import CatalogEvent, PlanPut, PlanTerms, PricePut
+from messages.stored.events import CatalogEvent, PlanPut, PlanTerms, PricePut
 
 FREE_TIER: Final = "free"
 DEFAULT: Final = "default"

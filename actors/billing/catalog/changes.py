@@ -35,10 +35,10 @@ from messages.catalog import (
     ProvidersReply,
 )
 from messages.codec import encode_reply, money_of
-from messages.commands import Track
 from messages.errors import InvalidRequest
-from messages.events import CatalogEvent, PlanPut, PlanTerms, PricePut
+from messages.stored.events import CatalogEvent, PlanPut, PlanTerms, PricePut
 from messages.units import PRICE_DECIMALS_MAX, to_datetime, to_micros, usd
+from messages.usage import Track
 
 _FIRST: Final = to_micros(datetime.min.replace(tzinfo=UTC))
 _LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))

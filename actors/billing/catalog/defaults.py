@@ -12,7 +12,7 @@ import msgspec
 from actors.billing.catalog.catalog import UNIT_NAMES, Catalog, Plan, is_cost
 from actors.billing.catalog.prices import Price
 from actors.billing.catalog.providers import Provider
-from messages.events import PlanTerms
+from messages.stored.events import PlanTerms
 from messages.units import MONEY_DECIMALS_MAX, PRICE_DECIMALS_MAX, parse_amount
 
 _T = TypeVar("_T")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from messages.commands import Track
 from messages.errors import InvalidRequest
 from messages.units import PICO_PER_NANO, round_half_even
+from messages.usage import Track
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

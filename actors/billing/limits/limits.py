@@ -16,7 +16,7 @@ from actors.billing.amounts import CALLS, COST, TOKENS, UNITS
 from actors.billing.catalog.catalog import FREE_TIER, Touch, is_cost
 from actors.billing.catalog.providers import TEXT_PROVIDERS, WAVESPEED
 from actors.billing.wire.decision import limit_head
-from messages.events import PlanTerms
+from messages.stored.events import PlanTerms
 from messages.units import usd
 
 PROVIDER_NAMES: Final = (

@@ -12,7 +12,7 @@ from typing import Final
 from actors.billing.amounts import COST, UNITS
 from actors.billing.counters import Slots
 from actors.billing.limits.limits import THRESHOLDS, Limit, LimitTable
-from messages.events import Alert
+from messages.stored.events import Alert
 from messages.units import NANO_PER_USD
 
 _SEVERITY: Final = {80: "info", 90: "warning", 100: "error"}

@@ -20,9 +20,8 @@ from actors.billing.periods.rollover import sealing
 from actors.billing.periods.subscription import cycle_months, is_live, with_overrides
 from actors.billing.state.account import Account, Period
 from actors.billing.state.snapshot import totals_of
-from messages.commands import Cancel, Resume, Subscribe, Suspend
 from messages.errors import InvalidRequest, RequestError
-from messages.events import (
+from messages.stored.events import (
     Alert,
     Event,
     PeriodRolled,
@@ -31,6 +30,7 @@ from messages.events import (
     Subscription,
     SubscriptionChanged,
 )
+from messages.subscriptions import Cancel, Resume, Subscribe, Suspend
 from messages.units import MICROS_PER_DAY, to_micros
 
 BACK_MAX: Final = 366 * MICROS_PER_DAY

@@ -12,14 +12,14 @@ from msgspec.structs import replace
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.periods.calendar import add_months, index_of, month_of
 from messages.admission import Number
-from messages.events import (
+from messages.stored.events import (
     Event,
     PeriodRolled,
     PlanTerms,
     Subscribed,
     Subscription,
 )
-from messages.replies import RenewalEntry, SubscriptionState, UsageBefore
+from messages.subscriptions import RenewalEntry, SubscriptionState, UsageBefore
 from messages.units import to_datetime, usd
 
 YEARLY: Final = "yearly"

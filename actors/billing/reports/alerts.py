@@ -14,16 +14,15 @@ from actors.billing.effects import Recorded
 from actors.billing.fingerprint import content_of
 from actors.billing.paging import fitting
 from actors.billing.state.account import Account, Raised
-from messages.commands import Ack, Alerts
 from messages.errors import InvalidRequest, RequestError
-from messages.events import (
+from messages.reports import Ack, AlertReply, Alerts, AlertsReply
+from messages.stored.events import (
     AlertsRead,
     Event,
     Subscribed,
     SubscriptionChanged,
     UsageRecorded,
 )
-from messages.replies import AlertReply, AlertsReply
 from messages.units import to_datetime, usd
 
 SHOWN: int = 50

@@ -12,10 +12,9 @@ from actors.billing.periods.rollover import current_of
 from actors.billing.reports.alerts import alert_reply
 from actors.billing.state.account import Account, Period, status_of
 from messages.admission import Held
-from messages.commands import Stats
 from messages.errors import RequestError
-from messages.events import Counters, PlanTerms
-from messages.replies import AlertReply, PlanLimits, StatsReply, Usage
+from messages.reports import AlertReply, PlanLimits, Stats, StatsReply, Usage
+from messages.stored.events import Counters, PlanTerms
 from messages.units import MICROS_PER_SECOND, to_datetime, usd
 
 SHOWN_ALERTS: int = 10

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from actors.billing.limits.limits import TOTAL_COST, percentage
 from actors.billing.periods.calendar import month_name, months_before
 from actors.billing.state.account import Period
-from messages.replies import Projections, ProviderTrend, TrendsReply
+from messages.reports import Projections, ProviderTrend, TrendsReply
 from messages.units import MICROS_PER_DAY, round_half_even, usd
 
 MONTHS: Final = 6

@@ -21,10 +21,9 @@ from actors.billing.paging import BYTES_MAX
 from actors.billing.periods.calendar import AHEAD
 from actors.billing.state.account import Account, logged
 from messages.codec import decode_event, decode_personal, encode_reply, usage_marks
-from messages.commands import Logs
 from messages.errors import InvalidRequest
-from messages.events import KIND, PeriodAdded, PeriodRolled, Personal, UsageRecorded
-from messages.replies import LogEntry, LogsReply
+from messages.reports import LogEntry, Logs, LogsReply
+from messages.stored.events import KIND, PeriodAdded, PeriodRolled, Personal, UsageRecorded
 from messages.units import to_datetime, to_micros, usd
 
 PAGE: Final = 50

@@ -29,7 +29,7 @@ from actors.billing.limits.limits import (
 )
 from actors.billing.state.interning import NOTHING, span
 from actors.billing.state.open_holds import NONE_HELD, OpenHold, OpenHolds
-from messages.events import Alert, Counters, PlanTerms, Subscription
+from messages.stored.events import Alert, Counters, PlanTerms, Subscription
 
 ACTIVE: Final = "active"
 UNREAD_MAX: Final = 1_000

@@ -27,7 +27,7 @@ from actors.billing.state.account import (
 )
 from actors.billing.state.interning import NOTHING, owned, shared
 from actors.billing.state.open_holds import OpenHold, OpenHolds
-from messages.events import (
+from messages.stored.events import (
     Alert,
     AlertsRead,
     CountersReset,

@@ -15,8 +15,8 @@ from actors.billing.limits.limits import INDEX, SLOTS, TEXT_CALLS, TOTAL_COST, W
 from actors.billing.state.account import Account, Period, Raised, providers_of
 from actors.billing.state.interning import NOTHING, shared
 from actors.billing.state.open_holds import OpenHold, OpenHolds
-from actors.billing.state.snapshot_form import DECODER, ENCODER, State, StoredPeriod
-from messages.events import Counters, PeriodTotals
+from messages.stored.events import Counters, PeriodTotals
+from messages.stored.snapshot import DECODER, ENCODER, State, StoredPeriod
 
 SCHEMA: Final = 3
 DIGEST_BYTES: Final = 32

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Final
 
-from messages.commands import Track
-from messages.events import (
+from messages.stored.events import (
     Personal,
 )
+from messages.usage import Track
 
 FIELDS: Final = ("user_agent", "ip_address", "error_message", "metadata")
 KEEP: Final = "keep"

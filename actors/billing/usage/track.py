@@ -19,9 +19,9 @@ from actors.billing.periods.calendar import AHEAD, GRACE, month_of, new_key
 from actors.billing.periods.rollover import current_of, opened
 from actors.billing.state.account import Account, Period, status_of
 from messages.codec import encode_reply, money_of
-from messages.commands import CloudTrack, Reset, Track
 from messages.errors import RequestError
-from messages.events import (
+from messages.scalars import ABSENT
+from messages.stored.events import (
     NO_TIME,
     Alert,
     Counters,
@@ -31,9 +31,8 @@ from messages.events import (
     PlanTerms,
     UsageRecorded,
 )
-from messages.replies import ResetReply
-from messages.scalars import ABSENT
 from messages.units import to_micros
+from messages.usage import CloudTrack, Reset, ResetReply, Track
 
 NO_EVENTS: Final[tuple[Event, ...]] = ()
 NO_ALERTS: Final[tuple[Alert, ...]] = ()

@@ -22,7 +22,8 @@ from actors.billing.wire.decision import (
 from actors.billing.wire.track import track_reply
 from messages.admission import ReleaseReply
 from messages.codec import encode_reply, quoted
-from messages.events import (
+from messages.reports import AckReply
+from messages.stored.events import (
     AlertsRead,
     CountersReset,
     Event,
@@ -35,7 +36,8 @@ from messages.events import (
     SubscriptionChanged,
     UsageRecorded,
 )
-from messages.replies import AckReply, ResetReply, SubscriptionChangeReply
+from messages.subscriptions import SubscriptionChangeReply
+from messages.usage import ResetReply
 
 
 def answer(event: Event, key: str, seq: int, at: int, *, duplicate: bool = False) -> bytes:

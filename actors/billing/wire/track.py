@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from messages.codec import quoted
-from messages.events import (
+from messages.stored.events import (
     UsageRecorded,
 )
 from messages.units import NANO_PER_USD, usd_text

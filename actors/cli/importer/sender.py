@@ -10,7 +10,7 @@ from typing import Final
 from actors.cli.importer.errors import ImporterError, ServiceLost
 from actors.cli.importer.plan import Usage
 from messages.errors import MeterdError, RequestError
-from messages.replies import TrackReply
+from messages.usage import TrackReply
 
 READ_AHEAD: Final = 8
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from messages.replies import TrackReply
+from messages.usage import TrackReply
 
 
 @dataclass(slots=True)

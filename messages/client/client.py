@@ -24,9 +24,7 @@ from messages.admission import (
     PreflightReply,
     ReleaseReply,
 )
-from messages.codec import decode_error
-from messages.errors import MeterdError, RequestError
-from messages.fields import (
+from messages.client.fields import (
     EnforceFields,
     ExtendFields,
     HoldFields,
@@ -36,20 +34,19 @@ from messages.fields import (
     SubscribeFields,
     TrackFields,
 )
-from messages.replies import (
+from messages.client.transport import Caller
+from messages.codec import decode_error
+from messages.errors import MeterdError, RequestError
+from messages.reports import (
     AckReply,
     AlertsReply,
-    BatchReply,
     DashboardReply,
     LogsReply,
-    ResetReply,
     StatsReply,
-    SubscriptionChangeReply,
-    SubscriptionReply,
-    TrackReply,
     TrendsReply,
 )
-from messages.transport import Caller
+from messages.subscriptions import SubscriptionChangeReply, SubscriptionReply
+from messages.usage import BatchReply, ResetReply, TrackReply
 
 _TRACK: Final = msgspec.json.Decoder(TrackReply)
 _ENFORCE: Final = msgspec.json.Decoder(EnforceReply)

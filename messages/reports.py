@@ -1,63 +1,76 @@
-"""Answers. Every field that a reply has is present, ``null`` where it does not apply.
+"""What a user is shown: ``stats``, ``trends``, ``logs``, alerts and the dashboard.
 
-Money is an exact `Decimal` of USD and travels as a JSON number.
+See `usage` for the forms of commands and replies.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Annotated
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Struct
 
 from messages.admission import Held, Number
+from messages.scalars import (
+    Key,
+    Moment,
+    PeriodKey,
+    StatusCode,
+    Text,
+)
 
 
-class TrackReply(Struct, kw_only=True, gc=False):
-    """The call is stored and counted; costs in USD."""
+class Stats(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The live summary of the current period, or of an earlier one."""
 
-    usage_logged: bool = True
-    event_id: str
-    duplicate: bool = False
-    cost: Decimal
-    cost_input: Decimal
-    cost_output: Decimal
-    cost_catalog: Decimal | None
-    tokens_used: int
-    billing_period: str
-    usage_status: str
-    priced: str
-    provider: str
-    actual_provider_name: str
-    late: bool
-    hold_status: str | None
-    late_settle: bool
-    alerts: tuple[str, ...]
-    seq: int
+    billing_period: PeriodKey | None = None
+    deadline: Moment | None = None
 
 
-class BatchReply(Struct, kw_only=True):
-    """For each event, in order, the text of its `TrackReply` or error body."""
+class Logs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of the usage log, newest arrival first."""
 
-    results: tuple[Raw, ...]
-    accepted: int
-    duplicates: int
-    rejected: int
-    event_id: str
-    duplicate: bool = False
-    seq: int
+    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    cursor: Annotated[str, Meta(max_length=512)] | None = None
+    provider: Text | None = None
+    status_code: StatusCode | None = None
+    billing_period: PeriodKey | None = None
+    event_id: Key | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    deadline: Moment | None = None
 
 
-class ResetReply(Struct, kw_only=True):
-    """Whether the counters were started again."""
+class Trends(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The user's last periods."""
 
-    reset: bool
-    counters_reset: bool
-    reason: str | None
-    billing_period: str
-    event_id: str
-    duplicate: bool = False
-    seq: int
+    months: Annotated[int, Meta(ge=1, le=36)] | None = None
+    deadline: Moment | None = None
+
+
+class Alerts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The alerts that were raised, newest first."""
+
+    unread_only: bool | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    billing_period: PeriodKey | None = None
+    deadline: Moment | None = None
+
+
+class Ack(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Mark alerts read: those of ``ids``, or all."""
+
+    ids: Annotated[list[Text], Meta(max_length=1000)] | None = None
+    all: bool | None = None
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class Dashboard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Stats, trends, unread alerts and projections in one reply."""
+
+    deadline: Moment | None = None
 
 
 class Usage(Struct):
@@ -207,63 +220,6 @@ class AckReply(Struct, kw_only=True):
     unread_count: int
     event_id: str
     duplicate: bool = False
-    seq: int
-
-
-class SubscriptionState(Struct, kw_only=True):
-    """A subscription; the period is the billing cycle's."""
-
-    plan: str
-    tier: str
-    billing_cycle: str
-    status: str
-    current_period_start: datetime
-    current_period_end: datetime
-    auto_renew: bool
-    cancel_at_period_end: bool
-    overrides: dict[str, Number]
-
-
-class SubscriptionChangeReply(Struct, kw_only=True):
-    """The subscription after a change; ``alerts`` are the ids that it raised."""
-
-    subscription: SubscriptionState | None
-    renewal_type: str | None
-    alerts: tuple[str, ...]
-    event_id: str
-    duplicate: bool = False
-    seq: int
-
-
-class UsageBefore(Struct, kw_only=True):
-    """What the period before a renewal had counted."""
-
-    billing_period: str | None
-    calls: int
-    tokens: int
-    cost: Decimal
-
-
-class RenewalEntry(Struct, kw_only=True):
-    """A subscription that began or went on."""
-
-    renewal_type: str
-    plan: str
-    tier: str
-    billing_cycle: str
-    previous_plan: str | None
-    period_start: datetime
-    period_end: datetime
-    usage_before: UsageBefore
-    created_at: datetime
-    seq: int
-
-
-class SubscriptionReply(Struct, kw_only=True):
-    """The subscription, null where there never was one, and its newest renewals first."""
-
-    subscription: SubscriptionState | None
-    history: tuple[RenewalEntry, ...]
     seq: int
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from messages.names import USAGE_NAMES
+from messages.stored.names import USAGE_NAMES
 
 Counters = tuple[int, int, int]
 """Calls, tokens and cost in nano-USD, in this order."""
@@ -143,7 +143,7 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False, rename=US
     """A call was made, priced and counted in ``billing_period``.
 
     It is stored under `USAGE_NAMES` without what is as in most calls: its defaults are part of
-    the form. `messages.older` has the form before.
+    the form. `messages.stored.older` has the form before.
 
     ``timestamp`` is when the call was made as its caller says, absent where that is when it
     arrived. ``response_time`` is in seconds. ``adjusted`` is what a period that was announced

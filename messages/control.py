@@ -1,0 +1,13 @@
+"""What an operator asks of one user's actor, beside the verbs of callers."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Rebuild(Struct, frozen=True):
+    """Restore the user's state from the log alone."""
+
+
+class Forget(Struct, frozen=True):
+    """Erase the personal fields of all that is logged of the user."""
