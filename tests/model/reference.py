@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.model.periods import month, name, plus_months
 
-DATA = Path(__file__).parents[2] / "actors" / "billing" / "data"
+DATA = Path(__file__).parents[2] / "actors" / "billing" / "catalog" / "data"
 PLANS = json.loads((DATA / "plans.json").read_text())
 PRICES = {
     (row["provider"], row["model"]): row for row in json.loads((DATA / "prices.json").read_text())

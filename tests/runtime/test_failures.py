@@ -141,14 +141,7 @@ async def test_a_raising_handler_costs_only_its_own_request(rig: Rig, lines: Log
 @pytest.mark.sources
 @pytest.mark.parametrize(
     "where",
-    [
-        *(
-            "actors.user.ledger.apply",
-            "actors.user.ledger.encode_event",
-            "actors.user.ledger.track_reply",
-        ),
-        "actors.user.ledger.track",
-    ],
+    [f"actors.user.ledger.{name}" for name in ["apply", "encode_event", "track_reply", "track"]],
 )
 async def test_what_a_defect_leaves_half_done_is_not_in_the_log(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, where: str

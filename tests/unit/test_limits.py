@@ -14,7 +14,7 @@ from messages.stored.events import PlanTerms
 from tests.support.meter import Meter, nano, plan
 
 PLANS: list[dict[str, Any]] = json.loads(
-    files("actors.billing").joinpath("data/plans.json").read_text()
+    files("actors.billing.catalog").joinpath("data/plans.json").read_text()
 )
 TEXT = ("gemini", "openai", "anthropic", "mistral")
 

@@ -17,7 +17,7 @@ from messages.usage import Track
 from tests.support.meter import NOON, Meter, a_track, catalog_of, nano, plan
 
 PRICES: list[dict[str, str]] = json.loads(
-    files("actors.billing").joinpath("data/prices.json").read_text()
+    files("actors.billing.catalog").joinpath("data/prices.json").read_text()
 )
 
 

@@ -15,7 +15,7 @@ from actors.billing.amounts import UNITS
 from actors.billing.catalog.catalog import Touch
 from actors.billing.limits.limits import Limit
 from actors.billing.state.account import Account, Period
-from actors.billing.wire.decision import around_requested, limit_tail
+from actors.billing.wire.decision import around_requested, limit_head, limit_tail
 from messages.units import usd_text
 
 RECENT_MAX: Final = 4096
@@ -86,7 +86,8 @@ class Standing:
         """Write all that is the same for every call, with empty places between."""
         tail, between = limit_tail(self._end), ""
         for limit, used, held in self.rows:
-            before, after = around_requested(limit.head, limit.unit, limit.value, used, held, tail)
+            head = limit_head(limit.name, limit.unit, limit.kind, limit.value)
+            before, after = around_requested(head, limit.unit, limit.value, used, held, tail)
             self._pieces += [between + before, ""]
             self._units.append(limit.unit)
             between = after + ","

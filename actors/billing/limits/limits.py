@@ -15,7 +15,6 @@ from typing import Final
 from actors.billing.amounts import CALLS, COST, TOKENS, UNITS
 from actors.billing.catalog.catalog import FREE_TIER, Touch, is_cost
 from actors.billing.catalog.providers import TEXT_PROVIDERS, WAVESPEED
-from actors.billing.wire.decision import limit_head
 from messages.stored.events import PlanTerms
 from messages.units import usd
 
@@ -66,7 +65,6 @@ class Limit:
         hard: whether it refuses; soft limits only warn.
         disabled: the plan allows none of it (a free plan's 0).
         provider: whose calls it counts, None where it counts cost or a group.
-        head: how its part of a reply begins.
     """
 
     name: str
@@ -77,7 +75,6 @@ class Limit:
     hard: bool
     disabled: bool
     provider: str | None
-    head: str
 
     @property
     def kind(self) -> str:
@@ -142,8 +139,7 @@ class LimitTable:
         soft = self._grouped and unit == CALLS and provider in TEXT_PROVIDERS and not disabled
         of_one = provider if provider in INDEX and not is_cost(name) else None
         warns_at = -(-value * THRESHOLDS[0] // 100)
-        head = limit_head(name, unit, SOFT if soft else HARD, value)
-        return Limit(name, slot, unit, value, warns_at, not soft, disabled, of_one, head)
+        return Limit(name, slot, unit, value, warns_at, not soft, disabled, of_one)
 
     def _touching(self, provider: str, spanning: bool) -> tuple[Limit, ...]:
         slots = {3 * INDEX[provider] + unit for unit in (CALLS, TOKENS, COST)} | {TOTAL_COST}
