@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from actors.billing.catalog import changes
-from actors.billing.limits.limits import TEXT_CALLS, TOTAL_COST
+from actors.billing.counters.slots import totals
 from actors.billing.limits.thresholds import level_of_all
 from actors.billing.periods.rollover import current_of, due
 from actors.billing.state.account import Account, Period, status_of
@@ -159,13 +159,14 @@ class _Listing:
 def _entry(name: str, period: Period) -> UserEntry:
     used = period.used
     level = level_of_all(used, period.table)
+    calls, tokens, cost = totals(used)
     return UserEntry(
         user_id=name,
         plan=period.terms.name,
         billing_period=period.key,
-        total_calls=sum(used[0:TEXT_CALLS:3]),
-        total_tokens=sum(used[1:TEXT_CALLS:3]),
-        total_cost=usd(used[TOTAL_COST]),
+        total_calls=calls,
+        total_tokens=tokens,
+        total_cost=usd(cost),
         usage_status=status_of({"all": level} if level else {}),
         last_updated=None if period.last_updated is None else to_datetime(period.last_updated),
     )

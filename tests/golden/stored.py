@@ -6,8 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from actors.billing.counters import named
-from actors.billing.limits.limits import INDEX, SLOTS, TEXT_CALLS, TOTAL_COST, WAVESPEED_CALLS
+from actors.billing.counters.slots import restored, wavespeed_calls
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account, Period, Raised
 from actors.billing.state.open_holds import OpenHold, OpenHolds
@@ -304,25 +303,21 @@ def an_account() -> Account:
     """A user in April with a closed March, as the golden snapshot keeps it."""
     account = Account("alice", seq=77, at=NOON + 1, months={"2026-03": 2, "2026-04": 1})
     account.before = {"gemini": 42, "video": 1}
-    used = [0] * SLOTS
-    openai = 3 * INDEX["openai"]
-    used[openai : openai + 3] = [1, 1, 150]
-    used[TEXT_CALLS] = 1
-    used[TOTAL_COST] = 150
-    counters, layout = named(used, {"openai": (1, 1, 150)}, {"gpt-4o-mini": (1, 1, 150)})
+    one = (1, 1, 150)
+    used, layout = restored({"openai": one}, 0, {"openai": one}, {"gpt-4o-mini": one})
     account.current = Period(
         key="2026-04",
         start=APRIL,
         end=MAY,
         terms=FREE,
-        used=counters,
+        used=used,
         layout=layout,
         last_updated=NOON + 1,
     )
     march = snapshots.period_of(TOTALS)
     march.levels = {"gemini_calls": 80, "monthly_cost": 100}
     march.announced = True
-    assert march.used[WAVESPEED_CALLS] == 1
+    assert wavespeed_calls(march.used) == 1
     account.closed = (march, Period("2026-03.2", MARCH, APRIL, BARE))
     account.unread = {
         WARNING.id: Raised(WARNING, NOON, 70),

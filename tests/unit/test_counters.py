@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.billing import counters
-from actors.billing.counters import (
+from actors.billing.counters import slots
+from actors.billing.counters.slots import (
     NO_NAMES,
     NUMBER_MAX,
     STEPS_KEPT,
     layout_of,
+    of_providers,
     slots_of,
+    total_cost,
     with_names,
 )
-from actors.billing.limits.limits import INDEX, TOTAL_COST
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account, Period
 from actors.billing.state.apply import apply
@@ -101,9 +102,8 @@ def test_counters_are_exact_at_any_size(
         return len(of), sum(e.tokens_input for e in of), sum(e.cost_nano for e in of)
 
     for name in ("openai", "exa", "wavespeed"):
-        at = 3 * INDEX[name]
-        assert tuple(period.used[at : at + 3]) == sums([e for e in since if e.provider == name])
-    assert period.used[TOTAL_COST] == sums(since)[2]
+        assert of_providers(period.used)[name] == sums([e for e in since if e.provider == name])
+    assert total_cost(period.used) == sums(since)[2]
     for attribute, found in (("actual", period.actual), ("model", period.models)):
         names = list(dict.fromkeys(getattr(event, attribute) for event in since))
         assert list(found) == names  # in the order in which they came
@@ -118,7 +118,7 @@ def test_counters_are_an_array_until_a_number_does_not_fit_and_again_after_a_res
     assert type(period.used) is array
     account, period = counted([usage(NUMBER_MAX), usage(1)])
     assert kinds(period) == (list, type(None))
-    assert period.used[TOTAL_COST] == 2**64
+    assert total_cost(period.used) == 2**64
     apply(account, RESET, NOON, 9)
     assert kinds(period) == (array, list)
     assert restored(account) == account
@@ -142,7 +142,7 @@ def test_the_price_of_one_call_may_be_larger_than_an_array_holds() -> None:
     meter = Meter(terms=plan({}))
     meter.account, _ = counted([usage(10**40), usage(3, model="n")])
     assert meter.stats().model_breakdown["m"].cost * 10**9 == 10**40
-    assert meter.current.used[TOTAL_COST] == 10**40 + 3
+    assert total_cost(meter.current.used) == 10**40 + 3
 
 
 def test_users_who_count_the_same_names_share_one_layout_and_its_strings() -> None:
@@ -159,12 +159,12 @@ def test_users_who_count_the_same_names_share_one_layout_and_its_strings() -> No
 def test_a_layout_that_no_period_has_goes_when_others_come() -> None:
     names = (("only-here",), ("only-here",))
     account, period = counted([usage(actual="only-here", model="only-here")])
-    assert names in counters._layouts
+    assert names in slots._layouts
     del account, period
     for number in range(STEPS_KEPT):
         with_names(NO_NAMES, f"a{number}", "m")
     gc.collect()
-    assert names not in counters._layouts
+    assert names not in slots._layouts
 
 
 def test_users_who_come_to_the_same_names_in_the_same_order_make_one_layout_once() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.amounts import COST, UNITS
+from actors.billing.counters.slots import COST, UNITS
 from actors.billing.limits.limits import HARD, SOFT
 from actors.billing.wire.decision import (
     changed,

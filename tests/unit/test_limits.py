@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from actors.billing.amounts import UNITS
 from actors.billing.catalog.defaults import default_catalog
-from actors.billing.catalog.providers import WAVESPEED
-from actors.billing.limits.limits import PROVIDER_NAMES, Limit, LimitTable, still_armed, table_of
+from actors.billing.catalog.providers import NAMES, WAVESPEED
+from actors.billing.counters.slots import UNITS
+from actors.billing.limits.limits import Limit, LimitTable, still_armed, table_of
 from messages.stored.events import PlanTerms
 from tests.support.meter import Meter, nano, plan
 
@@ -75,7 +75,7 @@ def test_disabled_limits_are_hard() -> None:
 
 
 @pytest.mark.parametrize("tier", ["free", "pro"])
-@pytest.mark.parametrize("provider", PROVIDER_NAMES)
+@pytest.mark.parametrize("provider", NAMES)
 def test_beside_a_combined_limit_the_call_limits_of_its_four_providers_are_soft(
     provider: str, tier: str
 ) -> None:
@@ -93,9 +93,9 @@ def test_a_combined_limit_of_zero_softens_nothing(tier: str) -> None:
     assert found["openai_calls"].hard
 
 
-@pytest.mark.parametrize("provider", PROVIDER_NAMES)
+@pytest.mark.parametrize("provider", NAMES)
 def test_a_call_touches_its_providers_limits_and_those_that_span_it(provider: str) -> None:
-    limits = {f"{name}_{unit}": 10 for name in PROVIDER_NAMES for unit in UNITS}
+    limits = {f"{name}_{unit}": 10 for name in NAMES for unit in UNITS}
     limits |= {"ai_text_generation_calls": 10, "monthly_cost": 10}
     own = {f"{provider}_{unit}" for unit in UNITS} | {"monthly_cost"}
     if provider in TEXT:

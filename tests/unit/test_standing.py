@@ -12,6 +12,7 @@ from actors.billing.admission.headroom import RECENT_MAX, Standing, standing_of
 from actors.billing.limits.limits import table_of
 from actors.billing.periods.rollover import current_of
 from actors.billing.state import snapshot as snapshots
+from actors.billing.state.account import Period
 from messages.errors import RequestError
 from messages.stored.events import KIND, HoldPlaced, PlanPut, PlanTerms
 from tests.support.meter import NOON, Meter, nano, plan
@@ -91,6 +92,10 @@ def lose(meter: Meter, n: int) -> None:
     meter.track("openai", tokens_input=n)
 
 
+def widen(period: Period) -> None:
+    period.used = list(period.used)
+
+
 def put_plan(meter: Meter, n: int) -> None:
     terms = PlanTerms("Free", "free", n + 1, (("openai_calls", n),), ())
     put = PlanPut(terms=terms, price_monthly_nano=0, price_yearly_nano=0, content="")
@@ -101,7 +106,7 @@ STEPS: dict[str, Any] = {
     "track": lambda meter, n: meter.track("openai", tokens_input=n, event_id=f"t{n}"),
     "track dearly": lambda meter, _: meter.track("openai", cost=1_000_000),
     "track late": lambda meter, _: meter.track("openai", timestamp=meter.now - 20 * 86_400 * 10**6),
-    "grow beyond 64 bits": lambda meter, _: meter.current.widen(),
+    "grow beyond 64 bits": lambda meter, _: widen(meter.current),
     "reset": lambda meter, n: meter.reset(event_id=f"r{n}"),
     "hold": lambda meter, n: meter.do(
         "hold", provider="openai", tokens_requested=n, event_id=f"h{n}", ttl=60

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from actors.billing.admission.headroom import Row, Standing, standing_of
-from actors.billing.amounts import CALLS, COST, TOKENS, UNITS
 from actors.billing.catalog.catalog import Catalog, Touch
 from actors.billing.catalog.prices import estimate
+from actors.billing.counters.slots import CALLS, COST, TOKENS, UNITS
 from actors.billing.limits.limits import Limit, shown
 from actors.billing.periods.subscription import expired
 from actors.billing.state.account import Account, Period

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from actors.billing.amounts import UNITS
 from actors.billing.catalog.catalog import Touch
+from actors.billing.counters.slots import UNITS
 from actors.billing.limits.limits import Limit
 from actors.billing.state.account import Account, Period
 from actors.billing.wire.decision import around_requested, limit_head, limit_tail

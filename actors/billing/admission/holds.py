@@ -18,13 +18,12 @@ from actors.billing.admission.decide import (
     text_of,
 )
 from actors.billing.admission.headroom import Standing, standing_of
-from actors.billing.amounts import COST, TOKENS
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.prices import estimate
 from actors.billing.catalog.providers import WAVESPEED
+from actors.billing.counters.slots import COST, TOKENS, add
 from actors.billing.effects import Recorded, Refused
 from actors.billing.fingerprint import TTL_S, content_of
-from actors.billing.limits.limits import add_amounts
 from actors.billing.paging import BYTES_MAX, fitting
 from actors.billing.periods.rollover import current_of, current_or_opened
 from actors.billing.state.account import Account, Period
@@ -90,7 +89,7 @@ def extend(
     period = current_of(account, at, catalog)
     others = list(account.held(at))
     calls, tokens, cost = held.amounts
-    add_amounts(others, held.provider, held.actual, (-calls, -tokens, -cost))
+    add(others, held.provider, held.actual, (-calls, -tokens, -cost))
     grown = any(call.amounts[unit] > held.amounts[unit] for unit in (TOKENS, COST))
     standing = Standing(period.table.touched(call.touch), period.used, others, period.end)
     verdict = judge(account, period, call, at, standing)
@@ -154,7 +153,7 @@ def preflight(
         if not verdict.allowed:
             text = preflight_text(verdict.reason, verdict.message, index, replies)
             return Refused(changed(text, key, account.seq))
-        add_amounts(used, call.provider, call.actual, call.amounts)
+        add(used, call.provider, call.actual, call.amounts)
     if not holding:
         text = preflight_text(WITHIN, WITHIN_MESSAGE, None, replies)
         return Refused(changed(text, None, account.seq))

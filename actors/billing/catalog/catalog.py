@@ -9,12 +9,16 @@ from typing import Final
 import msgspec
 
 from actors.billing.catalog.prices import ESTIMATE, Price
-from actors.billing.catalog.providers import WAVESPEED, Provider, Providers
+from actors.billing.catalog.providers import TEXT, WAVESPEED, Provider, Providers
 from messages.codec import money_of
 from messages.errors import InvalidRequest
 from messages.stored.events import CatalogEvent, PlanPut, PlanTerms, PricePut
 
 FREE_TIER: Final = "free"
+TEXT_CALLS: Final = f"{TEXT}_calls"
+WAVESPEED_CALLS: Final = f"{WAVESPEED}_calls"
+MONTHLY_COST: Final = "monthly_cost"
+"""The limits that count what spans providers."""
 DEFAULT: Final = "default"
 """The model whose price is that of its provider's models that have none."""
 ROUTES_MAX: Final = 4096
@@ -180,7 +184,7 @@ class Catalog:
             InvalidRequest: there is no such limit, or it cannot have that value.
         """
         provider, _, unit = name.rpartition("_")
-        known = name in SPANNING or (
+        known = name in {TEXT_CALLS, MONTHLY_COST} or (
             unit in {"calls", "tokens", "cost"}
             and any(provider == known.name for known in self.providers.all)
         )
@@ -205,8 +209,6 @@ def _chain(rows: list[Price], how: str) -> Priced:
     assert found is not None
     return found
 
-
-SPANNING: Final = frozenset({"ai_text_generation_calls", "monthly_cost"})
 
 _ESTIMATED: Final = Priced(ESTIMATE, "estimate")
 

@@ -11,7 +11,7 @@ import msgspec
 
 from actors.billing.catalog.catalog import UNIT_NAMES, Catalog, Plan, is_cost
 from actors.billing.catalog.prices import Price
-from actors.billing.catalog.providers import Provider
+from actors.billing.catalog.providers import PROVIDERS
 from messages.stored.events import PlanTerms
 from messages.units import MONEY_DECIMALS_MAX, PRICE_DECIMALS_MAX, parse_amount
 
@@ -28,14 +28,13 @@ class _PlanRow(msgspec.Struct):
 
 
 @cache
-def _defaults() -> tuple[list[Provider], list[Price], list[Plan]]:
+def _defaults() -> tuple[list[Price], list[Plan]]:
     data = files("actors.billing.catalog").joinpath("data")
 
     def load(name: str, kind: type[_T]) -> _T:
         return msgspec.json.decode(data.joinpath(name).read_bytes(), type=kind)
 
     return (
-        load("providers.json", list[Provider]),
         [_price(row) for row in load("prices.json", list[dict[str, str]])],
         [_plan(row) for row in load("plans.json", list[_PlanRow])],
     )
@@ -43,7 +42,7 @@ def _defaults() -> tuple[list[Provider], list[Price], list[Plan]]:
 
 def default_catalog() -> Catalog:
     """The catalogue that meterd starts with."""
-    return Catalog(*_defaults())
+    return Catalog(PROVIDERS, *_defaults())
 
 
 def _price(row: dict[str, str]) -> Price:

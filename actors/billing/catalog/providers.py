@@ -6,16 +6,18 @@ Rules of the contract, section 5 ("Providers", "Actual provider") and section 3 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.resources import files
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from messages.codec import clip
 from messages.errors import RequestError
 
 WAVESPEED: Final = "wavespeed"
-TEXT_PROVIDERS: Final = frozenset({"gemini", "openai", "anthropic", "mistral"})
-"""The providers that ``ai_text_generation_calls`` counts together."""
+TEXT: Final = "ai_text_generation"
+"""The group whose calls ``ai_text_generation_calls`` counts together."""
 
 
 class Provider(Struct, frozen=True, kw_only=True):
@@ -27,6 +29,7 @@ class Provider(Struct, frozen=True, kw_only=True):
         default_model: the model of a call that names none.
         actual: who serves its calls where nothing else says so.
         aliases: other names that are accepted for it.
+        groups: of providers, which limits count together.
         detect: (actual provider, substrings), the first match decides.
     """
 
@@ -35,6 +38,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     default_model: str
     actual: str
     aliases: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     detect: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def actual_of(self, said: str | None, model: str | None, endpoint: str | None) -> str:
@@ -74,3 +78,14 @@ class Providers:
                 "unknown_provider", f"there is no provider {clip(name, 64)!r}", field="provider"
             )
         return provider
+
+
+def _of_the_contract() -> tuple[Provider, ...]:
+    data = files("actors.billing.catalog").joinpath("data", "providers.json")
+    return msgspec.json.decode(data.read_bytes(), type=tuple[Provider, ...])
+
+
+PROVIDERS: Final = _of_the_contract()
+"""The providers of the contract, in its order."""
+NAMES: Final = tuple(provider.name for provider in PROVIDERS)
+TEXT_PROVIDERS: Final = frozenset(x.name for x in PROVIDERS if TEXT in x.groups)

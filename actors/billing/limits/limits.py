@@ -1,7 +1,7 @@
 """Limits: which counters a call touches under a plan, precomputed per plan.
 
-Usage is counted in flat slots: calls, tokens and cost of each provider, and three sums that
-span providers. A limit is a bound on one slot. Rules: contract, section 5, "Limits".
+Usage is counted in flat slots (`counters.slots`). A limit is a bound on one of them. Rules:
+contract, section 5, "Limits".
 """
 
 from __future__ import annotations
@@ -12,44 +12,18 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Final
 
-from actors.billing.amounts import CALLS, COST, TOKENS, UNITS
-from actors.billing.catalog.catalog import FREE_TIER, Touch, is_cost
-from actors.billing.catalog.providers import TEXT_PROVIDERS, WAVESPEED
+from actors.billing.catalog.catalog import FREE_TIER, TEXT_CALLS, WAVESPEED_CALLS, Touch, is_cost
+from actors.billing.catalog.providers import NAMES, TEXT_PROVIDERS, WAVESPEED
+from actors.billing.counters.slots import CALLS, COST, UNITS, slot_of, slots_of_call
 from messages.stored.events import PlanTerms
 from messages.units import usd
 
-PROVIDER_NAMES: Final = (
-    "gemini",
-    "openai",
-    "anthropic",
-    "mistral",
-    "wavespeed",
-    "tavily",
-    "serper",
-    "metaphor",
-    "exa",
-    "firecrawl",
-    "stability",
-    "video",
-    "image_edit",
-    "audio",
-)
-INDEX: Final = {name: index for index, name in enumerate(PROVIDER_NAMES)}
 HARD: Final = "hard"
 SOFT: Final = "soft"
 THRESHOLDS: Final = (80, 90, 100)
 """Percentages of a limit at which it warns."""
-TEXT_CALLS: Final = 3 * len(PROVIDER_NAMES)
-WAVESPEED_CALLS: Final = TEXT_CALLS + 1
-TOTAL_COST: Final = TEXT_CALLS + 2
-SLOTS: Final = TEXT_CALLS + 3
 TABLES_MAX: Final = 1_024
 """Distinct terms whose limits are known, beside those of live periods: 4 KB each."""
-_SPANNING: Final = {
-    "ai_text_generation_calls": (TEXT_CALLS, CALLS),
-    "wavespeed_calls": (WAVESPEED_CALLS, CALLS),
-    "monthly_cost": (TOTAL_COST, COST),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +72,7 @@ class LimitTable:
     def __init__(self, terms: PlanTerms) -> None:
         self.terms = terms
         values = dict(terms.limits)
-        self._grouped = values.get("ai_text_generation_calls", 0) > 0
+        self._grouped = values.get(TEXT_CALLS, 0) > 0
         self._free = terms.tier == FREE_TIER
         found = (self._limit(name, value) for name, value in terms.limits)
         self.limits = tuple(limit for limit in found if limit is not None)
@@ -127,27 +101,22 @@ class LimitTable:
     def _limit(self, name: str, value: int) -> Limit | None:
         if value == 0 and not self._free:
             return None
-        provider, _, unit_name = name.rpartition("_")
-        if name in _SPANNING:
-            slot, unit = _SPANNING[name]
-        elif provider in INDEX and unit_name in UNITS:
-            unit = UNITS.index(unit_name)
-            slot = 3 * INDEX[provider] + unit
-        else:
+        found = slot_of(name)
+        if found is None:
             return None
+        slot, unit = found
+        provider = name.rpartition("_")[0]
         disabled = value == 0
         soft = self._grouped and unit == CALLS and provider in TEXT_PROVIDERS and not disabled
-        of_one = provider if provider in INDEX and not is_cost(name) else None
+        of_one = provider if provider in NAMES and not is_cost(name) else None
         warns_at = -(-value * THRESHOLDS[0] // 100)
         return Limit(name, slot, unit, value, warns_at, not soft, disabled, of_one)
 
     def _touching(self, provider: str, spanning: bool) -> tuple[Limit, ...]:
-        slots = {3 * INDEX[provider] + unit for unit in (CALLS, TOKENS, COST)} | {TOTAL_COST}
-        if provider in TEXT_PROVIDERS:
-            slots.add(TEXT_CALLS)
+        slots = slots_of_call(provider)
 
         def touches(limit: Limit) -> bool:
-            if limit.slot == WAVESPEED_CALLS:
+            if limit.name == WAVESPEED_CALLS:
                 # Disabled, it refuses its own provider only.
                 return provider == WAVESPEED or (spanning and not limit.disabled)
             return limit.slot in slots
@@ -170,22 +139,6 @@ def still_armed(watched: tuple[Watched, ...], levels: Mapping[str, int]) -> tupl
 def unit_of(name: str) -> int:
     """The unit of a limit's name: CALLS, TOKENS or COST."""
     return UNITS.index(name.rpartition("_")[2])
-
-
-def add_amounts(
-    slots: list[int], provider: str, actual: str, amounts: tuple[int, int, int]
-) -> None:
-    """Count calls, tokens and cost of a provider in all slots that they belong to."""
-    calls, tokens, cost = amounts
-    slot = 3 * INDEX[provider]
-    slots[slot] += calls
-    slots[slot + 1] += tokens
-    slots[slot + 2] += cost
-    slots[TOTAL_COST] += cost
-    if provider in TEXT_PROVIDERS:
-        slots[TEXT_CALLS] += calls
-    if WAVESPEED in (provider, actual):
-        slots[WAVESPEED_CALLS] += calls
 
 
 def changed_limits(before: LimitTable, after: LimitTable) -> list[str]:

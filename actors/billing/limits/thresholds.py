@@ -9,8 +9,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-from actors.billing.amounts import COST, UNITS
-from actors.billing.counters import Slots
+from actors.billing.counters.slots import COST, UNITS, Slots
 from actors.billing.limits.limits import THRESHOLDS, Limit, LimitTable
 from messages.stored.events import Alert
 from messages.units import NANO_PER_USD

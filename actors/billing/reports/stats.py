@@ -6,7 +6,8 @@ from itertools import islice
 
 from actors.billing.admission.holds import held_in_all
 from actors.billing.catalog.catalog import Catalog, is_cost
-from actors.billing.limits.limits import PROVIDER_NAMES, TOTAL_COST, percentage
+from actors.billing.counters.slots import of_providers, total_cost, totals
+from actors.billing.limits.limits import percentage
 from actors.billing.limits.thresholds import level_of_all
 from actors.billing.periods.rollover import current_of
 from actors.billing.reports.alerts import alert_reply
@@ -52,12 +53,8 @@ def summary(
     """What a period counted, as ``stats`` shows it and ``period_closed`` publishes it."""
     used = period.used
     table = period.table
-    providers = {
-        name: Usage(used[3 * i], used[3 * i + 1], usd(used[3 * i + 2]))
-        for i, name in enumerate(PROVIDER_NAMES)
-    }
     level = level_of_all(used, table)
-    calls = sum(usage.calls for usage in providers.values())
+    calls, tokens, _ = totals(used)
     return StatsReply(
         billing_period=period.key,
         period_start=to_datetime(period.start),
@@ -65,15 +62,15 @@ def summary(
         # Exact values, not what fired: late events raise no alert.
         usage_status=status_of({"all": level} if level else {}),
         total_calls=calls,
-        total_tokens=sum(usage.tokens for usage in providers.values()),
-        total_cost=usd(used[TOTAL_COST]),
+        total_tokens=tokens,
+        total_cost=usd(total_cost(used)),
         avg_response_time=(
             round(period.response_micros / calls / MICROS_PER_SECOND, 6) if calls else 0.0
         ),
         error_rate=round(period.errors * 100 / calls, 4) if calls else 0.0,
         error_count=period.errors,
         limits=_plan(period.terms),
-        provider_breakdown=providers,
+        provider_breakdown=_breakdown(of_providers(used)),
         actual_provider_breakdown=_breakdown(period.actual),
         model_breakdown=_breakdown(period.models),
         usage_percentages={

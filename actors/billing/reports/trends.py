@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from actors.billing.limits.limits import TOTAL_COST, percentage
+from actors.billing.counters.slots import total_cost
+from actors.billing.limits.limits import percentage
 from actors.billing.periods.calendar import month_name, months_before
 from actors.billing.state.account import Period
 from messages.reports import Projections, ProviderTrend, TrendsReply
@@ -44,7 +45,7 @@ def trends(periods: Iterable[Period], current: Period, months: int, seq: int) ->
 
 def projections(period: Period, at: int) -> Projections:
     """What the period's cost comes to at this rate: cost x length / elapsed, at least 24 h."""
-    cost, limit = period.used[TOTAL_COST], period.table.by_name.get("monthly_cost")
+    cost, limit = total_cost(period.used), period.table.by_name.get("monthly_cost")
     elapsed = max(at - period.start, MICROS_PER_DAY)
     projected = round_half_even(cost * (period.end - period.start), elapsed)
     return Projections(

@@ -9,26 +9,23 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from actors.billing.catalog.catalog import Touch
-from actors.billing.counters import (
+from actors.billing.counters.layout import Layout
+from actors.billing.counters.slots import (
     NO_NAMES,
+    NONE_HELD,
     Slots,
     by_name,
     grown,
+    providers_only,
     slots_of,
+    totals,
+    used_providers,
     with_names,
     zeros,
 )
-from actors.billing.layout import Layout
-from actors.billing.limits.limits import (
-    PROVIDER_NAMES,
-    TEXT_CALLS,
-    LimitTable,
-    Watched,
-    still_armed,
-    table_of,
-)
+from actors.billing.limits.limits import LimitTable, Watched, still_armed, table_of
 from actors.billing.state.interning import NOTHING, span
-from actors.billing.state.open_holds import NONE_HELD, OpenHold, OpenHolds
+from actors.billing.state.open_holds import OpenHold, OpenHolds
 from messages.stored.events import Alert, Counters, PlanTerms, Subscription
 
 ACTIVE: Final = "active"
@@ -51,7 +48,7 @@ class Period:
     """What one billing period counted.
 
     Attributes:
-        used: the counters since the last reset, by slot (see `limits` and `counters`).
+        used: the counters since the last reset, by slot (see `counters.slots`).
         layout: where the names of actual providers and models are counted.
         earlier: what was counted before the last reset, by slot of the providers, None where none
             happened.
@@ -126,12 +123,6 @@ class Period:
             self.layout = layout
         return layout.actual[actual], layout.models[model]
 
-    def widen(self) -> Slots:
-        """Have counters that may be larger than 64 bits."""
-        if not isinstance(self.used, list):
-            self.used = list(self.used)
-        return self.used
-
     def reset(self) -> None:
         """Let all counters, and what they crossed, start again."""
         self.earlier = slots_of(list(self.in_all()))
@@ -142,21 +133,17 @@ class Period:
         self.levels = NOTHING
         self.rearm()
 
-    def logged(self) -> dict[str, tuple[int, int, int]]:
+    def logged(self) -> dict[str, Counters]:
         """Calls, tokens and cost of all that the period logged, over all resets, by provider."""
-        return providers_of(self.in_all())
+        return used_providers(self.in_all())
 
     def in_all(self) -> Slots:
         """Calls, tokens and cost of all that the period logged, by slot of the providers."""
-        used = self.used[:TEXT_CALLS]
-        if self.earlier is None:
-            return used
-        return [before + now for before, now in zip(self.earlier, used, strict=True)]
+        return providers_only(self.used, self.earlier)
 
-    def totals(self) -> tuple[int, int, int]:
+    def totals(self) -> Counters:
         """Calls, tokens and cost of all that the period logged, over all resets."""
-        counted = self.in_all()
-        return sum(counted[0::3]), sum(counted[1::3]), sum(counted[2::3])
+        return totals(self.in_all())
 
 
 def status_of(levels: dict[str, int]) -> str:
@@ -228,12 +215,3 @@ def logged(account: Account) -> dict[str, int]:
         for name, (count, _, _) in account.current.logged().items():
             calls[name] = calls.get(name, 0) + count
     return calls
-
-
-def providers_of(used: Slots) -> dict[str, tuple[int, int, int]]:
-    """Calls, tokens and cost by provider of flat counters, for providers with any use."""
-    return {
-        name: (used[3 * i], used[3 * i + 1], used[3 * i + 2])
-        for i, name in enumerate(PROVIDER_NAMES)
-        if any(used[3 * i : 3 * i + 3])
-    }

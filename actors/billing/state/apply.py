@@ -9,14 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from actors.billing.catalog.providers import TEXT_PROVIDERS, WAVESPEED
-from actors.billing.limits.limits import (
-    INDEX,
-    TEXT_CALLS,
-    TOTAL_COST,
-    WAVESPEED_CALLS,
-    changed_limits,
-)
+from actors.billing.counters.slots import count
+from actors.billing.limits.limits import changed_limits
 from actors.billing.state.account import (
     ENDED_MAX,
     UNREAD_MAX,
@@ -45,8 +39,6 @@ from messages.stored.events import (
     UsageRecorded,
 )
 from messages.units import MICROS_PER_SECOND
-
-_TEXT: Final = frozenset(3 * INDEX[name] for name in TEXT_PROVIDERS)
 
 
 def apply(account: Account, event: Event, at: int, seq: int) -> None:
@@ -85,32 +77,7 @@ def _count(period: Period, event: UsageRecorded) -> None:
         of_actual, of_model = period.layout.actual[actual], period.layout.models[event.model]
     except KeyError:
         of_actual, of_model = period.places(actual, event.model)
-    # `limits.add_amounts`, written out, and once more by name: every call waits for this.
-    used, slot = period.used, 3 * INDEX[provider]
-    total, first = used[TOTAL_COST] + cost, used[slot + 1] + tokens
-    second, third = used[of_actual + 1] + tokens, used[of_model + 1] + tokens
-    try:
-        used[TOTAL_COST] = total
-        used[slot + 1] = first
-        used[of_actual + 1] = second
-        used[of_model + 1] = third
-    except OverflowError:  # some of them are set: all are set again
-        used = period.widen()
-        used[TOTAL_COST] = total
-        used[slot + 1] = first
-        used[of_actual + 1] = second
-        used[of_model + 1] = third
-    # None of these is larger than those: there is no cost over the total.
-    used[slot] += 1
-    used[slot + 2] += cost
-    if slot in _TEXT:
-        used[TEXT_CALLS] += 1
-    if WAVESPEED in (actual, provider):
-        used[WAVESPEED_CALLS] += 1
-    used[of_actual] += 1
-    used[of_actual + 2] += cost
-    used[of_model] += 1
-    used[of_model + 2] += cost
+    period.used = count(period.used, provider, actual, (of_actual, of_model), tokens, cost)
     if event.status_code >= 400:
         period.errors += 1
     if event.response_time:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from actors.billing.limits.limits import SLOTS, add_amounts
+from actors.billing.counters.slots import add, no_amounts
 
 HOLDS_MAX: Final = 1_000
 """Open holds of one user."""
 NEVER: Final = 2**63
-NONE_HELD: Final = (0,) * SLOTS
 
 
 class OpenHold(NamedTuple):
@@ -34,13 +33,13 @@ class OpenHold(NamedTuple):
 
 
 class OpenHolds:
-    """The holds by id, oldest first, and what they hold by slot (see `limits`)."""
+    """The holds by id, oldest first, and what they hold by slot (see `counters.slots`)."""
 
     __slots__ = ("_by_id", "_slots", "_soonest")
 
     def __init__(self, holds: Sequence[OpenHold] = ()) -> None:
         self._by_id: dict[str, OpenHold] = {}
-        self._slots = [0] * SLOTS
+        self._slots = no_amounts()
         self._soonest = NEVER  # no hold ends before
         for hold in holds:
             self.put(hold)
@@ -68,9 +67,9 @@ class OpenHolds:
         """What is held at ``at``, by slot."""
         if at < self._soonest:
             return self._slots
-        held = [0] * SLOTS
+        held = no_amounts()
         for hold in self.open_at(at):
-            add_amounts(held, hold.provider, hold.actual, hold.amounts)
+            add(held, hold.provider, hold.actual, hold.amounts)
         return held
 
     def open_at(self, at: int) -> list[OpenHold]:
@@ -87,7 +86,7 @@ class OpenHolds:
         if before is not None:
             self._subtract(before)
         self._by_id[hold.id] = hold
-        add_amounts(self._slots, hold.provider, hold.actual, hold.amounts)
+        add(self._slots, hold.provider, hold.actual, hold.amounts)
         self._soonest = min(self._soonest, hold.expires_at)
 
     def remove(self, hold_id: str) -> None:
@@ -106,4 +105,4 @@ class OpenHolds:
 
     def _subtract(self, hold: OpenHold) -> None:
         calls, tokens, cost = hold.amounts
-        add_amounts(self._slots, hold.provider, hold.actual, (-calls, -tokens, -cost))
+        add(self._slots, hold.provider, hold.actual, (-calls, -tokens, -cost))

@@ -9,13 +9,16 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-from actors.billing.catalog.providers import TEXT_PROVIDERS
-from actors.billing.counters import named, slots_of
-from actors.billing.limits.limits import INDEX, SLOTS, TEXT_CALLS, TOTAL_COST, WAVESPEED_CALLS
-from actors.billing.state.account import Account, Period, Raised, providers_of
+from actors.billing.counters.slots import (
+    restored,
+    restored_earlier,
+    used_providers,
+    wavespeed_calls,
+)
+from actors.billing.state.account import Account, Period, Raised
 from actors.billing.state.interning import NOTHING, shared
 from actors.billing.state.open_holds import OpenHold, OpenHolds
-from messages.stored.events import Counters, PeriodTotals
+from messages.stored.events import PeriodTotals
 from messages.stored.snapshot import DECODER, ENCODER, State, StoredPeriod
 
 SCHEMA: Final = 3
@@ -76,9 +79,9 @@ def totals_of(period: Period) -> PeriodTotals:
         start=period.start,
         end=period.end,
         terms=period.terms,
-        providers=providers_of(period.used),
-        earlier=providers_of(earlier) if earlier else {},
-        wavespeed_calls=period.used[WAVESPEED_CALLS],
+        providers=used_providers(period.used),
+        earlier=used_providers(earlier) if earlier else {},
+        wavespeed_calls=wavespeed_calls(period.used),
         actual_providers=period.actual,
         models=period.models,
         errors=period.errors,
@@ -90,9 +93,9 @@ def totals_of(period: Period) -> PeriodTotals:
 
 def period_of(totals: PeriodTotals) -> Period:
     """The period of its totals; what fired and what was announced is not part of them."""
-    numbers = _slots(totals.providers)
-    numbers[WAVESPEED_CALLS] = totals.wavespeed_calls
-    used, layout = named(numbers, totals.actual_providers, totals.models)
+    used, layout = restored(
+        totals.providers, totals.wavespeed_calls, totals.actual_providers, totals.models
+    )
     return Period(
         key=totals.key,
         start=totals.start,
@@ -100,7 +103,7 @@ def period_of(totals: PeriodTotals) -> Period:
         terms=totals.terms,
         used=used,
         layout=layout,
-        earlier=slots_of(_slots(totals.earlier)[:TEXT_CALLS]) if totals.earlier else None,
+        earlier=restored_earlier(totals.earlier) if totals.earlier else None,
         errors=totals.errors,
         response_micros=totals.response_micros,
         last_updated=totals.last_updated,
@@ -125,14 +128,3 @@ def _load(stored: StoredPeriod) -> Period:
     period.rearm()
     period.announced = stored.announced
     return period
-
-
-def _slots(providers: dict[str, Counters]) -> list[int]:
-    used = [0] * SLOTS
-    for name, counters in providers.items():
-        slot = 3 * INDEX[name]
-        used[slot : slot + 3] = counters
-        used[TOTAL_COST] += counters[2]
-        if name in TEXT_PROVIDERS:
-            used[TEXT_CALLS] += counters[0]
-    return used

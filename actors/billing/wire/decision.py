@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from actors.billing.amounts import COST, UNITS
+from actors.billing.counters.slots import COST, UNITS
 from actors.billing.limits.limits import share_of
 from messages.codec import quoted
 from messages.units import MICROS_PER_SECOND, to_datetime, usd_text

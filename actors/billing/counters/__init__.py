@@ -1,0 +1,1 @@
+"""What a period counts, in one block of memory."""
