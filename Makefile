@@ -7,7 +7,7 @@ BENCH_STAMP := .venv/.installed-bench
 AUDIT := .venv/audit
 AUDIT_STAMP := .venv/.installed-audit
 ROOMS := actors messages persistence tests
-PROSE := $(wildcard README.md CHANGELOG.md docs) Makefile Procfile pyproject.toml .ci
+PROSE := $(wildcard README.md CONTRIBUTING.md CHANGELOG.md docs) Makefile Procfile pyproject.toml .ci
 TIERS := unit contract runtime sim golden e2e torture
 
 .PHONY: install run test tiers check audit bench charts fuzz overload torture simulate format clean \
