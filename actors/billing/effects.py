@@ -1,34 +1,58 @@
-"""What a decision comes to: the events of a change, or the reply of one that is refused."""
+"""What a decision comes to: events to persist, or a reply alone. Nothing here is text.
+
+The shell applies and appends the events, and has `wire` render what is shown.
+"""
 
 from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
 
 from messages.stored.events import Event
 
 
-class Recorded:
-    """A change that happened: its events in order, the last of which carries the key.
+class Shown:
+    """A reply as the rules know it, short of what every change has: its key and its position."""
+
+    __slots__ = ()
+
+
+class Persist:
+    """A change that happened.
 
     Attributes:
-        events: what happened.
-        keys: those of the events before the last, from the first on, where they have any.
-        text: the fields of its reply but those of `decisions.changed`, where they are written
-            already.
+        events: what happened, in order; the last one carries the key.
+        keys: those of the events before the last, from the first on, if they have any.
+        shown: the reply, if it is known without the last event.
     """
 
-    __slots__ = ("events", "keys", "text")
+    __slots__ = ("events", "keys", "shown")
 
     def __init__(
-        self, events: tuple[Event, ...], keys: tuple[str | None, ...] = (), text: str = ""
+        self,
+        events: tuple[Event, ...],
+        keys: tuple[str | None, ...] = (),
+        shown: Shown | None = None,
     ) -> None:
         self.events = events
         self.keys = keys
-        self.text = text
+        self.shown = shown
 
 
-class Refused:
-    """A change that did not happen and does not use up its key: the encoded reply that says so."""
+class Reply:
+    """A change that did not happen and does not use up its key.
 
-    __slots__ = ("reply",)
+    Attributes:
+        shown: what says so.
+        key: that of the request, None if it has none or the reply does not show it.
+    """
 
-    def __init__(self, reply: bytes) -> None:
-        self.reply = reply
+    __slots__ = ("key", "shown")
+
+    def __init__(self, shown: Shown | Struct, key: str | None) -> None:
+        self.shown = shown
+        self.key = key
+
+
+Effect: TypeAlias = Persist | Reply

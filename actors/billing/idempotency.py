@@ -6,41 +6,22 @@ with defaults filled in and aliases resolved (contract, section 2).
 
 from __future__ import annotations
 
-from typing import Final, Literal
-
-from msgspec.structs import replace
+from typing import Any, Final
 
 from actors.billing.catalog.catalog import Catalog
-from actors.billing.fingerprint import content_of
+from actors.billing.changes import CHANGES
 from actors.billing.usage.privacy import Privacy, personal_of
-from actors.billing.wire.replies import answer
-from messages.admission import Extend, Hold, Preflight, Release
+from actors.billing.wire import fast
 from messages.codec import decode_personal, money_of
 from messages.errors import RequestError
-from messages.reports import Ack
-from messages.stored.events import (
-    ERASED,
-    AlertsRead,
-    CountersReset,
-    Event,
-    HoldExtended,
-    HoldPlaced,
-    HoldReleased,
-    Personal,
-    PreflightHeld,
-    Subscribed,
-    SubscriptionChanged,
-    UsageRecorded,
-)
-from messages.subscriptions import Cancel, Resume, Subscribe, Suspend
-from messages.usage import CloudTrack, Reset, Track
-from messages.verbs import Change
+from messages.stored.events import ERASED, Event, Personal, UsageRecorded
+from messages.usage import CloudTrack, Track
 
 _NOTHING: Final = Personal()
 
 
 def original(
-    command: Change | Preflight,
+    command: Any,
     event: Event,
     personal: str | None,
     key: str,
@@ -52,11 +33,20 @@ def original(
     """The encoded reply that the event of this key had.
 
     Raises:
-        RequestError: ``idempotency_mismatch``, or ``invalid_request`` where money is none.
+        RequestError: ``idempotency_mismatch``, or ``invalid_request`` for an invalid amount.
     """
-    if _same(command, event, personal, catalog, privacy):
-        return answer(event, key, seq, at, duplicate=True)
-    raise mismatch(key)
+    if isinstance(command, Track):
+        if (
+            isinstance(event, UsageRecorded)
+            and _same_call(command, event, catalog)
+            and _same_personal(command, personal, privacy)
+        ):
+            return fast.tracked(event, key, seq, duplicate=True)
+        raise mismatch(key)
+    change = CHANGES[type(command)]
+    if not change.is_same(command, event, catalog):
+        raise mismatch(key)
+    return fast.reply(change.reply(event, at), key, seq, duplicate=True)
 
 
 def mismatch(key: str) -> RequestError:
@@ -67,60 +57,6 @@ def mismatch(key: str) -> RequestError:
         field="event_id",
         event_id=key,
     )
-
-
-def _same(
-    command: Change | Preflight,
-    event: Event,
-    personal: str | None,
-    catalog: Catalog,
-    privacy: Privacy | None,
-) -> bool:
-    match command, event:
-        case Track(), UsageRecorded():
-            return _same_call(command, event, catalog) and _same_personal(
-                command, personal, privacy
-            )
-        case Reset(), CountersReset():
-            return command.reason == event.reason
-        case Subscribe(), Subscribed():
-            return _same_subscription(command, event, catalog)
-        case (
-            (Hold(), HoldPlaced())
-            | (Extend(), HoldExtended())
-            | (Release(), HoldReleased())
-            | (Preflight(), PreflightHeld())
-            | (Ack(), AlertsRead())
-            | (Cancel() | Suspend() | Resume(), SubscriptionChanged())
-        ):
-            return content_of(command, catalog) == getattr(event, "content", None)
-        case _:
-            return False
-
-
-def _same_subscription(ask: Subscribe, event: Subscribed, catalog: Catalog) -> bool:
-    return any(
-        content_of(replace(ask, period=period), catalog) == event.content
-        for period in _periods(ask, event)
-    )
-
-
-def _periods(ask: Subscribe, event: Subscribed) -> tuple[Literal["keep", "new"] | None, ...]:
-    """What `event`'s request may have said of ``period``, where this one asks for the same.
-
-    What is left out means what it meant then, whatever it would mean now. Where another plan
-    came before, the log does not tell whether it was live: then "new" was chosen.
-    """
-    did: Literal["keep", "new"] = "new" if event.opened else "keep"
-    if ask.period is not None:
-        return (did, None) if ask.period == did else ()
-    same_plan = event.previous == event.subscription.plan
-    by_default = (
-        same_plan or event.previous is None or ask.period_start is not None
-        if event.opened
-        else not same_plan
-    )
-    return (None, did) if by_default else (None,)
 
 
 def _same_call(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:

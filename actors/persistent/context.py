@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.reports.usage_log import PAGE_BYTES_MAX
 from actors.billing.state.account import Account
+from actors.billing.state.headroom import Headrooms
 from actors.billing.usage.privacy import Privacy
 from actors.clock import Clock
 from persistence.journal import Journal
@@ -19,6 +20,7 @@ from persistence.writer import Writer
 class Services:
     """What all actors share.
 
+    ``headrooms`` are those that were asked for last.
     ``privacy`` has the rules for personal fields, None where all are kept as they come.
     ``live`` gives the state of a user who is in memory: to look at, at once, never to change.
     """
@@ -31,4 +33,5 @@ class Services:
     snapshot_events: int
     page_bytes_max: int = PAGE_BYTES_MAX
     privacy: Privacy | None = None
+    headrooms: Headrooms = field(default_factory=Headrooms)
     live: Callable[[str], Account | None] = lambda _: None

@@ -16,7 +16,7 @@ from actors.persistent.admit import admit
 from actors.persistent.context import Services
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
-from actors.user.changes import CHANGES
+from actors.user.changes import HANDLERS
 from actors.user.ledger import Handler, Ledger
 from actors.user.log_reads import stored
 from actors.user.queries import QUERIES
@@ -99,4 +99,4 @@ class UserActor:
         return False
 
 
-_HANDLERS: Final[Mapping[type, Handler]] = {**CHANGES, **QUERIES}
+_HANDLERS: Final[Mapping[type, Handler]] = {**HANDLERS, **QUERIES}

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Final
 
 from actors.billing.idempotency import original
+from actors.billing.wire import fast
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.user.ledger import Ledger
@@ -97,16 +98,10 @@ class _Work:
     def reply(self, key: str) -> bytes:
         """The encoded `BatchReply`."""
         accepted = len(self._results) - self._duplicates - self._rejected
-        results = b",".join(self._results)
         repeated = self._duplicates > 0 and not accepted
-        again = "true" if repeated else "false"
         seq = self._newest_known if repeated else self._ledger.account.seq
-        rest = (
-            f'],"accepted":{accepted},"duplicates":{self._duplicates},'
-            f'"rejected":{self._rejected},"event_id":{quoted(key)},"duplicate":{again},'
-            f'"seq":{seq}}}'
-        )
-        return b'{"results":[' + results + rest.encode()
+        counts = (accepted, self._duplicates, self._rejected)
+        return fast.batch(self._results, counts, key, seq, duplicate=repeated)
 
     def _original(self, call: Track, key: str, row: Row) -> bytes:
         event = decode_event(row.kind, row.body)

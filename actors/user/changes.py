@@ -1,15 +1,18 @@
-"""How a user's actor takes each change: what it has to look up first, and who decides."""
+"""How a user's actor takes a change: what has to be looked up first, then what decides it.
+
+A verb whose record is in `billing.changes` needs nothing here unless only the log knows something
+that it depends on. A `track` and a `batch` have ways of their own, which are the hot ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-from actors.billing.admission.holds import extend, hold, preflight, release
+from actors.billing.change import Now
+from actors.billing.changes import CHANGES
 from actors.billing.idempotency import mismatch
-from actors.billing.periods import subscribe as subscribing
-from actors.billing.reports.alerts import ack, not_unread
-from actors.billing.usage.track import reset
+from actors.billing.reports.alerts import not_unread
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.user.batch import batch
@@ -17,11 +20,10 @@ from actors.user.ledger import Handler, Ledger
 from actors.user.log_reads import Reading, stored
 from actors.user.lookups import Facts, find, may_have_ended
 from actors.user.recovery import load
-from messages.admission import Extend, Hold, Preflight, Release
+from messages.admission import Preflight
 from messages.control import Forget, Rebuild
 from messages.reports import Ack
-from messages.subscriptions import Cancel, Resume, Subscribe, Suspend
-from messages.usage import Batch, CloudTrack, Reset, Track
+from messages.usage import Batch, CloudTrack, Track
 from persistence.records import Row
 
 
@@ -41,7 +43,22 @@ def _track(ledger: Ledger, request: Request, call: Track, at: int) -> Detour | N
     return None
 
 
-def _preflight(ledger: Ledger, request: Request, ask: Preflight, at: int) -> Detour | None:
+def _change(ledger: Ledger, request: Request, ask: Any, at: int) -> Detour | None:
+    """Take any change that has a record: what it needs of the log comes first."""
+    look_up = _LOOK_UPS.get(type(ask))
+    detour = look_up(ledger, request, ask) if look_up is not None else None
+    if detour is not None:
+        return detour
+    services, facts = ledger.services, request.facts
+    found = () if facts is None else facts.raised
+    change = CHANGES[type(ask)]
+    now = Now(change, at, request.key or "", services.catalog, services.headrooms, found)
+    ledger.take(request, change.decide(ledger.account, ask, now), at)
+    return None
+
+
+def _keys_of_holds(ledger: Ledger, request: Request, ask: Preflight) -> Detour | None:
+    """Each hold of a preflight has a key of its own, which may have been used before."""
     account, services, key = ledger.account, ledger.services, request.key
     facts: Facts | None = request.facts
     if ask.hold is not None and facts is None:
@@ -51,60 +68,21 @@ def _preflight(ledger: Ledger, request: Request, ask: Preflight, at: int) -> Det
             return find(request, services, keys=known)
     if facts is not None and facts.rows:
         raise mismatch(key or "")
-    ledger.decided(request, preflight(account, ask, at, services.catalog, key), at)
     return None
 
 
-def _hold(ledger: Ledger, request: Request, ask: Hold, at: int) -> None:
-    decided = hold(ledger.account, ask, at, ledger.services.catalog, request.key or "")
-    ledger.decided(request, decided, at)
+def _alerts_of_the_log(ledger: Ledger, request: Request, ask: Ack) -> Detour | None:
+    """Of the alerts that are not unread, only the log knows whether they were ever raised."""
+    others = not_unread(ledger.account, ask)
+    if request.facts is not None or not others:
+        return None
+    reading = Reading(ledger.services, ledger.account.user, ledger.account.seq)
 
+    async def find_raised() -> bool:
+        request.facts = Facts(raised=await reading.raised_ids(others))
+        return True
 
-def _extend(ledger: Ledger, request: Request, ask: Extend, at: int) -> None:
-    decided = extend(ledger.account, ask, at, ledger.services.catalog, request.key or "")
-    ledger.decided(request, decided, at)
-
-
-def _release(ledger: Ledger, request: Request, ask: Release, at: int) -> None:
-    ledger.record(request, release(ledger.account, ask, at, ledger.services.catalog), at)
-
-
-def _reset(ledger: Ledger, request: Request, ask: Reset, at: int) -> None:
-    decided = reset(ledger.account, ask, at, ledger.services.catalog, request.key or "")
-    ledger.decided(request, decided, at)
-
-
-def _ack(ledger: Ledger, request: Request, ask: Ack, at: int) -> Detour | None:
-    facts: Facts | None = request.facts
-    if facts is None and (others := not_unread(ledger.account, ask)):
-        reading = Reading(ledger.services, ledger.account.user, ledger.account.seq)
-
-        async def find() -> bool:
-            request.facts = Facts(raised=await reading.raised_ids(others))
-            return True
-
-        return Detour(find, blocks=True)
-    raised = () if facts is None else facts.raised
-    ledger.record(request, ack(ledger.account, ask, ledger.services.catalog, raised), at)
-    return None
-
-
-def _subscribe(ledger: Ledger, request: Request, ask: Subscribe, at: int) -> None:
-    recorded = subscribing.subscribe(ledger.account, ask, at, ledger.services.catalog)
-    ledger.record(request, recorded, at)
-
-
-def _cancel(ledger: Ledger, request: Request, ask: Cancel, at: int) -> None:
-    recorded = subscribing.cancel(ledger.account, ask, at, ledger.services.catalog)
-    ledger.record(request, recorded, at)
-
-
-def _suspend(ledger: Ledger, request: Request, ask: Suspend, at: int) -> None:
-    ledger.record(request, subscribing.suspend(ledger.account, ask, ledger.services.catalog), at)
-
-
-def _resume(ledger: Ledger, request: Request, ask: Resume, at: int) -> None:
-    ledger.record(request, subscribing.resume(ledger.account, ask, ledger.services.catalog), at)
+    return Detour(find_raised, blocks=True)
 
 
 def _rebuild(ledger: Ledger, request: Request, _: Rebuild, _at: int) -> Detour:
@@ -139,20 +117,16 @@ def _forget(ledger: Ledger, request: Request, _: Forget, _at: int) -> Detour:
     return Detour(work, blocks=False)  # the rows of a busy user may take long
 
 
-CHANGES: Final[Mapping[type, Handler]] = {
+_LOOK_UPS: Final[Mapping[type, Callable[[Ledger, Request, Any], Detour | None]]] = {
+    Preflight: _keys_of_holds,
+    Ack: _alerts_of_the_log,
+}
+
+HANDLERS: Final[Mapping[type, Handler]] = {
+    **dict.fromkeys(CHANGES, _change),
     Track: _track,
     CloudTrack: _track,
     Batch: batch,
-    Preflight: _preflight,
-    Hold: _hold,
-    Extend: _extend,
-    Release: _release,
-    Reset: _reset,
-    Ack: _ack,
-    Subscribe: _subscribe,
-    Cancel: _cancel,
-    Suspend: _suspend,
-    Resume: _resume,
     Rebuild: _rebuild,
     Forget: _forget,
 }

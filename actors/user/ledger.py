@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from actors.billing.effects import Recorded, Refused
+from actors.billing.changes import CHANGES
+from actors.billing.effects import Effect, Persist
 from actors.billing.periods.rollover import due
 from actors.billing.publications import notifies
 from actors.billing.state import snapshot as snapshots
@@ -17,9 +18,7 @@ from actors.billing.state.account import Account
 from actors.billing.state.apply import apply
 from actors.billing.usage.privacy import personal_of
 from actors.billing.usage.track import track
-from actors.billing.wire.decision import changed
-from actors.billing.wire.replies import answer
-from actors.billing.wire.track import track_reply
+from actors.billing.wire import fast
 from actors.persistent.context import Services
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
@@ -64,27 +63,26 @@ class Ledger:
     def roll(self, at: int) -> None:
         """Make the period of ``at`` the current one."""
         services = self.services
-        rolled = Recorded(due(self.account, at, services.catalog))
+        rolled = Persist(due(self.account, at, services.catalog))
         services.writer.append(self._rows_of(rolled, None, at, services.writer.next_seq))
 
-    def decided(self, request: Request, decided: Recorded | Refused, at: int) -> None:
-        """Record a change, or answer why it is none."""
-        if isinstance(decided, Recorded):
-            self.record(request, decided, at)
+    def take(self, request: Request, effect: Effect, at: int) -> None:
+        """Record what a change came to, or answer why it did not happen."""
+        if isinstance(effect, Persist):
+            self.record(request, effect, at)
         else:
-            self.respond(request, decided.reply)
+            self.respond(request, fast.reply(effect.shown, effect.key, self.account.seq))
 
-    def record(self, request: Request, recorded: Recorded, at: int) -> None:
+    def record(self, request: Request, effect: Persist, at: int) -> None:
         """Apply and append a change, and prepare its reply."""
-        key, events, writer = request.key, recorded.events, self.services.writer
+        key, events, writer = request.key, effect.events, self.services.writer
         assert key is not None
         seq = writer.next_seq
         last = seq + len(events) - 1
-        if recorded.text:
-            request.payload = changed(recorded.text, key, last)
-        else:
-            request.payload = answer(events[-1], key, last, at)
-        writer.append(self._rows_of(recorded, key, at, seq), request)
+        change = CHANGES[type(request.command)]
+        shown = effect.shown or change.reply(events[-1], at)
+        request.payload = fast.reply(shown, key, last)
+        writer.append(self._rows_of(effect, key, at, seq), request)
         self.grown()
 
     def count(
@@ -98,7 +96,7 @@ class Ledger:
         seq = services.writer.next_seq + len(rows)
         before, event = track(account, call, at, services.catalog, ended)
         if before:
-            opening = self._rows_of(Recorded(before), None, at, seq)
+            opening = self._rows_of(Persist(before), None, at, seq)
             rows += opening
             seq += len(opening)
         personal = personal_of(call)
@@ -112,7 +110,7 @@ class Ledger:
         row = _new(Row, (seq, self._partition, user, key, USAGE, at, notice, body, about))
         rows.append(row)
         self.unsaved += 1
-        return track_reply(event, key, seq)
+        return fast.tracked(event, key, seq)
 
     def replayed(self, count: int) -> None:
         """So many events more than at first were behind the snapshot."""
@@ -123,9 +121,9 @@ class Ledger:
         if self.unsaved >= self.services.snapshot_events:
             self.save()
 
-    def _rows_of(self, recorded: Recorded, key: str | None, at: int, seq: int) -> list[Row]:
+    def _rows_of(self, effect: Persist, key: str | None, at: int, seq: int) -> list[Row]:
         """Apply the events of a change; their rows from ``seq`` on, which the caller appends."""
-        account, events, keys = self.account, recorded.events, recorded.keys
+        account, events, keys = self.account, effect.events, effect.keys
         user, last = account.user, len(events) - 1
         rows = []
         for index, event in enumerate(events):

@@ -17,6 +17,7 @@ from actors.billing.reports.stats import find_period, stats
 from actors.billing.reports.trends import MONTHS, projections, trends
 from actors.billing.state.account import Period
 from actors.billing.state.snapshot import period_of, totals_of
+from actors.billing.wire import fast
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.user.ledger import Handler, Ledger
@@ -30,9 +31,9 @@ DASHBOARD_ALERTS: Final = 50
 
 
 def _enforce(ledger: Ledger, request: Request, ask: Enforce, at: int) -> None:
-    account, catalog = ledger.account, ledger.services.catalog
-    period = current_of(account, at, catalog)
-    ledger.respond(request, enforce(account, period, ask, at, catalog))
+    account, services = ledger.account, ledger.services
+    decision = enforce(account, ask, at, services.catalog, services.headrooms)
+    ledger.respond(request, fast.enforced(decision, account.seq))
 
 
 def _holds(ledger: Ledger, request: Request, _: Holds, at: int) -> None:

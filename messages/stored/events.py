@@ -210,7 +210,7 @@ class LimitThen(Struct, frozen=True, array_like=True):
     held: int
 
 
-class Decision(Struct, frozen=True, omit_defaults=True):
+class DecisionThen(Struct, frozen=True, omit_defaults=True):
     """What the reply of a granted hold says beside the amounts."""
 
     billing_period: str
@@ -234,7 +234,7 @@ class HoldPlaced(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tokens: int
     cost_nano: int
     expires_at: int
-    decision: Decision
+    decision: DecisionThen
     content: str
     derived: bool = False
 
@@ -249,7 +249,7 @@ class HoldExtended(Struct, frozen=True, kw_only=True, omit_defaults=True):
     calls: int
     provider: str
     actual: str
-    decision: Decision
+    decision: DecisionThen
     content: str
     derived: bool = False
 

@@ -24,7 +24,7 @@ from actors.billing.periods.rollover import opened
 from actors.billing.state.account import Account
 from actors.billing.state.apply import apply
 from actors.billing.usage.track import track
-from actors.billing.wire.track import track_reply
+from actors.billing.wire import fast
 from actors.edge.outgoing import Outgoing
 from actors.edge.parser import InlineParser
 from actors.settings.config import Config
@@ -201,7 +201,7 @@ class Steps:
         for account, event, seq in zip(found, events, seqs, strict=True):
             apply(account, event, self._at, seq)
         begin = self._timed("apply it to the state", begin)
-        replies = [track_reply(*of) for of in zip(events, keys, seqs, strict=True)]
+        replies = [fast.tracked(*of) for of in zip(events, keys, seqs, strict=True)]
         begin = self._timed("write the reply", begin)
         rows = [
             Row(seq, 0, user, key, "usage", self._at, False, body, None)

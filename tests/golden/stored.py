@@ -15,7 +15,7 @@ from messages.stored.events import (
     AlertsRead,
     CatalogEvent,
     CountersReset,
-    Decision,
+    DecisionThen,
     Event,
     HoldExtended,
     HoldPlaced,
@@ -108,7 +108,7 @@ SUBSCRIPTION: Final = Subscription(
 BARE_SUBSCRIPTION: Final = Subscription(
     plan="Basic", tier="basic", price_nano=0, billing_cycle="monthly", anchor=MARCH
 )
-DECISION: Final = Decision(
+DECISION: Final = DecisionThen(
     "2026-03", "warning", APRIL, (LimitThen("monthly_cost", "hard", 2 * 10**9, 10**9, 5),)
 )
 PLACED: Final = HoldPlaced(
@@ -197,7 +197,7 @@ EVENTS: Final[dict[str, Event]] = {
         tokens_input=1,
     ),
     "hold": PLACED,
-    "hold.bare": replace(PLACED, derived=False, decision=Decision("2026-03", "active", APRIL)),
+    "hold.bare": replace(PLACED, derived=False, decision=DecisionThen("2026-03", "active", APRIL)),
     "hold_extended": HoldExtended(
         hold_id="h-1",
         tokens=5,

@@ -103,10 +103,10 @@ async def test_rows_that_cannot_be_read_refuse_only_their_user(rig: Rig, lines: 
 def defect(monkeypatch: pytest.MonkeyPatch) -> None:
     """`enforce` has a defect for one model."""
 
-    def broken(account: Any, period: Any, ask: Any, *rest: Any) -> Any:
+    def broken(account: Any, ask: Any, *rest: Any) -> Any:
         if ask.model_used == "bad":
             raise ValueError(SECRET)
-        return enforce(account, period, ask, *rest)
+        return enforce(account, ask, *rest)
 
     monkeypatch.setattr(queries, "enforce", broken)
 
@@ -141,7 +141,7 @@ async def test_a_raising_handler_costs_only_its_own_request(rig: Rig, lines: Log
 @pytest.mark.sources
 @pytest.mark.parametrize(
     "where",
-    [f"actors.user.ledger.{name}" for name in ["apply", "encode_event", "track_reply", "track"]],
+    [f"actors.user.ledger.{name}" for name in ["apply", "encode_event", "fast.tracked", "track"]],
 )
 async def test_what_a_defect_leaves_half_done_is_not_in_the_log(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, where: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -11,27 +11,27 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from actors.billing.admission import decide as enforcing
 from actors.billing.admission import holds as holding
+from actors.billing.admission.decide import Decision, enforce
 from actors.billing.catalog.catalog import Catalog, Plan
 from actors.billing.catalog.defaults import default_catalog
 from actors.billing.catalog.prices import Price
-from actors.billing.effects import Recorded, Refused
-from actors.billing.periods import subscribe as subscribing
+from actors.billing.change import Change, Now
+from actors.billing.changes import CHANGES
+from actors.billing.effects import Effect, Persist, Reply
 from actors.billing.periods.calendar import month_of
-from actors.billing.periods.rollover import current_of, due
+from actors.billing.periods.rollover import due
 from actors.billing.reports import stats as summaries
-from actors.billing.reports.alerts import ack
 from actors.billing.state.account import Account, Period
 from actors.billing.state.apply import apply
+from actors.billing.state.headroom import Headrooms
 from actors.billing.usage import track as changes
 from actors.billing.usage.privacy import personal_of
-from actors.billing.wire.replies import answer
-from messages.admission import Enforce, EnforceReply, Extend, Hold, HoldsReply, Preflight, Release
+from actors.billing.wire import fast
+from messages.admission import Enforce, EnforceReply, HoldsReply
 from messages.codec import decode_command, decode_event, encode_event, encode_reply
-from messages.reports import Ack, Logs, Stats, StatsReply
-from messages.stored.events import KIND, Event, PeriodRolled, Personal, PlanTerms, UsageRecorded
-from messages.subscriptions import Cancel, Resume, Subscribe, Suspend
+from messages.reports import Logs, Stats, StatsReply
+from messages.stored.events import KIND, Event, PeriodRolled, PlanTerms, UsageRecorded
 from messages.units import to_datetime, to_micros
 from messages.usage import Reset, ResetReply, Track, TrackReply
 from messages.verbs import Command
@@ -134,6 +134,7 @@ class Meter:
         self.account = Account("alice")
         self.at = at
         self.log: list[Entry] = []
+        self.headrooms = Headrooms()
         if terms is not None:
             start, end = month_of(at)
             key = to_datetime(start).strftime("%Y-%m")
@@ -170,7 +171,9 @@ class Meter:
         before, event = changes.track(self.account, call, at, self.catalog)
         key = call.event_id or f"key-{len(self.log)}"
         personal = personal_of(call)
-        return _TRACKED.decode(self._record(Recorded((*before, event)), key, personal))
+        about = None if personal is None else encode_event(personal)
+        self._append((*before, event), at, key, about)
+        return _TRACKED.decode(fast.tracked(event, key, self.account.seq))
 
     def do(self, verb: str, **fields: Any) -> dict[str, Any]:
         """Any other change, decided as the actor does; its reply, also where it is refused."""
@@ -179,25 +182,20 @@ class Meter:
         if isinstance(command, Track):
             return _plain(encode_reply(self.take(command)))
         key = getattr(command, "event_id", None) or f"key-{len(self.log)}"
-        decided = self._decide(command, key)
-        if isinstance(decided, Refused):
-            return _plain(decided.reply)
-        return _plain(self._record(decided, key))
+        return _plain(self.decide(command, key))
 
-    def _decide(self, command: Any, key: str) -> Recorded | Refused:
-        at, catalog = self.now, self.catalog
-        decide: dict[type, Callable[..., Recorded | Refused]] = {
-            Hold: lambda: holding.hold(self.account, command, at, catalog, key),
-            Extend: lambda: holding.extend(self.account, command, at, catalog, key),
-            Release: lambda: holding.release(self.account, command, at, catalog),
-            Preflight: lambda: holding.preflight(self.account, command, at, catalog, key),
-            Subscribe: lambda: subscribing.subscribe(self.account, command, at, catalog),
-            Cancel: lambda: subscribing.cancel(self.account, command, at, catalog),
-            Suspend: lambda: subscribing.suspend(self.account, command, catalog),
-            Resume: lambda: subscribing.resume(self.account, command, catalog),
-            Ack: lambda: ack(self.account, command, catalog),
-        }
-        return decide[type(command)]()
+    def decide(self, command: Any, key: str) -> bytes:
+        """Take a change other than a ``track``; its encoded reply."""
+        effect = self.effect_of(command, key)
+        if isinstance(effect, Reply):
+            return fast.reply(effect.shown, effect.key, self.account.seq)
+        return self._record(effect, key, CHANGES[type(command)])
+
+    def effect_of(self, command: Any, key: str) -> Effect:
+        """What a change comes to, without letting it happen."""
+        change = CHANGES[type(command)]
+        now = Now(change, self.now, key, self.catalog, self.headrooms)
+        return change.decide(self.account, command, now)
 
     def holds(self) -> HoldsReply:
         """The open holds."""
@@ -207,18 +205,19 @@ class Meter:
         """Start the counters again; None where all are zero."""
         self.wake()
         key = fields.get("event_id") or f"key-{len(self.log)}"
-        decided = changes.reset(self.account, a_reset(**fields), self.now, self.catalog, key)
-        if isinstance(decided, Refused):
-            return None
-        return _RESET.decode(self._record(decided, key))
+        reply = _RESET.decode(self.decide(a_reset(**fields), key))
+        return reply if reply.reset else None
 
     def enforce(self, provider: str = "openai", **fields: Any) -> EnforceReply:
         """May the call be made?"""
+        decision = self.judge(provider, **fields)
+        return msgspec.json.decode(fast.enforced(decision, self.account.seq), type=EnforceReply)
+
+    def judge(self, provider: str = "openai", **fields: Any) -> Decision:
+        """The decision behind `enforce`."""
         self.wake()
-        period = current_of(self.account, self.now, self.catalog)
         ask = an_enforce(provider, **fields)
-        reply = enforcing.enforce(self.account, period, ask, self.now, self.catalog)
-        return msgspec.json.decode(reply, type=EnforceReply)
+        return enforce(self.account, ask, self.now, self.catalog, self.headrooms)
 
     def stats(self, key: str | None = None) -> StatsReply:
         """The summary of the current period, or of one within the grace."""
@@ -228,11 +227,12 @@ class Meter:
         assert period is not None
         return summaries.stats(self.account, period, self.now)
 
-    def _record(self, recorded: Recorded, key: str, personal: Personal | None = None) -> bytes:
+    def _record(self, effect: Persist, key: str, change: Change) -> bytes:
         """Apply and log a change; its encoded reply."""
-        about = None if personal is None else encode_event(personal)
-        self._append(recorded.events, self.now, key, about, recorded.keys)
-        return answer(recorded.events[-1], key, self.account.seq, self.account.at)
+        self._append(effect.events, self.now, key, None, effect.keys)
+        last = effect.events[-1]
+        shown = effect.shown or change.reply(last, self.account.at)
+        return fast.reply(shown, key, self.account.seq)
 
     def _append(
         self,

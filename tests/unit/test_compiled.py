@@ -90,7 +90,7 @@ def test_without_a_c_compiler_that_works_nothing_compiled_is_left_and_one_line_s
 ) -> None:
     for name in (*ROOMS, ".ci"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.so"))
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "persistence" / "half.cpython-311.so").write_text("of an interrupted compilation")
     done = subprocess.run(

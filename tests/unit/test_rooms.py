@@ -49,9 +49,11 @@ BILLING = upwards(
     "counters",
     "limits",
     "state",
-    "fingerprint periods",
+    "fingerprint change",
+    "periods",
     "usage admission",
     "reports",
+    "changes",
     "wire",
     "idempotency publications",
 )
@@ -69,9 +71,6 @@ PACKAGES = {"actors": ACTORS, "actors.billing": BILLING, "persistence": PERSISTE
 # What is not in its room yet: each of these breaks a rule, and the list only gets shorter.
 NOT_YET: set[str] = {
     "actors/__main__.py",
-    "actors/billing/admission/decide.py",
-    "actors/billing/admission/headroom.py",
-    "actors/billing/admission/holds.py",
     "actors/compiled.py",
     "actors/process.py",
 }

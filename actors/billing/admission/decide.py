@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from actors.billing.admission.headroom import Row, Standing, standing_of
 from actors.billing.catalog.catalog import Catalog, Touch
 from actors.billing.catalog.prices import estimate
 from actors.billing.counters.slots import CALLS, COST, TOKENS, UNITS
+from actors.billing.effects import Shown
 from actors.billing.limits.limits import Limit, shown
+from actors.billing.periods.rollover import current_of
 from actors.billing.periods.subscription import expired
 from actors.billing.state.account import Account, Period
-from actors.billing.wire.decision import decision_text
+from actors.billing.state.headroom import Headroom, Headrooms, LimitUse
 from messages.admission import Enforce
 from messages.codec import money_of
 from messages.scalars import ABSENT
+from messages.stored.events import Counters
 from messages.units import MICROS_PER_SECOND
 
 WITHIN: Final = "within_limits"
@@ -48,7 +50,7 @@ class Call:
     __slots__ = ("actual", "amounts", "derived", "model", "touch")
 
     def __init__(
-        self, touch: Touch, actual: str, model: str, amounts: tuple[int, int, int], *, derived: bool
+        self, touch: Touch, actual: str, model: str, amounts: Counters, *, derived: bool
     ) -> None:
         self.touch = touch
         self.actual = actual
@@ -62,23 +64,47 @@ class Call:
         return self.touch[0]
 
 
-class Verdict:
-    """Whether a call may be made; ``retry_after`` in seconds, None where waiting is no use."""
+class Decision(Shown):
+    """Whether a call may be made, and why.
 
-    __slots__ = ("message", "reason", "retry_after", "standing", "violated")
+    Attributes:
+        call: what was judged.
+        reason: the reason code.
+        message: the same as a sentence.
+        violated: the names of the hard limits that do not allow the call.
+        headroom: the limits that the call touches.
+        retry_after: in seconds, None if waiting is no use.
+        status, period: the usage status, and the key of the billing period.
+    """
+
+    __slots__ = (
+        "call",
+        "headroom",
+        "message",
+        "period",
+        "reason",
+        "retry_after",
+        "status",
+        "violated",
+    )
 
     def __init__(
         self,
+        call: Call,
+        headroom: Headroom,
+        period: Period,
         reason: str,
         message: str,
-        violated: tuple[str, ...],
-        standing: Standing,
-        retry_after: int | None,
+        violated: tuple[str, ...] = (),
+        retry_after: int | None = None,
     ) -> None:
+        self.call = call
+        self.headroom = headroom
+        self.status = period.status
+        self.period = period.key
         self.reason = reason
         self.message = message
         self.violated = violated
-        self.standing = standing
         self.retry_after = retry_after
 
     @property
@@ -116,7 +142,7 @@ def barred(account: Account, at: int) -> str | None:
     return None
 
 
-def judge(account: Account, period: Period, call: Call, at: int, standing: Standing) -> Verdict:
+def judge(account: Account, period: Period, call: Call, at: int, headroom: Headroom) -> Decision:
     """Check every hard limit that a call touches, each in its own unit, in one step.
 
     Args:
@@ -124,71 +150,67 @@ def judge(account: Account, period: Period, call: Call, at: int, standing: Stand
         period: the current period.
         call: what is asked for.
         at: now.
-        standing: how the user stands with the limits that the call touches.
+        headroom: what room the limits that the call touches leave.
     """
     amounts = call.amounts
     why = None if not account.suspended and account.subscription is None else barred(account, at)
-    if why is None and standing.fits(amounts):
-        return Verdict(WITHIN, WITHIN_MESSAGE, (), standing, None)
-    violated = [row for row in standing.rows if not _fits(row, amounts)]
-    names = tuple([limit.name for limit, _, _ in violated])
+    if why is None and headroom.fits(amounts):
+        return Decision(call, headroom, period, WITHIN, WITHIN_MESSAGE)
+    violated = [use for use in headroom.uses if not _fits(use, amounts)]
+    names = tuple([use[0].name for use in violated])
     if why is not None:
-        return Verdict(why, _BARRED[why], names, standing, None)
+        return Decision(call, headroom, period, why, _BARRED[why], names)
     reason, message = _refusal(violated, period, amounts)
-    # No use to wait for the next period where this call does not fit into an empty one.
-    hopeless = not all(_fits((limit, 0, 0), amounts) for limit, _, _ in violated)
-    wait = None if hopeless or not _goes_on(account, period) else _seconds(period.end - at)
-    return Verdict(reason, message, names, standing, wait)
+    wait = _retry_after(account, headroom, violated, amounts, at)
+    return Decision(call, headroom, period, reason, message, names, wait)
 
 
-def enforce(account: Account, period: Period, ask: Enforce, at: int, catalog: Catalog) -> bytes:
+def enforce(
+    account: Account, ask: Enforce, at: int, catalog: Catalog, headrooms: Headrooms
+) -> Decision:
     """Decide on the live counters of the current period; changes nothing.
-
-    The encoded `messages.admission.EnforceReply`.
 
     Raises:
         RequestError: ``unknown_provider`` or ``invalid_request``.
     """
+    period = current_of(account, at, catalog)
     call = resolve(ask, at, catalog)
-    standing = standing_of(account, period, call.touch, at)
-    verdict = judge(account, period, call, at, standing)
-    return f'{{{text_of(call, verdict, period)},"seq":{account.seq}}}'.encode()
+    return judge(account, period, call, at, headrooms.of(account, period, call.touch, at))
 
 
-def text_of(call: Call, verdict: Verdict, period: Period) -> str:
-    """A verdict as replies show it; see `decision_text`."""
-    return decision_text(
-        verdict.reason == WITHIN,
-        verdict.message,
-        verdict.reason,
-        (call.touch[0], call.actual),
-        verdict.violated,
-        verdict.standing.text(call.amounts),
-        (period.status, period.key),
-        verdict.retry_after,
-    )
-
-
-def _fits(row: Row, amounts: tuple[int, int, int]) -> bool:
+def _fits(use: LimitUse, amounts: Counters) -> bool:
     """The rule: the sum may meet the limit; a request of nothing needs room left.
 
     Nothing fits into a disabled limit, which is 0. Soft limits let everything pass.
     """
-    limit, used, held = row
+    limit, used, held = use
     return not limit.hard or used + held + (amounts[limit.unit] or 1) <= limit.value
 
 
-def _goes_on(account: Account, period: Period) -> bool:
-    """Whether calls are allowed again when the period ends."""
+def _retry_after(
+    account: Account,
+    headroom: Headroom,
+    violated: list[LimitUse],
+    amounts: Counters,
+    at: int,
+) -> int | None:
+    """The seconds until all of these limits count anew; None if the call will not fit then."""
+    wait = 0
+    for limit, _, _ in violated:
+        resets_at = headroom.resets_at(limit.window)
+        if not _fits((limit, 0, 0), amounts) or not _goes_on(account, resets_at):
+            return None
+        wait = max(wait, -(-(resets_at - at) // MICROS_PER_SECOND))
+    return wait
+
+
+def _goes_on(account: Account, at: int) -> bool:
+    """Whether calls are allowed at a moment to come, as far as the subscription goes."""
     subscription = account.subscription
-    return subscription is None or not expired(subscription, period.end)
+    return subscription is None or not expired(subscription, at)
 
 
-def _seconds(micros: int) -> int:
-    return -(-micros // MICROS_PER_SECOND)
-
-
-def _refusal(violated: list[Row], period: Period, amounts: tuple[int, int, int]) -> tuple[str, str]:
+def _refusal(violated: list[LimitUse], period: Period, amounts: Counters) -> tuple[str, str]:
     def reason_of(limit: Limit) -> str:
         return "disabled_by_plan" if limit.disabled else _REACHED[limit.unit]
 

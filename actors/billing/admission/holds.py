@@ -6,77 +6,76 @@ later decision and never in the usage. Its id is the idempotency key of its requ
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from actors.billing.admission.decide import (
-    WITHIN,
-    WITHIN_MESSAGE,
-    Call,
-    Verdict,
-    judge,
-    resolve,
-    text_of,
-)
-from actors.billing.admission.headroom import Standing, standing_of
+from actors.billing.admission.decide import Call, Decision, judge, resolve
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.prices import estimate
 from actors.billing.catalog.providers import WAVESPEED
+from actors.billing.change import Change, Now
 from actors.billing.counters.slots import COST, TOKENS, add
-from actors.billing.effects import Recorded, Refused
-from actors.billing.fingerprint import TTL_S, content_of
+from actors.billing.effects import Effect, Persist, Reply, Shown
 from actors.billing.paging import BYTES_MAX, fitting
 from actors.billing.periods.rollover import current_of, current_or_opened
 from actors.billing.state.account import Account, Period
+from actors.billing.state.headroom import Headroom
 from actors.billing.state.open_holds import HOLDS_MAX, OpenHold
-from actors.billing.wire.decision import changed, hold_text, preflight_text
 from messages.admission import (
+    Enforce,
     Extend,
     Held,
     Hold,
     HoldEntry,
     HoldsReply,
-    Operation,
-    Preflight,
     Release,
+    ReleaseReply,
 )
-from messages.codec import money_of, quoted
-from messages.errors import InvalidRequest, RequestError
+from messages.codec import money_of
+from messages.errors import RequestError
 from messages.stored.events import (
-    Decision,
-    Event,
+    DecisionThen,
     HoldExtended,
     HoldPlaced,
     HoldReleased,
     LimitThen,
-    PreflightHeld,
 )
 from messages.units import MICROS_PER_SECOND, to_datetime, usd
 
+TTL_S: Final = 60
+"""How long a hold lasts by default, in seconds."""
 _TOO_MANY: Final = ("too_many_holds", f"The account has {HOLDS_MAX:,} open holds already.")
 
 
-def hold(account: Account, ask: Hold, at: int, catalog: Catalog, key: str) -> Recorded | Refused:
+class HoldDecision(Shown):
+    """A decision on a hold, and the hold: None if it was not placed."""
+
+    __slots__ = ("decision", "expires_at", "hold_id")
+
+    def __init__(self, decision: Decision, hold_id: str | None, expires_at: int | None) -> None:
+        self.decision = decision
+        self.hold_id = hold_id
+        self.expires_at = expires_at
+
+
+def hold(account: Account, ask: Hold, now: Now) -> Effect:
     """Check a call and set aside what it needs.
 
     Raises:
         RequestError: ``unknown_provider`` or ``invalid_request``.
     """
+    at, catalog = now.at, now.catalog
     call = resolve(ask, at, catalog)
     period, opened = current_or_opened(account, at, catalog)
-    standing = standing_of(account, period, call.touch, at)
-    verdict = _full(judge(account, period, call, at, standing), account.held_count(at))
-    if not verdict.allowed:
-        return _refused(account, text_of(call, verdict, period), None, key)
+    headroom = now.headrooms.of(account, period, call.touch, at)
+    decision = full(judge(account, period, call, at, headroom), period, account.held_count(at))
+    if not decision.allowed:
+        return Reply(HoldDecision(decision, None, None), now.key)
     expires_at = at + (ask.ttl or TTL_S) * MICROS_PER_SECOND
-    placed = _placed(key, call, period, verdict, expires_at, content_of(ask, catalog))
-    # As `answers` would write it from the event.
-    text = hold_text(text_of(call, verdict, period), key, expires_at)
-    return Recorded((*opened, placed), text=text)
+    placed = placed_by(now.key, decision, period, expires_at, now.fingerprint(ask))
+    return Persist((*opened, placed), shown=HoldDecision(decision, now.key, expires_at))
 
 
-def extend(
-    account: Account, ask: Extend, at: int, catalog: Catalog, key: str
-) -> Recorded | Refused:
+def extend(account: Account, ask: Extend, now: Now) -> Effect:
     """Have an open hold last longer or hold other amounts; an increase is judged.
 
     What is left out stays, but for a cost that was derived: it follows the tokens.
@@ -84,6 +83,7 @@ def extend(
     Raises:
         RequestError: ``unknown_hold`` or ``invalid_request``.
     """
+    at, catalog = now.at, now.catalog
     held = _open_hold(account, ask.hold_id, at)
     call = _extended(held, ask, at, catalog)
     period = current_of(account, at, catalog)
@@ -91,10 +91,10 @@ def extend(
     calls, tokens, cost = held.amounts
     add(others, held.provider, held.actual, (-calls, -tokens, -cost))
     grown = any(call.amounts[unit] > held.amounts[unit] for unit in (TOKENS, COST))
-    standing = Standing(period.table.touched(call.touch), period.used, others, period.end)
-    verdict = judge(account, period, call, at, standing)
-    if grown and not verdict.allowed:
-        return _refused(account, text_of(call, verdict, period), held, key)
+    headroom = Headroom(period.table.touched(call.touch), period.used, others, period.end)
+    decision = judge(account, period, call, at, headroom)
+    if grown and not decision.allowed:
+        return Reply(HoldDecision(decision, held.id, held.expires_at), now.key)
     event = HoldExtended(
         hold_id=held.id,
         tokens=call.amounts[TOKENS],
@@ -103,70 +103,21 @@ def extend(
         calls=calls,
         provider=held.provider,
         actual=held.actual,
-        decision=_decision(period, verdict),
-        content=content_of(ask, catalog),
+        decision=_then(period, headroom),
+        content=now.fingerprint(ask),
         derived=call.derived,
     )
-    return Recorded((event,))
+    return Persist((event,))
 
 
-def release(account: Account, ask: Release, at: int, catalog: Catalog) -> Recorded:
+def release(account: Account, ask: Release, now: Now) -> Persist:
     """End an open hold; its call will not be made.
 
     Raises:
         RequestError: ``unknown_hold``.
     """
-    held = _open_hold(account, ask.hold_id, at)
-    return Recorded((HoldReleased(hold_id=held.id, content=content_of(ask, catalog)),))
-
-
-def preflight(
-    account: Account, ask: Preflight, at: int, catalog: Catalog, key: str | None
-) -> Recorded | Refused:
-    """Judge operations one after the other, each on top of those before it: all or none.
-
-    With a ``hold`` each gets its own; its key, and so its id, is ``<key>.<i>``.
-
-    Raises:
-        RequestError: ``unknown_provider`` or ``invalid_request``.
-    """
-    period, opened = current_or_opened(account, at, catalog)
-    used = list(period.used)
-    holding = ask.hold is not None
-    open_now = account.held_count(at) if holding else 0
-    placed: list[HoldPlaced] = []
-    replies: list[str] = []
-    ttl = ask.hold.ttl or TTL_S if ask.hold is not None else 0
-    content = content_of(ask, catalog)
-    for index, operation in enumerate(ask.operations):
-        if operation.deadline is not None:
-            raise InvalidRequest("a preflight has one deadline, at its top", "operations")
-        call = resolve(operation, at, catalog)
-        limits = period.table.touched(call.touch)
-        standing = Standing(limits, used, account.held(at), period.end)
-        verdict = judge(account, period, call, at, standing)
-        if holding:
-            verdict = _full(verdict, open_now + index)
-            expires_at = at + ttl * MICROS_PER_SECOND
-            placed.append(_placed(f"{key}.{index}", call, period, verdict, expires_at, content))
-        replies.append(_operation(operation, text_of(call, verdict, period)))
-        if not verdict.allowed:
-            text = preflight_text(verdict.reason, verdict.message, index, replies)
-            return Refused(changed(text, key, account.seq))
-        add(used, call.provider, call.actual, call.amounts)
-    if not holding:
-        text = preflight_text(WITHIN, WITHIN_MESSAGE, None, replies)
-        return Refused(changed(text, None, account.seq))
-    events: tuple[Event, ...] = (
-        *opened,
-        *placed,
-        PreflightHeld(
-            operations=tuple(placed),
-            types=tuple(operation.operation_type for operation in ask.operations),
-            content=content,
-        ),
-    )
-    return Recorded(events, keys=(*(None for _ in opened), *(hold.hold_id for hold in placed)))
+    held = _open_hold(account, ask.hold_id, now.at)
+    return Persist((HoldReleased(hold_id=held.id, content=now.fingerprint(ask)),))
 
 
 def holds(account: Account, at: int, bytes_max: int = BYTES_MAX) -> HoldsReply:
@@ -222,17 +173,18 @@ def _extended(held: OpenHold, ask: Extend, at: int, catalog: Catalog) -> Call:
     return Call(touch, held.actual, held.model, (calls, tokens, cost), derived=derived)
 
 
-def _full(verdict: Verdict, open_now: int) -> Verdict:
-    """The verdict on a hold, where so many are open already."""
-    if not verdict.allowed or open_now < HOLDS_MAX:
-        return verdict
-    reason, message = _TOO_MANY
-    return Verdict(reason, message, (), verdict.standing, None)
+def full(decision: Decision, period: Period, open_now: int) -> Decision:
+    """The decision on a hold if ``open_now`` holds are open already."""
+    if not decision.allowed or open_now < HOLDS_MAX:
+        return decision
+    return Decision(decision.call, decision.headroom, period, *_TOO_MANY)
 
 
-def _placed(
-    key: str, call: Call, period: Period, verdict: Verdict, expires_at: int, content: str
+def placed_by(
+    key: str, decision: Decision, period: Period, expires_at: int, content: str
 ) -> HoldPlaced:
+    """The event that places a hold, with the decision that its reply shows."""
+    call = decision.call
     calls, tokens, cost = call.amounts
     return HoldPlaced(
         hold_id=key,
@@ -243,27 +195,47 @@ def _placed(
         tokens=tokens,
         cost_nano=cost,
         expires_at=expires_at,
-        decision=_decision(period, verdict),
+        decision=_then(period, decision.headroom),
         content=content,
         derived=call.derived,
     )
 
 
-def _decision(period: Period, verdict: Verdict) -> Decision:
+def _then(period: Period, headroom: Headroom) -> DecisionThen:
     limits = tuple(
         LimitThen(limit.name, limit.kind, limit.value, used, held)
-        for limit, used, held in verdict.standing.rows
+        for limit, used, held in headroom.uses
     )
-    return Decision(period.key, period.status, period.end, limits)
+    return DecisionThen(period.key, period.status, period.end, limits)
 
 
-def _refused(account: Account, text: str, held: OpenHold | None, key: str) -> Refused:
-    """The reply of a hold that is refused, or stays as it is."""
-    if held is not None:
-        return Refused(changed(hold_text(text, held.id, held.expires_at), key, account.seq))
-    return Refused(changed(f'{text},"hold_id":null,"expires_at":null', key, account.seq))
+def call_parts(ask: Enforce, catalog: Catalog) -> list[Any]:
+    """What a call asks for, its names resolved: the source of a fingerprint."""
+    cost = money_of(ask.cost_requested, "cost_requested")
+    calls = 1 if ask.calls is None else ask.calls
+    amounts = [calls, ask.tokens_requested or 0, cost]
+    try:
+        route = catalog.route(ask.provider, ask.model_used, ask.actual_provider_name, ask.endpoint)
+    except RequestError:  # the key is judged before the provider
+        return [ask.provider, ask.model_used, ask.actual_provider_name, *amounts]
+    return [route.provider, route.model, route.actual, ask.endpoint or "", *amounts]
 
 
-def _operation(operation: Operation, text: str) -> str:
-    name = "null" if operation.operation_type is None else quoted(operation.operation_type)
-    return f'{{"operation_type":{name},{text},"hold_id":null,"expires_at":null}}'
+def _extend_parts(ask: Extend, _: Catalog) -> list[Any]:
+    cost = money_of(ask.cost_requested, "cost_requested")
+    return [ask.hold_id, ask.ttl, ask.tokens_requested, cost]
+
+
+def _released(event: HoldReleased, _: int) -> ReleaseReply:
+    return ReleaseReply(hold_id=event.hold_id, event_id="", seq=0)
+
+
+HOLD: Final = Change(
+    Hold,
+    HoldPlaced,
+    hold,
+    lambda event, _: event,
+    lambda ask, catalog: [*call_parts(ask, catalog), ask.ttl or TTL_S],
+)
+EXTEND: Final = Change(Extend, HoldExtended, extend, lambda event, _: event, _extend_parts)
+RELEASE: Final = Change(Release, HoldReleased, release, _released, lambda ask, _: [ask.hold_id])

@@ -7,7 +7,7 @@ contract, section 5, "Limits".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 from actors.billing.catalog.catalog import FREE_TIER, TEXT_CALLS, WAVESPEED_CALLS, Touch, is_cost
 from actors.billing.catalog.providers import NAMES, TEXT_PROVIDERS, WAVESPEED
 from actors.billing.counters.slots import CALLS, COST, UNITS, slot_of, slots_of_call
+from actors.billing.limits.windows import BILLING_PERIOD, Window
 from messages.stored.events import PlanTerms
 from messages.units import usd
 
@@ -26,7 +27,7 @@ TABLES_MAX: Final = 1_024
 """Distinct terms whose limits are known, beside those of live periods: 4 KB each."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Limit:
     """A bound on one slot.
 
@@ -38,7 +39,9 @@ class Limit:
         warns_at: the usage from which a threshold is reached.
         hard: whether it refuses; soft limits only warn.
         disabled: the plan allows none of it (a free plan's 0).
-        provider: whose calls it counts, None where it counts cost or a group.
+        provider: whose calls it counts, None if it counts cost or a group.
+        window: over which it counts.
+        rendered: a place for whoever shows limits; empty until this one is shown.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Limit:
     hard: bool
     disabled: bool
     provider: str | None
+    window: Window = BILLING_PERIOD
+    rendered: str = field(default="", compare=False, repr=False)
 
     @property
     def kind(self) -> str:

@@ -6,18 +6,19 @@ them in the same write; what fired of the others stays.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, Literal
 
 from msgspec.structs import replace
 
 from actors.billing.catalog.catalog import Catalog, Plan
-from actors.billing.effects import Recorded
-from actors.billing.fingerprint import content_of
+from actors.billing.change import Change, Now
+from actors.billing.effects import Persist
+from actors.billing.fingerprint import fingerprint, value_of
 from actors.billing.limits.limits import changed_limits, table_of
 from actors.billing.limits.thresholds import raised_by
 from actors.billing.periods.calendar import GRACE, add_months, index_of, new_key
 from actors.billing.periods.rollover import sealing
-from actors.billing.periods.subscription import cycle_months, is_live, with_overrides
+from actors.billing.periods.subscription import cycle_months, is_live, state_of, with_overrides
 from actors.billing.state.account import Account, Period
 from actors.billing.state.snapshot import totals_of
 from messages.errors import InvalidRequest, RequestError
@@ -30,7 +31,7 @@ from messages.stored.events import (
     Subscription,
     SubscriptionChanged,
 )
-from messages.subscriptions import Cancel, Resume, Subscribe, Suspend
+from messages.subscriptions import Cancel, Resume, Subscribe, SubscriptionChangeReply, Suspend
 from messages.units import MICROS_PER_DAY, to_micros
 
 BACK_MAX: Final = 366 * MICROS_PER_DAY
@@ -39,13 +40,14 @@ CLOSED_MAX: Final = 1_000
 """Closed periods of a user to which calls may still be late."""
 
 
-def subscribe(account: Account, ask: Subscribe, at: int, catalog: Catalog) -> Recorded:
+def subscribe(account: Account, ask: Subscribe, now: Now) -> Persist:
     """Put the user on a plan, within the current period or with a new one.
 
     Raises:
         RequestError: ``unknown_plan``, ``invalid_request``, or ``overloaded`` where `CLOSED_MAX`
             does not let another period begin.
     """
+    at, catalog = now.at, now.catalog
     plan = catalog.plan(ask.plan)
     if plan is None:
         raise RequestError("unknown_plan", f"there is no plan {ask.plan[:64]!r}", field="plan")
@@ -82,7 +84,7 @@ def subscribe(account: Account, ask: Subscribe, at: int, catalog: Catalog) -> Re
         subscription=wanted,
         terms=terms,
         renewal_type=_renewal_type(earlier, plan),
-        content=content_of(ask, catalog),
+        content=now.fingerprint(ask),
         opened=bool(before),
         previous=None if earlier is None else earlier.plan,
         before=None if current is None else current.key,
@@ -90,31 +92,31 @@ def subscribe(account: Account, ask: Subscribe, at: int, catalog: Catalog) -> Re
         suspended=account.suspended,
         alerts=alerts,
     )
-    return Recorded((*before, event))
+    return Persist((*before, event))
 
 
-def cancel(account: Account, ask: Cancel, at: int, catalog: Catalog) -> Recorded:
+def cancel(account: Account, ask: Cancel, now: Now) -> Persist:
     """End the subscription with its billing cycle, or now.
 
     Raises:
         RequestError: ``invalid_request`` where none is live.
     """
     subscription, current = account.subscription, account.current
-    if subscription is None or current is None or not is_live(subscription, at):
+    if subscription is None or current is None or not is_live(subscription, now.at):
         raise InvalidRequest("there is no live subscription to cancel")
     terms: PlanTerms | None = None
     alerts: tuple[Alert, ...] = ()
     if ask.at_period_end is False:
         subscription = replace(subscription, cancelled=True, cancel_at_period_end=False)
-        terms = catalog.free
-        alerts = _judged(account, current, terms, at)
+        terms = now.catalog.free
+        alerts = _judged(account, current, terms, now.at)
     else:
         subscription = replace(subscription, cancel_at_period_end=True)
-    return Recorded(
+    return Persist(
         (
             SubscriptionChanged(
                 change="cancel",
-                content=content_of(ask, catalog),
+                content=now.fingerprint(ask),
                 subscription=subscription,
                 suspended=account.suspended,
                 terms=terms,
@@ -124,13 +126,13 @@ def cancel(account: Account, ask: Cancel, at: int, catalog: Catalog) -> Recorded
     )
 
 
-def suspend(account: Account, ask: Suspend, catalog: Catalog) -> Recorded:
+def suspend(account: Account, ask: Suspend, now: Now) -> Persist:
     """Refuse the user's calls until `resume`; usage that happens is recorded all the same."""
-    return Recorded(
+    return Persist(
         (
             SubscriptionChanged(
                 change="suspend",
-                content=content_of(ask, catalog),
+                content=now.fingerprint(ask),
                 subscription=account.subscription,
                 suspended=True,
                 reason=ask.reason,
@@ -139,13 +141,13 @@ def suspend(account: Account, ask: Suspend, catalog: Catalog) -> Recorded:
     )
 
 
-def resume(account: Account, ask: Resume, catalog: Catalog) -> Recorded:
+def resume(account: Account, ask: Resume, now: Now) -> Persist:
     """End a suspension."""
-    return Recorded(
+    return Persist(
         (
             SubscriptionChanged(
                 change="resume",
-                content=content_of(ask, catalog),
+                content=now.fingerprint(ask),
                 subscription=account.subscription,
             ),
         )
@@ -224,3 +226,59 @@ def _renewal_type(earlier: Subscription | None, plan: Plan) -> str:
     if earlier.plan == plan.terms.name or earlier.price_nano == plan.price_monthly_nano:
         return "renewal"
     return "upgrade" if plan.price_monthly_nano > earlier.price_nano else "downgrade"
+
+
+def _parts(ask: Subscribe, catalog: Catalog) -> list[Any]:
+    plan = catalog.plan(ask.plan)
+    return [
+        ask.plan if plan is None else plan.terms.name,
+        ask.billing_cycle,
+        ask.auto_renew is not False,
+        None if ask.period_start is None else to_micros(ask.period_start),
+        ask.period,
+        {name: value_of(raw) for name, raw in sorted((ask.overrides or {}).items())},
+    ]
+
+
+def _same(ask: Subscribe, event: Subscribed, catalog: Catalog) -> bool:
+    return any(
+        fingerprint(Subscribe.__name__, _parts(replace(ask, period=period), catalog))
+        == event.content
+        for period in _periods(ask, event)
+    )
+
+
+def _periods(ask: Subscribe, event: Subscribed) -> tuple[Literal["keep", "new"] | None, ...]:
+    """What `event`'s request may have said of ``period``, if this one asks for the same.
+
+    What is left out means what it meant then, whatever it would mean now. If another plan came
+    before, the log does not tell whether it was live: then "new" was chosen.
+    """
+    did: Literal["keep", "new"] = "new" if event.opened else "keep"
+    if ask.period is not None:
+        return (did, None) if ask.period == did else ()
+    same_plan = event.previous == event.subscription.plan
+    by_default = (
+        same_plan or event.previous is None or ask.period_start is not None
+        if event.opened
+        else not same_plan
+    )
+    return (None, did) if by_default else (None,)
+
+
+def _reply(event: Subscribed | SubscriptionChanged, at: int) -> SubscriptionChangeReply:
+    return SubscriptionChangeReply(
+        subscription=state_of(event.subscription, at, suspended=event.suspended),
+        renewal_type=event.renewal_type if isinstance(event, Subscribed) else None,
+        alerts=tuple(alert.id for alert in event.alerts),
+        event_id="",
+        seq=0,
+    )
+
+
+SUBSCRIBE: Final = Change(Subscribe, Subscribed, subscribe, _reply, _parts, _same)
+CANCEL: Final = Change(
+    Cancel, SubscriptionChanged, cancel, _reply, lambda ask, _: [ask.at_period_end is not False]
+)
+SUSPEND: Final = Change(Suspend, SubscriptionChanged, suspend, _reply, lambda ask, _: [ask.reason])
+RESUME: Final = Change(Resume, SubscriptionChanged, resume, _reply, lambda _ask, _: [])

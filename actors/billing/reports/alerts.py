@@ -6,16 +6,17 @@ are rows of the log.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any, Final
 
 from actors.billing.catalog.catalog import Catalog
-from actors.billing.effects import Recorded
-from actors.billing.fingerprint import content_of
+from actors.billing.change import Change, Now
+from actors.billing.effects import Persist
 from actors.billing.paging import fitting
 from actors.billing.state.account import Account, Raised
 from messages.errors import InvalidRequest, RequestError
-from messages.reports import Ack, AlertReply, Alerts, AlertsReply
+from messages.reports import Ack, AckReply, AlertReply, Alerts, AlertsReply
 from messages.stored.events import (
     AlertsRead,
     Event,
@@ -29,14 +30,13 @@ SHOWN: int = 50
 """Alerts of a reply by default."""
 
 
-def ack(account: Account, ask: Ack, catalog: Catalog, raised: Iterable[str] = ()) -> Recorded:
+def ack(account: Account, ask: Ack, now: Now) -> Persist:
     """Mark alerts read.
 
     Args:
         account: whose alerts.
         ask: which.
-        catalog: for the digest.
-        raised: of the ids that are not unread, those that the log knows.
+        now: found are, of the ids that are not unread, those that the log knows.
 
     Raises:
         RequestError: ``unknown_alert``, or ``invalid_request`` where neither or both are given.
@@ -46,7 +46,7 @@ def ack(account: Account, ask: Ack, catalog: Catalog, raised: Iterable[str] = ()
     if ask.ids is None:
         ids = tuple(account.unread)
     else:
-        known = set(raised)
+        known = set(now.found)
         for alert_id in ask.ids:
             if alert_id not in account.unread and alert_id not in known:
                 raise RequestError(
@@ -54,7 +54,7 @@ def ack(account: Account, ask: Ack, catalog: Catalog, raised: Iterable[str] = ()
                 )
         ids = tuple(dict.fromkeys(name for name in ask.ids if name in account.unread))
     left = len(account.unread) - len(ids)
-    return Recorded((AlertsRead(ids=ids, unread=left, content=content_of(ask, catalog)),))
+    return Persist((AlertsRead(ids=ids, unread=left, content=now.fingerprint(ask)),))
 
 
 def not_unread(account: Account, ask: Ack) -> list[str]:
@@ -141,3 +141,14 @@ def alert_reply(
 
 def _moment(at: int | None) -> datetime | None:
     return None if at is None else to_datetime(at)
+
+
+def _parts(ask: Ack, _: Catalog) -> list[Any]:
+    return [None if ask.ids is None else sorted(set(ask.ids)), ask.all or False]
+
+
+def _reply(event: AlertsRead, _: int) -> AckReply:
+    return AckReply(acked=len(event.ids), unread_count=event.unread, event_id="", seq=0)
+
+
+ACK: Final = Change(Ack, AlertsRead, ack, _reply, _parts)

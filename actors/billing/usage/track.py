@@ -12,27 +12,25 @@ from typing import Any, Final
 
 from actors.billing.catalog.catalog import Catalog, Priced, Route
 from actors.billing.catalog.prices import Charge, charge, check_parts
-from actors.billing.effects import Recorded, Refused
 from actors.billing.limits.limits import Limit
 from actors.billing.limits.thresholds import raised_by
 from actors.billing.periods.calendar import AHEAD, GRACE, month_of, new_key
-from actors.billing.periods.rollover import current_of, opened
+from actors.billing.periods.rollover import opened
 from actors.billing.state.account import Account, Period, status_of
-from messages.codec import encode_reply, money_of
+from messages.codec import money_of
 from messages.errors import RequestError
 from messages.scalars import ABSENT
 from messages.stored.events import (
     NO_TIME,
     Alert,
     Counters,
-    CountersReset,
     Event,
     PeriodAdded,
     PlanTerms,
     UsageRecorded,
 )
 from messages.units import to_micros
-from messages.usage import CloudTrack, Reset, ResetReply, Track
+from messages.usage import CloudTrack, Track
 
 NO_EVENTS: Final[tuple[Event, ...]] = ()
 NO_ALERTS: Final[tuple[Alert, ...]] = ()
@@ -152,24 +150,6 @@ def _settle(
     if account.holds is not None and hold_id in account.holds:
         return "expired", True  # with this event
     return account.ended.get(hold_id) or (ended or {}).get(hold_id, "unknown"), True
-
-
-def reset(
-    account: Account, command: Reset, at: int, catalog: Catalog, key: str
-) -> Recorded | Refused:
-    """Start the counters of the current period again; refused where all of them are zero."""
-    current = account.current
-    if current is not None and any(current.used):
-        return Recorded((CountersReset(billing_period=current.key, reason=command.reason),))
-    reply = ResetReply(
-        reset=False,
-        counters_reset=False,
-        reason="no_summary",
-        billing_period=current_of(account, at, catalog).key,
-        event_id=key,
-        seq=account.seq,
-    )
-    return Refused(encode_reply(reply))
 
 
 def _moment(timestamp: datetime, at: int) -> int:

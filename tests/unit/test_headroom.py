@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.billing.admission import headroom
-from actors.billing.admission.headroom import RECENT_MAX, Standing, standing_of
 from actors.billing.limits.limits import table_of
 from actors.billing.periods.rollover import current_of
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Period
+from actors.billing.state.headroom import RECENT_MAX, Headroom
+from actors.billing.wire import fast
 from messages.errors import RequestError
 from messages.stored.events import KIND, HoldPlaced, PlanPut, PlanTerms
 from tests.support.meter import NOON, Meter, nano, plan
@@ -32,24 +32,28 @@ LIMITS = {
 def test_a_call_fits_where_every_hard_limit_allows_it(
     used: list[int], amounts: tuple[int, int, int]
 ) -> None:
-    standing = Standing(table_of(plan(LIMITS)).touched(TOUCH), used, [0] * 45, NOON)
-    assert len(standing.rows) == len(LIMITS)
+    room = Headroom(table_of(plan(LIMITS)).touched(TOUCH), used, [0] * 45, NOON)
+    assert len(room.uses) == len(LIMITS)
     allowed = [
         not limit.hard or taken + held + (amounts[limit.unit] or 1) <= limit.value
-        for limit, taken, held in standing.rows
+        for limit, taken, held in room.uses
     ]
-    assert standing.fits(amounts) == all(allowed)
+    assert room.fits(amounts) == all(allowed)
 
 
-def asked(meter: Meter) -> Standing:
+def asked(meter: Meter) -> Headroom:
     period = current_of(meter.account, meter.now, meter.catalog)
-    return standing_of(meter.account, period, TOUCH, meter.now)
+    return meter.headrooms.of(meter.account, period, TOUCH, meter.now)
 
 
-def anew(meter: Meter) -> Standing:
+def anew(meter: Meter) -> Headroom:
     period = current_of(meter.account, meter.now, meter.catalog)
     held = meter.account.held(meter.now)
-    return Standing(period.table.touched(TOUCH), period.used, held, period.end)
+    return Headroom(period.table.touched(TOUCH), period.used, held, period.end)
+
+
+def shown(room: Headroom) -> str:
+    return fast._limits(room, (1, 2, 3))
 
 
 def newest_hold(meter: Meter) -> str:
@@ -136,8 +140,8 @@ def test_what_is_kept_is_what_would_be_found_anew(seen: bool, steps: list[str]) 
         asked(meter)
         STEPS[step](meter, number)
         found, fresh = asked(meter), anew(meter)
-        assert (found.rows, found.room) == (fresh.rows, fresh.room)
-        assert found.text((1, 2, 3)) == fresh.text((1, 2, 3))
+        assert (found.uses, found.room) == (fresh.uses, fresh.room)
+        assert shown(found) == shown(fresh)
 
 
 def test_an_unanswered_question_is_not_worked_out_again() -> None:
@@ -155,12 +159,13 @@ def test_a_restored_user_with_the_same_position_is_not_answered_with_what_was_lo
     stored.track("openai", tokens_input=5, event_id="b")
     assert (lost.account.user, lost.account.seq) == (stored.account.user, stored.account.seq)
     before = asked(lost)
-    assert asked(stored).rows != before.rows
+    stored.headrooms = lost.headrooms
+    assert asked(stored).uses != before.uses
 
 
-def test_only_so_many_are_kept() -> None:
+def test_at_most_so_many_are_kept() -> None:
     meter = Meter(terms=plan(LIMITS))
     for number in range(RECENT_MAX + 10):
         meter.account.user = f"u{number}"
         asked(meter)
-        assert len(headroom._recent) <= RECENT_MAX
+        assert len(meter.headrooms._recent) <= RECENT_MAX
