@@ -2,8 +2,8 @@
 PYTHON ?= python3
 
 BIN := .venv/bin
-STAMP := .venv/.installed
-BENCH_STAMP := .venv/.installed-bench
+RUN := .venv/.run
+DEV := .venv/.dev
 AUDIT := .venv/audit
 AUDIT_STAMP := .venv/.installed-audit
 ROOMS := actors messages persistence tests
@@ -17,18 +17,19 @@ ifneq ($(MAKECMDGOALS),tiers)
 endif
 
 # Where there is no C compiler nothing is compiled, and all works as it does, slower.
-install: $(STAMP)
+install: $(DEV)
 	@$(BIN)/python .ci/compile.py
 
-$(STAMP): pyproject.toml .ci/constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11'; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check \
-		--constraint .ci/constraints.txt --editable '.[cli,embedded,speed,dev]'
+# What running needs comes first, and is all that `make run` waits for.
+$(RUN): pyproject.toml .ci/constraints.txt .ci/runtime.txt .ci/install
+	@PYTHON='$(PYTHON)' .ci/install run
 	@touch $@
 
-run: install
+$(DEV): $(RUN)
+	@PYTHON='$(PYTHON)' .ci/install dev
+	@touch $@
+
+run: $(RUN)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
 
 # The tiers two at a time, the longest first: one waits for processes mostly, while others compute.
@@ -63,14 +64,9 @@ test-sources: install
 $(TIERS:%=test-%): test-%: install
 	$(BIN)/python -m pytest --quiet tests/$*
 
-# What else could meter is measured too, where it is installed: docs/performance.md.
-bench: $(BENCH_STAMP)
+# What else could meter is measured too, if it is installed: docs/performance.md.
+bench: install
 	$(BIN)/python -m tests.bench $(BENCH)
-
-$(BENCH_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check \
-		--constraint .ci/constraints.txt --editable '.[bench]'
-	@touch $@
 
 # Requests and files that are nearly right; says the seed. FUZZ="--seed 7 --requests 1000" repeats.
 fuzz: install

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from importlib import metadata
@@ -17,11 +15,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OURS = "meterd"
-# 'make bench' installs these; where it never ran they are not there.
-OF_BENCH = {
-    canonicalize_name(Requirement(text).name)
-    for text in PROJECT["project"]["optional-dependencies"]["bench"]
-}
+EXTRAS = set(PROJECT["project"]["optional-dependencies"])
+OF_RUNNING = {"cli", "embedded", "run", "speed"}
 EXACT = re.compile(r"^([A-Za-z0-9._-]+)==([A-Za-z0-9._+!-]+)$")
 
 
@@ -46,12 +41,12 @@ def wanted_by(name: str, extras: set[str]) -> Iterator[Requirement]:
             yield requirement
 
 
-def closure() -> dict[str, list[Requirement]]:
-    """Everything that meterd and its extras require, through all levels."""
+def closure(extras: set[str] = EXTRAS) -> dict[str, list[Requirement]]:
+    """Everything that meterd with these extras and its build require, through all levels."""
     found: dict[str, list[Requirement]] = {}
     seen: set[tuple[str, str]] = set()
-    extras = set(PROJECT["project"]["optional-dependencies"])
     waiting = list(wanted_by(OURS, extras))
+    waiting += map(Requirement, PROJECT["build-system"]["requires"])
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
@@ -71,17 +66,21 @@ def installed(name: str) -> str | None:
 
 
 def test_every_dependency_is_installed_in_exactly_the_version_that_is_named() -> None:
-    exact, needed = constraints(), closure()
-    found = {name: installed(name) for name in needed}
-    for name in OF_BENCH:
-        if found.get(name) is None:
-            found.pop(name, None)
+    exact = constraints()
+    found = {name: installed(name) for name in closure()}
     assert found == {name: exact.get(name) for name in found}
     assert len(found) > 30
 
 
 def test_every_version_that_is_named_is_one_of_a_dependency() -> None:
     assert set(constraints()) - set(closure()) == set()
+
+
+def test_a_run_installs_what_running_and_the_build_need_and_no_tool_of_developers() -> None:
+    lines = (ROOT / ".ci" / "runtime.txt").read_text().splitlines()
+    listed = [Requirement(line) for line in lines if not line.startswith("#")]
+    assert {canonicalize_name(each.name) for each in listed} == set(closure(OF_RUNNING))
+    assert not any(each.specifier for each in listed)  # constraints.txt has the versions
 
 
 def test_every_version_that_is_named_is_in_all_ranges() -> None:
@@ -101,14 +100,15 @@ def test_every_range_of_the_project_has_a_floor() -> None:
 
 
 def test_what_is_installed_fits_together() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "check", "--disable-pip-version-check"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stdout
+    """What `pip check` says; there need be no pip in the environment."""
+    bad = [
+        f"{found.name} needs {requirement}"
+        for found in metadata.distributions()
+        for requirement in wanted_by(found.name, set())
+        if (version := installed(requirement.name)) is None
+        or not requirement.specifier.contains(version, prereleases=True)
+    ]
+    assert bad == []
 
 
 # -- the rules of bandit, which ruff has as S
