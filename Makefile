@@ -7,6 +7,7 @@ DEV := .venv/.dev
 AUDIT := .venv/audit
 AUDIT_STAMP := .venv/.installed-audit
 ROOMS := actors messages persistence tests
+BESIDE := hatch_build.py .ci
 PROSE := $(wildcard README.md CONTRIBUTING.md CHANGELOG.md docs) Makefile Procfile pyproject.toml .ci
 TIERS := unit contract runtime sim golden e2e torture
 
@@ -21,7 +22,7 @@ install: $(DEV)
 	@$(BIN)/python .ci/compile.py
 
 # What running needs comes first, and is all that `make run` waits for.
-$(RUN): pyproject.toml .ci/constraints.txt .ci/runtime.txt .ci/install
+$(RUN): pyproject.toml messages/pyproject.toml hatch_build.py actors/launcher.py .ci/constraints.txt .ci/runtime.txt .ci/install
 	@PYTHON='$(PYTHON)' .ci/install run
 	@touch $@
 
@@ -39,8 +40,8 @@ test: install check
 tiers: test-e2e test-torture test-sources $(TIERS:%=test-%)
 
 check: install
-	$(BIN)/ruff format --check $(ROOMS) .ci
-	$(BIN)/ruff check $(ROOMS) .ci
+	$(BIN)/ruff format --check $(ROOMS) $(BESIDE)
+	$(BIN)/ruff check $(ROOMS) $(BESIDE)
 	$(BIN)/codespell $(ROOMS) $(PROSE)
 	$(BIN)/mypy
 	$(BIN)/pyright
@@ -92,8 +93,8 @@ charts: install
 	$(BIN)/python -m tests.bench.charts
 
 format: install
-	$(BIN)/ruff format $(ROOMS) .ci
-	$(BIN)/ruff check --fix $(ROOMS) .ci
+	$(BIN)/ruff format $(ROOMS) $(BESIDE)
+	$(BIN)/ruff check --fix $(ROOMS) $(BESIDE)
 
 # The data directory holds what was metered: it stays.
 clean:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
 
 from actors.compiled import outdated
 
@@ -12,7 +11,7 @@ def main() -> None:
     """Run the service, or the command line, which needs the extra ``cli``."""
     changed = outdated()  # before a module is imported that may be one of another version
     if changed is not None:
-        _end(f"{changed} is not as it was compiled: run make install", 1)
+        sys.exit(f"meterd: {changed} is not as it was compiled: run make install")
     from actors.cli import service  # noqa: PLC0415 -- as above
 
     arguments = sys.argv[1:]
@@ -25,13 +24,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
             raise
-        _end("this command needs the extra 'cli': pip install 'meterd[cli]'", 2)
+        sys.exit(service.say_without_extra(arguments))
     app(prog_name="meterd")
-
-
-def _end(why: str, code: int) -> NoReturn:
-    print(f"meterd: {why}", file=sys.stderr)  # noqa: T201 -- there is no command line to print it
-    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,132 @@
-"""The wire contract of meterd: all that a caller needs, and nothing else of the project."""
+"""The wire contract of meterd: all that a caller needs, and nothing else of the project.
+
+In a checkout this is `messages`; installed it is `meterd`:
+
+    from meterd import UsageClient
+
+What is in `__all__` is the public interface. Each name is imported when it is first asked for, so
+a caller who needs types only imports no NATS client, and neither does the service, which uses
+the modules of this package one by one.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from messages.admission import (
+        EnforceReply,
+        Held,
+        HoldEntry,
+        HoldReply,
+        HoldsReply,
+        LimitState,
+        OperationReply,
+        PreflightReply,
+        ReleaseReply,
+    )
+    from messages.client.client import UsageClient, outcomes
+    from messages.client.fields import (
+        EnforceFields,
+        ExtendFields,
+        HoldFields,
+        LogsFields,
+        OperationFields,
+        PreflightHoldFields,
+        SubscribeFields,
+        TrackFields,
+    )
+    from messages.errors import InvalidRequest, MeterdError, NoAnswer, NoService, RequestError
+    from messages.publications import PeriodNotice
+    from messages.reports import (
+        AckReply,
+        AlertReply,
+        AlertsReply,
+        DashboardReply,
+        LogEntry,
+        LogsReply,
+        PlanLimits,
+        Projections,
+        ProviderTrend,
+        StatsReply,
+        TrendsReply,
+        Usage,
+    )
+    from messages.subscriptions import (
+        RenewalEntry,
+        SubscriptionChangeReply,
+        SubscriptionReply,
+        SubscriptionState,
+        UsageBefore,
+    )
+    from messages.usage import BatchReply, ResetReply, TrackReply
+
+__version__ = "0.1.0"  # of the service too
+
+__all__ = [
+    "AckReply",
+    "AlertReply",
+    "AlertsReply",
+    "BatchReply",
+    "DashboardReply",
+    "EnforceFields",
+    "EnforceReply",
+    "ExtendFields",
+    "Held",
+    "HoldEntry",
+    "HoldFields",
+    "HoldReply",
+    "HoldsReply",
+    "InvalidRequest",
+    "LimitState",
+    "LogEntry",
+    "LogsFields",
+    "LogsReply",
+    "MeterdError",
+    "NoAnswer",
+    "NoService",
+    "OperationFields",
+    "OperationReply",
+    "PeriodNotice",
+    "PlanLimits",
+    "PreflightHoldFields",
+    "PreflightReply",
+    "Projections",
+    "ProviderTrend",
+    "ReleaseReply",
+    "RenewalEntry",
+    "RequestError",
+    "ResetReply",
+    "StatsReply",
+    "SubscribeFields",
+    "SubscriptionChangeReply",
+    "SubscriptionReply",
+    "SubscriptionState",
+    "TrackFields",
+    "TrackReply",
+    "TrendsReply",
+    "Usage",
+    "UsageBefore",
+    "UsageClient",
+    "outcomes",
+]
+
+_MODULES: Final = (
+    *("errors", "usage", "admission", "subscriptions", "reports", "publications"),
+    *("client.fields", "client.client"),  # the last one, which imports the NATS client
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for module in _MODULES:
+            found = vars(import_module(f"{__name__}.{module}"))
+            if name in found:
+                globals()[name] = found[name]
+                return found[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,23 @@ def start(verb: str, arguments: Sequence[str]) -> int:
         return MISUSED
     except KeyboardInterrupt:  # before the service listens to signals
         return INTERRUPTED
+
+
+def say_without_extra(arguments: Sequence[str]) -> int:
+    """What `meterd` says if the extra ``cli`` is not installed; its exit code.
+
+    The version and the help are there all the same.
+    """
+    needed = "needs the extra 'cli': pip install 'meterd[cli]'"
+    if list(arguments) == ["--version"]:
+        print(f"meterd {metadata.version('meterd')}")
+    elif not {*arguments} - {"-h", "--help"}:
+        commands = (f"  {verb:<7}{text}" for verb, text in VERBS.items())
+        print("usage: meterd COMMAND", "", *commands, "", f"Every other command {needed}", sep="\n")
+    else:
+        print(f"meterd: this command {needed}", file=sys.stderr)
+        return MISUSED
+    return 0
 
 
 def _parser(verb: str) -> argparse.ArgumentParser:

@@ -234,21 +234,38 @@ def started(*arguments: str) -> int:
     return caught.value.code
 
 
-@pytest.mark.parametrize("missing", ["typer", "rich"])
-def test_without_the_extra_the_command_says_which_one_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
-) -> None:
+@pytest.fixture(params=["typer", "rich"])
+def base_install(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if one of the packages of the extra ``cli`` were not there."""
     for name in [name for name in sys.modules if name.startswith("actors.cli")]:
         monkeypatch.delitem(sys.modules, name)
-    for name in [name for name in sys.modules if name.startswith(f"{missing}.")]:
+    for name in [name for name in sys.modules if name.startswith(f"{request.param}.")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert caught.value.code == 2
+    monkeypatch.setitem(sys.modules, request.param, None)
+
+
+@pytest.mark.usefixtures("base_install")
+def test_without_the_extra_a_command_says_which_one_to_install(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert started("stats", "alice") == 2
     error = capsys.readouterr().err
     assert "meterd[cli]" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("base_install")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [((), "up "), (("--help",), "serve "), (("-h",), "[cli]"), (("--version",), "meterd 0.")],
+)
+def test_without_the_extra_there_are_help_and_version_all_the_same(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert started(*arguments) == 0
+    output = capsys.readouterr()
+    assert said in output.out
+    assert output.err == ""
 
 
 def imported_by(code: str) -> set[str]:

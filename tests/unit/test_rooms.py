@@ -43,6 +43,7 @@ ACTORS: Allowed = {
     "process": {*_PARTS, "app"},
     "cli": {*_PARTS, "audit", "process"},
     "__main__": {"cli"},
+    "launcher": {"__main__"},
 }
 BILLING = upwards(
     "paging effects catalog",

@@ -28,7 +28,8 @@ MAY_IMPORT = {
 }
 # A caller needs nothing else, so the contract stays small.
 MESSAGES_NEED = {"msgspec"}
-CLIENT_NEEDS = {"msgspec", "nats"}
+# Its program starts the service, if that is installed.
+OTHERS_NEED = {"transport.py": {"msgspec", "nats"}, "__main__.py": {"meterd_server"}}
 # What of the standard library would make a rule depend on more than its arguments.
 IMPURE = {
     *("asyncio", "concurrent", "io", "logging", "multiprocessing", "os", "pathlib", "random"),
@@ -80,7 +81,7 @@ def imports_against_the_one_way_rule(module: Module) -> Iterator[str]:
 def messages_that_need_more_than_a_caller_has(module: Module) -> Iterator[str]:
     if module.room != "messages":
         return
-    needs = CLIENT_NEEDS if module.path.name == "transport.py" else MESSAGES_NEED
+    needs = OTHERS_NEED.get(module.path.name, MESSAGES_NEED)
     for name in imports(module):
         if top(name) not in needs | {"messages"} | set(sys.stdlib_module_names):
             yield f"imports {name}"
