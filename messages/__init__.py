@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from messages.admission import (
+    from .admission import (
         EnforceReply,
         Held,
         HoldEntry,
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         PreflightReply,
         ReleaseReply,
     )
-    from messages.client.client import UsageClient, outcomes
-    from messages.client.fields import (
+    from .client.client import UsageClient, outcomes
+    from .client.fields import (
         EnforceFields,
         ExtendFields,
         HoldFields,
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
         SubscribeFields,
         TrackFields,
     )
-    from messages.errors import InvalidRequest, MeterdError, NoAnswer, NoService, RequestError
-    from messages.publications import PeriodNotice
-    from messages.reports import (
+    from .errors import InvalidRequest, MeterdError, NoAnswer, NoService, RequestError
+    from .publications import PeriodNotice
+    from .reports import (
         AckReply,
         AlertReply,
         AlertsReply,
@@ -53,14 +53,14 @@ if TYPE_CHECKING:
         TrendsReply,
         Usage,
     )
-    from messages.subscriptions import (
+    from .subscriptions import (
         RenewalEntry,
         SubscriptionChangeReply,
         SubscriptionReply,
         SubscriptionState,
         UsageBefore,
     )
-    from messages.usage import BatchReply, ResetReply, TrackReply
+    from .usage import BatchReply, ResetReply, TrackReply
 
 __version__ = "0.1.0"  # of the service too
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta, Raw, Struct
 
-from messages.scalars import (
+from .scalars import (
     ABSENT,
     Calls,
     Endpoint,

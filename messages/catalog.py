@@ -11,8 +11,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Raw, Struct
 
-from messages.admission import Number
-from messages.scalars import ABSENT, Count, Key, Moment, PeriodKey, Text, Tokens, Version
+from .admission import Number
+from .scalars import ABSENT, Count, Key, Moment, PeriodKey, Text, Tokens, Version
 
 Cursor = Annotated[str, Meta(max_length=512)]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]

@@ -12,15 +12,15 @@ from typing import Any, Final, TypeVar, get_args
 import msgspec
 from msgspec.structs import fields
 
-from messages.catalog import CATALOG_COMMANDS, CatalogCommand
-from messages.errors import ERRORS, ErrorReply, InvalidRequest, RequestError
-from messages.scalars import ABSENT
-from messages.stored.events import KIND, CatalogEvent, Event, PeriodRolled, Personal, UsageRecorded
-from messages.stored.names import USAGE_NAMES
-from messages.stored.older import LONG_USAGE, decode_long_usage
-from messages.units import MONEY_DECIMALS_MAX, parse_amount
-from messages.usage import Batch, CloudEvent, CloudTrack, Keyed, Marked, Track
-from messages.verbs import COMMANDS, Command
+from .catalog import CATALOG_COMMANDS, CatalogCommand
+from .errors import ERRORS, ErrorReply, InvalidRequest, RequestError
+from .scalars import ABSENT
+from .stored.events import KIND, CatalogEvent, Event, PeriodRolled, Personal, UsageRecorded
+from .stored.names import USAGE_NAMES
+from .stored.older import LONG_USAGE, decode_long_usage
+from .units import MONEY_DECIMALS_MAX, parse_amount
+from .usage import Batch, CloudEvent, CloudTrack, Keyed, Marked, Track
+from .verbs import COMMANDS, Command
 
 BODY_BYTES_MAX: Final = 64 * 1024
 BATCH_BYTES_MAX: Final = 512 * 1024

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from messages.reports import StatsReply, Usage
-from messages.subscriptions import SubscriptionState
+from .reports import StatsReply, Usage
+from .subscriptions import SubscriptionState
 
 
 class PeriodNotice(Struct, kw_only=True):

@@ -11,8 +11,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from messages.admission import Held, Number
-from messages.scalars import (
+from .admission import Held, Number
+from .scalars import (
     Key,
     Moment,
     PeriodKey,

@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from messages.units import USER_ID_BYTES_MAX, check_user_id
+from .units import USER_ID_BYTES_MAX, check_user_id
 
 PREFIX: Final = "usage.v1"
 PARTITIONS: Final = 64

@@ -8,8 +8,8 @@ from typing import Literal
 
 from msgspec import Raw, Struct
 
-from messages.admission import Number
-from messages.scalars import (
+from .admission import Number
+from .scalars import (
     Key,
     Moment,
     Text,

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
-from messages.scalars import (
+from .scalars import (
     ABSENT,
     Count,
     Endpoint,

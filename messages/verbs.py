@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from messages.admission import Enforce, Extend, Hold, Holds, Preflight, Release
-from messages.reports import Ack, Alerts, Dashboard, Logs, Stats, Trends
-from messages.subscriptions import Cancel, Resume, Subscribe, Subscription, Suspend
-from messages.usage import Batch, Reset, Track
+from .admission import Enforce, Extend, Hold, Holds, Preflight, Release
+from .reports import Ack, Alerts, Dashboard, Logs, Stats, Trends
+from .subscriptions import Cancel, Resume, Subscribe, Subscription, Suspend
+from .usage import Batch, Reset, Track
 
 Change = (
     Track | Batch | Hold | Extend | Release | Reset | Ack | Subscribe | Cancel | Suspend | Resume

@@ -17,14 +17,26 @@ from typing import Final, TypeVar, Unpack
 
 import msgspec
 
-from messages.admission import (
+from ..admission import (
     EnforceReply,
     HoldReply,
     HoldsReply,
     PreflightReply,
     ReleaseReply,
 )
-from messages.client.fields import (
+from ..codec import decode_error
+from ..errors import MeterdError, RequestError
+from ..reports import (
+    AckReply,
+    AlertsReply,
+    DashboardReply,
+    LogsReply,
+    StatsReply,
+    TrendsReply,
+)
+from ..subscriptions import SubscriptionChangeReply, SubscriptionReply
+from ..usage import BatchReply, ResetReply, TrackReply
+from .fields import (
     EnforceFields,
     ExtendFields,
     HoldFields,
@@ -34,19 +46,7 @@ from messages.client.fields import (
     SubscribeFields,
     TrackFields,
 )
-from messages.client.transport import Caller
-from messages.codec import decode_error
-from messages.errors import MeterdError, RequestError
-from messages.reports import (
-    AckReply,
-    AlertsReply,
-    DashboardReply,
-    LogsReply,
-    StatsReply,
-    TrendsReply,
-)
-from messages.subscriptions import SubscriptionChangeReply, SubscriptionReply
-from messages.usage import BatchReply, ResetReply, TrackReply
+from .transport import Caller
 
 _TRACK: Final = msgspec.json.Decoder(TrackReply)
 _ENFORCE: Final = msgspec.json.Decoder(EnforceReply)

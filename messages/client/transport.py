@@ -19,12 +19,12 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
-from messages.catalog import CATALOG_CHANGES
-from messages.codec import BATCH_BYTES_MAX, BODY_BYTES_MAX, decode_error, encode_reply
-from messages.errors import MeterdError, NoAnswer, NoService, RequestError
-from messages.redacting import check_servers, secrets_in, shown, without
-from messages.subjects import PREFIX, check_prefix, request_subject
-from messages.verbs import CHANGES
+from ..catalog import CATALOG_CHANGES
+from ..codec import BATCH_BYTES_MAX, BODY_BYTES_MAX, decode_error, encode_reply
+from ..errors import MeterdError, NoAnswer, NoService, RequestError
+from ..redacting import check_servers, secrets_in, shown, without
+from ..subjects import PREFIX, check_prefix, request_subject
+from ..verbs import CHANGES
 
 BUDGET_S: Final = 2.0
 ATTEMPT_S: Final = 1.0

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from messages.stored.names import USAGE_NAMES
+from .names import USAGE_NAMES
 
 Counters = tuple[int, int, int]
 """Calls, tokens and cost in nano-USD, in this order."""

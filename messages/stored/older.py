@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import FieldInfo, astuple, fields
 
-from messages.stored.events import UsageRecorded
+from .events import UsageRecorded
 
 LONG_USAGE: Final = '{"provider":'
 """What every call in the form with full names begins with, and none in the form of today."""

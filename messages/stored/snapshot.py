@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from messages.stored.events import Alert, PeriodTotals, Subscription
+from .events import Alert, PeriodTotals, Subscription
 
 _Hold = tuple[str, str, str, str, tuple[int, int, int], bool, int, int]
 """The fields of an `OpenHold`."""

@@ -87,6 +87,20 @@ def messages_that_need_more_than_a_caller_has(module: Module) -> Iterator[str]:
             yield f"imports {name}"
 
 
+def messages_by_a_name_that_callers_do_not_have(module: Module) -> Iterator[str]:
+    if module.room != "messages":
+        return
+    for node in module.nodes:
+        if (
+            isinstance(node, ast.ImportFrom)
+            and not node.level
+            and top(node.module or "") == "messages"
+        ):
+            yield f"line {node.lineno}: from {node.module}"
+        elif isinstance(node, ast.Import) and any(top(a.name) == "messages" for a in node.names):
+            yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
 def impure_billing_rules(module: Module) -> Iterator[str]:
     if not module.under("actors/billing"):
         return
@@ -217,6 +231,8 @@ BREACHES: list[tuple[Rule, str, str]] = [
     (imports_against_the_one_way_rule, "actors/edge/a.py", "import tests.support.raw"),
     (messages_that_need_more_than_a_caller_has, "messages/a.py", "import nats"),
     (messages_that_need_more_than_a_caller_has, "messages/client/transport.py", "import structlog"),
+    (messages_by_a_name_that_callers_do_not_have, "messages/a.py", "from messages import codec"),
+    (messages_by_a_name_that_callers_do_not_have, "messages/client/a.py", "import messages.codec"),
     (impure_billing_rules, "actors/billing/a.py", "import asyncio"),
     (impure_billing_rules, "actors/billing/a.py", "from time import struct_time"),
     (impure_billing_rules, "actors/billing/a.py", "import structlog"),
@@ -289,7 +305,7 @@ def test_no_rule_is_against_code_as_it_should_be(tmp_path: Path) -> None:
         "actors/clock.py": "import time\nx = time.time()",
         "actors/cli/a.py": "print('a table')",
         "actors/process.py": "print(json.dumps(ready), flush=True)",
-        "messages/client/transport.py": "import nats\nfrom messages import codec",
+        "messages/client/transport.py": "import nats\nfrom .. import codec",
         "tests/unit/test_a.py": "async def f():\n    await asyncio.sleep(0)",
         "actors/a.py": "try:\n    x\nexcept Exception:\n    raise SystemExit(1)",
     }
