@@ -97,20 +97,6 @@ class UsersList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deadline: Moment | None = None
 
 
-CatalogCommand = (
-    PlansList | PlansPut | PricesList | PricesPut | ProvidersList | EstimateCost | UsersList
-)
-
-CATALOG_COMMANDS: Final[dict[str, type[CatalogCommand]]] = {
-    "catalog.plans.list": PlansList,
-    "catalog.plans.put": PlansPut,
-    "catalog.prices.list": PricesList,
-    "catalog.prices.put": PricesPut,
-    "catalog.providers.list": ProvidersList,
-    "catalog.estimate.cost": EstimateCost,
-    "catalog.users.list": UsersList,
-}
-CATALOG_CHANGES: Final = frozenset({"catalog.plans.put", "catalog.prices.put"})
 CATALOG_USER: Final = ""
 """Whose rows of the log are the catalogue's: no user has this id."""
 

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from json.encoder import encode_basestring
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, get_args
 
 import msgspec
-from msgspec.structs import fields
 
-from .catalog import CATALOG_COMMANDS, CatalogCommand
 from .errors import ERRORS, ErrorReply, InvalidRequest, RequestError
 from .scalars import ABSENT
 from .stored.events import KIND, CatalogEvent, Event, PeriodRolled, Personal, UsageRecorded
@@ -20,14 +18,12 @@ from .stored.names import USAGE_NAMES
 from .stored.older import LONG_USAGE, decode_long_usage
 from .units import MONEY_DECIMALS_MAX, parse_amount
 from .usage import Batch, CloudEvent, CloudTrack, Keyed, Marked, Track
-from .verbs import COMMANDS, Command
+from .verbs import CATALOG_VERBS, VERBS, Command, Verb, opaque_field
 
 BODY_BYTES_MAX: Final = 64 * 1024
 BATCH_BYTES_MAX: Final = 512 * 1024
 BATCH_EVENTS_MAX: Final = 1_000
 BATCH_FIELD: Final = "events"
-
-_T = TypeVar("_T")
 
 _FIELD_OF_OBJECT: Final = re.compile(
     r"^Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL
@@ -35,16 +31,6 @@ _FIELD_OF_OBJECT: Final = re.compile(
 _FIELD_OF_PATH: Final = re.compile(r" - at (?:`key` in )?`\$\.?([^.`\[]*)")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 
-# What is taken as text is taken whole, however deep it is nested.
-_TEXT_FIELDS: Final = {
-    **{
-        verb: next((field.name for field in fields(kind) if field.type is msgspec.Raw), None)
-        for verb, kind in COMMANDS.items()
-    },
-    "batch": BATCH_FIELD,
-    "preflight": "operations",
-    "subscribe": "overrides",
-}
 _CLOUD_EVENT_DECODER: Final = msgspec.json.Decoder(CloudEvent)
 _BATCH_DECODER: Final = msgspec.json.Decoder(Batch)
 _TRACK_DECODER: Final = msgspec.json.Decoder(Track)
@@ -52,7 +38,9 @@ _TRACKS_DECODER: Final = msgspec.json.Decoder(list[Track])
 _RAWS_DECODER: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _CLOUD_MARK: Final = b'"specversion"'
 _EVENT_DECODERS: Final[dict[str, msgspec.json.Decoder[Event]]] = {
-    KIND[kind]: msgspec.json.Decoder(kind) for kind in get_args(Event)
+    name: msgspec.json.Decoder(kind)
+    for kind, name in KIND.items()
+    if kind not in get_args(CatalogEvent)
 }
 _USAGE: Final = KIND[UsageRecorded]
 _ROLLED: Final = KIND[PeriodRolled]
@@ -69,7 +57,7 @@ _ERROR_DECODER: Final = msgspec.json.Decoder(ErrorReply)
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
 
-Decode = Callable[[bytes], Command | CatalogCommand]
+Decode = Callable[[bytes], Command]
 """Decodes and checks the body of one verb; an empty body means ``{}``.
 
 Raises:
@@ -93,13 +81,14 @@ def decode_command(verb: str, body: bytes) -> Command:
     return _DECODERS[verb](body)
 
 
-def _checking(
-    decode: Callable[[bytes], _T], text_field: str | None, *, cloud: bool = False
-) -> Callable[[bytes], _T | CloudTrack]:
-    """A decoder with its refusals; ``text_field`` is taken as text, however deep it is nested."""
-    limit = BATCH_BYTES_MAX if text_field == BATCH_FIELD else BODY_BYTES_MAX
+def _checking(verb: Verb) -> Decode:
+    """The decoder of a verb, with its refusals."""
+    kind: Any = verb.command
+    decode: Decode = _batch if kind is Batch else msgspec.json.Decoder(kind).decode
+    text_field, cloud = opaque_field(verb), kind is Track
+    limit = BATCH_BYTES_MAX if kind is Batch else BODY_BYTES_MAX
 
-    def decode_body(body: bytes) -> _T | CloudTrack:
+    def decode_body(body: bytes) -> Command:
         if len(body) > limit:
             raise RequestError("too_large", f"the body is over {limit} bytes")
         try:
@@ -226,18 +215,8 @@ def money_of(raw: msgspec.Raw, field: str, decimals_max: int = MONEY_DECIMALS_MA
         raise InvalidRequest(f"{field} {error}", field) from None
 
 
-_DECODERS: Final[dict[str, Callable[[bytes], Command]]] = {
-    verb: _checking(
-        _batch if kind is Batch else msgspec.json.Decoder(kind).decode,
-        _TEXT_FIELDS[verb],
-        cloud=kind is Track,
-    )
-    for verb, kind in COMMANDS.items()
-}
-_CATALOG_DECODERS: Final[dict[str, Callable[[bytes], CatalogCommand | CloudTrack]]] = {
-    verb: _checking(msgspec.json.Decoder(kind).decode, None)
-    for verb, kind in CATALOG_COMMANDS.items()
-}
+_DECODERS: Final[dict[str, Decode]] = {verb.name: _checking(verb) for verb in VERBS}
+_CATALOG_DECODERS: Final[dict[str, Decode]] = {verb.name: _checking(verb) for verb in CATALOG_VERBS}
 
 
 def encode_reply(reply: Any) -> bytes:

@@ -1,46 +1,188 @@
-"""The verbs for one user: their names, their commands, and which of them change something."""
+"""The verbs: one record for each, all that a caller sees of it.
+
+Decoders, the client's decoders, the edge's routes, permissions and the tables of the tests come
+from here. What the service does is in `actors.billing.changes` for a verb that takes a key, and
+in `actors.user.queries` for one that reads.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple, Protocol
 
-from .admission import Enforce, Extend, Hold, Holds, Preflight, Release
-from .reports import Ack, Alerts, Dashboard, Logs, Stats, Trends
-from .subscriptions import Cancel, Resume, Subscribe, Subscription, Suspend
-from .usage import Batch, Reset, Track
+from msgspec import Raw, Struct
+from msgspec.structs import fields
 
-Change = (
-    Track | Batch | Hold | Extend | Release | Reset | Ack | Subscribe | Cancel | Suspend | Resume
+from . import catalog
+from .admission import (
+    Enforce,
+    EnforceReply,
+    Extend,
+    Hold,
+    HoldReply,
+    Holds,
+    HoldsReply,
+    Preflight,
+    PreflightReply,
+    Release,
+    ReleaseReply,
 )
-Read = Enforce | Preflight | Holds | Stats | Trends | Logs | Alerts | Subscription | Dashboard
-Command = Change | Read
+from .reports import (
+    Ack,
+    AckReply,
+    Alerts,
+    AlertsReply,
+    Dashboard,
+    DashboardReply,
+    Logs,
+    LogsReply,
+    Stats,
+    StatsReply,
+    Trends,
+    TrendsReply,
+)
+from .subscriptions import (
+    Cancel,
+    Resume,
+    Subscribe,
+    Subscription,
+    SubscriptionChangeReply,
+    SubscriptionReply,
+    Suspend,
+)
+from .usage import Batch, BatchReply, Reset, ResetReply, Track, TrackReply
 
-COMMANDS: Final[dict[str, type[Command]]] = {
-    "track": Track,
-    "batch": Batch,
-    "enforce": Enforce,
-    "preflight": Preflight,
-    "hold": Hold,
-    "extend": Extend,
-    "release": Release,
-    "holds": Holds,
-    "reset": Reset,
-    "stats": Stats,
-    "trends": Trends,
-    "logs": Logs,
-    "alerts": Alerts,
-    "ack": Ack,
-    "subscribe": Subscribe,
-    "cancel": Cancel,
-    "suspend": Suspend,
-    "resume": Resume,
-    "subscription": Subscription,
-    "dashboard": Dashboard,
+APP: Final = "app"
+READER: Final = "reader"
+DASHBOARD: Final = "dashboard"
+ADMIN: Final = "admin"
+_READ: Final = (READER, ADMIN)
+
+
+class Command(Protocol):
+    """What is asked for: a struct of one of the verbs."""
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the caller stops waiting."""
+
+
+class Verb(NamedTuple):
+    """What a caller sees of one verb.
+
+    Attributes:
+        name: as in its subject.
+        command: the struct of its body.
+        reply: the struct of its reply.
+        roles: who may ask (docs/security.md), beside the service's own checks.
+        least: the smallest body that is accepted, if there is what it names.
+        keyed: whether it takes an idempotency key, since it may change something.
+        opaque: the field that is taken as text, however deep it is nested, before it is looked at.
+    """
+
+    name: str
+    command: type[Struct]
+    reply: type[Struct]
+    roles: tuple[str, ...]
+    least: Mapping[str, Any] = {}
+    keyed: bool = False
+    opaque: str | None = None
+
+
+_CALL: Final = {"provider": "openai"}
+_HOLD: Final = {"hold_id": "h"}
+_CHANGED: Final = SubscriptionChangeReply
+
+VERBS: Final = (
+    Verb("track", Track, TrackReply, (APP,), _CALL, keyed=True),
+    Verb("batch", Batch, BatchReply, (APP,), {"events": []}, keyed=True, opaque="events"),
+    Verb("enforce", Enforce, EnforceReply, (APP,), _CALL),
+    Verb(
+        "preflight",
+        Preflight,
+        PreflightReply,
+        (APP,),
+        {"operations": [_CALL]},
+        keyed=True,  # it changes something only if it holds
+        opaque="operations",
+    ),
+    Verb("hold", Hold, HoldReply, (APP,), _CALL, keyed=True),
+    Verb("extend", Extend, HoldReply, (APP,), _HOLD, keyed=True),
+    Verb("release", Release, ReleaseReply, (APP,), _HOLD, keyed=True),
+    Verb("holds", Holds, HoldsReply, (APP,)),
+    Verb("reset", Reset, ResetReply, (ADMIN,), keyed=True),
+    Verb("stats", Stats, StatsReply, _READ),
+    Verb("trends", Trends, TrendsReply, _READ),
+    Verb("logs", Logs, LogsReply, _READ),
+    Verb("alerts", Alerts, AlertsReply, (*_READ, DASHBOARD)),
+    Verb("ack", Ack, AckReply, (ADMIN,), {"all": True}, keyed=True),
+    Verb(
+        "subscribe",
+        Subscribe,
+        _CHANGED,
+        (ADMIN,),
+        {"plan": "Pro", "billing_cycle": "monthly"},
+        keyed=True,
+        opaque="overrides",
+    ),
+    Verb("cancel", Cancel, _CHANGED, (ADMIN,), keyed=True),
+    Verb("suspend", Suspend, _CHANGED, (ADMIN,), keyed=True),
+    Verb("resume", Resume, _CHANGED, (ADMIN,), keyed=True),
+    Verb("subscription", Subscription, SubscriptionReply, _READ),
+    Verb("dashboard", Dashboard, DashboardReply, (DASHBOARD, ADMIN)),
+)
+"""The verbs for one user, in the order in which the documentation has them."""
+
+CATALOG_VERBS: Final = (
+    Verb("catalog.plans.list", catalog.PlansList, catalog.PlansReply, _READ),
+    Verb(
+        "catalog.plans.put",
+        catalog.PlansPut,
+        catalog.PlanPutReply,
+        (ADMIN,),
+        {
+            "name": "Team",
+            "tier": "team",
+            "price_monthly": 1,
+            "price_yearly": 10,
+            "limits": {},
+            "features": [],
+        },
+        keyed=True,
+    ),
+    Verb("catalog.prices.list", catalog.PricesList, catalog.PricesReply, _READ),
+    Verb(
+        "catalog.prices.put",
+        catalog.PricesPut,
+        catalog.PricePutReply,
+        (ADMIN,),
+        {"provider": "exa", "model": "m", "cost_per_request": 1},
+        keyed=True,
+    ),
+    Verb("catalog.providers.list", catalog.ProvidersList, catalog.ProvidersReply, _READ),
+    Verb(
+        "catalog.estimate.cost",
+        catalog.EstimateCost,
+        catalog.EstimateReply,
+        (APP, READER, ADMIN),
+        _CALL,
+    ),
+    Verb("catalog.users.list", catalog.UsersList, catalog.UsersReply, _READ),
+)
+"""The verbs of the catalogue."""
+
+BY_NAME: Final[Mapping[str, Verb]] = {verb.name: verb for verb in (*VERBS, *CATALOG_VERBS)}
+COMMANDS: Final[Mapping[str, type[Struct]]] = {verb.name: verb.command for verb in VERBS}
+CATALOG_COMMANDS: Final[Mapping[str, type[Struct]]] = {
+    verb.name: verb.command for verb in CATALOG_VERBS
 }
-CHANGES: Final = frozenset(
-    {
-        *("track", "batch", "preflight", "hold", "extend", "release", "reset", "ack"),
-        *("subscribe", "cancel", "suspend", "resume"),
-    }
-)
-"""The verbs that take a key; a ``preflight`` changes something only where it holds."""
+KEYED: Final = frozenset(verb.name for verb in BY_NAME.values() if verb.keyed)
+"""The verbs that take an idempotency key."""
+
+
+def opaque_field(verb: Verb) -> str | None:
+    """The field of a body that is taken as text: the one that says so, else the first raw one."""
+    if verb.opaque is not None:
+        return verb.opaque
+    return next((field.name for field in fields(verb.command) if field.type is Raw), None)

@@ -12,12 +12,12 @@ import structlog
 from actors.clock import Clock
 from actors.runtime.request import Replies, Request, Tally
 from messages.admission import Preflight
-from messages.catalog import CATALOG_CHANGES, CATALOG_COMMANDS, CATALOG_USER
+from messages.catalog import CATALOG_USER
 from messages.codec import Decode, clip, decoder_of, key_of
 from messages.errors import InvalidRequest, RequestError
 from messages.subjects import decode_user, partition_of
 from messages.units import to_micros
-from messages.verbs import CHANGES, COMMANDS
+from messages.verbs import BY_NAME, CATALOG_COMMANDS, KEYED
 
 ROUTES_MAX: Final = 65_536
 """Routes that are kept; with the longest tokens they fill 30 MB."""
@@ -82,7 +82,7 @@ class Edge:
         self._dispatch = dispatch
         self._replies = replies
         self._ticks = clock.ticks
-        self.tallies = {verb: Tally() for verb in (*COMMANDS, *CATALOG_COMMANDS)}
+        self.tallies = {verb: Tally() for verb in BY_NAME}
         self._other = Tally()
         self._routes: dict[bytes, Route] = {}
 
@@ -121,7 +121,7 @@ class Edge:
                 request.key = key_of(payload) or _message_id(headers)
             raise
         if route.changes and not (type(command) is Preflight and command.hold is None):
-            key = command.event_id  # type: ignore[union-attr]
+            key = command.event_id  # type: ignore[attr-defined]  # it takes a key, so it has one
             if key is None:
                 key = _message_id(headers)
             if key is None:
@@ -164,7 +164,7 @@ class Edge:
             wrong,
             decoder_of(name),
             silent=kind in {OWN, OTHER},
-            changes=name in CHANGES or name in CATALOG_CHANGES,
+            changes=name in KEYED,
         )
         if len(self._routes) >= ROUTES_MAX:
             self._routes.clear()  # an order of use would cost every message more than this

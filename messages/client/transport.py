@@ -19,12 +19,11 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
-from ..catalog import CATALOG_CHANGES
 from ..codec import BATCH_BYTES_MAX, BODY_BYTES_MAX, decode_error, encode_reply
 from ..errors import MeterdError, NoAnswer, NoService, RequestError
 from ..redacting import check_servers, secrets_in, shown, without
 from ..subjects import PREFIX, check_prefix, request_subject
-from ..verbs import CHANGES
+from ..verbs import KEYED
 
 BUDGET_S: Final = 2.0
 ATTEMPT_S: Final = 1.0
@@ -193,7 +192,7 @@ class Caller:
         """
         sent = _without_none(body)
         event_id = None
-        if verb in CHANGES:
+        if verb in KEYED:
             event_id = self._keyed(verb, sent)
         try:
             subject = request_subject(self._prefix, verb, user)
@@ -207,7 +206,7 @@ class Caller:
         verb = f"catalog.{what}"
         sent = _without_none(body)
         event_id = None
-        if verb in CATALOG_CHANGES:
+        if verb in KEYED:
             event_id = str(sent.setdefault("event_id", self._new_key()))
         return await self._send(f"{self._prefix}.{verb}", sent, event_id, BODY_BYTES_MAX)
 

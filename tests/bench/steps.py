@@ -187,7 +187,7 @@ class Steps:
         begin = self._timed("decode the body", begin)
         found = [self._account(subject) for subject, _, _ in self._arrived]
         users = [account.user for account in found]
-        keys = [str(call.event_id) for call in calls]  # type: ignore[union-attr]
+        keys = [str(call.event_id) for call in calls]  # type: ignore[attr-defined]
         begin = time.perf_counter()
         for user, key in zip(users, keys, strict=True):
             claim(user, key)

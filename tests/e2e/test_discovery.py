@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from messages.catalog import CATALOG_COMMANDS
 from messages.subjects import PREFIX, request_subject
-from messages.verbs import COMMANDS
+from messages.verbs import CATALOG_COMMANDS, COMMANDS
 from tests.support.raw import RawClient
 from tests.support.service import Service
 

@@ -15,11 +15,10 @@ import pytest
 
 from actors.settings.config import load
 from actors.settings.nats_options import connect_options
-from messages.catalog import CATALOG_COMMANDS
 from messages.client.client import UsageClient
 from messages.errors import NoAnswer
 from messages.subjects import PARTITIONS, PREFIX, partition_of
-from messages.verbs import COMMANDS
+from messages.verbs import CATALOG_COMMANDS, COMMANDS
 from tests.support.nats import nats_server_binary
 from tests.support.roles import (
     BODIES,

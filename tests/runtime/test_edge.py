@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from messages.catalog import CATALOG_COMMANDS
 from messages.codec import BATCH_BYTES_MAX, BODY_BYTES_MAX
 from messages.errors import ERRORS
 from messages.subjects import PARTITIONS, encode_user, partition_of
-from messages.verbs import COMMANDS
+from messages.verbs import CATALOG_COMMANDS, COMMANDS
 from tests.support.rig import Answer, Logs, Rig
 
 TRACK = b'{"provider":"tavily"}'

@@ -4,27 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from messages.verbs import VERBS
+
 REQUIRED: dict[str, dict[str, Any]] = {
-    "track": {"provider": "openai"},
-    "enforce": {"provider": "openai"},
-    "reset": {},
-    "stats": {},
-    "logs": {},
-    "batch": {"events": []},
-    "preflight": {"operations": [{"provider": "openai"}]},
-    "hold": {"provider": "openai"},
-    "extend": {"hold_id": "h"},
-    "release": {"hold_id": "h"},
-    "holds": {},
-    "trends": {},
-    "alerts": {},
-    "ack": {},
-    "subscribe": {"plan": "Pro", "billing_cycle": "monthly"},
-    "cancel": {},
-    "suspend": {},
-    "resume": {},
-    "subscription": {},
-    "dashboard": {},
+    **{verb.name: dict(verb.least) for verb in VERBS},
+    "ack": {},  # it names no field that is required by itself
 }
 WIDE = "\U0001f600"  # four bytes, one character
 NOW = "2026-03-15T12:00:00Z"

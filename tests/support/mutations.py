@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from messages.catalog import CATALOG_COMMANDS
+from messages.verbs import CATALOG_COMMANDS
 from tests.support.bounds import BOUNDS, MONEY, REQUIRED
 
 CATALOG_BODIES: Final[dict[str, dict[str, Any]]] = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from messages.catalog import CATALOG_COMMANDS
 from messages.subjects import PREFIX
+from messages.verbs import BY_NAME, CATALOG_VERBS
+from messages.verbs import VERBS as ALL_VERBS
 
 ROLES: Final = ("service", "app", "reader", "alice", "dashboard", "admin")
 INBOXES: Final = {
@@ -14,22 +15,13 @@ INBOXES: Final = {
 NOBODY: Final[frozenset[str]] = frozenset()
 SERVICE: Final = frozenset({"service"})
 
-_HOLDS: Final = {"hold", "extend", "release", "holds"}
-_READS: Final = {"stats", "trends", "logs", "alerts", "subscription"}
-_PLANS: Final = {"subscribe", "cancel", "suspend", "resume", "reset", "ack"}
 VERBS: Final[dict[str, set[str]]] = {
-    "service": set(),
-    "app": {"track", "batch", "enforce", "preflight"} | _HOLDS,
-    "reader": _READS,
-    "alice": _READS,  # of alice
-    "dashboard": {"dashboard", "alerts"},
-    "admin": _PLANS | _READS | {"dashboard"},
+    role: {verb.name for verb in ALL_VERBS if ("reader" if role == "alice" else role) in verb.roles}
+    for role in ROLES
 }
-_LISTS: Final = {name for name in CATALOG_COMMANDS if name.endswith(".list")}
 CATALOG: Final[dict[str, set[str]]] = {
-    "app": {"catalog.estimate.cost"},
-    "reader": _LISTS | {"catalog.estimate.cost"},
-    "admin": set(CATALOG_COMMANDS),
+    role: {verb.name for verb in CATALOG_VERBS if role in verb.roles}
+    for role in ("app", "reader", "admin")
 }
 UPKEEP: Final = (
     *(f"$SRV.{verb}{tail}" for verb in ("PING", "INFO", "STATS") for tail in ("", ".meterd")),
@@ -38,25 +30,7 @@ UPKEEP: Final = (
 )
 """What only the admin may ask."""
 
-BODIES: Final[dict[str, Any]] = {
-    **{verb: {"provider": "exa"} for verb in ("track", "enforce", "hold")},
-    "batch": {"events": [{"provider": "exa"}]},
-    "preflight": {"operations": [{"provider": "exa"}]},
-    "extend": {"hold_id": "none"},
-    "release": {"hold_id": "none"},
-    "ack": {"all": True},
-    "subscribe": {"plan": "Pro", "billing_cycle": "monthly"},
-    "catalog.plans.put": {
-        "name": "Roles",
-        "tier": "roles",
-        "limits": {},
-        "features": [],
-        "price_monthly": 1,
-        "price_yearly": 10,
-    },
-    "catalog.prices.put": {"provider": "exa", "model": "roles", "cost_per_request": 1},
-    "catalog.estimate.cost": {"provider": "openai"},
-}
+BODIES: Final[dict[str, Any]] = {verb.name: dict(verb.least) for verb in BY_NAME.values()}
 
 STREAM: Final = "METERD_ALERTS"
 PUBLISHERS: Final[dict[str, frozenset[str]]] = {

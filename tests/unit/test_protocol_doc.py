@@ -7,75 +7,26 @@ import msgspec
 import pytest
 
 from messages.admission import (
-    EnforceReply,
     HoldEntry,
-    HoldReply,
-    HoldsReply,
     LimitState,
     OperationReply,
-    PreflightReply,
-    ReleaseReply,
 )
 from messages.catalog import (
-    CATALOG_COMMANDS,
-    EstimateReply,
     PlanEntry,
-    PlanPutReply,
-    PlansReply,
     PriceEntry,
-    PricePutReply,
-    PricesReply,
-    ProvidersReply,
     UserEntry,
-    UsersReply,
 )
 from messages.errors import ERRORS
 from messages.reports import (
-    AckReply,
     AlertReply,
-    AlertsReply,
-    DashboardReply,
     LogEntry,
-    LogsReply,
-    StatsReply,
-    TrendsReply,
 )
-from messages.subscriptions import SubscriptionChangeReply, SubscriptionReply, SubscriptionState
-from messages.usage import BatchReply, ResetReply, TrackReply
-from messages.verbs import COMMANDS
+from messages.subscriptions import SubscriptionState
+from messages.verbs import CATALOG_COMMANDS, CATALOG_VERBS, COMMANDS, VERBS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
-REPLIES: dict[str, type[msgspec.Struct]] = {
-    "track": TrackReply,
-    "batch": BatchReply,
-    "enforce": EnforceReply,
-    "preflight": PreflightReply,
-    "hold": HoldReply,
-    "extend": HoldReply,
-    "release": ReleaseReply,
-    "holds": HoldsReply,
-    "reset": ResetReply,
-    "stats": StatsReply,
-    "trends": TrendsReply,
-    "logs": LogsReply,
-    "alerts": AlertsReply,
-    "ack": AckReply,
-    "subscribe": SubscriptionChangeReply,
-    "cancel": SubscriptionChangeReply,
-    "suspend": SubscriptionChangeReply,
-    "resume": SubscriptionChangeReply,
-    "subscription": SubscriptionReply,
-    "dashboard": DashboardReply,
-}
-CATALOG_REPLIES: dict[str, type[msgspec.Struct]] = {
-    "catalog.plans.list": PlansReply,
-    "catalog.plans.put": PlanPutReply,
-    "catalog.prices.list": PricesReply,
-    "catalog.prices.put": PricePutReply,
-    "catalog.providers.list": ProvidersReply,
-    "catalog.estimate.cost": EstimateReply,
-    "catalog.users.list": UsersReply,
-}
+REPLIES = {verb.name: verb.reply for verb in VERBS}
+CATALOG_REPLIES = {verb.name: verb.reply for verb in CATALOG_VERBS}
 
 
 def section(verb: str) -> str:
