@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Final
 
@@ -28,22 +29,24 @@ from actors.edge.connection import Link
 from actors.edge.discovery import NAME, QUEUE, Discovery
 from actors.edge.dispatch import Edge
 from actors.edge.load_shedding import Gate
-from actors.edge.ownership import Claim
+from actors.edge.ownership import CLAIM_S, Claim
 from actors.factory import Restoring
 from actors.maintenance.archive import Archiving
 from actors.maintenance.control import Upkeep
 from actors.persistent.context import Services
 from actors.publishing.alert_stream import AlertStream
-from actors.publishing.outbox import Outbox
+from actors.publishing.outbox import MARK_S, Outbox
+from actors.publishing.outbox import RETRY_S as PUBLISH_RETRY_S
 from actors.runtime.registry import Limits, Registry
 from actors.runtime.request import Request
 from actors.settings.config import Config
 from actors.user.actor import UserActor
-from actors.user.log_reads import stored
 from messages.catalog import CATALOG_USER, PlansList
 from messages.units import to_datetime
+from persistence.errors import NotStored
 from persistence.journal import Journal
 from persistence.key_filter import KeyFilter
+from persistence.writer import RETRY_S as LOG_RETRY_S
 from persistence.writer import Block, Writer
 
 VERSION: Final = metadata.version(NAME)
@@ -62,6 +65,26 @@ class StartError(Exception):
     """The service cannot start; the message is one line."""
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long the parts of a service wait, in seconds.
+
+    Attributes:
+        claim: for another meterd on the same prefix to answer.
+        log_retry: until the end of the log is asked for again, if it cannot be read.
+        publish_retry: until a publication that failed is tried again.
+        mark: without a notice, until the published position is stored.
+    """
+
+    claim: float = CLAIM_S
+    log_retry: float = LOG_RETRY_S
+    publish_retry: float = PUBLISH_RETRY_S
+    mark: float = MARK_S
+
+
+DEFAULT_WAITS: Final = Waits()
+
+
 class Service:
     """All parts of one running service, wired.
 
@@ -72,6 +95,7 @@ class Service:
         end: called when the service cannot go on.
         clock: says what time it is; by default the system's.
         privacy: the rules for personal fields; None: all are kept as they come.
+        waits: how long the parts wait.
     """
 
     def __init__(
@@ -83,17 +107,21 @@ class Service:
         clock: Clock | None = None,
         *,
         privacy: Privacy | None = None,
+        waits: Waits = DEFAULT_WAITS,
     ) -> None:
         self._config = config
         self._journal = journal
         self._link = link
         self._end = end
+        self._waits = waits
         self._clock = clock or SystemClock()
         self._instance = secrets.token_hex(11)
         self._stack = AsyncExitStack()
         self._subscription: Subscription | None = None
         stream = AlertStream(link, config.prefix, wanted=config.alert_stream.lower() != "off")
-        self._outbox = Outbox(config.prefix, journal, stream)
+        self._outbox = Outbox(
+            config.prefix, journal, stream, retry_s=waits.publish_retry, mark_s=waits.mark
+        )
         self._writer = Writer(
             journal,
             on_durable=self._on_durable,
@@ -101,6 +129,7 @@ class Service:
             on_resumed=self._outbox.reread,
             on_disk_failed=lambda: end(DISK_FAILED),
             on_released=link.hand_over,
+            retry_s=waits.log_retry,
         )
         self._services = Services(
             journal=journal,
@@ -148,26 +177,26 @@ class Service:
             JournalError: the journal cannot be read.
         """
         try:
-            claim = Claim(self._link, self._config.prefix, self._instance)
+            prefix, claim_s = self._config.prefix, self._waits.claim
+            claim = Claim(self._link, prefix, self._instance, claim_s=claim_s)
             await self._load_while(claim.take(own_server=own_server))
             self.watch(await self._writer.start(), "the journal's writer ended")
             self.watch(await self._outbox.start(), "the outbox ended")
             self.watch(asyncio.create_task(self._sweep()), "the sweep of idle users ended")
             self._subscription = await self._link.serve(
-                f"{self._config.prefix}.>", QUEUE, self._edge.deliver, self._gate.after_read
+                f"{prefix}.>", QUEUE, self._edge.deliver, self._gate.after_read
             )
             self._gate.after_read(0)  # the first PING tells how far away the server is
             await Discovery(
                 self._link,
                 instance=self._instance,
                 version=VERSION,
-                prefix=self._config.prefix,
+                prefix=prefix,
                 started=to_datetime(self._clock.now()),
                 tallies=self._edge.tallies,
                 figures=self._figures,
             ).serve()
-            dispatch, prefix = self._registry.dispatch, self._config.prefix
-            archive = self._archiving.step
+            dispatch, archive = self._registry.dispatch, self._archiving.step
             await Upkeep(prefix, self._link, dispatch, self._snapshot, archive).serve()
             await self._link.flush()
             self.watch(asyncio.create_task(claim.keep()), "another meterd serves the prefix too")
@@ -228,7 +257,8 @@ class Service:
         await self._registry.quiesce()
         if self._writer.accepting:
             await self._registry.snapshot_all()
-        await self._writer.settled()
+        with suppress(NotStored):  # whoever waited for it has been told
+            await self._writer.flushed()
         try:
             async with asyncio.timeout(_OUTBOX_S):
                 await self._outbox.emptied()
@@ -237,7 +267,7 @@ class Service:
 
     async def _snapshot(self) -> dict[str, int]:
         users = await self._registry.snapshot_all()
-        await stored(self._writer.barrier())
+        await self._writer.flushed()
         return {"users": users, "seq": self._writer.durable}
 
     def _live(self, user: str) -> Account | None:
@@ -246,7 +276,8 @@ class Service:
 
     async def _ready(self, after_drop: bool) -> None:
         if after_drop:
-            await self._writer.settle()
+            with suppress(NotStored):  # the actor is loaded from what is stored
+                await self._writer.flushed()
         await self._writer.ready()
 
     def _on_durable(self, block: Block) -> None:

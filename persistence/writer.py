@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -22,8 +22,7 @@ from persistence.journal import Journal
 from persistence.records import Row, Snapshot
 
 BLOCK_ROWS_MAX: Final = 512
-RETRY_S = 0.25
-"""How long until the end of the log is asked for again. No constant: tests wait less."""
+RETRY_S: Final = 0.25
 
 _log = structlog.get_logger(__name__)
 
@@ -59,19 +58,24 @@ class Block:
         return self.first + len(self.rows) - 1
 
 
-class _Barrier:
-    """A waiter that tells a task how it went; the task may be gone by then."""
+class _Flush:
+    """A waiter that tells tasks how it went: any number of them, which may be gone by then."""
 
     def __init__(self) -> None:
-        self.stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def durable(self) -> None:
-        if not self.stored.done():
-            self.stored.set_result(True)
+        if not self._stored.done():
+            self._stored.set_result(True)
 
     def lost(self, *, unknown: bool) -> None:  # noqa: ARG002 -- lost is lost
-        if not self.stored.done():
-            self.stored.set_result(False)
+        if not self._stored.done():
+            self._stored.set_result(False)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        stored = yield from self._stored.__await__()
+        if not stored:
+            raise NotStored("behind a failed write")
 
 
 class Writer:
@@ -87,6 +91,8 @@ class Writer:
             `on_durable`: a write of unknown outcome may be stored.
         on_disk_failed: called when the disk is not to be trusted any more.
         on_released: called when the waiters of a block have been told.
+        block_rows_max: a block with this many rows takes no more.
+        retry_s: seconds until the end of the log is asked for again, if it cannot be read.
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class Writer:
         on_disk_failed: Callable[[], None],
         on_released: Callable[[], None] = lambda: None,
         block_rows_max: int = BLOCK_ROWS_MAX,
+        retry_s: float = RETRY_S,
     ) -> None:
         self._journal = journal
         self._on_durable = on_durable
@@ -107,12 +114,13 @@ class Writer:
         self._on_disk_failed = on_disk_failed
         self._on_released = on_released
         self._block_rows_max = block_rows_max
+        self._retry_s = retry_s
         self._blocks: deque[Block] = deque()  # the first may be in flight, the last is open
         self._open: Block | None = None  # takes rows, where there is one
         self._work = asyncio.Event()
         self._resumed = asyncio.Event()
-        self._settled = asyncio.Event()
-        self._settled.set()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
         self._writing = False
         self._stopping = False
         self._over = False
@@ -127,13 +135,9 @@ class Writer:
 
     async def stop(self) -> None:
         """Write what is left and end the task."""
-        await self.settled()
+        await self._emptied.wait()
         self._stopping = True
         self._work.set()
-
-    async def settled(self) -> None:
-        """Wait until nothing is left to write."""
-        await self._settled.wait()
 
     async def ready(self) -> None:
         """Wait until the end of the log is known and `append` may be called.
@@ -155,18 +159,24 @@ class Writer:
             for waiter in block.waiters:
                 waiter.lost(unknown=self._writing and position == 0)
 
-    async def settle(self) -> bool:
-        """Wait until everything appended so far is durable or lost; False where it was lost."""
-        return await self.barrier()
+    def flushed(self) -> Awaitable[None]:
+        """Wait until everything that was appended before this call is durable.
 
-    def barrier(self) -> Awaitable[bool]:
-        """As `settle`, of what is appended when it is called, whenever it is awaited."""
-        barrier = _Barrier()
+        The call fixes the moment. What it returns may be awaited later, by several tasks, or
+        never.
+
+        Raises:
+            NotStored: when awaited, if some of it was lost: what the caller knows is ahead of
+                the log.
+        """
+        flush = _Flush()
         if self._blocks:
-            self._blocks[-1].waiters.append(barrier)
+            self._blocks[-1].waiters.append(flush)
+        elif self.accepting:
+            flush.durable()
         else:
-            barrier.stored.set_result(self.accepting)
-        return barrier.stored
+            flush.lost(unknown=False)
+        return flush
 
     def append(self, rows: Sequence[Row], waiter: Waiter | None = None) -> None:
         """Put the rows of one change, whose first position is `next_seq`, into a block."""
@@ -208,7 +218,7 @@ class Writer:
         """A new block behind all others: the last one is full, being written, or gone."""
         block = self._open = Block(self.next_seq)
         self._blocks.append(block)
-        self._settled.clear()
+        self._emptied.clear()
         self._work.set()
         return block
 
@@ -240,7 +250,7 @@ class Writer:
             if self._blocks:
                 await asyncio.sleep(0)  # a write on the loop itself gives nobody else a turn
             else:
-                self._settled.set()
+                self._emptied.set()
 
     async def _fail(self, error: JournalError) -> None:
         """Drop the failed block and all behind it, then find the end of the log again."""
@@ -251,7 +261,7 @@ class Writer:
         self._writing = False
         self.accepting = False
         self._resumed.clear()
-        self._settled.set()
+        self._emptied.set()
         _log.error("journal_write_failed", error=str(error), stored="no" if known else "unknown")
         self._on_failure({row.user for block in blocks for row in block.rows})
         for position, block in enumerate(blocks):
@@ -271,7 +281,7 @@ class Writer:
                 return await self._journal.last_seq()
             except JournalError as error:
                 _log.error("journal_unreadable", error=str(error))
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(self._retry_s)
 
     def _resume_after(self, last: int) -> None:
         self.durable = last

@@ -23,7 +23,6 @@ from actors.persistent.admit import admit
 from actors.persistent.context import Services
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
-from actors.user.log_reads import stored
 from actors.user.recovery import HISTORY_PAGE
 from messages.catalog import (
     CATALOG_USER,
@@ -113,7 +112,7 @@ class CatalogActor:
         """Answer a duplicate from its row; True where the key turns out to be new."""
         key = request.key
         assert key is not None
-        await stored(self._services.writer.barrier())
+        await self._services.writer.flushed()
         row = await self._services.journal.find(CATALOG_USER, key)
         if row is None:
             request.key_is_new = True

@@ -35,12 +35,32 @@ class Claim:
     Everyone who claims a prefix or holds it answers a claim. A claimant that hears of a holder
     gives up; of two that claim at once, the one with the greater id does, whichever of them
     hears of the other: the one that came first may have claimed before the other listened.
+
+    Args:
+        link: the connection.
+        prefix: what is claimed.
+        instance: the id of who claims it.
+        claim_s: seconds for which a start listens for another meterd.
+        claim_own_s: the same on a server that this process has just started.
+        reclaim_s: seconds until a holder makes sure again that it is the only one.
     """
 
-    def __init__(self, link: Link, prefix: str, instance: str) -> None:
+    def __init__(
+        self,
+        link: Link,
+        prefix: str,
+        instance: str,
+        *,
+        claim_s: float = CLAIM_S,
+        claim_own_s: float = CLAIM_OWN_S,
+        reclaim_s: float = RECLAIM_S,
+    ) -> None:
         self._link = link
         self._subject = f"{prefix}.ctl.claim.{NAME}"
         self._instance = instance
+        self._claim_s = claim_s
+        self._claim_own_s = claim_own_s
+        self._reclaim_s = reclaim_s
         self._rival: str | None = None
         self._heard = asyncio.Event()
         self._holds = False
@@ -52,7 +72,7 @@ class Claim:
         subscription = await self._link.listen(inbox, self._on_answer)
         await self._link.client.publish(self._subject, self._say(), reply=inbox)
         try:
-            async with asyncio.timeout(CLAIM_OWN_S if own_server else CLAIM_S):
+            async with asyncio.timeout(self._claim_own_s if own_server else self._claim_s):
                 await self._heard.wait()
         except TimeoutError:
             self._holds = self._rival is None
@@ -68,7 +88,7 @@ class Claim:
         await self._link.listen(inbox, self._on_answer)
         while not self._heard.is_set():
             try:
-                async with asyncio.timeout(RECLAIM_S):
+                async with asyncio.timeout(self._reclaim_s):
                     await self._heard.wait()
             except TimeoutError:
                 with suppress(nats.errors.Error, OSError):

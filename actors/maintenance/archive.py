@@ -16,7 +16,6 @@ from msgspec import Struct
 
 from actors.billing.state import snapshot as snapshots
 from actors.persistent.context import Services
-from actors.user.log_reads import stored
 from actors.user.recovery import TOGETHER, load_together
 from messages.errors import InvalidRequest
 from messages.subjects import encode_user, partition_of
@@ -117,7 +116,7 @@ class Archiving:
                     snapshots.encode(account),
                 )
             )
-        await stored(self._services.writer.barrier())
+        await self._services.writer.flushed()
 
 
 def moment_of(day: str, now: int) -> int:

@@ -63,12 +63,24 @@ class Outbox:
         prefix: what every subject starts with.
         journal: holds the rows and the position.
         publisher: where notices go.
+        retry_s: seconds until what failed is tried again.
+        mark_s: seconds without a notice after which the position is stored.
     """
 
-    def __init__(self, prefix: str, journal: Journal, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        journal: Journal,
+        publisher: Publisher,
+        *,
+        retry_s: float = RETRY_S,
+        mark_s: float = MARK_S,
+    ) -> None:
         self._prefix = prefix
         self._journal = journal
         self._publisher = publisher
+        self._retry_s = retry_s
+        self._mark_s = mark_s
         self._queue: deque[Row] = deque()
         self._reread = True  # the log may hold unpublished rows that the queue lacks
         self._missed = False  # rows became durable while the log was being read
@@ -138,13 +150,13 @@ class Outbox:
                 # Nothing is lost: the position stands, and what follows it is in the log.
                 _log.warning("publish_failed", error=str(error) or type(error).__name__)
                 self.reread()
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(self._retry_s)
 
     async def _rested(self) -> bool:
         """Whether there was nothing to publish for a while: the time to store the position."""
         if not self._hurried:
             with suppress(TimeoutError):
-                async with asyncio.timeout(MARK_S):
+                async with asyncio.timeout(self._mark_s):
                     await self._work.wait()
                     return self._hurried
         return True

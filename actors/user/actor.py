@@ -18,7 +18,6 @@ from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.user.changes import HANDLERS
 from actors.user.ledger import Handler, Ledger
-from actors.user.log_reads import stored
 from actors.user.queries import QUERIES
 from messages.codec import decode_event
 from messages.errors import RequestError
@@ -85,7 +84,7 @@ class UserActor:
         services, key = self.ledger.services, request.key
         assert key is not None
         # The original may be in flight: after this its row is on disk.
-        await stored(services.writer.barrier())
+        await services.writer.flushed()
         row = await services.journal.find(self.ledger.account.user, key)
         if row is None:
             request.key_is_new = True

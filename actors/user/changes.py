@@ -17,7 +17,7 @@ from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.user.batch import batch
 from actors.user.ledger import Handler, Ledger
-from actors.user.log_reads import Reading, stored
+from actors.user.log_reads import Reading
 from actors.user.lookups import Facts, find, may_have_ended
 from actors.user.recovery import load
 from messages.admission import Preflight
@@ -86,10 +86,10 @@ def _alerts_of_the_log(ledger: Ledger, request: Request, ask: Ack) -> Detour | N
 
 
 def _rebuild(ledger: Ledger, request: Request, _: Rebuild, _at: int) -> Detour:
-    settled = ledger.services.writer.barrier()  # as of now: this state may be lost any moment
+    flushed = ledger.services.writer.flushed()  # as of now: this state may be lost any moment
 
     async def work() -> bool:
-        await stored(settled)
+        await flushed
         account, rows = await load(ledger.account.user, ledger.services, from_log=True)
         changed = account != ledger.account
         ledger.account = account
@@ -105,10 +105,10 @@ def _rebuild(ledger: Ledger, request: Request, _: Rebuild, _at: int) -> Detour:
 
 def _forget(ledger: Ledger, request: Request, _: Forget, _at: int) -> Detour:
     journal, user, seq = ledger.services.journal, ledger.account.user, ledger.account.seq
-    settled = ledger.services.writer.barrier()  # what is to be erased has to be in the log
+    flushed = ledger.services.writer.flushed()  # what is to be erased has to be in the log
 
     async def work() -> bool:
-        await stored(settled)
+        await flushed
         rows = await journal.erase(user)
         request.prepare({"user_id": user, "rows": rows, "seq": seq})
         request.durable()

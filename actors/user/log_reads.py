@@ -7,7 +7,7 @@ be lost; then it fails and the caller is told.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from typing import Final
 
 from actors.billing.periods import subscription
@@ -22,23 +22,13 @@ from messages.codec import decode_event
 from messages.reports import Alerts
 from messages.stored.events import KIND, AlertsRead, Event, PeriodRolled, PeriodSealed, Subscribed
 from messages.subscriptions import RenewalEntry
-from persistence.errors import ArchiveUnreadable, NotStored
+from persistence.errors import ArchiveUnreadable
 from persistence.journal import Journal
 from persistence.records import Row
 
 PAGE: Final = 500
 HISTORY_MAX: Final = 100
 """Entries of a subscription's history that a reply shows."""
-
-
-async def stored(settled: Awaitable[bool]) -> None:
-    """Wait until what was appended is durable.
-
-    Raises:
-        NotStored: some of it was lost, so what the actor knows is ahead of the log.
-    """
-    if not await settled:
-        raise NotStored("behind a failed write")
 
 
 class Reading:
@@ -52,14 +42,14 @@ class Reading:
 
     def __init__(self, services: Services, user: str, seq: int) -> None:
         self._journal = services.journal
-        self._settled = services.writer.barrier()
+        self._flushed = services.writer.flushed()
         self._bytes_max = services.page_bytes_max
         self._user = user
         self._seq = seq
 
     async def old_stats(self, request: Request, key: str) -> bool:
         """Answer ``stats`` of a period that left the state."""
-        await stored(self._settled)
+        await self._flushed
         period, _ = await self._sealed_as(key)
         if period is None:
             raise unknown_period(key)
@@ -79,7 +69,7 @@ class Reading:
 
         ``where`` is the period asked for; ``count_sealed``: count it, where it left the state.
         """
-        await stored(self._settled)
+        await self._flushed
         key, known = wanted.billing_period, True
         if key is not None and where is usage_log.Where.ELSEWHERE:
             period, until = await self._sealed_as(key)
@@ -143,7 +133,7 @@ class Reading:
 
     async def alerts(self, request: Request, ask: Alerts, unread: list[Raised]) -> bool:
         """Answer ``alerts`` with those that were read as well; ``unread`` match the period."""
-        await stored(self._settled)
+        await self._flushed
         found = [
             raised
             async for raised in self._raised()
@@ -158,7 +148,7 @@ class Reading:
 
     async def raised_ids(self, wanted: list[str]) -> set[str]:
         """Which of these alerts were ever raised."""
-        await stored(self._settled)
+        await self._flushed
         left, found = set(wanted), set[str]()
         async for raised in self._raised():
             if raised.alert.id in left:
@@ -172,7 +162,7 @@ class Reading:
 
         The ``count`` that begin last are among them, whatever overlaps.
         """
-        await stored(self._settled)
+        await self._flushed
         found: list[Period] = []
         async for row, event in self._events(PeriodSealed):
             assert isinstance(event, PeriodSealed)
@@ -184,7 +174,7 @@ class Reading:
 
     async def renewals(self) -> tuple[RenewalEntry, ...]:
         """The subscription's history, newest first."""
-        await stored(self._settled)
+        await self._flushed
         found: list[RenewalEntry] = []
         for kind in (Subscribed, PeriodRolled):
             entries = 0

@@ -15,7 +15,6 @@ from actors.billing.state.account import Account
 from actors.persistent.context import Services
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
-from actors.user.log_reads import stored
 from messages.codec import decode_event
 from messages.errors import RequestError
 from messages.stored.events import KIND, HoldExtended, HoldPlaced, HoldReleased, UsageRecorded
@@ -59,13 +58,13 @@ def find(
     holds: Sequence[str] = (),
 ) -> Detour:
     """Have keys and holds of its user looked up for a request, which is then handled again."""
-    # As of now. With a barrier of later, the actor that knew the ends of the other holds may
+    # As of now. If it were called later, the actor that knew the ends of the other holds might
     # have been dropped in between.
-    settled = services.writer.barrier()
+    flushed = services.writer.flushed()
 
     async def work() -> bool:
         facts = request.facts = request.facts or Facts()
-        await _look_up(services, facts, request.user, keys, holds, settled)
+        await _look_up(services, facts, request.user, keys, holds, flushed)
         return True
 
     return Detour(work, blocks=True)
@@ -77,14 +76,14 @@ async def _look_up(
     user: str,
     keys: Sequence[str],
     holds: Iterable[str],
-    settled: Awaitable[bool],
+    flushed: Awaitable[None],
 ) -> None:
     """Add the rows of keys and the ends of holds, after all that was appended is durable.
 
     Raises:
         JournalError: the log cannot be read, or what the actor knows is ahead of it.
     """
-    await stored(settled)
+    await flushed
     if keys:
         facts.rows = await services.journal.find_all(user, keys)
     for hold_id in holds:

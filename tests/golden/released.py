@@ -212,7 +212,7 @@ def _lines(values: list[Any]) -> str:
 
 
 def main() -> None:
-    ownership.CLAIM_S = 0  # type: ignore[misc]
+    ownership.CLAIM_S = 0  # type: ignore[misc]  # older sources wait for it
     frozen = asyncio.run(freeze())
     lines = [
         f"{json.dumps(name)}: {_lines(value) if isinstance(value, list) else value}"

@@ -15,7 +15,6 @@ from typing import Any, Final
 import pytest
 
 from actors.audit.verify import Verifier
-from actors.edge import ownership
 from messages.subjects import PREFIX
 from persistence.errors import Refused
 from persistence.sqlite import schema
@@ -58,11 +57,6 @@ async def serving(directory: Path, at: int) -> AsyncIterator[Rig]:
         rig = await Rig.start(journal, at=at, **SETTINGS)  # type: ignore[arg-type]
         stack.push_async_callback(rig.stop)
         yield rig
-
-
-@pytest.fixture(autouse=True)
-def without_claim(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ownership, "CLAIM_S", 0)
 
 
 def content(directory: Path) -> list[list[Any]]:

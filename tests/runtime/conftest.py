@@ -7,12 +7,7 @@ import pytest
 import structlog.testing
 
 from persistence.memory import MemoryJournal
-from tests.support.rig import Logs, Rig, Start, without_waits
-
-
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    without_waits(monkeypatch)
+from tests.support.rig import Logs, Rig, Start
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import pytest
 
-from actors.edge import ownership
 from actors.edge.connection import Link
 from actors.edge.ownership import Claim
 from tests.support.rig import Rig, until
@@ -60,15 +59,10 @@ class BusLink:
         self._bus.publish(self, subject, payload, reply)
 
 
-def claim(bus: Bus, name: str, prefix: str = "usage.v1") -> Claim:
-    return Claim(cast("Link", BusLink(bus, name)), prefix, name)
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long enough for every answer of this process, however slow the machine."""
-    monkeypatch.setattr(ownership, "CLAIM_S", 0.1)
-    monkeypatch.setattr(ownership, "CLAIM_OWN_S", 0.1)
+def claim(bus: Bus, name: str, prefix: str = "usage.v1", *, reclaim_s: float = 10) -> Claim:
+    """A claim that waits long enough for every answer of this process, on any machine."""
+    link = cast("Link", BusLink(bus, name))
+    return Claim(link, prefix, name, claim_s=0.1, claim_own_s=0.1, reclaim_s=reclaim_s)
 
 
 async def test_a_free_prefix_is_taken_and_a_second_claim_hears_of_its_holder() -> None:
@@ -99,12 +93,11 @@ async def test_prefixes_do_not_stand_in_each_others_way() -> None:
     assert await claim(bus, "b", "other.v1").take() is None
 
 
-async def test_of_two_holders_that_did_not_hear_each_other_the_one_with_the_greater_id_ends(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(ownership, "RECLAIM_S", 0)
+async def test_of_two_holders_that_did_not_hear_each_other_the_one_with_the_greater_id_ends() -> (
+    None
+):
     bus, elsewhere = Bus(), Bus()
-    first, second = claim(elsewhere, "a"), claim(bus, "b")
+    first, second = claim(elsewhere, "a", reclaim_s=0), claim(bus, "b", reclaim_s=0)
     assert [await first.take(), await second.take()] == [None, None]
     bus.heard += elsewhere.heard  # the network is whole again
     elsewhere.heard = bus.heard

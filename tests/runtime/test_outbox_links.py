@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import pytest
-
-from actors.publishing import outbox
 from actors.publishing.outbox import Outbox
 from messages.codec import encode_event
 from messages.stored.events import CountersReset
@@ -46,17 +43,14 @@ class Line:
 
 
 async def run(journal: MemoryJournal, line: Line) -> None:
-    box = Outbox("usage.v1", journal, line)
+    box = Outbox("usage.v1", journal, line, retry_s=0)
     task = await box.start()
     async with asyncio.timeout(10):
         await box.emptied()
     task.cancel()
 
 
-async def test_a_notice_flushed_on_another_connection_is_published_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(outbox, "RETRY_S", 0)
+async def test_a_notice_flushed_on_another_connection_is_published_again() -> None:
     journal, line = MemoryJournal(), Line(breaks=2)
     await journal.append([make_row(1, kind="reset", notify=True, body=BODY)])
 

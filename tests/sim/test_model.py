@@ -17,7 +17,7 @@ from tests.model.reference import SECOND, Refused
 from tests.model.user import Model
 from tests.model.wire import encoded
 from tests.support.meter import NOON
-from tests.support.rig import Answer, Rig, without_waits
+from tests.support.rig import Answer, Rig
 
 EXAMPLES: Final = 300
 STEPS: Final = 50
@@ -71,7 +71,6 @@ class Commands(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        without_waits(self.patch)
         structlog.configure(processors=[structlog.testing.LogCapture()])
         self.runner = asyncio.Runner()
         self.models: dict[str, Model] = {}

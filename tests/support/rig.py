@@ -11,17 +11,13 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Final, Self, cast
 
-import pytest
-
-from actors.app import Service
-from actors.edge import ownership
+from actors.app import Service, Waits
 from actors.edge.connection import Link
 from actors.edge.parser import Deliver
-from actors.publishing import outbox
 from actors.settings.config import Config
 from actors.settings.privacy import privacy_of
 from messages.subjects import PREFIX, encode_user, request_subject
-from persistence import writer
+from persistence.errors import NotStored
 from persistence.memory import MemoryJournal
 from tests.support.faults import FaultyJournal, Gate
 from tests.support.meter import NOON
@@ -78,12 +74,8 @@ class Published:
     payload: bytes
 
 
-def without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the service waits before it tries again, it tries at once."""
-    monkeypatch.setattr(ownership, "CLAIM_S", 0)
-    monkeypatch.setattr(outbox, "RETRY_S", 0)
-    monkeypatch.setattr(outbox, "MARK_S", 0)
-    monkeypatch.setattr(writer, "RETRY_S", 0)
+AT_ONCE: Final = Waits(claim=0, log_retry=0, publish_retry=0, mark=0)
+"""What is tried again is tried at once."""
 
 
 async def until(done: Callable[[], bool]) -> None:
@@ -200,6 +192,7 @@ class Rig:
         clock: where the loop's time is that of the service; else both stand where they are put.
         journal: over ``inner``; by default one that takes no time.
         link: where answers leave.
+        waits: how long the parts of the service wait.
         settings: of `Config`, unbounded.
     """
 
@@ -211,6 +204,7 @@ class Rig:
         clock: SetClock | None = None,
         journal: FaultyJournal | None = None,
         link: FakeLink | None = None,
+        waits: Waits = AT_ONCE,
         **settings: Any,
     ) -> None:
         self.inner = inner or MemoryJournal()
@@ -231,6 +225,7 @@ class Rig:
             self._end,
             self.clock,
             privacy=privacy_of(config),
+            waits=waits,
         )
         self.registry = self.service._registry
         if clock is None:
@@ -342,7 +337,8 @@ class Rig:
         """Wait until every request is answered, everything written and published."""
         async with asyncio.timeout(WAIT_S):
             await self.registry.quiesce()
-            await self.writer.settled()
+            with suppress(NotStored):
+                await self.writer.flushed()
             await self.outbox.emptied()
 
     def live(self, user: str) -> Any:

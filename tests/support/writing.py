@@ -36,6 +36,7 @@ class Bench:
             on_disk_failed=self.disk_failed.set,
             on_released=lambda: self.released.append(len(self.said)),
             block_rows_max=self.block_rows_max,
+            retry_s=0,
         )
 
     def _on_durable(self, block: Block) -> None:

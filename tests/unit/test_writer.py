@@ -7,6 +7,8 @@ import random
 
 import pytest
 
+from persistence.errors import NotStored
+from tests.support.faults import Fault
 from tests.support.rows import make_row, make_snapshot
 from tests.support.writing import Bench, Told, held_write
 
@@ -150,16 +152,41 @@ async def test_stop_writes_everything(bench: Bench) -> None:
     assert await bench.inner.snapshot("alice") == make_snapshot("alice", 12)
 
 
-async def test_settle_says_when_all_that_was_appended_is_durable(bench: Bench) -> None:
+async def test_a_flush_ends_when_all_that_was_appended_before_it_is_durable(bench: Bench) -> None:
     async with bench.running() as writer:
-        assert await writer.settle()
+        await writer.flushed()
         await held_write(bench)
         bench.add()
-        settling = asyncio.create_task(writer.settle())
-        bench.journal.appends.open()
+        flushed = writer.flushed()
+        await asyncio.sleep(0)
+        bench.journal.appends.let_one_pass()
+        await bench.journal.appends.waiting.wait()  # the second block
+        bench.add()
+        assert writer.durable == 1
+        bench.journal.appends.let_one_pass()
 
-        assert await settling
+        await flushed
         assert writer.durable == 2
+
+
+async def test_a_flush_may_be_awaited_late_by_several_tasks_or_never(bench: Bench) -> None:
+    bench.journal.fail_appends(Fault.NOT_STORED)
+    async with bench.running() as writer:
+        bench.add()
+        lost = writer.flushed()
+        writer.flushed()
+        await bench.resumed.wait()
+        found = await asyncio.gather(lost, lost, return_exceptions=True)
+        assert [type(one) for one in found] == [NotStored, NotStored]
+        await writer.flushed()
+
+
+async def test_a_flush_raises_while_the_end_of_the_log_is_not_known(bench: Bench) -> None:
+    async with bench.running() as writer:
+        writer.accepting = False
+        with pytest.raises(NotStored):
+            await writer.flushed()
+        writer.accepting = True
 
 
 async def test_a_snapshot_is_never_written_before_the_events_that_it_reflects() -> None:
@@ -185,7 +212,7 @@ async def test_a_snapshot_is_never_written_before_the_events_that_it_reflects() 
             if writer.next_seq > 1 and random_.random() < 0.5:
                 writer.offer(make_snapshot("alice", random_.randrange(1, writer.next_seq)))
             await asyncio.sleep(0)
-        await writer.settled()
+        await writer.flushed()
         storing.cancel()
 
     end = 0
@@ -218,7 +245,7 @@ async def test_a_snapshot_alone_is_written_and_moves_no_position(bench: Bench) -
     await bench.inner.append([make_row(1)])
     async with bench.running() as writer:
         writer.offer(make_snapshot("alice", 1))
-        await writer.settled()
+        await writer.flushed()
         assert (writer.durable, writer.next_seq) == (1, 2)
         bench.add()
 

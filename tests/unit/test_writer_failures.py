@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 import pytest
 
+from persistence.errors import NotStored
 from tests.support.faults import Fault
 from tests.support.rows import make_row, make_snapshot
 from tests.support.writing import Bench, Told, held_write
@@ -40,7 +42,7 @@ async def test_a_snapshot_offered_while_the_end_is_unknown_leaves_positions_righ
         lost = bench.add(5)
         await lost.event.wait()
         await writer.ready()
-        await writer.settled()
+        await writer.flushed()
 
         assert [waiter.what for waiter in told] == ["durable"]
         assert writer.durable == await bench.inner.last_seq() == 1
@@ -102,15 +104,15 @@ async def test_a_block_of_unknown_outcome_that_is_stored_can_be_read_at_once(
 
 
 async def test_nothing_is_accepted_until_the_end_of_the_log_is_known_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
 ) -> None:
-    monkeypatch.setattr("persistence.writer.RETRY_S", 0)
     bench.journal.fail_appends(Fault.UNKNOWN_AND_LOST)
     async with bench.running() as writer:
         bench.journal.fail_last_seq(3)
         bench.add()
         await bench.failed.wait()
-        assert not await writer.settle()
+        with pytest.raises(NotStored):
+            await writer.flushed()
 
         await writer.ready()
         assert writer.accepting
@@ -143,7 +145,8 @@ async def test_after_a_disk_failure_nothing_is_accepted_any_more(
 
         assert told.what == "unknown"
         assert not writer.accepting
-        assert not await writer.settle()
+        with pytest.raises(NotStored):
+            await writer.flushed()
     assert "resumed" not in bench.said
 
 
@@ -167,7 +170,8 @@ async def test_every_waiter_is_told_once_and_the_truth_whatever_fails() -> None:
             writer.append(rows, waiter)
             told.append((f'"{number}"', waiter))
             if random_.random() < 0.3:
-                await writer.settle()
+                with suppress(NotStored):
+                    await writer.flushed()
 
     rows = await bench.inner.rows(0, ALL)
     stored = {row.body for row in rows}

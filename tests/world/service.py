@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from actors.app import DISK_FAILED
+from actors.app import DEFAULT_WAITS, DISK_FAILED
 from actors.billing.publications import notices_of
 from actors.billing.state import snapshot as snapshots
 from actors.runtime.backoff import BACKOFF_S
@@ -135,6 +135,7 @@ class World:
             clock=self.clock,
             journal=Disk(self.journal, process),
             link=Wire(process=process),
+            waits=DEFAULT_WAITS,
             snapshot_events=rng.choice([1, 4, 1000]),
             live_users_max=rng.choice([1, 3, 100]),
             recoveries_max=rng.choice([1, 2, 64]),
