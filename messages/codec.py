@@ -13,6 +13,7 @@ import msgspec
 
 from .errors import ERRORS, ErrorReply, InvalidRequest, RequestError
 from .scalars import ABSENT
+from .stored.errors import UnreadableEvent
 from .stored.events import KIND, CatalogEvent, Event, PeriodRolled, Personal, UsageRecorded
 from .stored.names import USAGE_NAMES
 from .stored.older import LONG_USAGE, decode_long_usage
@@ -254,18 +255,26 @@ def encode_event(event: Event | CatalogEvent | Personal) -> str:
     return _ENCODER.encode(event).decode()
 
 
-def decode_event(kind: str, body: str) -> Event:
+def decode_event(kind: str, body: str, seq: int | None = None) -> Event:
     """An event of a user's log.
 
+    Args:
+        kind: its kind.
+        body: its text.
+        seq: its position, for the error.
+
     Raises:
-        KeyError: a kind that this version does not know.
-        msgspec.DecodeError: the text is not that of such an event.
+        UnreadableEvent: this version does not know the kind, or the text is not that of such an
+            event.
     """
-    if body.startswith(LONG_USAGE) and kind == _USAGE:
-        return decode_long_usage(body)
-    if kind == _ROLLED and _CLOSED not in body:
-        return _opening(body)
-    return _EVENT_DECODERS[kind].decode(body)
+    try:
+        if body.startswith(LONG_USAGE) and kind == _USAGE:
+            return decode_long_usage(body)
+        if kind == _ROLLED and _CLOSED not in body:
+            return _opening(body)
+        return _EVENT_DECODERS[kind].decode(body)
+    except (KeyError, ValueError, RecursionError) as error:  # DecodeError is a ValueError
+        raise _unreadable(kind, seq, error) from error
 
 
 # Users who come to a plan in the same month begin with the same text, and each who is replayed
@@ -285,9 +294,17 @@ def usage_marks(field: str, value: str) -> tuple[str, str]:
     return f'"{USAGE_NAMES[field]}":{text}', f'"{field}":{text}'
 
 
-def decode_catalog_event(kind: str, body: str) -> CatalogEvent:
-    """An event of the catalogue's log; raises as `decode_event`."""
-    return _CATALOG_EVENT_DECODERS[kind].decode(body)
+def decode_catalog_event(kind: str, body: str, seq: int | None = None) -> CatalogEvent:
+    """An event of the catalogue's log; as `decode_event`."""
+    try:
+        return _CATALOG_EVENT_DECODERS[kind].decode(body)
+    except (KeyError, ValueError, RecursionError) as error:  # DecodeError is a ValueError
+        raise _unreadable(kind, seq, error) from error
+
+
+def _unreadable(kind: str, seq: int | None, error: Exception) -> UnreadableEvent:
+    unknown = isinstance(error, KeyError)
+    return UnreadableEvent(kind, "an unknown kind" if unknown else str(error), seq)
 
 
 def decode_personal(body: str | None) -> Personal | None:

@@ -15,6 +15,7 @@ from actors.billing.state.snapshot import totals_of
 from messages.client.client import decode_stats
 from messages.codec import decode_event, encode_reply
 from messages.reports import StatsReply
+from messages.stored.errors import Unreadable, UnreadableEvent
 from messages.stored.events import Event, PeriodRolled, PeriodSealed, PeriodTotals
 from persistence.records import Row, Snapshot
 
@@ -40,9 +41,11 @@ def differences(left: msgspec.Struct, right: msgspec.Struct) -> Iterator[tuple[s
             yield field, one, other
 
 
-def unreadable(row: Row, error: Exception) -> Finding:
+def unreadable(row: Row, error: Unreadable) -> Finding:
     """What is said of a row that cannot be applied."""
-    return Finding(row.user, "", "log", f"row {row.seq} ({row.kind}) cannot be applied: {error}")
+    return Finding(
+        row.user, "", "log", f"row {row.seq} ({row.kind}) cannot be applied: {error.why}"
+    )
 
 
 def closed_by(account: Account, event: Event) -> Iterator[tuple[Period, PeriodTotals]]:
@@ -72,7 +75,7 @@ def compare_snapshot(account: Account, snapshot: Snapshot, found: Found) -> None
     where = f"the snapshot at {snapshot.seq}"
     try:
         stored = snapshots.decode(account.user, snapshot.body)
-    except (KeyError, TypeError, ValueError) as error:
+    except Unreadable as error:
         found(Finding(account.user, "", "snapshot", f"{where} cannot be read: {error}"))
         return
     differing = list(_periods_that_differ(account, stored))
@@ -115,7 +118,7 @@ class LiveCheck:
             account = self._accounts[row.user]
             try:
                 apply(account, decode_event(row.kind, row.body), row.at, row.seq)
-            except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
+            except UnreadableEvent as error:
                 self._found(unreadable(row, error))
                 del self.ahead[row.user]
                 continue

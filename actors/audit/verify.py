@@ -28,6 +28,7 @@ from actors.billing.state.apply import apply
 from messages.catalog import CATALOG_USER
 from messages.codec import decode_catalog_event, decode_event
 from messages.reports import StatsReply
+from messages.stored.errors import Unreadable, UnreadableEvent
 from messages.stored.events import KIND, PeriodRolled
 from messages.subjects import PARTITIONS
 from persistence.chain.check import Broken, Heads
@@ -137,7 +138,7 @@ class Verifier:
             if row.user == CATALOG_USER and readable:
                 try:
                     catalog.take(decode_catalog_event(row.kind, row.body), row.seq)
-                except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
+                except UnreadableEvent as error:
                     readable = False
                     self._found(unreadable(row, error))
             elif row.kind == _ROLLED and '"closed":' not in row.body:  # the first of a user
@@ -214,14 +215,14 @@ class _Replay:
                 self._pass_over(row)
             else:
                 self._apply(row)
-        except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
+        except Unreadable as error:
             self.unreadable.add(user)
             self.accounts.pop(user, None)
             self.waiting.pop(user, None)
             self._found(unreadable(row, error))
 
     def _apply(self, row: Row) -> None:
-        event = decode_event(row.kind, row.body)
+        event = decode_event(row.kind, row.body, row.seq)
         account = self.accounts.get(row.user)
         if account is None:
             account = self.accounts[row.user] = Account(row.user)
@@ -246,7 +247,7 @@ class _Replay:
             return
         snapshot = self.waiting.pop(row.user, None)
         if snapshot is None or snapshot.schema != snapshots.SCHEMA or snapshot.seq < row.seq:
-            raise ValueError("its archive cannot be read, and no snapshot reflects it")
+            raise Unreadable("its archive cannot be read, and no snapshot reflects it")
         self.accounts[row.user] = snapshots.decode(row.user, snapshot.body)
 
 

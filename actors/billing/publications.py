@@ -16,7 +16,9 @@ from actors.billing.state.snapshot import period_of
 from messages.codec import encode_reply
 from messages.publications import PeriodNotice
 from messages.reports import Usage
+from messages.stored.errors import UnreadableEvent
 from messages.stored.events import (
+    KIND,
     CountersReset,
     Event,
     PeriodRolled,
@@ -45,7 +47,18 @@ def notifies(event: Event) -> bool:
 
 
 def notices_of(prefix: str, user: str, event: Event, at: int, seq: int) -> list[Notice]:
-    """The messages of a stored event, in the order in which they are published."""
+    """The messages of a stored event, in the order in which they are published.
+
+    Raises:
+        UnreadableEvent: it says what no message can say.
+    """
+    try:
+        return _notices_of(prefix, user, event, at, seq)
+    except (KeyError, ValueError) as error:
+        raise UnreadableEvent(KIND[type(event)], str(error), seq) from error
+
+
+def _notices_of(prefix: str, user: str, event: Event, at: int, seq: int) -> list[Notice]:
     alerts = [
         Notice(
             alert_subject(prefix, user, raised.alert.limit_name, raised.alert.threshold_percentage),

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-import msgspec
 import structlog
 
 from actors.billing.catalog import changes
@@ -36,6 +35,7 @@ from messages.catalog import (
 )
 from messages.codec import decode_catalog_event, encode_event
 from messages.errors import RequestError
+from messages.stored.errors import UnreadableEvent
 from messages.stored.events import KIND, CatalogEvent
 from persistence.errors import Corrupt
 from persistence.records import Row
@@ -117,7 +117,7 @@ class CatalogActor:
         if row is None:
             request.key_is_new = True
             return True
-        event = decode_catalog_event(row.kind, row.body)
+        event = decode_catalog_event(row.kind, row.body, row.seq)
         if changes.content_of(request.command, self._own) != event.content:
             raise mismatch(key)
         request.payload = changes.answer(event, key, row.seq, duplicate=True)
@@ -160,12 +160,12 @@ async def recover_catalog(services: Services) -> CatalogActor:
         rows = await services.journal.history(CATALOG_USER, own.seq, HISTORY_PAGE)
         for row in rows:
             try:
-                event = decode_catalog_event(row.kind, row.body)
-            except (KeyError, msgspec.DecodeError) as error:
-                raise Corrupt(f"row {row.seq} ({row.kind}) cannot be read: {error}") from error
-            own.take(event, row.seq)
+                event = decode_catalog_event(row.kind, row.body, row.seq)
+                own.take(event, row.seq)
+                if row.seq > services.catalog.seq:
+                    services.catalog.take(event, row.seq)
+            except UnreadableEvent as error:
+                raise Corrupt(str(error)) from error
             at = row.at
-            if row.seq > services.catalog.seq:
-                services.catalog.take(event, row.seq)
         if len(rows) < HISTORY_PAGE:
             return CatalogActor(own, services, at)

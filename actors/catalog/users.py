@@ -26,6 +26,7 @@ from actors.user.log_reads import sealed_as
 from actors.user.recovery import TOGETHER, load_together
 from messages.catalog import UserEntry, UsersList, UsersReply
 from messages.codec import encode_reply
+from messages.stored.errors import UnreadableEvent
 from messages.units import to_datetime, usd
 from persistence.errors import JournalError
 
@@ -148,7 +149,7 @@ class _Listing:
         assert self._key is not None
         try:
             period, _ = await sealed_as(self._services.journal, name, seq, self._key)
-        except (JournalError, KeyError, ValueError) as error:  # DecodeError is a ValueError
+        except (JournalError, UnreadableEvent) as error:
             _log.error("user_unreadable", user=name, error=str(error))
             found[name] = UserEntry(user_id=name)
             return

@@ -19,6 +19,7 @@ import structlog
 
 from actors.billing.publications import notices_of
 from messages.codec import decode_event
+from messages.stored.errors import UnreadableEvent
 from persistence.errors import JournalError
 from persistence.journal import Journal
 from persistence.records import Row
@@ -185,11 +186,11 @@ class Outbox:
 
     async def _publish(self, row: Row) -> None:
         try:
-            event = decode_event(row.kind, row.body)
+            event = decode_event(row.kind, row.body, row.seq)
             notices = notices_of(self._prefix, row.user, event, row.at, row.seq)
             for notice in notices:
                 headers = {"Nats-Msg-Id": notice.id}
                 await self._publisher.publish(notice.subject, notice.payload, headers)
-        except (KeyError, ValueError, nats.errors.MaxPayloadError) as error:
+        except (UnreadableEvent, nats.errors.MaxPayloadError) as error:
             # One row that cannot be published must not hold up all others for ever.
             _log.error("notice_impossible", seq=row.seq, kind=row.kind, error=repr(error))

@@ -89,7 +89,7 @@ class UserActor:
         if row is None:
             request.key_is_new = True
             return True
-        event = decode_event(row.kind, row.body)
+        event = decode_event(row.kind, row.body, row.seq)
         catalog, privacy = services.catalog, services.privacy
         request.payload = original(
             request.command, event, row.personal, key, row.seq, row.at, catalog, privacy

@@ -104,7 +104,7 @@ class _Work:
         return fast.batch(self._results, counts, key, seq, duplicate=repeated)
 
     def _original(self, call: Track, key: str, row: Row) -> bytes:
-        event = decode_event(row.kind, row.body)
+        event = decode_event(row.kind, row.body, row.seq)
         catalog, privacy = self._ledger.services.catalog, self._ledger.services.privacy
         return original(call, event, row.personal, key, row.seq, row.at, catalog, privacy)
 

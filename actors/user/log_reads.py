@@ -20,6 +20,7 @@ from actors.persistent.context import Services
 from actors.runtime.request import Request
 from messages.codec import decode_event
 from messages.reports import Alerts
+from messages.stored.errors import UnreadableEvent
 from messages.stored.events import KIND, AlertsRead, Event, PeriodRolled, PeriodSealed, Subscribed
 from messages.subscriptions import RenewalEntry
 from persistence.errors import ArchiveUnreadable
@@ -169,7 +170,7 @@ class Reading:
             # This one and all before it had ended a grace before their rows.
             if sum(period.start >= row.at - GRACE for period in found) >= count:
                 break
-            found.append(period_of(event.totals))
+            found.append(_period(row, event))
         return found[::-1]
 
     async def renewals(self) -> tuple[RenewalEntry, ...]:
@@ -219,7 +220,7 @@ async def sealed_as(journal: Journal, user: str, seq: int, key: str) -> tuple[Pe
     async for row, event in events_of(journal, user, seq, PeriodSealed):
         assert isinstance(event, PeriodSealed)
         if event.totals.key == key:
-            return period_of(event.totals), row.seq
+            return _period(row, event), row.seq
     return None, 0
 
 
@@ -235,7 +236,14 @@ async def events_of(
 
 
 def _event(row: Row) -> Event:
-    return decode_event(row.kind, row.body)
+    return decode_event(row.kind, row.body, row.seq)
+
+
+def _period(row: Row, event: PeriodSealed) -> Period:
+    try:
+        return period_of(event.totals)
+    except KeyError as error:
+        raise UnreadableEvent(row.kind, f"no provider {error}", row.seq) from error
 
 
 def _answered(request: Request, reply: object) -> bool:

@@ -95,7 +95,7 @@ async def _end_of(services: Services, user: str, hold_id: str) -> str:
     row = await services.journal.find(user, hold_id)
     if row is None or row.kind != KIND[HoldPlaced]:
         return "unknown"
-    placed = decode_event(row.kind, row.body)
+    placed = decode_event(row.kind, row.body, row.seq)
     assert isinstance(placed, HoldPlaced)
     expires_at, after = placed.expires_at, row.seq
     while rows := await services.journal.history(user, after, PAGE):
@@ -104,7 +104,7 @@ async def _end_of(services: Services, user: str, hold_id: str) -> str:
                 return "expired"
             if row.kind not in _ENDS or '"hold_id"' not in row.body:
                 continue
-            event = decode_event(row.kind, row.body)
+            event = decode_event(row.kind, row.body, row.seq)
             if getattr(event, "hold_id", None) != hold_id:
                 continue
             if isinstance(event, HoldExtended):

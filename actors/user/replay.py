@@ -10,6 +10,7 @@ from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account
 from actors.billing.state.apply import apply
 from messages.codec import decode_event
+from messages.stored.errors import Unreadable, UnreadableEvent
 from persistence.errors import Corrupt
 from persistence.records import Entry, Snapshot
 
@@ -24,9 +25,9 @@ def replay(account: Account, entries: Sequence[Entry]) -> None:
     """
     for seq, kind, at, body in entries:
         try:
-            apply(account, decode_event(kind, body), at, seq)
-        except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
-            raise Corrupt(f"row {seq} ({kind}) cannot be read: {error}") from error
+            apply(account, decode_event(kind, body, seq), at, seq)
+        except UnreadableEvent as error:
+            raise Corrupt(str(error)) from error
 
 
 def start_of(user: str, stored: Snapshot | None, durable: int) -> Account | None:
@@ -41,7 +42,7 @@ def start_of(user: str, stored: Snapshot | None, durable: int) -> Account | None
         return None
     try:
         account = snapshots.decode(user, stored.body)
-    except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
+    except Unreadable as error:
         _log.warning("snapshot_unreadable", user=user, seq=stored.seq, error=str(error))
         return None
     if account.seq != stored.seq:

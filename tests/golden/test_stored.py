@@ -14,6 +14,7 @@ import pytest
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account
 from messages.codec import decode_catalog_event, decode_event, decode_personal, encode_event
+from messages.stored.errors import UnreadableEvent
 from messages.stored.events import (
     KIND,
     PeriodSealed,
@@ -117,7 +118,7 @@ def test_personal_fields_are_stored_and_read_as_they_always_were() -> None:
 
 
 def test_a_kind_that_this_version_does_not_know_is_an_error() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(UnreadableEvent, match=r"an event \(unheard_of\) .*unknown kind"):
         decode_event("unheard_of", "{}")
 
 

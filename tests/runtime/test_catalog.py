@@ -13,9 +13,10 @@ from actors.billing.periods.calendar import add_months
 from messages.codec import decode_event
 from messages.stored.events import UsageRecorded
 from messages.subjects import PREFIX
+from persistence.errors import Corrupt
 from tests.support.faults import Fault
 from tests.support.meter import NOON, micros
-from tests.support.rig import Rig
+from tests.support.rig import Rig, Start
 
 GPT = {"provider": "openai", "model": "gpt-9"}
 TOO_EARLY = {"effective_from": "0001-01-01T00:00:00+01:00"}
@@ -338,3 +339,21 @@ async def test_what_does_not_fit_into_one_reply_comes_in_pages(
     found = await pages(rig, what)
     assert len(found) > 1
     assert [list(chain(*found))] == whole
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"), [("price", "{}"), ("of a newer version", "{}"), ("plan", "[")]
+)
+async def test_a_row_of_the_catalogue_that_cannot_be_read_refuses_the_start(
+    start: Start, kind: str, body: str
+) -> None:
+    rig = await start()
+    price = {"provider": "openai", "model": "m", "event_id": "p", "cost_per_request": 0.01}
+    await rig.catalog("prices.put", **price)
+    await rig.idle()
+    inner = await rig.crash()
+    (row,) = inner._rows
+    inner._rows[:] = inner._of_user[row.user][:] = [row._replace(kind=kind, body=body)]
+
+    with pytest.raises(Corrupt, match=rf"row 1 \({kind}\) cannot be read"):
+        await Rig.start(inner)

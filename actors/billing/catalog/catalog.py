@@ -12,7 +12,8 @@ from actors.billing.catalog.prices import ESTIMATE, Price
 from actors.billing.catalog.providers import TEXT, WAVESPEED, Provider, Providers
 from messages.codec import money_of
 from messages.errors import InvalidRequest
-from messages.stored.events import CatalogEvent, PlanPut, PlanTerms, PricePut
+from messages.stored.errors import UnreadableEvent
+from messages.stored.events import KIND, CatalogEvent, PlanPut, PlanTerms, PricePut
 
 FREE_TIER: Final = "free"
 TEXT_CALLS: Final = f"{TEXT}_calls"
@@ -96,7 +97,18 @@ class Catalog:
             self._put(row)
 
     def take(self, event: CatalogEvent, seq: int) -> None:
-        """Let a stored change of the catalogue take effect."""
+        """Let a stored change of the catalogue take effect.
+
+        Raises:
+            UnreadableEvent: it names what this version does not know.
+        """
+        try:
+            self._take(event)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnreadableEvent(KIND[type(event)], str(error), seq) from error
+        self.seq = seq
+
+    def _take(self, event: CatalogEvent) -> None:
         if isinstance(event, PlanPut):
             plan = Plan(event.terms, event.price_monthly_nano, event.price_yearly_nano)
             self._plans[event.terms.name] = plan
@@ -104,7 +116,6 @@ class Catalog:
         else:
             self._put(price_of(event))
             self.version = event.version
-        self.seq = seq
 
     def _put(self, row: Price) -> None:
         rows = self._rows.setdefault((row.provider, row.model), [])

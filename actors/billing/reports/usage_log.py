@@ -239,7 +239,7 @@ class Page:
         """Whether the period that is asked for entered the log here: nothing before is in it."""
         if self._wanted.billing_period is None or row.kind not in _OPENINGS:
             return False
-        event = decode_event(row.kind, row.body)
+        event = decode_event(row.kind, row.body, row.seq)
         return getattr(event, "key", None) == self._wanted.billing_period
 
     def _look_at(self, row: Row) -> bool:
@@ -251,7 +251,7 @@ class Page:
         for mark, older in self._marks:  # to look for a text costs far less than to decode
             if mark not in row.body and older not in row.body:
                 return True
-        event = decode_event(row.kind, row.body)
+        event = decode_event(row.kind, row.body, row.seq)
         if not isinstance(event, UsageRecorded) or not self._wanted.matches(event, row.at):
             return True
         if len(self._entries) == self._limit:

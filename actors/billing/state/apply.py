@@ -21,7 +21,9 @@ from actors.billing.state.account import (
 )
 from actors.billing.state.interning import NOTHING, owned, shared
 from actors.billing.state.open_holds import OpenHold, OpenHolds
+from messages.stored.errors import UnreadableEvent
 from messages.stored.events import (
+    KIND,
     Alert,
     AlertsRead,
     CountersReset,
@@ -42,25 +44,38 @@ from messages.units import MICROS_PER_SECOND
 
 
 def apply(account: Account, event: Event, at: int, seq: int) -> None:
-    """Let a stored event take effect on the user's state."""
-    if account.holds is not None:
-        _expire(account, account.holds, at)
-    if type(event) is UsageRecorded:  # nearly always
-        period = account.current
-        if period is None or period.key != event.billing_period:
-            period = _known(account, event.billing_period)
-            before = account.before = owned(account.before)
-            before[event.provider] = before.get(event.provider, 0) + 1
-        _count(period, event)
-        period.last_updated = at
-        if event.hold_status == "settled" and not event.late_settle and event.hold_id is not None:
-            _end(account, event.hold_id, "settled")
-        if event.alerts:
-            _raise(account, period, event.alerts, at, seq)
-    else:
-        _EFFECTS[type(event)](account, event, at, seq)
-    account.at = at
-    account.seq = seq
+    """Let a stored event take effect on the user's state.
+
+    Raises:
+        UnreadableEvent: it does not fit the state, or names what this version does not know.
+            The state may have half of it.
+    """
+    try:
+        if account.holds is not None:
+            _expire(account, account.holds, at)
+        if type(event) is UsageRecorded:  # nearly always
+            period = account.current
+            if period is None or period.key != event.billing_period:
+                period = _known(account, event.billing_period)
+                before = account.before = owned(account.before)
+                before[event.provider] = before.get(event.provider, 0) + 1
+            _count(period, event)
+            period.last_updated = at
+            if (
+                event.hold_status == "settled"
+                and not event.late_settle
+                and event.hold_id is not None
+            ):
+                _end(account, event.hold_id, "settled")
+            if event.alerts:
+                _raise(account, period, event.alerts, at, seq)
+        else:
+            _EFFECTS[type(event)](account, event, at, seq)
+        account.at = at
+        account.seq = seq
+    except (KeyError, TypeError, ValueError) as error:
+        kind = KIND.get(type(event), type(event).__name__)
+        raise UnreadableEvent(kind, str(error), seq) from error
 
 
 def _known(account: Account, key: str) -> Period:

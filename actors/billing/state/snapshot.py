@@ -18,6 +18,7 @@ from actors.billing.counters.slots import (
 from actors.billing.state.account import Account, Period, Raised
 from actors.billing.state.interning import NOTHING, shared
 from actors.billing.state.open_holds import OpenHold, OpenHolds
+from messages.stored.errors import Unreadable
 from messages.stored.events import PeriodTotals
 from messages.stored.snapshot import DECODER, ENCODER, State, StoredPeriod
 
@@ -49,12 +50,18 @@ def decode(user: str, body: bytes) -> Account:
     """The state of stored bytes.
 
     Raises:
-        ValueError: the bytes are not a whole snapshot of this user and schema.
+        Unreadable: the bytes are not a whole snapshot of this user and schema.
     """
     text, digest = body[:-DIGEST_BYTES], body[-DIGEST_BYTES:]
     if _digest(user, text) != digest:
-        raise ValueError("it is not as it was written")
-    found = DECODER.decode(text)
+        raise Unreadable("it is not as it was written")
+    try:
+        return _account(user, DECODER.decode(text))
+    except (KeyError, TypeError, ValueError) as error:  # DecodeError is a ValueError
+        raise Unreadable(str(error)) from error
+
+
+def _account(user: str, found: State) -> Account:
     return Account(
         user=user,
         seq=found.seq,
