@@ -24,6 +24,7 @@ from actors.settings.logging import configure_logging
 from actors.settings.nats_options import connect_options
 from actors.settings.privacy import privacy_of
 from messages.redacting import secrets_in
+from messages.stored.form import FORM
 from persistence.errors import JournalError
 from persistence.sqlite.journal import SQLiteJournal
 
@@ -70,7 +71,7 @@ async def _serve(config: Config, *, embedded: bool) -> int:
         loop.add_signal_handler(number, end, "")
     options, privacy = connect_options(config), privacy_of(config)
     async with AsyncExitStack() as stack:
-        journal = await SQLiteJournal.open(config.data_dir, ticks=SystemClock().ticks)
+        journal = await SQLiteJournal.open(config.data_dir, FORM, ticks=SystemClock().ticks)
         stack.push_async_callback(_close, journal, over)
         url = await _start_server(config, stack, end) if embedded else config.nats_url
         link = await Link.connect(url, options, name=NAME, prefix=config.prefix)

@@ -9,6 +9,7 @@ from itertools import takewhile
 from operator import attrgetter
 
 from messages.stored.events import ERASED
+from messages.stored.form import Form
 from persistence.errors import NotStored
 from persistence.key_filter import KeyFilter
 from persistence.records import Archivable, Loaded, Row, Snapshot
@@ -17,9 +18,14 @@ _seq = attrgetter("seq")
 
 
 class MemoryJournal:
-    """A `Journal` of lists and dicts."""
+    """A `Journal` of lists and dicts.
 
-    def __init__(self) -> None:
+    Args:
+        form: says which kinds are common.
+    """
+
+    def __init__(self, form: Form) -> None:
+        self._common = frozenset(form.common())
         self._rows: list[Row] = []
         self._of_user: defaultdict[str, list[Row]] = defaultdict(list)
         self._of_key: dict[tuple[str, str], Row] = {}
@@ -129,7 +135,7 @@ class MemoryJournal:
         due = list(takewhile(lambda row: row.at < before, due))
         if not due:
             return None
-        newest = {row.user: row.seq for row in due if _moves(row)}
+        newest = {row.user: row.seq for row in due if self._moves(row)}
         covered = {
             user
             for user, seq in newest.items()
@@ -139,7 +145,7 @@ class MemoryJournal:
 
     async def archive(self, last: int) -> int:
         """See `Journal.archive`; here it is counted only."""
-        moved = sum(self._archived < row.seq <= last and _moves(row) for row in self._rows)
+        moved = sum(self._archived < row.seq <= last and self._moves(row) for row in self._rows)
         self._archived = last
         return moved
 
@@ -150,15 +156,14 @@ class MemoryJournal:
     async def close(self) -> None:
         """See `Journal.close`."""
 
+    def _moves(self, row: Row) -> bool:
+        return row.kind in self._common and not row.notify
+
     def _loaded(self, user: str, limit: int) -> Loaded:
         snapshot = self._snapshots.get(user)
         after = 0 if snapshot is None else snapshot.seq
         rows = _page(self._of_user.get(user, []), after, limit)
         return Loaded(snapshot, [(row.seq, row.kind, row.at, row.body) for row in rows])
-
-
-def _moves(row: Row) -> bool:
-    return (row.kind == "usage" or "hold" <= row.kind <= "hold_released") and not row.notify
 
 
 def _page(rows: list[Row], after: int, limit: int) -> list[Row]:

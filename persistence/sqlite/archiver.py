@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any, Final, TypeVar
 
@@ -22,6 +22,7 @@ from persistence.archive.lookup import Archives
 from persistence.errors import NotStored
 from persistence.records import Archivable, Row
 from persistence.sqlite.connection import Connection
+from persistence.sqlite.derived import rare
 from persistence.sqlite.insert import COLUMNS
 
 LUMP_BLOCKS: Final = 2
@@ -29,12 +30,6 @@ LUMP_BLOCKS: Final = 2
 _AROUND: Final = 160
 """Rows on either side that SQLite may move to other pages too: more than two pages have."""
 _READ_ROWS: Final = 8 * BLOCK_ROWS
-# Calls and holds, which nobody looks for but by user and position: what is published, what closes
-# periods and what changes plans stays.
-_COMMON: Final = (
-    "(kind = 'usage' OR (kind >= 'hold' AND kind <= 'hold_released')) AND notify = 0"
-    " AND typeof(body) = 'text' AND body <> ''"
-)
 _WHOLE: Final = f"{COLUMNS}, proof, chain"
 _ARCHIVED: Final = "SELECT coalesce(max(seq), 0) FROM position WHERE name = 'archived'"
 _UNDER_WAY: Final = "SELECT first, last, name, blocks FROM archives WHERE last > ? ORDER BY last"
@@ -48,22 +43,22 @@ SELECT coalesce(max(seq), ?1) FROM step
 WHERE NOT EXISTS (SELECT 1 FROM step AS other WHERE other.at >= ?3)
     OR seq < (SELECT min(seq) FROM step AS other WHERE other.at >= ?3)
 """
-_UNCOVERED: Final = f"""
+_UNCOVERED: Final = """
 SELECT found.user_id FROM (
     SELECT partition, user_id, max(seq) AS newest FROM log
-    WHERE seq > ? AND seq <= ? AND {_COMMON} GROUP BY partition, user_id
+    WHERE seq > ? AND seq <= ? AND {moves} GROUP BY partition, user_id
 ) AS found LEFT JOIN snapshots AS kept
     ON kept.partition = found.partition AND kept.user_id = found.user_id
     AND kept.schema = ? AND kept.seq >= found.newest
 WHERE kept.seq IS NULL
-"""  # noqa: S608 -- text of this module
+"""
 
 _TAKE: Final = f"""
 INSERT INTO temp.moved ({_WHOLE})
 SELECT {_WHOLE.replace("body", "''")}
 FROM json_each(?) AS kept CROSS JOIN log ON log.seq = json_extract(kept.value, '$[0]')
 WHERE body = json_extract(kept.value, '$[1]')
-"""  # noqa: S608 -- as above
+"""  # noqa: S608 -- text of this module
 
 _PERSONAL: Final = f"personal IS NOT NULL AND personal <> '{ERASED}'"
 _KEEP: Final = f"""
@@ -93,6 +88,8 @@ class Archiver:
         pages: reads the log.
         writer: writes it.
         written: told how many rows a transaction wrote anew.
+        common: the kinds whose bodies move. Nobody looks for such rows but by user and position;
+            what is published stays, and so do all other kinds.
     """
 
     def __init__(
@@ -101,15 +98,19 @@ class Archiver:
         pages: Connection,
         writer: Connection,
         written: Callable[[int], None],
+        common: Sequence[str],
     ) -> None:
         self._archives = archives
         self._pages = pages
         self._writer = writer
         self._written = written
+        self._moves = (
+            f"NOT ({rare(common)}) AND notify = 0 AND typeof(body) = 'text' AND body <> ''"
+        )
 
     async def next(self, before: int, limit: int, schema: int) -> Archivable | None:
         """See `Journal.archivable`."""
-        return await self._pages.ask(_next, before, limit, schema)
+        return await self._pages.ask(_next, self._moves, before, limit, schema)
 
     async def move(self, last: int) -> int:
         """See `Journal.archive`."""
@@ -141,7 +142,7 @@ class Archiver:
         try:
             file = await _beside(Writing, self._archives.directory, name)
             with closing(file):
-                while rows := await self._pages.ask(_rows, after, last):
+                while rows := await self._pages.ask(_rows, self._moves, after, last):
                     await _beside(file.add, rows)
                     after = rows[-1].seq
                 if not file.blocks:
@@ -167,7 +168,9 @@ async def _beside(function: Callable[..., _T], *args: object) -> _T:
         raise
 
 
-def _next(db: sqlite3.Connection, before: int, limit: int, schema: int) -> Archivable | None:
+def _next(
+    db: sqlite3.Connection, moves: str, before: int, limit: int, schema: int
+) -> Archivable | None:
     archived, found = _under_way(db)
     if found is not None:
         last = found[1]
@@ -175,7 +178,7 @@ def _next(db: sqlite3.Connection, before: int, limit: int, schema: int) -> Archi
         ((last,),) = db.execute(_STEP, (archived, limit, before))
     if last == archived:
         return None
-    uncovered = db.execute(_UNCOVERED, (archived, last, schema)).fetchall()
+    uncovered = db.execute(_UNCOVERED.format(moves=moves), (archived, last, schema)).fetchall()
     return Archivable(last, [user for (user,) in uncovered])
 
 
@@ -185,8 +188,8 @@ def _under_way(db: sqlite3.Connection) -> tuple[int, tuple[int, int, str, str] |
     return archived, db.execute(_UNDER_WAY, (archived,)).fetchone()
 
 
-def _rows(db: sqlite3.Connection, after: int, last: int) -> list[Row]:
-    query = f"SELECT {COLUMNS} FROM log WHERE seq > ? AND seq <= ? AND {_COMMON}"  # noqa: S608
+def _rows(db: sqlite3.Connection, moves: str, after: int, last: int) -> list[Row]:
+    query = f"SELECT {COLUMNS} FROM log WHERE seq > ? AND seq <= ? AND {moves}"  # noqa: S608
     found = db.execute(f"{query} ORDER BY seq LIMIT ?", (after, last, _READ_ROWS))
     return [Row._make((*row[:6], bool(row[6]), *row[7:])) for row in found]
 

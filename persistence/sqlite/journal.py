@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from messages.stored.form import Form
 from persistence.archive.lookup import Archives
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
 from persistence.key_filter import KeyFilter
@@ -68,8 +69,9 @@ class SQLiteJournal(LogReads):
         heads: list[bytes],
         random: Callable[[int], bytes],
         mark: Mark,
+        form: Form,
     ) -> None:
-        super().__init__(recoveries, pages, index, archives)
+        super().__init__(recoveries, pages, index, archives, form)
         self._directory = directory
         self._files = files
         self._writer = writer
@@ -81,7 +83,7 @@ class SQLiteJournal(LogReads):
         self._random = random
         self._uncopied_pages = 0
         self._grown = asyncio.Event()
-        self._archiver = Archiver(archives, pages, writer, self._written)
+        self._archiver = Archiver(archives, pages, writer, self._written, form.common())
         self._broken: DiskFailed | None = None
         self._checkpoints = asyncio.create_task(self._checkpoint(), name="journal-checkpoints")
 
@@ -89,6 +91,7 @@ class SQLiteJournal(LogReads):
     async def open(
         cls,
         directory: Path,
+        form: Form,
         *,
         lump_rows: int = LUMP_ROWS,
         ticks: Callable[[], int] | None = None,
@@ -98,6 +101,7 @@ class SQLiteJournal(LogReads):
 
         Args:
             directory: where the files are.
+            form: what the owner says of the rows.
             lump_rows: how many rows the index takes in at once.
             ticks: nanoseconds since some moment, for `Pace`.
             random: gives so many random bytes, for `chain.about_of`.
@@ -115,7 +119,7 @@ class SQLiteJournal(LogReads):
                 await check_end(directory, mark.seq)
                 writer = await Connection.open(path)
                 files.push_async_callback(writer.close)
-                heads = await writer.call(prepare, path)
+                heads = await writer.call(prepare, path, form)
                 # Unwound in reverse: when only the writer is left the WAL can be emptied.
                 files.push_async_callback(_empty_wal, writer)
                 others: list[Connection] = []
@@ -149,6 +153,7 @@ class SQLiteJournal(LogReads):
                 heads,
                 random,
                 mark,
+                form,
             )
 
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:

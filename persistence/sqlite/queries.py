@@ -7,18 +7,16 @@ is in files of the archive is read in the connection's thread as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
+from messages.stored.form import Form, Storage
 from messages.subjects import encode_user, partition_of
 from persistence.archive.lookup import Archives
 from persistence.records import Loaded, Row, Snapshot
 from persistence.sqlite.bulk_load import ONE_SNAPSHOT, Asked, load
 from persistence.sqlite.connection import Connection
+from persistence.sqlite.derived import rare
 from persistence.sqlite.index import LogIndex
 from persistence.sqlite.insert import COLUMNS
-
-# These kinds have an index, log_kind, whose condition a query has to repeat.
-_RARE: Final = "kind <> 'usage' AND (kind < 'hold' OR kind > 'hold_released')"
 
 
 class LogReads:
@@ -29,15 +27,23 @@ class LogReads:
         pages: reads the rest.
         index: where users and keys are.
         archives: where bodies are that the log does not have.
+        form: says which kinds are rare.
     """
 
     def __init__(
-        self, recoveries: Connection, pages: Connection, index: LogIndex, archives: Archives
+        self,
+        recoveries: Connection,
+        pages: Connection,
+        index: LogIndex,
+        archives: Archives,
+        form: Form,
     ) -> None:
         self._recoveries = recoveries
         self._pages = pages
         self._index = index
         self._archives = archives
+        self._storage = form.storage
+        self._rare = rare(form.common())
 
     async def last_seq(self) -> int:
         """See `Journal.last_seq`."""
@@ -66,10 +72,10 @@ class LogReads:
         self, user: str, before: int, limit: int, kind: str | None = None
     ) -> list[Row]:
         """See `Journal.newest`."""
-        if kind is not None and is_rare(kind):
+        if kind is not None and self._storage.get(kind, Storage.RARE) is Storage.RARE:
             return await self._rows(
                 self._pages,
-                f"user_id = ? AND seq < ? AND kind = ? AND {_RARE} ORDER BY seq DESC LIMIT ?",
+                f"user_id = ? AND seq < ? AND kind = ? AND {self._rare} ORDER BY seq DESC LIMIT ?",
                 user,
                 before,
                 kind,
@@ -162,11 +168,6 @@ class LogReads:
             return rows
         bodies = await connection.ask(self._archives.bodies, elsewhere)
         return [row._replace(body=bodies.get(row.seq, row.body)) for row in rows]
-
-
-def is_rare(kind: str) -> bool:
-    """Whether rows of a kind have an index: what `_RARE` says."""
-    return kind != "usage" and not "hold" <= kind <= "hold_released"
 
 
 def _array(positions: Sequence[int]) -> str:

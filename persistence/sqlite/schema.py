@@ -2,7 +2,8 @@
 
 ``application_id`` says that a file is meterd's, ``user_version`` which migration it has
 reached. Migrations are ``sql/NNN_*.sql``, applied in order, each in one transaction with the
-number it reaches. A released file is never edited: a change is a new file.
+number it reaches. A released file is never edited: a change is a new file. What is no data, views
+and the condition of an index, is in no migration but in `derived`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from messages.stored.form import Form
 from persistence.errors import Refused
+from persistence.sqlite.derived import derive
 from persistence.sqlite.insert import newest_heads
 
 WRITER_CACHE_KIB: Final = 4_096
@@ -80,7 +83,7 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
             raise
 
 
-def prepare(db: sqlite3.Connection, path: Path) -> list[bytes]:
+def prepare(db: sqlite3.Connection, path: Path, form: Form) -> list[bytes]:
     """Make a database ready for its writer, or refuse it untouched; the chain's newest links."""
     version = check(db, path)
     db.execute("PRAGMA journal_mode = WAL")
@@ -94,6 +97,7 @@ def prepare(db: sqlite3.Connection, path: Path) -> list[bytes]:
     if uncopied:
         raise Refused(f"{path} is being read by another program: its WAL cannot be copied")
     migrate(db, version)
+    derive(db, form)
     return newest_heads(db)
 
 

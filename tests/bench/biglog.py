@@ -28,6 +28,7 @@ from actors.billing.state.apply import apply
 from actors.billing.usage.track import track
 from messages.codec import decode_command, encode_event
 from messages.stored.events import KIND, Event
+from messages.stored.form import FORM
 from messages.subjects import encode_user, partition_of
 from messages.usage import Track
 from persistence.chain.chain import follow, heads_as_bytes, heads_of_bytes
@@ -40,8 +41,8 @@ from persistence.sqlite.journal import SQLiteJournal
 from tests.bench.calls import MODELS, call, keys
 from tests.bench.stage import OUT
 
-FORM: Final = 5
-"""The version of what this module makes; a kept log of another form is not used."""
+MADE: Final = 5
+"""The version of what this module makes; a kept log of another one is not used."""
 EVENTS_PER_USER: Final = 10
 REGULARS: Final = 10
 """One user of so many."""
@@ -88,7 +89,7 @@ def users_of(events: int) -> int:
 def kept(events: int) -> tuple[Path, float]:
     """The log of that length, made where it is missing, and the seconds that took."""
     month = time.strftime("%Y-%m", time.gmtime())
-    versions = f"{FORM}.{len(schema.migrations())}.{snapshots.SCHEMA}"
+    versions = f"{MADE}.{len(schema.migrations())}.{snapshots.SCHEMA}"
     path = OUT / f"log-{events}-{versions}-{month}"
     if path.is_dir():
         return path, 0.0
@@ -120,13 +121,13 @@ async def _make(directory: Path, events: int) -> None:
     now = time.time_ns() // 1000
     begin = max(month_of(now)[0], now - events * STEP_MICROS)
     prototypes = [_prototype(catalog, now, random.Random(n)) for n in range(PROTOTYPES)]
-    await (await SQLiteJournal.open(directory)).close()  # makes the tables
+    await (await SQLiteJournal.open(directory, FORM)).close()  # makes the tables
     _write(directory / DATABASE, _blocks(events, begin, prototypes))
     # One lump: by itself the index takes the log in by many, each with a copy in memory.
     filler = await index_file.open_filler(directory / INDEX, directory / DATABASE)
     await filler.write(index_file.fill, 0, events)
     await filler.close()
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     await journal.load_keys(KeyFilter())  # as after any stop, the filter is there
     await journal.close()
 

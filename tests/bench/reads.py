@@ -22,6 +22,7 @@ from actors.billing.state.apply import apply
 from actors.billing.usage.track import track
 from messages.codec import decode_command, encode_event
 from messages.stored.events import KIND, Event
+from messages.stored.form import FORM
 from messages.subjects import PREFIX, encode_user, partition_of, request_subject
 from persistence.records import Row
 from persistence.sqlite.journal import SQLiteJournal
@@ -38,7 +39,7 @@ MICROS_PER_DAY = 86_400_000_000
 
 async def fill(directory: Path, events: int) -> None:
     """A log of one user with so many events over the last fourteen months."""
-    journal, catalog = await SQLiteJournal.open(directory), default_catalog()
+    journal, catalog = await SQLiteJournal.open(directory, FORM), default_catalog()
     account, rows = Account(USER), list[Row]()
     partition = partition_of(encode_user(USER))
     providers = ("openai", "gemini", "anthropic", "mistral", "exa")

@@ -29,6 +29,7 @@ from actors.edge.outgoing import Outgoing
 from actors.edge.parser import InlineParser
 from actors.settings.config import Config
 from messages.codec import decoder_of, encode_event
+from messages.stored.form import FORM
 from messages.subjects import partition_of
 from persistence.key_filter import KeyFilter
 from persistence.records import Row
@@ -134,7 +135,7 @@ async def cost(count: int, users: int) -> float:
     OUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=OUT) as directory:  # on a disk: /tmp may be memory
         # A clock that stands still: no write is slow, so every block is written on the loop.
-        journal = await SQLiteJournal.open(Path(directory), ticks=lambda: 0)
+        journal = await SQLiteJournal.open(Path(directory), FORM, ticks=lambda: 0)
         link: Any = Connection()
         service = Service(Config(alert_stream="off"), journal, link, print)
         await service.start()
@@ -230,7 +231,7 @@ class Steps:
 async def parts(count: int, users: int) -> dict[str, float]:
     """Microseconds of each part for each of so many calls."""
     with tempfile.TemporaryDirectory(dir=OUT) as directory:
-        journal = await SQLiteJournal.open(Path(directory), ticks=lambda: 0)
+        journal = await SQLiteJournal.open(Path(directory), FORM, ticks=lambda: 0)
         steps = Steps(journal)
         for total in (WARM, count):
             sent = messages(total, users)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from messages.stored.form import FORM
 from persistence.sqlite.journal import SQLiteJournal
 
 
@@ -19,7 +20,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def sqlite_journal(directory: Path) -> AsyncIterator[SQLiteJournal]:
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     yield journal
     await journal.close()
 

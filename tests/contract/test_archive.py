@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from messages.stored.form import FORM
 from persistence.errors import NotStored
 from persistence.journal import Journal
 from persistence.memory import MemoryJournal
@@ -19,18 +20,18 @@ from tests.support.rows import make_row, make_rows, make_snapshot
 
 ALL = 1_000_000
 EVER = 1 << 62
-COMMON = {"usage", "hold", "hold_extended", "hold_released"}
+COMMON = FORM.common()
 
 
 @pytest.fixture(params=["memory", "sqlite", "sqlite in small lumps", "faulty"])
 async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
     journal: Journal
     if request.param == "sqlite":
-        journal = await SQLiteJournal.open(tmp_path / "data")
+        journal = await SQLiteJournal.open(tmp_path / "data", FORM)
     elif request.param == "sqlite in small lumps":
-        journal = await SQLiteJournal.open(tmp_path / "data", lump_rows=700)
+        journal = await SQLiteJournal.open(tmp_path / "data", FORM, lump_rows=700)
     else:
-        journal = MemoryJournal()
+        journal = MemoryJournal(FORM)
         if request.param == "faulty":
             journal = FaultyJournal(journal)
     yield journal
@@ -156,7 +157,7 @@ async def test_personal_fields_of_archived_rows_are_erased_as_before(journal: Jo
 
 
 async def test_a_step_that_failed_can_be_taken_again() -> None:
-    journal = FaultyJournal(MemoryJournal())
+    journal = FaultyJournal(MemoryJournal(FORM))
     await journal.append([make_row(1), make_row(2)])
     journal.fail_appends(Fault.NOT_STORED)
     with pytest.raises(NotStored):

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from messages.stored.events import ERASED
+from messages.stored.form import FORM
 from persistence.archive.files import BLOCK_ROWS
 from persistence.errors import NotStored
 from persistence.sqlite import archiver
@@ -304,7 +305,7 @@ async def test_a_kill_at_any_moment_leaves_every_row_and_the_next_archive_goes_o
 
     states = set()
     for copy in killed:
-        journal = await SQLiteJournal.open(copy)
+        journal = await SQLiteJournal.open(copy, FORM)
         with closing(sqlite3.connect(copy / "meterd.db")) as db:
             states.add(db.execute("SELECT sum(body = '') FROM log").fetchone())
             assert db.execute("SELECT coalesce(max(moving), 0) FROM archives").fetchone() == (0,)

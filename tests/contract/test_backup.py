@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from messages.stored.form import FORM
 from persistence.errors import Refused
 from persistence.key_filter import KeyFilter
 from persistence.sqlite import backup
@@ -29,7 +30,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 async def filled(directory: Path, count: int = 900) -> SQLiteJournal:
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     rows = [make_row(n, f"user-{n % 9}", key=f"k{n}", personal="[]") for n in range(1, count + 1)]
     await journal.append(rows, [make_snapshot("user-1", 10)])
     return journal
@@ -55,7 +56,7 @@ async def test_a_copy_of_a_log_in_use_has_all_that_was_durable(
 
     other = tmp_path / "other"
     assert restore(copy, other)[:2] == (900, 900)
-    again = await SQLiteJournal.open(other)
+    again = await SQLiteJournal.open(other, FORM)
     assert await again.rows(0, ALL) == rows
     assert await again.snapshot("user-1") == make_snapshot("user-1", 10)
     assert (await again.find("user-3", "k12")) == rows[11]
@@ -152,7 +153,7 @@ async def test_what_is_left_of_a_former_log_is_no_part_of_the_restored_one(
     (directory / "meterd.db").unlink()
     (directory / "meterd.db-wal").write_bytes(wal)
     restore(copy, directory)
-    again = await SQLiteJournal.open(directory)
+    again = await SQLiteJournal.open(directory, FORM)
     assert await again.last_seq() == 900
     assert await again.find("user-3", "k12") is not None
     await again.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from messages.stored.form import FORM
 from persistence.chain import schema5
 from persistence.chain.chain import follow, heads_of_bytes
 from persistence.chain.check import Broken, Heads
@@ -34,7 +35,7 @@ CHANGED = "not as it was written, or behind one that is gone"
 
 async def written(directory: Path, *blocks: int, users: Sequence[str] = ("alice",)) -> None:
     """A log of blocks of so many rows each, of users in turn; every third has personal fields."""
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     for size in blocks:
         last = await journal.last_seq()
         await journal.append(
@@ -204,7 +205,7 @@ async def test_the_log_keeps_links_of_its_own_which_have_to_be_those_of_the_rows
 
 
 async def erased(directory: Path, user: str) -> int:
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     count = await journal.erase(user)
     await journal.close()
     return count
@@ -227,7 +228,7 @@ async def test_erased_personal_fields_of_an_older_row_leave_the_chain_whole(
 
 
 async def test_the_files_have_nothing_of_what_was_erased(directory: Path) -> None:
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     secrets = [f"10.20.30.{n} said so" for n in range(100)]
     rows = [make_row(n, personal=f'{{"error_message":"{it}"}}') for n, it in enumerate(secrets, 1)]
     await journal.append(rows[:50])
@@ -243,7 +244,7 @@ async def test_the_files_have_nothing_of_what_was_erased(directory: Path) -> Non
 
 async def test_nobody_can_try_out_what_was_erased(directory: Path) -> None:
     """Two rows of the same content leave different traces."""
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     await journal.append([make_row(n, personal='{"ip_address":"::1"}') for n in (1, 2)])
     await journal.erase("alice")
     await journal.close()
@@ -257,11 +258,11 @@ async def test_kept_links_that_cannot_be_read_are_no_start(directory: Path, stor
     await written(directory, 2)
     edit(directory, f"UPDATE heads SET links = {stored}")
     with pytest.raises(Refused, match="the newest links of the chain"):
-        await SQLiteJournal.open(directory)
+        await SQLiteJournal.open(directory, FORM)
 
 
 async def test_the_chain_goes_on_after_a_write_that_failed(directory: Path) -> None:
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     await journal.append([make_row(1)])
     with pytest.raises(Exception, match="UNIQUE"):
         await journal.append([make_row(1)])
@@ -289,7 +290,7 @@ async def test_a_newest_row_of_other_types_is_refused_in_a_line(
     await written(directory, 3)
     edit(directory, f"UPDATE log SET {script} WHERE seq = 3")
     with pytest.raises(Refused, match="row 3 of the log is damaged"):
-        await SQLiteJournal.open(directory)
+        await SQLiteJournal.open(directory, FORM)
 
 
 async def test_the_newest_links_are_found_at_a_start_wherever_the_log_ends(
@@ -365,7 +366,7 @@ async def test_blocks_of_an_older_schema_keep_their_links_and_the_rows_behind_bu
 
 async def test_an_older_log_to_which_nothing_was_added_has_nothing_broken(directory: Path) -> None:
     make_older(directory, 5, of_alice(1, 3))
-    await (await SQLiteJournal.open(directory)).close()
+    await (await SQLiteJournal.open(directory, FORM)).close()
     assert broken(directory) == []
     edit(directory, "DELETE FROM log WHERE seq = 3")
     assert broken(directory)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from messages.stored.form import FORM
 from persistence.errors import Refused, Unavailable
 from persistence.records import Row
 from persistence.sqlite import index, index_file
@@ -28,7 +29,7 @@ def random_() -> random.Random:
 
 
 async def open_in_lumps(directory: Path) -> SQLiteJournal:
-    return await SQLiteJournal.open(directory, lump_rows=LUMP)
+    return await SQLiteJournal.open(directory, FORM, lump_rows=LUMP)
 
 
 async def check(journal: SQLiteJournal, rows: list[Row]) -> None:
@@ -107,7 +108,7 @@ async def test_an_index_that_cannot_be_used_is_made_anew(
 async def test_an_index_that_lags_behind_catches_up_at_the_start(
     directory: Path, random_: random.Random
 ) -> None:
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     rows = make_rows(random_, 1, 4 * LUMP + 9)
     await journal.append(rows)
     await journal.close()
@@ -221,7 +222,7 @@ async def test_a_lump_is_filled_in_once_though_nobody_waited_for_it(
 async def test_a_log_that_cannot_be_read_is_refused_and_leaves_no_thread_behind(
     directory: Path,
 ) -> None:
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     await journal.append(make_rows(random.Random(1), 1, 2_000))
     await journal.close()
     with (directory / "meterd.db").open("r+b") as file:
@@ -231,7 +232,7 @@ async def test_a_log_that_cannot_be_read_is_refused_and_leaves_no_thread_behind(
             file.write(bytes(4096))
     before = set(threading.enumerate())
     with pytest.raises(Refused, match="malformed") as caught:
-        await SQLiteJournal.open(directory)
+        await SQLiteJournal.open(directory, FORM)
     for thread in set(threading.enumerate()) - before:
         thread.join(2)
         assert not thread.is_alive(), "it keeps the process from ending"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from messages.stored.events import ERASED
+from messages.stored.form import FORM
 from persistence.errors import NotStored
 from persistence.journal import Journal
 from persistence.key_filter import KeyFilter
@@ -28,13 +29,13 @@ ALL = 1_000_000
 async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
     journal: Journal
     if request.param == "sqlite":
-        journal = await SQLiteJournal.open(tmp_path / "data")
+        journal = await SQLiteJournal.open(tmp_path / "data", FORM)
     elif request.param == "sqlite on the loop":
-        journal = await SQLiteJournal.open(tmp_path / "data", ticks=lambda: 0)
+        journal = await SQLiteJournal.open(tmp_path / "data", FORM, ticks=lambda: 0)
     elif request.param == "sqlite in small lumps":
-        journal = await SQLiteJournal.open(tmp_path / "data", lump_rows=3)
+        journal = await SQLiteJournal.open(tmp_path / "data", FORM, lump_rows=3)
     else:
-        journal = MemoryJournal()
+        journal = MemoryJournal(FORM)
         if request.param == "faulty":
             journal = FaultyJournal(journal)
     yield journal

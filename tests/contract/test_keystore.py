@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from messages.stored.form import FORM
 from persistence.errors import Corrupt
 from persistence.key_filter import KeyFilter
 from persistence.records import Row
@@ -38,7 +39,7 @@ def rows() -> list[Row]:
 
 
 async def open_with(directory: Path) -> tuple[SQLiteJournal, KeyFilter]:
-    journal, keys = await SQLiteJournal.open(directory, lump_rows=50), KeyFilter(1_000)
+    journal, keys = await SQLiteJournal.open(directory, FORM, lump_rows=50), KeyFilter(1_000)
     await journal.load_keys(keys)
     return journal, keys
 
@@ -174,7 +175,7 @@ async def test_a_file_of_another_log_is_made_anew(directory: Path, rows: list[Ro
     await fill(directory, make_rows(random.Random(2), 1, 500))
     for name in ("meterd.db", "meterd.mark", "index.db"):
         (directory / name).unlink()
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     await journal.append(rows)
     await journal.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from messages.stored.form import FORM
 from persistence.errors import Refused
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.high_water_mark import MARK, Mark, marked
@@ -22,7 +23,7 @@ BLOCKS = 12
 
 async def killed(directory: Path, blocks: int = BLOCKS) -> Path:
     """The files of a journal that was killed: its rows are in the WAL."""
-    journal = await SQLiteJournal.open(directory / "living")
+    journal = await SQLiteJournal.open(directory / "living", FORM)
     random_ = random.Random(1)
     for block in range(blocks):
         await journal.append(make_rows(random_, 1 + 3 * block, 3))
@@ -63,7 +64,7 @@ async def test_a_log_whose_end_is_lost_is_refused_with_its_files_as_they_were(
     }
     for _ in range(2):  # the refusal itself changes nothing
         with pytest.raises(Refused, match=rf"row {3 * BLOCKS}\b.*{MARK}"):
-            await SQLiteJournal.open(directory)
+            await SQLiteJournal.open(directory, FORM)
     with pytest.raises(Refused, match=rf"row {3 * BLOCKS}\b"):
         Inspection.open(directory)
     for name, content in files.items():
@@ -74,7 +75,7 @@ async def test_without_the_mark_what_is_left_is_taken_as_it_is(tmp_path: Path) -
     directory = await killed(tmp_path)
     cut(directory / WAL)
     (directory / MARK).unlink()
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     last = await journal.last_seq()
     assert 0 < last < 3 * BLOCKS
     await journal.append(make_rows(random.Random(2), last + 1, 1))
@@ -85,7 +86,7 @@ async def test_without_the_mark_what_is_left_is_taken_as_it_is(tmp_path: Path) -
 async def test_a_whole_log_is_taken_after_a_kill_and_after_an_end_in_order(tmp_path: Path) -> None:
     directory = await killed(tmp_path)
     for _ in range(2):
-        journal = await SQLiteJournal.open(directory)
+        journal = await SQLiteJournal.open(directory, FORM)
         assert await journal.last_seq() == 3 * BLOCKS
         await journal.close()
 

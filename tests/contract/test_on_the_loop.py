@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from messages.stored.form import FORM
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_rows
 
@@ -17,7 +18,7 @@ from tests.support.rows import make_rows
 async def test_a_block_is_written_on_the_loop_only_while_the_thread_has_nothing_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = await SQLiteJournal.open(tmp_path, ticks=lambda: 0)
+    journal = await SQLiteJournal.open(tmp_path, FORM, ticks=lambda: 0)
     writer, gate, here = journal._writer, threading.Event(), []
     write_here = writer.write_here
 

@@ -14,11 +14,12 @@ import pytest
 from msgspec.structs import replace
 
 from messages.codec import encode_event
-from messages.stored.events import KIND, Alert, Personal, UsageRecorded
+from messages.stored.events import Alert, Personal, UsageRecorded
+from messages.stored.form import FORM
 from persistence.errors import Refused
 from persistence.sqlite import schema
+from persistence.sqlite.derived import rare
 from persistence.sqlite.journal import SQLiteJournal
-from persistence.sqlite.queries import _RARE, is_rare
 from tests.support.older import long_form
 from tests.support.rows import make_row, make_snapshot
 
@@ -27,7 +28,7 @@ ALL = 1_000_000
 
 async def refusal(directory: Path) -> str:
     with pytest.raises(Refused) as refused:
-        await SQLiteJournal.open(directory)
+        await SQLiteJournal.open(directory, FORM)
     message = str(refused.value)
     assert "\n" not in message
     return message
@@ -58,7 +59,7 @@ async def test_a_file_that_is_no_database_is_refused(directory: Path) -> None:
 
 
 async def test_a_database_of_a_newer_version_is_refused(directory: Path) -> None:
-    await (await SQLiteJournal.open(directory)).close()
+    await (await SQLiteJournal.open(directory, FORM)).close()
     with closing(sqlite3.connect(directory / "meterd.db")) as db:
         db.execute("PRAGMA user_version = 999")
 
@@ -88,7 +89,7 @@ async def test_snapshots_of_an_older_schema_are_there_after_its_migration(direct
         db.execute("PRAGMA user_version = 3")
         db.execute("INSERT INTO log VALUES (1, 0, 'a', 'k', 'usage', 7, 0, '{}', NULL, NULL)")
         db.executemany("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", taken)
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     newer = taken[7]._replace(body=b"newer")
     await journal.append([], [newer])
     found = await journal.load([snapshot.user for snapshot in taken], ALL)
@@ -154,7 +155,7 @@ async def test_the_log_is_append_only(
     ("where", "index"),
     [
         (
-            f"user_id = ? AND seq < ? AND kind = ? AND {_RARE} ORDER BY seq DESC",
+            f"user_id = ? AND seq < ? AND kind = ? AND {rare(FORM.common())} ORDER BY seq DESC",
             "INDEX log_kind (user_id=? AND kind=? AND rowid<?)",
         ),
         (
@@ -171,23 +172,6 @@ async def test_reads_find_their_rows_by_an_index(
     plan = outside.execute(f"EXPLAIN QUERY PLAN SELECT * FROM log WHERE {where}", args).fetchall()
 
     assert [step[3] for step in plan] == [f"SEARCH log USING {index}"]
-
-
-async def test_all_kinds_but_those_of_calls_and_holds_have_an_index(
-    outside: sqlite3.Connection,
-) -> None:
-    kinds = {*KIND.values(), "", "hole", "hold_", "hold_released2", "usages", "zebra"}
-    found = {
-        kind: bool(outside.execute(f"SELECT {_RARE} FROM (SELECT ? AS kind)", [kind]).fetchone()[0])
-        for kind in kinds
-    }
-    assert found == {kind: is_rare(kind) for kind in kinds}
-    assert {kind for kind in KIND.values() if not is_rare(kind)} == {
-        "usage",
-        "hold",
-        "hold_extended",
-        "hold_released",
-    }
 
 
 ALERT = Alert(

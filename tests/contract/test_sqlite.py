@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from messages.stored.form import FORM
 from persistence.errors import (
     DiskFailed,
     NotStored,
@@ -34,7 +35,7 @@ ALL = 1_000_000
 
 async def refusal(directory: Path) -> str:
     with pytest.raises(Refused) as refused:
-        await SQLiteJournal.open(directory)
+        await SQLiteJournal.open(directory, FORM)
     message = str(refused.value)
     assert "\n" not in message
     return message
@@ -55,12 +56,12 @@ async def test_a_second_open_is_refused_and_names_the_directory_and_the_holder(
 async def test_a_closed_journal_can_be_opened_again(directory: Path) -> None:
     rows = make_rows(random.Random(1), 1, 500)
     snapshot = make_snapshot("alice", 500)
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     await journal.append(rows, [snapshot])
     await journal.mark_published(400)
     await journal.close()
 
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
 
     assert await journal.rows(0, ALL) == rows
     assert await journal.snapshot("alice") == snapshot
@@ -74,7 +75,7 @@ async def test_a_refused_open_leaves_the_directory_free(directory: Path) -> None
     await refusal(directory)
     (directory / "meterd.db").unlink()
 
-    await (await SQLiteJournal.open(directory)).close()
+    await (await SQLiteJournal.open(directory, FORM)).close()
 
 
 async def test_only_the_owner_can_read_the_files(
@@ -93,7 +94,7 @@ async def test_only_the_owner_can_read_the_files(
 
 async def test_a_directory_name_with_special_characters_is_no_uri(tmp_path: Path) -> None:
     directory = tmp_path / "a b?mode=memory#%20ü"
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     await journal.append([make_row(1)])
     await journal.close()
 
@@ -126,12 +127,12 @@ async def test_closing_leaves_everything_in_the_database_file(
 
 
 async def test_closing_finishes_what_is_being_written(directory: Path) -> None:
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(journal.append(make_rows(random.Random(1), 1, 3_000)))
         tasks.create_task(journal.close())
 
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     assert await journal.last_seq() == 3_000
     await journal.close()
 
@@ -213,7 +214,7 @@ async def test_an_append_that_is_cancelled_completes_and_the_next_works(
 
 
 async def test_a_closed_journal_says_so(directory: Path) -> None:
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     await journal.close()
 
     with pytest.raises(Unavailable):
@@ -243,7 +244,7 @@ async def test_after_a_checkpoint_that_failed_on_the_disk_nothing_is_written(
 async def test_a_write_of_unknown_outcome_that_is_stored_is_read_like_any_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lump_rows: int
 ) -> None:
-    journal = await SQLiteJournal.open(tmp_path, lump_rows=lump_rows)
+    journal = await SQLiteJournal.open(tmp_path, FORM, lump_rows=lump_rows)
     await journal.append([make_row(1, key="k1"), make_row(2, key="k2")])
     write = journal._writer.write
 
@@ -271,7 +272,7 @@ async def test_a_write_of_unknown_outcome_that_is_stored_is_read_like_any_other(
 async def test_a_row_is_there_once_though_the_end_is_asked_for_as_it_is_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = await SQLiteJournal.open(tmp_path)
+    journal = await SQLiteJournal.open(tmp_path, FORM)
     write = journal._writer.write
 
     async def writes_and_asks(*args: Any) -> None:
@@ -293,11 +294,12 @@ async def test_a_row_is_there_once_though_the_end_is_asked_for_as_it_is_committe
 
 APPEND_FOR_EVER = """
 import asyncio, pathlib, random, sys
+from messages.stored.form import FORM
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_row
 
 async def main(directory, random_):
-    journal = await SQLiteJournal.open(pathlib.Path(directory))
+    journal = await SQLiteJournal.open(pathlib.Path(directory), FORM)
     last = await journal.last_seq()
     while True:
         size = random_.choice([1, 3, 200, 1500])
@@ -330,7 +332,7 @@ async def test_a_killed_process_loses_no_acknowledged_row(directory: Path) -> No
             child.send_signal(signal.SIGKILL)
             acknowledged = max([acknowledged, *map(int, child.stdout.read().split())])
 
-        journal = await SQLiteJournal.open(directory)
+        journal = await SQLiteJournal.open(directory, FORM)
         rows = await journal.rows(0, ALL)
         await journal.close()
 

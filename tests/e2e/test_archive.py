@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from messages.stored.form import FORM
 from messages.subjects import PREFIX, request_subject
 from messages.units import to_micros
 from persistence.sqlite.journal import SQLiteJournal
@@ -33,7 +34,7 @@ BEFORE = f"{NOW - timedelta(days=63):%Y-%m-%d}"
 
 
 async def make(directory: Path) -> None:
-    journal = await SQLiteJournal.open(directory)
+    journal = await SQLiteJournal.open(directory, FORM)
     rig = await Rig.start(journal)  # type: ignore[arg-type]
     for month in range(MONTHS, 0, -1):
         rig.clock.at = to_micros(NOW - timedelta(days=30 * month - 1))

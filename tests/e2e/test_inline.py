@@ -29,6 +29,7 @@ from actors.edge.parser import (
     supported,
 )
 from actors.settings.config import Config
+from messages.stored.form import FORM
 from persistence.memory import MemoryJournal
 from tests.support.mixed import check_order, draw, post_all
 from tests.support.nats import NatsServer
@@ -294,7 +295,7 @@ async def test_with_and_without_it_requests_take_effect_in_order_and_a_stop_answ
     asks = draw(random.Random(SEED), 2_000)
     connection = await Link.connect(nats_server.url, {}, name="test")
     assert (connection._parser is not None) is inlined
-    service = Service(Config(data_dir=tmp_path), MemoryJournal(), connection, pytest.fail)
+    service = Service(Config(data_dir=tmp_path), MemoryJournal(FORM), connection, pytest.fail)
     await service.start()
     with RawClient(nats_server.url) as client:
         replies = await asyncio.to_thread(post_all, client, "alice", asks, 500)
@@ -315,7 +316,7 @@ async def test_without_it_headers_errors_and_bad_requests_are_the_same(
 ) -> None:
     monkeypatch.setattr(link, "supported", lambda _: False)
     connection = await Link.connect(nats_server.url, {}, name="test")
-    service = Service(Config(data_dir=tmp_path), MemoryJournal(), connection, pytest.fail)
+    service = Service(Config(data_dir=tmp_path), MemoryJournal(FORM), connection, pytest.fail)
     await service.start()
 
     def talk() -> None:

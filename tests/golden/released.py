@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from actors.edge import ownership
+from messages.stored.form import FORM
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.meter import micros
 from tests.support.rig import Rig
@@ -179,7 +180,7 @@ async def read_all(rig: Rig) -> list[Asked]:
 async def freeze() -> dict[str, Any]:
     """A database that was left by a crash, and what is said of it afterwards."""
     with tempfile.TemporaryDirectory() as directory:
-        journal = await SQLiteJournal.open(Path(directory))
+        journal = await SQLiteJournal.open(Path(directory), FORM)
         rig = await Rig.start(journal, **SETTINGS)  # type: ignore[arg-type]
         story = Story(rig)
         await story.tell()

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from actors.audit.verify import Verifier
+from messages.stored.form import FORM
 from messages.subjects import PREFIX
 from persistence.errors import Refused
 from persistence.sqlite import schema
@@ -52,7 +53,7 @@ def released(number: int, tmp_path: Path) -> Path:
 @asynccontextmanager
 async def serving(directory: Path, at: int) -> AsyncIterator[Rig]:
     async with AsyncExitStack() as stack:  # a thread that is left would keep the tests from ending
-        journal = await SQLiteJournal.open(directory)
+        journal = await SQLiteJournal.open(directory, FORM)
         stack.push_async_callback(journal.close)
         rig = await Rig.start(journal, at=at, **SETTINGS)  # type: ignore[arg-type]
         stack.push_async_callback(rig.stop)
@@ -118,7 +119,7 @@ async def test_its_log_snapshots_and_closed_periods_are_verified_once_the_servic
     if number < len(schema.migrations()):
         with pytest.raises(Refused, match="start the service once"):
             Inspection.open(released)
-    await (await SQLiteJournal.open(released)).close()
+    await (await SQLiteJournal.open(released, FORM)).close()
     found: list[Any] = []
     with Inspection.open(released) as log:
         report = Verifier(log, found.append, lambda _: None, None).run()
@@ -178,8 +179,23 @@ async def test_a_crash_at_any_point_of_the_migration_loses_nothing_and_it_is_don
     crashed = [tmp_path / f"crash{step}" for step in wanted]
     for directory in (*crashed, released):
         assert content(directory) == before
-        await (await SQLiteJournal.open(directory)).close()
+        await (await SQLiteJournal.open(directory, FORM)).close()
         assert content(directory) == before
         with closing(sqlite3.connect(directory / DATABASE)) as db:
             assert db.execute("PRAGMA user_version").fetchone() == (len(schema.migrations()),)
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+async def test_the_view_shows_what_that_of_the_last_migration_with_one_showed(
+    number: int, released: Path
+) -> None:
+    await (await SQLiteJournal.open(released, FORM)).close()
+    last = dict(schema.migrations())[7]
+    former = last[last.index("CREATE VIEW usage") :].replace("VIEW usage", "VIEW temp.former", 1)
+    with closing(sqlite3.connect(released / DATABASE)) as db:
+        db.executescript(former)
+        shown = [db.execute(f"SELECT * FROM {view} ORDER BY seq") for view in ("former", "usage")]
+        assert shown[0].description == shown[1].description
+        found = [rows.fetchall() for rows in shown]
+    assert found[0] == found[1]
+    assert len(found[0]) > 100

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from actors.maintenance import archive as archiver
+from messages.stored.form import FORM
 from messages.subjects import PREFIX
 from persistence.memory import MemoryJournal
 from persistence.sqlite.journal import SQLiteJournal
@@ -81,7 +82,7 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path, start: Start) -> A
     if request.param == "memory":
         yield await start(at=NOW)
         return
-    journal = await SQLiteJournal.open(tmp_path / "data")
+    journal = await SQLiteJournal.open(tmp_path / "data", FORM)
     rig = await start(journal, at=NOW)
     yield rig
     await rig.stop()
@@ -153,7 +154,7 @@ async def test_where_the_log_cannot_be_written_it_is_said_and_can_be_asked_again
 
 
 async def test_a_stop_answers_and_the_next_service_goes_on(start: Start) -> None:
-    inner = MemoryJournal()
+    inner = MemoryJournal(FORM)
     rig = await start(inner, at=NOW)
     await use(rig)
     rig.journal.appends.close()
@@ -179,7 +180,7 @@ async def test_a_user_whose_log_cannot_be_read_is_named_and_nothing_moves(rig: R
 async def test_of_a_file_that_is_gone_the_caller_hears_its_name_and_all_else_goes_on(
     start: Start, tmp_path: Path, lines: Logs
 ) -> None:
-    journal = await SQLiteJournal.open(tmp_path / "data")
+    journal = await SQLiteJournal.open(tmp_path / "data", FORM)
     rig = await start(journal, at=NOW)
     await use(rig)
     await archive_all(rig)

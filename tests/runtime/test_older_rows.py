@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from actors.audit.verify import Verifier
+from messages.stored.form import FORM
 from messages.stored.older import LONG_USAGE
 from persistence.memory import MemoryJournal
 from persistence.records import Row
@@ -52,7 +53,7 @@ async def used(rig: Rig) -> list[Row]:
 
 
 async def grown_from(start: Start, rows: list[Row], at: int) -> Rig:
-    journal = MemoryJournal()
+    journal = MemoryJournal(FORM)
     await journal.append(rows)
     return await start(journal, at=at)
 
@@ -106,7 +107,7 @@ async def test_older_rows_are_verified_as_they_were_written(
     older.clock.at += 30 * DAY
     await older.ask("track", provider="tavily")
     await older.idle()
-    journal = await SQLiteJournal.open(tmp_path)
+    journal = await SQLiteJournal.open(tmp_path, FORM)
     await journal.append(as_stored_before(rows))
     await journal.append(await older.inner.rows(rows[-1].seq, ALL))
     await journal.close()

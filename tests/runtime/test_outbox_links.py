@@ -8,6 +8,7 @@ from collections.abc import Callable
 from actors.publishing.outbox import Outbox
 from messages.codec import encode_event
 from messages.stored.events import CountersReset
+from messages.stored.form import FORM
 from persistence.memory import MemoryJournal
 from tests.support.rows import make_row
 
@@ -51,7 +52,7 @@ async def run(journal: MemoryJournal, line: Line) -> None:
 
 
 async def test_a_notice_flushed_on_another_connection_is_published_again() -> None:
-    journal, line = MemoryJournal(), Line(breaks=2)
+    journal, line = MemoryJournal(FORM), Line(breaks=2)
     await journal.append([make_row(1, kind="reset", notify=True, body=BODY)])
 
     await run(journal, line)
@@ -62,7 +63,7 @@ async def test_a_notice_flushed_on_another_connection_is_published_again() -> No
 
 
 async def test_a_row_that_cannot_be_published_does_not_hold_up_the_others() -> None:
-    journal, line = MemoryJournal(), Line(breaks=0)
+    journal, line = MemoryJournal(FORM), Line(breaks=0)
     bad = [
         make_row(1, kind="reset", notify=True, body="{"),
         make_row(2, kind="of a newer version", notify=True),

@@ -17,6 +17,7 @@ from actors.audit.compare import Finding
 from actors.audit.verify import LOOKS, Live, Report, Verifier, ranges
 from messages.client.client import decode_stats
 from messages.reports import StatsReply
+from messages.stored.form import FORM
 from messages.subjects import PARTITIONS, encode_user, partition_of
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
@@ -57,7 +58,7 @@ async def rig(start: Start) -> Rig:
 
 @pytest.fixture
 async def data(rig: Rig, tmp_path: Path) -> Path:
-    journal = await SQLiteJournal.open(tmp_path)
+    journal = await SQLiteJournal.open(tmp_path, FORM)
     await copy(rig, journal)
     await journal.close()
     return tmp_path
@@ -218,7 +219,7 @@ async def test_summaries_are_compared_at_their_own_positions_while_the_log_goes_
     rig: Rig, data: Path, users_at_once: int
 ) -> None:
     found: list[Finding] = []
-    journal = await SQLiteJournal.open(data)
+    journal = await SQLiteJournal.open(data, FORM)
     with Inspection.open(data) as log:  # as of now: what follows is behind it
         await use(rig, *USERS[:20])
         await rig.idle()

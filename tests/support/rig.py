@@ -16,6 +16,7 @@ from actors.edge.connection import Link
 from actors.edge.parser import Deliver
 from actors.settings.config import Config
 from actors.settings.privacy import privacy_of
+from messages.stored.form import FORM
 from messages.subjects import PREFIX, encode_user, request_subject
 from persistence.errors import NotStored
 from persistence.memory import MemoryJournal
@@ -207,7 +208,7 @@ class Rig:
         waits: Waits = AT_ONCE,
         **settings: Any,
     ) -> None:
-        self.inner = inner or MemoryJournal()
+        self.inner = inner or MemoryJournal(FORM)
         self.journal = journal or FaultyJournal(self.inner)
         self.clock = clock or SetClock(at)
         self.seconds = 0.0  # of the registry's clock

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from messages.stored.form import FORM
 from persistence.memory import MemoryJournal
 from persistence.writer import Block, Writer
 from tests.support.faults import FaultyJournal
@@ -17,7 +18,7 @@ from tests.support.rows import make_row
 class Bench:
     """A writer over a journal that can be held and made to fail, and all that it said."""
 
-    inner: MemoryJournal = field(default_factory=MemoryJournal)
+    inner: MemoryJournal = field(default_factory=lambda: MemoryJournal(FORM))
     block_rows_max: int = 4096
     said: list[str] = field(default_factory=list)
     released: list[int] = field(default_factory=list)

@@ -12,6 +12,7 @@ import pytest
 
 from actors.audit.compare import Finding
 from actors.audit.verify import Verifier
+from messages.stored.form import FORM
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
 from tests.bench import biglog, calls
@@ -41,7 +42,7 @@ async def test_the_big_log_is_one_that_verify_finds_nothing_in(tmp_path: Path) -
 
 async def test_the_big_log_is_indexed_to_its_end(tmp_path: Path) -> None:
     await biglog._make(tmp_path, EVENTS)
-    journal = await SQLiteJournal.open(tmp_path)
+    journal = await SQLiteJournal.open(tmp_path, FORM)
     regular = await journal.history("u0", 0, 100)
     other = await journal.history(f"u{biglog.users_of(EVENTS) - 1}", 0, 100)
     found = await journal.find("u0", regular[-1].key or "")

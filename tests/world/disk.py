@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from messages.stored.form import FORM
 from persistence.memory import MemoryJournal
 from persistence.records import Row, Snapshot
 from tests.support.faults import FaultyJournal, Gate
@@ -31,7 +32,7 @@ class Store(MemoryJournal):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(FORM)
         self.watch: Callable[[Sequence[Row], Sequence[Snapshot]], None] = lambda *_: None
 
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:

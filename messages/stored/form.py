@@ -1,0 +1,69 @@
+"""What a journal is told of the rows that it keeps: how common each kind is, and its views.
+
+A journal gets this when it is opened, and knows no kind by itself. It is told by kind and not
+by row: a query by kind has no row in hand, and nothing more is stored or done for each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from typing import Final, NamedTuple
+
+from messages.stored.view import USAGE, View
+
+
+class Storage(Enum):
+    """How the rows of a kind are kept.
+
+    Attributes:
+        COMMON: nearly every row is of such a kind. It is found by user and position, costs a
+            commit nothing beyond the row, and its body moves into an archive when it is old.
+        RARE: found by user and kind too, by an index that each such row is put into; its body
+            stays in the log. So is a kind that the journal is not told of.
+    """
+
+    COMMON = auto()
+    RARE = auto()
+
+
+STORAGE: Final[dict[str, Storage]] = {
+    "usage": Storage.COMMON,
+    "hold": Storage.COMMON,
+    "hold_extended": Storage.COMMON,
+    "hold_released": Storage.COMMON,
+    "preflight": Storage.RARE,
+    "period_rolled": Storage.RARE,
+    "period_added": Storage.RARE,
+    "period_sealed": Storage.RARE,
+    "reset": Storage.RARE,
+    "alerts_read": Storage.RARE,
+    "subscribed": Storage.RARE,
+    "subscription_changed": Storage.RARE,
+    "plan": Storage.RARE,
+    "price": Storage.RARE,
+}
+"""Every kind, the most common ones first: a journal asks of each row in this order.
+
+A new kind may be either. One that has rows should stay what it is: to change it makes the next
+start read the whole log once."""
+
+
+class Form(NamedTuple):
+    """What a journal is told when it is opened.
+
+    Attributes:
+        storage: how the rows of each kind are kept, the most common kinds first; one is common.
+        views: what people see of some kinds.
+    """
+
+    storage: Mapping[str, Storage]
+    views: tuple[View, ...]
+
+    def common(self) -> tuple[str, ...]:
+        """The common kinds, in order."""
+        return tuple(kind for kind, how in self.storage.items() if how is Storage.COMMON)
+
+
+FORM: Final = Form(STORAGE, (USAGE,))
+"""Of the log of meterd."""

@@ -1,0 +1,117 @@
+"""The usage log as plain columns, for people and their tools: which column is where in a body.
+
+Money is there twice: ``*_nano`` are exact integers of 1e-9 USD (add these up), the others are
+USD as floating point, to look at. A field that is absent shows the default of the event.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from messages.stored.names import USAGE_NAMES
+from messages.stored.older import LONG_USAGE
+
+
+class Column(NamedTuple):
+    """A column of a view.
+
+    Attributes:
+        name: its name.
+        paths: JSON paths of the value; the first that is there counts. Without any nothing is
+            stored under this name.
+        default: what it is where no path has it, as SQL over the columns of the log.
+        shown: what is shown, as SQL over the values of this view and the columns of the log.
+            None: the value itself.
+        source: the column of the log that the paths are in.
+    """
+
+    name: str
+    paths: tuple[str, ...] = ()
+    default: str | None = None
+    shown: str | None = None
+    source: str = "body"
+
+
+class View(NamedTuple):
+    """The rows of one kind, as columns; without those whose body is in an archive."""
+
+    name: str
+    kind: str
+    columns: tuple[Column, ...]
+
+
+def _field(name: str, default: str | None = None, shown: str | None = None) -> Column:
+    """A field of a call: in the form of today, else in the one with full names."""
+    short = USAGE_NAMES.get(name, name)
+    return Column(name, tuple(dict.fromkeys((f"$.{short}", f"$.{name}"))), default, shown)
+
+
+def _personal(name: str) -> Column:
+    return Column(name, (f"$.{name}",), source="personal")
+
+
+def _moment(micros: str) -> str:
+    """Microseconds since the epoch as RFC 3339 text, in SQL."""
+    return (
+        f"strftime('%Y-%m-%dT%H:%M:%S', {micros} / 1000000, 'unixepoch')"
+        f" || printf('.%06dZ', {micros} % 1000000)"
+    )
+
+
+def _usd(name: str) -> Column:
+    return Column(name, shown=f"{name}_nano / 1e9")
+
+
+USAGE: Final = View(
+    "usage",
+    "usage",
+    (
+        _field("timestamp", "at", _moment("timestamp")),
+        Column("logged_at", shown=_moment("at")),
+        _field("provider"),
+        _field("actual"),
+        _field("model"),
+        _field("billing_period"),
+        _field("status", "'active'"),
+        _field("priced", "'catalog'"),
+        _field(  # the form with full names left out 0, that of today leaves out 1
+            "price_version", f"substr(body, 1, {len(LONG_USAGE)}) <> '{LONG_USAGE}'"
+        ),
+        _usd("cost"),
+        _usd("cost_input"),
+        _usd("cost_output"),
+        _usd("cost_catalog"),
+        _field("cost_nano", "0"),
+        _field("cost_input_nano", "0"),
+        _field("cost_output_nano", "0"),
+        _field("cost_catalog_nano"),
+        _field("tokens_input", "0"),
+        _field("tokens_output", "0"),
+        Column("tokens_used", shown="tokens_input + tokens_output"),
+        _field("tokens_cache_read"),
+        _field("tokens_cache_write"),
+        _field("tokens_reasoning"),
+        _field("search_count"),
+        _field("image_count"),
+        _field("page_count"),
+        _field("endpoint", "''"),
+        _field("method", "'POST'"),
+        _field("response_time", "0.0"),
+        _field("status_code", "200"),
+        _field("request_size"),
+        _field("response_size"),
+        _field("retry_count", "0"),
+        _field("late", "0"),
+        _field("adjusted"),
+        _field("hold_id"),
+        _field("hold_status"),
+        _field("late_settle", "0"),
+        _field("source"),
+        _field("alerts", "'[]'"),
+        _personal("user_agent"),
+        _personal("ip_address"),
+        _personal("error_message"),
+        _personal("metadata"),
+    ),
+)
+"""Its columns behind ``seq``, ``user_id`` and ``event_id``, which every view has."""
