@@ -35,7 +35,7 @@ from actors.maintenance.archive import Archiving
 from actors.maintenance.control import Upkeep
 from actors.persistent.context import Services
 from actors.publishing.alert_stream import AlertStream
-from actors.publishing.outbox import MARK_S, Outbox
+from actors.publishing.outbox import MARK_S, Relay
 from actors.publishing.outbox import RETRY_S as PUBLISH_RETRY_S
 from actors.runtime.registry import Limits, Registry
 from actors.runtime.request import Request
@@ -110,7 +110,6 @@ class Service:
         waits: Waits = DEFAULT_WAITS,
     ) -> None:
         self._config = config
-        self._journal = journal
         self._link = link
         self._end = end
         self._waits = waits
@@ -119,20 +118,21 @@ class Service:
         self._stack = AsyncExitStack()
         self._subscription: Subscription | None = None
         stream = AlertStream(link, config.prefix, wanted=config.alert_stream.lower() != "off")
-        self._outbox = Outbox(
+        self._relay = Relay(
             config.prefix, journal, stream, retry_s=waits.publish_retry, mark_s=waits.mark
         )
         self._writer = Writer(
             journal,
             on_durable=self._on_durable,
             on_failure=self._on_failure,
-            on_resumed=self._outbox.reread,
+            on_resumed=self._relay.reread,
             on_disk_failed=lambda: end(DISK_FAILED),
             on_released=link.hand_over,
             retry_s=waits.log_retry,
         )
         self._services = Services(
-            journal=journal,
+            queries=journal,
+            retention=journal,
             writer=self._writer,
             keys=KeyFilter(),
             catalog=default_catalog(),
@@ -181,7 +181,7 @@ class Service:
             claim = Claim(self._link, prefix, self._instance, claim_s=claim_s)
             await self._load_while(claim.take(own_server=own_server))
             self.watch(await self._writer.start(), "the journal's writer ended")
-            self.watch(await self._outbox.start(), "the outbox ended")
+            self.watch(await self._relay.start(), "the relay of the outbox ended")
             self.watch(asyncio.create_task(self._sweep()), "the sweep of idle users ended")
             self._subscription = await self._link.serve(
                 f"{prefix}.>", QUEUE, self._edge.deliver, self._gate.after_read
@@ -240,7 +240,7 @@ class Service:
         """Read what the log knows while other meterds may answer the claim."""
         claiming = asyncio.create_task(taking)
         try:
-            await self._journal.load_keys(self._services.keys)
+            await self._services.queries.load_keys(self._services.keys)
             await recover_catalog(self._services)  # before the first call is priced
             rival = await claiming
         finally:
@@ -261,7 +261,7 @@ class Service:
             await self._writer.flushed()
         try:
             async with asyncio.timeout(_OUTBOX_S):
-                await self._outbox.emptied()
+                await self._relay.emptied()
         except TimeoutError:
             _log.warning("outbox_not_empty", next_start="publishes the rest")
 
@@ -281,7 +281,7 @@ class Service:
         await self._writer.ready()
 
     def _on_durable(self, block: Block) -> None:
-        self._outbox.take(block.rows)
+        self._relay.take(block.rows)
 
     def _on_failure(self, users: set[str]) -> None:
         self._registry.forget(users)

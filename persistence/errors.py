@@ -2,7 +2,7 @@
 
 JournalError
 ├── NotStored         the write is known not to be in the log; later writes may succeed
-├── OutcomeUnknown    the write may or may not be in the log; ask `Journal.last_seq`
+├── OutcomeUnknown    the write may or may not be in the log; ask `EventLog.last_seq`
 │   └── DiskFailed    and the disk is not to be trusted: the process has to end
 ├── Unavailable       a read failed; it may succeed later
 │   └── ArchiveUnreadable    of a file of the archive; the message names it

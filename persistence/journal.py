@@ -1,19 +1,19 @@
-"""The journal port: an append-only log with snapshots, and its written contract.
+"""The ports of the journal: an append-only log, and three things that are asked of it.
 
-One process owns a journal. Positions (``seq``) are given by the owner, grow by one per row
-and are never given to two durable rows. Every implementation passes the one suite in
-``tests/contract``; the words below are what that suite checks.
+- `EventLog`: the log in its order. It decides what happened.
+- `LogQueries`: what the log says of one user, of a key, of all users.
+- `Outbox`: which rows have something to publish, and up to where they are published.
+- `Retention`: what the log forgets, and what it moves elsewhere.
 
-- `append` is one durable write: after it returns, all of its rows and snapshots survive any
-  crash; after it raised `NotStored` none of them is there; after `OutcomeUnknown` all or
-  none are, and `last_seq` says which.
-- Reads see durable rows only, and all of them.
-- A row is never changed and never removed, but its personal fields may be erased: they are
-  `messages.stored.events.ERASED` then, for ever.
-- `archive` moves bodies of old rows into files beside the log. Every read gives them as before;
-  one that needs a file which is gone or damaged raises `ArchiveUnreadable`. A body is JSON.
-- Snapshots, the published position and a kept filter of keys are derived data: losing them
-  loses no event.
+An owner asks for the port that it needs. `Journal` is all four, of one log.
+
+The cut between the first and the others is where the log may go to another place one day. A log
+that several processes share is a sequence of blocks: it can take the next block, say where it
+ends and be read in order, and no more. Everything that looks for a user or a key is answered from
+what each owner keeps of that log beside it, and is fed by `EventLog.append`.
+
+One process owns a journal. Every implementation passes the suites in ``tests/contract``, one for
+each port; the words below are what they check.
 """
 
 from __future__ import annotations
@@ -25,8 +25,18 @@ from persistence.key_filter import KeyFilter
 from persistence.records import Archivable, Loaded, Row, Snapshot
 
 
-class Journal(Protocol):
-    """See the module's docstring for the contract."""
+class EventLog(Protocol):
+    """The log in its order.
+
+    - Positions (``seq``) are given by the owner, grow by one per row and are never given to two
+      durable rows.
+    - `append` is one durable write: after it returns, all of its rows and snapshots survive any
+      crash; after it raised `NotStored` none of them is there; after `OutcomeUnknown` all or
+      none are, and `last_seq` says which.
+    - Reads, of every port, see durable rows only, and all of them.
+    - A row is never changed and never removed (but see `Retention`).
+    - Snapshots are derived data: losing them loses no event.
+    """
 
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
         """Store rows, in order of ``seq``, and snapshots in one durable write.
@@ -40,8 +50,36 @@ class Journal(Protocol):
         ...
 
     async def last_seq(self) -> int:
-        """The position of the newest durable row, 0 for an empty log."""
+        """The position of the newest durable row, 0 for an empty log.
+
+        What an append of unknown outcome wrote is in all reads when this returns, or will never
+        be.
+
+        Raises:
+            Unavailable: the log cannot be read.
+        """
         ...
+
+    async def rows(self, after: int, limit: int) -> list[Row]:
+        """All users' rows with ``seq > after``, oldest first, at most ``limit``.
+
+        Raises:
+            Unavailable: the log cannot be read.
+        """
+        ...
+
+
+class LogQueries(Protocol):
+    """What the log says of users and keys.
+
+    - Each query sees all that was durable when it was called, and no row twice.
+    - User ids and keys are compared byte by byte. A key belongs to one user.
+    - `load_keys` fills what says without a read that a key is new: it never says so of a key that
+      is in the log.
+
+    Each raises `Unavailable` if the log cannot be read, and `ArchiveUnreadable` if a row of the
+    answer has its body in a file that cannot.
+    """
 
     async def snapshot(self, user: str) -> Snapshot | None:
         """The user's newest snapshot."""
@@ -50,7 +88,7 @@ class Journal(Protocol):
     async def load(self, users: Sequence[str], limit: int) -> dict[str, Loaded]:
         """The newest snapshot of each of these users and at most ``limit`` rows behind it.
 
-        By user, also where there is nothing; at most 1,000 users.
+        By user, also if there is nothing; at most 1,000 users.
         """
         ...
 
@@ -63,7 +101,8 @@ class Journal(Protocol):
     ) -> list[Row]:
         """The user's rows with ``seq < before``, newest first, at most ``limit``.
 
-        With ``kind`` only rows of that kind; quick for every kind but the most common one.
+        With ``kind`` only rows of that kind: quick for every rare kind, while of a common one it
+        reads rows of the others too.
         """
         ...
 
@@ -89,20 +128,33 @@ class Journal(Protocol):
     async def load_keys(self, keys: KeyFilter) -> None:
         """Have an empty filter hold every (user, key) pair of the log; called once.
 
-        The journal may keep the filter for the next start, so from here on whoever appends a
-        row with a key has put that into the filter before.
+        The filter may be kept for the next start, so from here on whoever appends a row with a
+        key has put that into the filter before. It is derived data: losing it loses no event.
+        """
+        ...
+
+
+class Outbox(Protocol):
+    """Which rows have something to publish, and up to where all of that is published.
+
+    The position is derived data: after a loss it is lower than it was, notices are published
+    again, and none is missed.
+    """
+
+    async def notices(self, after: int, limit: int) -> list[Row]:
+        """Rows with ``notify`` and ``seq > after``, oldest first, at most ``limit``.
 
         Raises:
             Unavailable: the log cannot be read.
         """
         ...
 
-    async def notices(self, after: int, limit: int) -> list[Row]:
-        """Rows with ``notify`` and ``seq > after``, oldest first, at most ``limit``."""
-        ...
-
     async def published(self) -> int:
-        """The position up to which every notice is known to be published."""
+        """The position up to which every notice is known to be published, 0 at first.
+
+        Raises:
+            Unavailable: the log cannot be read.
+        """
         ...
 
     async def mark_published(self, seq: int) -> None:
@@ -113,10 +165,23 @@ class Journal(Protocol):
         """
         ...
 
+
+class Retention(Protocol):
+    """What the log forgets of persons, and which bodies it moves into files.
+
+    - An erased row is as it was but for its personal fields, which are
+      `messages.stored.events.ERASED`, for ever.
+    - An archive moves bodies, which are JSON, into files beside the log. Every read, of every
+      port, gives them as before; one that needs a file which is gone or damaged raises
+      `ArchiveUnreadable`.
+    - Which kinds an archive takes is what the owner says of them when the log is opened: those
+      that are common.
+    """
+
     async def erase(self, user: str) -> int:
         """Erase the personal fields of all durable rows of a user; of how many rows.
 
-        Some of them may stay where it raises; it may be called again.
+        Some of them may stay if it raises; it may be called again.
 
         Raises:
             NotStored: not all are erased.
@@ -126,7 +191,7 @@ class Journal(Protocol):
         ...
 
     async def archivable(self, before: int, limit: int, schema: int) -> Archivable | None:
-        """What `archive` would take next, None where nothing is left to take.
+        """What `archive` would take next, None if nothing is left to take.
 
         Args:
             before: rows from the first one on that took effect then or later stay.
@@ -139,9 +204,9 @@ class Journal(Protocol):
         ...
 
     async def archive(self, last: int) -> int:
-        """Move the bodies of calls and holds up to a position into a file; of how many rows.
+        """Move the bodies of common rows up to a position into a file; of how many rows.
 
-        Rows that notify, and of all other kinds, stay as they are. Once it has begun, a step
+        Rows that notify, and those of rare kinds, stay as they are. Once it has begun, a step
         takes the rows that it began with. It may be called again wherever it ended.
 
         Raises:
@@ -151,9 +216,9 @@ class Journal(Protocol):
         """
         ...
 
-    async def rows(self, after: int, limit: int) -> list[Row]:
-        """All users' rows with ``seq > after``, oldest first, at most ``limit``."""
-        ...
+
+class Journal(EventLog, LogQueries, Outbox, Retention, Protocol):
+    """One log with all that is asked of it, for whoever opens, wires and closes it."""
 
     async def close(self) -> None:
         """Close files and threads; pending writes are finished first."""

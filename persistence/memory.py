@@ -34,7 +34,7 @@ class MemoryJournal:
         self._archived = 0
 
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
-        """See `Journal.append`."""
+        """See `EventLog.append`."""
         self._check(rows)
         for row in rows:
             self._rows.append(row)
@@ -58,67 +58,67 @@ class MemoryJournal:
                 keys.add(key)
 
     async def last_seq(self) -> int:
-        """See `Journal.last_seq`."""
+        """See `EventLog.last_seq`."""
         return self._rows[-1].seq if self._rows else 0
 
     async def snapshot(self, user: str) -> Snapshot | None:
-        """See `Journal.snapshot`."""
+        """See `LogQueries.snapshot`."""
         return self._snapshots.get(user)
 
     async def load(self, users: Sequence[str], limit: int) -> dict[str, Loaded]:
-        """See `Journal.load`."""
+        """See `LogQueries.load`."""
         return {user: self._loaded(user, limit) for user in users}
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
-        """See `Journal.history`."""
+        """See `LogQueries.history`."""
         return _page(self._of_user.get(user, []), after, limit)
 
     async def newest(
         self, user: str, before: int, limit: int, kind: str | None = None
     ) -> list[Row]:
-        """See `Journal.newest`."""
+        """See `LogQueries.newest`."""
         rows = self._of_user.get(user, [])
         older = reversed(rows[: bisect_right(rows, before - 1, key=_seq)])
         return [row for row in older if kind is None or row.kind == kind][:limit]
 
     async def find(self, user: str, key: str) -> Row | None:
-        """See `Journal.find`."""
+        """See `LogQueries.find`."""
         return self._of_key.get((user, key))
 
     async def find_all(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
-        """See `Journal.find_all`."""
+        """See `LogQueries.find_all`."""
         return {key: row for key in keys if (row := self._of_key.get((user, key))) is not None}
 
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
-        """See `Journal.noticed`."""
+        """See `LogQueries.noticed`."""
         rows = reversed(self._of_user.get(user, []))
         return [row for row in rows if row.notify and row.seq < before][:limit]
 
     async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
-        """See `Journal.users`."""
+        """See `LogQueries.users`."""
         found = (user for user in self._of_user if user > after and user.startswith(prefix))
         return sorted(found)[:limit]
 
     async def load_keys(self, keys: KeyFilter) -> None:
-        """See `Journal.load_keys`."""
+        """See `LogQueries.load_keys`."""
         for user, key in self._of_key:
             keys.claim(user, key)
 
     async def notices(self, after: int, limit: int) -> list[Row]:
-        """See `Journal.notices`."""
+        """See `Outbox.notices`."""
         start = bisect_right(self._rows, after, key=_seq)
         return [row for row in self._rows[start:] if row.notify][:limit]
 
     async def published(self) -> int:
-        """See `Journal.published`."""
+        """See `Outbox.published`."""
         return self._published
 
     async def mark_published(self, seq: int) -> None:
-        """See `Journal.mark_published`."""
+        """See `Outbox.mark_published`."""
         self._published = seq
 
     async def erase(self, user: str) -> int:
-        """See `Journal.erase`."""
+        """See `Retention.erase`."""
         erased = {
             row.seq: row._replace(personal=ERASED)
             for row in self._of_user.get(user, ())
@@ -130,7 +130,7 @@ class MemoryJournal:
         return len(erased)
 
     async def archivable(self, before: int, limit: int, schema: int) -> Archivable | None:
-        """See `Journal.archivable`."""
+        """See `Retention.archivable`."""
         due = _page(self._rows, self._archived, limit)
         due = list(takewhile(lambda row: row.at < before, due))
         if not due:
@@ -144,13 +144,13 @@ class MemoryJournal:
         return Archivable(due[-1].seq, [user for user in newest if user not in covered])
 
     async def archive(self, last: int) -> int:
-        """See `Journal.archive`; here it is counted only."""
+        """See `Retention.archive`; here it is counted only."""
         moved = sum(self._archived < row.seq <= last and self._moves(row) for row in self._rows)
         self._archived = last
         return moved
 
     async def rows(self, after: int, limit: int) -> list[Row]:
-        """See `Journal.rows`."""
+        """See `EventLog.rows`."""
         return _page(self._rows, after, limit)
 
     async def close(self) -> None:

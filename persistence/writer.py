@@ -5,7 +5,7 @@ and alone a change pays one fsync. Positions are given when a change is appended
 what reflects a position is released when that position is durable.
 
 A block that fails takes all behind it along: their positions were built on it. The writer
-tells the owner (`on_failure`), asks the journal where the log ends, and goes on from there.
+tells the owner (`on_failure`), asks where the log ends, and goes on from there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from persistence.errors import DiskFailed, JournalError, NotStored, Unavailable
-from persistence.journal import Journal
+from persistence.journal import EventLog
 from persistence.records import Row, Snapshot
 
 BLOCK_ROWS_MAX: Final = 512
@@ -79,10 +79,10 @@ class _Flush:
 
 
 class Writer:
-    """The one writer of a journal.
+    """The one writer of a log.
 
     Args:
-        journal: where blocks go.
+        log: where blocks go.
         on_durable: called with each durable block, before its waiters are released.
         on_failure: called with the users whose rows were lost, before their waiters hear of
             it; their state in memory is ahead of the log. Until `on_resumed` is called
@@ -97,7 +97,7 @@ class Writer:
 
     def __init__(
         self,
-        journal: Journal,
+        log: EventLog,
         *,
         on_durable: Callable[[Block], None],
         on_failure: Callable[[set[str]], None],
@@ -107,7 +107,7 @@ class Writer:
         block_rows_max: int = BLOCK_ROWS_MAX,
         retry_s: float = RETRY_S,
     ) -> None:
-        self._journal = journal
+        self._log = log
         self._on_durable = on_durable
         self._on_failure = on_failure
         self._on_resumed = on_resumed
@@ -130,7 +130,7 @@ class Writer:
 
     async def start(self) -> asyncio.Task[None]:
         """Find the end of the log and start the writing task; the caller owns the task."""
-        self._resume_after(await self._journal.last_seq())
+        self._resume_after(await self._log.last_seq())
         return asyncio.create_task(self._run(), name="journal-writer")
 
     async def stop(self) -> None:
@@ -235,7 +235,7 @@ class Writer:
                 self._open = None
             self._writing = True
             try:
-                await self._journal.append(block.rows, block.snapshots)
+                await self._log.append(block.rows, block.snapshots)
             except JournalError as error:
                 await self._fail(error)
             else:
@@ -278,7 +278,7 @@ class Writer:
     async def _end_of_log(self) -> int:
         while True:
             try:
-                return await self._journal.last_seq()
+                return await self._log.last_seq()
             except JournalError as error:
                 _log.error("journal_unreadable", error=str(error))
                 await asyncio.sleep(self._retry_s)

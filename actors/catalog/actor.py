@@ -113,7 +113,7 @@ class CatalogActor:
         key = request.key
         assert key is not None
         await self._services.writer.flushed()
-        row = await self._services.journal.find(CATALOG_USER, key)
+        row = await self._services.queries.find(CATALOG_USER, key)
         if row is None:
             request.key_is_new = True
             return True
@@ -157,7 +157,7 @@ async def recover_catalog(services: Services) -> CatalogActor:
     """
     own, at = default_catalog(), 0
     while True:
-        rows = await services.journal.history(CATALOG_USER, own.seq, HISTORY_PAGE)
+        rows = await services.queries.history(CATALOG_USER, own.seq, HISTORY_PAGE)
         for row in rows:
             try:
                 event = decode_catalog_event(row.kind, row.body, row.seq)

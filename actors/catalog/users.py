@@ -46,7 +46,7 @@ async def list_users(services: Services, request: Request, ask: UsersList, at: i
     filters = msgspec.json.encode([ask.billing_period, prefix])
     digest = blake2b(filters, digest_size=6).hexdigest()
     after = changes.read_cursor(ask.cursor, digest, str) if ask.cursor else ""
-    names = await services.journal.users(after, limit + 1, prefix)
+    names = await services.queries.users(after, limit + 1, prefix)
     beyond = len(names) > limit
     names = names[:limit]
     listing = _Listing(services, ask.billing_period, at)
@@ -148,7 +148,7 @@ class _Listing:
         """Add the user's entry where the period is among those that left the state."""
         assert self._key is not None
         try:
-            period, _ = await sealed_as(self._services.journal, name, seq, self._key)
+            period, _ = await sealed_as(self._services.queries, name, seq, self._key)
         except (JournalError, UnreadableEvent) as error:
             _log.error("user_unreadable", user=name, error=str(error))
             found[name] = UserEntry(user_id=name)

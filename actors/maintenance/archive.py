@@ -89,10 +89,10 @@ class Archiving:
             await asyncio.wait([self._step])
 
     async def _take(self, before: int) -> Archived:
-        journal, uncovered = self._services.journal, set[str]()
-        while due := await journal.archivable(before, STEP_ROWS, snapshots.SCHEMA):
+        retention, uncovered = self._services.retention, set[str]()
+        while due := await retention.archivable(before, STEP_ROWS, snapshots.SCHEMA):
             if not due.uncovered:
-                rows = await journal.archive(due.last)
+                rows = await retention.archive(due.last)
                 _log.info("archived", rows=rows, last=due.last)
                 return Archived(rows, due.last, done=False)
             if lacking := uncovered.intersection(due.uncovered):

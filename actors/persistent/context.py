@@ -11,7 +11,7 @@ from actors.billing.state.account import Account
 from actors.billing.state.headroom import Headrooms
 from actors.billing.usage.privacy import Privacy
 from actors.clock import Clock
-from persistence.journal import Journal
+from persistence.journal import LogQueries, Retention
 from persistence.key_filter import KeyFilter
 from persistence.writer import Writer
 
@@ -25,7 +25,8 @@ class Services:
     ``live`` gives the state of a user who is in memory: to look at, at once, never to change.
     """
 
-    journal: Journal
+    queries: LogQueries
+    retention: Retention
     writer: Writer
     keys: KeyFilter
     catalog: Catalog

@@ -21,7 +21,7 @@ from actors.billing.publications import notices_of
 from messages.codec import decode_event
 from messages.stored.errors import UnreadableEvent
 from persistence.errors import JournalError
-from persistence.journal import Journal
+from persistence.journal import Outbox
 from persistence.records import Row
 
 QUEUE_MAX: Final = 10_000
@@ -57,12 +57,12 @@ class Publisher(Protocol):
         """Wait until the server has everything published before."""
 
 
-class Outbox:
-    """See the module's docstring.
+class Relay:
+    """Publishes what is in the outbox. See the module's docstring.
 
     Args:
         prefix: what every subject starts with.
-        journal: holds the rows and the position.
+        outbox: holds the rows and the position.
         publisher: where notices go.
         retry_s: seconds until what failed is tried again.
         mark_s: seconds without a notice after which the position is stored.
@@ -71,14 +71,14 @@ class Outbox:
     def __init__(
         self,
         prefix: str,
-        journal: Journal,
+        outbox: Outbox,
         publisher: Publisher,
         *,
         retry_s: float = RETRY_S,
         mark_s: float = MARK_S,
     ) -> None:
         self._prefix = prefix
-        self._journal = journal
+        self._outbox = outbox
         self._publisher = publisher
         self._retry_s = retry_s
         self._mark_s = mark_s
@@ -92,7 +92,7 @@ class Outbox:
 
     async def start(self) -> asyncio.Task[None]:
         """Start publishing what a former process may have left; the caller owns the task."""
-        self._published = self._marked = await self._journal.published()
+        self._published = self._marked = await self._outbox.published()
         self._publisher.watch(self._wake)
         with suppress(nats.errors.Error, OSError):  # tried again before each batch
             await self._publisher.prepare()
@@ -164,14 +164,14 @@ class Outbox:
 
     async def _mark(self) -> None:
         marked = self._published
-        await self._journal.mark_published(marked)
+        await self._outbox.mark_published(marked)
         self._marked = marked
 
     async def _next(self) -> list[Row]:
         """The next rows to publish; none where the work is done or to be looked at again."""
         if self._reread:
             self._missed = False
-            rows = await self._journal.notices(self._published, BATCH)
+            rows = await self._outbox.notices(self._published, BATCH)
             if not rows and not self._missed:
                 self._reread = False
             return rows

@@ -85,7 +85,7 @@ class UserActor:
         assert key is not None
         # The original may be in flight: after this its row is on disk.
         await services.writer.flushed()
-        row = await services.journal.find(self.ledger.account.user, key)
+        row = await services.queries.find(self.ledger.account.user, key)
         if row is None:
             request.key_is_new = True
             return True

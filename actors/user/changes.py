@@ -104,12 +104,12 @@ def _rebuild(ledger: Ledger, request: Request, _: Rebuild, _at: int) -> Detour:
 
 
 def _forget(ledger: Ledger, request: Request, _: Forget, _at: int) -> Detour:
-    journal, user, seq = ledger.services.journal, ledger.account.user, ledger.account.seq
+    retention, user, seq = ledger.services.retention, ledger.account.user, ledger.account.seq
     flushed = ledger.services.writer.flushed()  # what is to be erased has to be in the log
 
     async def work() -> bool:
         await flushed
-        rows = await journal.erase(user)
+        rows = await retention.erase(user)
         request.prepare({"user_id": user, "rows": rows, "seq": seq})
         request.durable()
         return False

@@ -24,7 +24,7 @@ from messages.stored.errors import UnreadableEvent
 from messages.stored.events import KIND, AlertsRead, Event, PeriodRolled, PeriodSealed, Subscribed
 from messages.subscriptions import RenewalEntry
 from persistence.errors import ArchiveUnreadable
-from persistence.journal import Journal
+from persistence.journal import LogQueries
 from persistence.records import Row
 
 PAGE: Final = 500
@@ -42,7 +42,7 @@ class Reading:
     """
 
     def __init__(self, services: Services, user: str, seq: int) -> None:
-        self._journal = services.journal
+        self._queries = services.queries
         self._flushed = services.writer.flushed()
         self._bytes_max = services.page_bytes_max
         self._user = user
@@ -81,7 +81,7 @@ class Reading:
         if not known:
             page.take([], last=True)
         elif wanted.event_id is not None:
-            row = await self._journal.find(self._user, wanted.event_id)
+            row = await self._queries.find(self._user, wanted.event_id)
             page.take([row] if row is not None and row.seq < page.before else [], last=True)
         elif key is not None and where is not usage_log.Where.CURRENT:
             await self._late(page, key)
@@ -98,7 +98,7 @@ class Reading:
         while not page.full:
             count = min(page.rows_wanted(), most)
             try:
-                rows = await self._journal.newest(self._user, page.before, count)
+                rows = await self._queries.newest(self._user, page.before, count)
             except ArchiveUnreadable:
                 most = count // 2  # the rows before it may be all that is needed
                 if most == 0 and page.empty:
@@ -116,7 +116,7 @@ class Reading:
         """
         closed_at = await self._closed_at(key, page.before)
         while closed_at < page.before and closed_at and not page.full:
-            noticed = await self._journal.noticed(self._user, page.before, usage_log.CHUNK)
+            noticed = await self._queries.noticed(self._user, page.before, usage_log.CHUNK)
             behind = [row for row in noticed if row.seq > closed_at]
             page.take(behind, last=False)
             if len(behind) < usage_log.CHUNK and not page.full:
@@ -124,7 +124,7 @@ class Reading:
 
     async def _closed_at(self, key: str, before: int) -> int:
         """The position before ``before`` at which a period was closed, 0 where it was not."""
-        async for row, event in events_of(self._journal, self._user, before - 1, PeriodRolled):
+        async for row, event in events_of(self._queries, self._user, before - 1, PeriodRolled):
             assert isinstance(event, PeriodRolled)
             if event.closed is not None and event.closed.key == key:
                 return row.seq
@@ -192,7 +192,7 @@ class Reading:
     async def _raised(self) -> AsyncIterator[Raised]:
         """All alerts, newest first."""
         before = self._seq + 1
-        while rows := await self._journal.noticed(self._user, before, PAGE):
+        while rows := await self._queries.noticed(self._user, before, PAGE):
             for row in rows:
                 for raised in alerts.raised_by_row(_event(row), row.at, row.seq):
                     yield raised
@@ -209,15 +209,17 @@ class Reading:
         return found
 
     def _events(self, kind: type[Event]) -> AsyncIterator[tuple[Row, Event]]:
-        return events_of(self._journal, self._user, self._seq, kind)
+        return events_of(self._queries, self._user, self._seq, kind)
 
     async def _sealed_as(self, key: str) -> tuple[Period | None, int]:
-        return await sealed_as(self._journal, self._user, self._seq, key)
+        return await sealed_as(self._queries, self._user, self._seq, key)
 
 
-async def sealed_as(journal: Journal, user: str, seq: int, key: str) -> tuple[Period | None, int]:
+async def sealed_as(
+    queries: LogQueries, user: str, seq: int, key: str
+) -> tuple[Period | None, int]:
     """A period that left the user's state, and the position of the row that sealed it."""
-    async for row, event in events_of(journal, user, seq, PeriodSealed):
+    async for row, event in events_of(queries, user, seq, PeriodSealed):
         assert isinstance(event, PeriodSealed)
         if event.totals.key == key:
             return _period(row, event), row.seq
@@ -225,11 +227,11 @@ async def sealed_as(journal: Journal, user: str, seq: int, key: str) -> tuple[Pe
 
 
 async def events_of(
-    journal: Journal, user: str, seq: int, kind: type[Event]
+    queries: LogQueries, user: str, seq: int, kind: type[Event]
 ) -> AsyncIterator[tuple[Row, Event]]:
     """The user's events of a rare kind up to a position, newest first."""
     before = seq + 1
-    while rows := await journal.newest(user, before, PAGE, KIND[kind]):
+    while rows := await queries.newest(user, before, PAGE, KIND[kind]):
         for row in rows:
             yield row, _event(row)
         before = rows[-1].seq

@@ -85,20 +85,20 @@ async def _look_up(
     """
     await flushed
     if keys:
-        facts.rows = await services.journal.find_all(user, keys)
+        facts.rows = await services.queries.find_all(user, keys)
     for hold_id in holds:
         facts.ended[hold_id] = await _end_of(services, user, hold_id)
 
 
 async def _end_of(services: Services, user: str, hold_id: str) -> str:
     """How a hold that is not open ended: its row, then the rows of the time that it lasted."""
-    row = await services.journal.find(user, hold_id)
+    row = await services.queries.find(user, hold_id)
     if row is None or row.kind != KIND[HoldPlaced]:
         return "unknown"
     placed = decode_event(row.kind, row.body, row.seq)
     assert isinstance(placed, HoldPlaced)
     expires_at, after = placed.expires_at, row.seq
-    while rows := await services.journal.history(user, after, PAGE):
+    while rows := await services.queries.history(user, after, PAGE):
         for row in rows:
             if row.at >= expires_at:
                 return "expired"

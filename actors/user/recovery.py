@@ -34,7 +34,7 @@ async def load(user: str, services: Services, *, from_log: bool = False) -> tupl
     """
     account = Account(user)
     if not from_log:
-        stored = await services.journal.snapshot(user)
+        stored = await services.queries.snapshot(user)
         account = start_of(user, stored, services.writer.durable) or account
     return account, await catch_up(account, services)
 
@@ -45,7 +45,7 @@ async def read_together(users: Sequence[str], services: Services) -> dict[str, L
     Raises:
         JournalError: it cannot be read, perhaps of one of them only.
     """
-    return await services.journal.load(users, TAIL) if users else {}
+    return await services.queries.load(users, TAIL) if users else {}
 
 
 def begin(user: str, loaded: Loaded, services: Services) -> tuple[Account, int, bool]:
@@ -97,7 +97,7 @@ async def catch_up(account: Account, services: Services) -> int:
     """Apply all rows behind the state; how many there were."""
     count = 0
     while True:
-        rows = await services.journal.history(account.user, account.seq, HISTORY_PAGE)
+        rows = await services.queries.history(account.user, account.seq, HISTORY_PAGE)
         replay(account, [(row.seq, row.kind, row.at, row.body) for row in rows])
         count += len(rows)
         if len(rows) < HISTORY_PAGE:

@@ -109,11 +109,11 @@ class Archiver:
         )
 
     async def next(self, before: int, limit: int, schema: int) -> Archivable | None:
-        """See `Journal.archivable`."""
+        """See `Retention.archivable`."""
         return await self._pages.ask(_next, self._moves, before, limit, schema)
 
     async def move(self, last: int) -> int:
-        """See `Journal.archive`."""
+        """See `Retention.archive`."""
         archived, found = await self._pages.ask(_under_way)
         if found is None:
             found = await self._write(archived, last)

@@ -93,7 +93,7 @@ async def detach(connection: Connection) -> None:
 
 
 async def load(connection: Connection, asked: Asked, archives: Archives) -> dict[str, Loaded]:
-    """See `Journal.load`; raises as `Connection.read` and `Archives.bodies`."""
+    """See `LogQueries.load`; raises as `Connection.read` and `Archives.bodies`."""
     places = [
         (partition_of(encode_user(user)), user, recent)
         for user, recent in zip(asked.users, asked.recent, strict=True)

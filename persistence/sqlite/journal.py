@@ -157,7 +157,7 @@ class SQLiteJournal(LogReads):
             )
 
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
-        """See `Journal.append`. A caller that is cancelled does not stop the write."""
+        """See `EventLog.append`. A caller that is cancelled does not stop the write."""
         if self._broken:
             raise DiskFailed(f"the disk failed before: {self._broken}") from self._broken
         heads, self._heads = self._heads, None  # unknown, should the write fail
@@ -199,12 +199,12 @@ class SQLiteJournal(LogReads):
             self._grown.set()
 
     async def load_keys(self, keys: KeyFilter) -> None:
-        """See `Journal.load_keys`."""
+        """See `LogQueries.load_keys`."""
         self._keys = await KeyStore.open(self._directory, self._pages, keys)
         self._keys.grown(self._index.last)
 
     async def mark_published(self, seq: int) -> None:
-        """See `Journal.mark_published`."""
+        """See `Outbox.mark_published`."""
         try:
             await self._writer.write(_mark_published, seq)
         except DiskFailed as error:
@@ -212,7 +212,7 @@ class SQLiteJournal(LogReads):
             raise
 
     async def erase(self, user: str) -> int:
-        """See `Journal.erase`."""
+        """See `Retention.erase`."""
         count = last = 0
         try:
             while positions := await self._index.after(user, last, ROWS_AT_ONCE):
@@ -227,11 +227,11 @@ class SQLiteJournal(LogReads):
         return count
 
     async def archivable(self, before: int, limit: int, schema: int) -> Archivable | None:
-        """See `Journal.archivable`."""
+        """See `Retention.archivable`."""
         return await self._archiver.next(before, limit, schema)
 
     async def archive(self, last: int) -> int:
-        """See `Journal.archive`."""
+        """See `Retention.archive`."""
         try:
             return await self._archiver.move(last)
         except DiskFailed as error:

@@ -20,7 +20,7 @@ from persistence.sqlite.insert import COLUMNS
 
 
 class LogReads:
-    """The reads of a `Journal`.
+    """All that is read of a `Journal` for the owner: `LogQueries`, and the reads of other ports.
 
     Args:
         recoveries: reads what requests wait for.
@@ -46,32 +46,32 @@ class LogReads:
         self._rare = rare(form.common())
 
     async def last_seq(self) -> int:
-        """See `Journal.last_seq`."""
+        """See `EventLog.last_seq`."""
         await self._index.catch_up()
         ((last,),) = await self._recoveries.read("SELECT coalesce(max(seq), 0) FROM log")
         return int(last)
 
     async def snapshot(self, user: str) -> Snapshot | None:
-        """See `Journal.snapshot`."""
+        """See `LogQueries.snapshot`."""
         place = (partition_of(encode_user(user)), user)
         found = await self._recoveries.read(ONE_SNAPSHOT, *place)
         return Snapshot(*found[0]) if found else None
 
     async def load(self, users: Sequence[str], limit: int) -> dict[str, Loaded]:
-        """See `Journal.load`."""
+        """See `LogQueries.load`."""
         # What leaves memory after this is in the file by then.
         recent = [self._index.recent(user) for user in users]
         asked = Asked(users, recent, self._index.position, limit)
         return await load(self._recoveries, asked, self._archives)
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
-        """See `Journal.history`."""
+        """See `LogQueries.history`."""
         return await self._at(self._recoveries, await self._index.after(user, after, limit))
 
     async def newest(
         self, user: str, before: int, limit: int, kind: str | None = None
     ) -> list[Row]:
-        """See `Journal.newest`."""
+        """See `LogQueries.newest`."""
         if kind is not None and self._storage.get(kind, Storage.RARE) is Storage.RARE:
             return await self._rows(
                 self._pages,
@@ -93,11 +93,11 @@ class LogReads:
         return found[:limit]
 
     async def find(self, user: str, key: str) -> Row | None:
-        """See `Journal.find`."""
+        """See `LogQueries.find`."""
         return (await self.find_all(user, [key])).get(key)
 
     async def find_all(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
-        """See `Journal.find_all`."""
+        """See `LogQueries.find_all`."""
         # What leaves memory after this is in the file by then.
         wanted = set(keys)
         maybe = self._index.maybe(user, wanted)
@@ -107,26 +107,26 @@ class LogReads:
         return {row.key: row for row in rows if row.key is not None}
 
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
-        """See `Journal.noticed`."""
+        """See `LogQueries.noticed`."""
         where = "user_id = ? AND notify = 1 AND seq < ? ORDER BY seq DESC LIMIT ?"
         return await self._rows(self._pages, where, user, before, limit)
 
     async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
-        """See `Journal.users`."""
+        """See `LogQueries.users`."""
         return await self._index.users(after, limit, prefix)
 
     async def notices(self, after: int, limit: int) -> list[Row]:
-        """See `Journal.notices`."""
+        """See `Outbox.notices`."""
         where = "notify = 1 AND seq > ? ORDER BY seq LIMIT ?"
         return await self._rows(self._pages, where, after, limit)
 
     async def published(self) -> int:
-        """See `Journal.published`."""
+        """See `Outbox.published`."""
         found = await self._recoveries.read("SELECT seq FROM position WHERE name = 'published'")
         return int(found[0][0]) if found else 0
 
     async def rows(self, after: int, limit: int) -> list[Row]:
-        """See `Journal.rows`."""
+        """See `EventLog.rows`."""
         return await self._rows(self._pages, "seq > ? ORDER BY seq LIMIT ?", after, limit)
 
     async def _at(

@@ -21,13 +21,6 @@ ALL = 1_000_000
 LUMP = 50
 
 
-@pytest.fixture
-def random_() -> random.Random:
-    seed = random.SystemRandom().getrandbits(32)
-    print(f"seed {seed}")
-    return random.Random(seed)
-
-
 async def open_in_lumps(directory: Path) -> SQLiteJournal:
     return await SQLiteJournal.open(directory, FORM, lump_rows=LUMP)
 

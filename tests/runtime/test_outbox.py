@@ -125,7 +125,7 @@ async def test_a_full_queue_falls_back_to_the_log(
     await rig.idle()
     rig.link.publishing.close()
     ids = [one for n in range(5) for one in await exhaust(rig, f"u{n}")]
-    assert len(rig.outbox._queue) <= 3
+    assert len(rig.relay._queue) <= 3
     rig.link.publishing.open()
     await rig.idle()
 

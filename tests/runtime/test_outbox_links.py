@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from actors.publishing.outbox import Outbox
+from actors.publishing.outbox import Relay
 from messages.codec import encode_event
 from messages.stored.events import CountersReset
 from messages.stored.form import FORM
@@ -44,7 +44,7 @@ class Line:
 
 
 async def run(journal: MemoryJournal, line: Line) -> None:
-    box = Outbox("usage.v1", journal, line, retry_s=0)
+    box = Relay("usage.v1", journal, line, retry_s=0)
     task = await box.start()
     async with asyncio.timeout(10):
         await box.emptied()

@@ -116,7 +116,7 @@ class FaultyJournal:
         self._end_faults += count
 
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
-        """See `Journal.append`."""
+        """See `EventLog.append`."""
         self.attempts.append((tuple(rows), tuple(snapshots)))
         if self._keys is not None:
             held = [not self._keys.surely_new(r.user, r.key) for r in rows if r.key is not None]
@@ -134,19 +134,19 @@ class FaultyJournal:
             raise _ERRORS[fault](f"injected: {fault.name}")
 
     async def last_seq(self) -> int:
-        """See `Journal.last_seq`."""
+        """See `EventLog.last_seq`."""
         if self._end_faults:
             self._end_faults -= 1
             raise Unavailable("injected")
         return await self._inner.last_seq()
 
     async def snapshot(self, user: str) -> Snapshot | None:
-        """See `Journal.snapshot`."""
+        """See `LogQueries.snapshot`."""
         await self._before_read(user)
         return await self._inner.snapshot(user)
 
     async def load(self, users: Sequence[str], limit: int) -> dict[str, Loaded]:
-        """See `Journal.load`."""
+        """See `LogQueries.load`."""
         self.loads.append(list(users))
         try:
             for user in users:
@@ -157,26 +157,26 @@ class FaultyJournal:
         return await self._inner.load(users, limit)
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
-        """See `Journal.history`."""
+        """See `LogQueries.history`."""
         await self._before_read(user)
         return await self._inner.history(user, after, limit)
 
     async def find(self, user: str, key: str) -> Row | None:
-        """See `Journal.find`."""
+        """See `LogQueries.find`."""
         await self._before_read(user)
         return await self._inner.find(user, key)
 
     async def find_all(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
-        """See `Journal.find_all`."""
+        """See `LogQueries.find_all`."""
         await self._before_read(user)
         return await self._inner.find_all(user, keys)
 
     async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
-        """See `Journal.users`."""
+        """See `LogQueries.users`."""
         return await self._inner.users(after, limit, prefix)
 
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
-        """See `Journal.noticed`."""
+        """See `LogQueries.noticed`."""
         await self._before_read(user)
         return await self._inner.noticed(user, before, limit)
 
@@ -190,29 +190,29 @@ class FaultyJournal:
     async def newest(
         self, user: str, before: int, limit: int, kind: str | None = None
     ) -> list[Row]:
-        """See `Journal.newest`."""
+        """See `LogQueries.newest`."""
         await self._before_read(user)
         return await self._inner.newest(user, before, limit, kind)
 
     async def load_keys(self, keys: KeyFilter) -> None:
-        """See `Journal.load_keys`."""
+        """See `LogQueries.load_keys`."""
         await self._inner.load_keys(keys)
         self._keys = keys
 
     async def notices(self, after: int, limit: int) -> list[Row]:
-        """See `Journal.notices`."""
+        """See `Outbox.notices`."""
         return await self._inner.notices(after, limit)
 
     async def published(self) -> int:
-        """See `Journal.published`."""
+        """See `Outbox.published`."""
         return await self._inner.published()
 
     async def mark_published(self, seq: int) -> None:
-        """See `Journal.mark_published`."""
+        """See `Outbox.mark_published`."""
         await self._inner.mark_published(seq)
 
     async def erase(self, user: str) -> int:
-        """See `Journal.erase`; fails as an append would."""
+        """See `Retention.erase`; fails as an append would."""
         await self.appends.enter()
         fault = self._append_faults.popleft() if self._append_faults else None
         erased = await self._inner.erase(user) if fault is None or fault in _STORED else 0
@@ -221,11 +221,11 @@ class FaultyJournal:
         return erased
 
     async def archivable(self, before: int, limit: int, schema: int) -> Archivable | None:
-        """See `Journal.archivable`."""
+        """See `Retention.archivable`."""
         return await self._inner.archivable(before, limit, schema)
 
     async def archive(self, last: int) -> int:
-        """See `Journal.archive`; fails as an append would."""
+        """See `Retention.archive`; fails as an append would."""
         await self.appends.enter()
         fault = self._append_faults.popleft() if self._append_faults else None
         moved = await self._inner.archive(last) if fault is None or fault in _STORED else 0
@@ -234,7 +234,7 @@ class FaultyJournal:
         return moved
 
     async def rows(self, after: int, limit: int) -> list[Row]:
-        """See `Journal.rows`."""
+        """See `EventLog.rows`."""
         return await self._inner.rows(after, limit)
 
     async def close(self) -> None:

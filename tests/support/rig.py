@@ -233,7 +233,7 @@ class Rig:
             self.registry._now = self.registry._backoff._now = lambda: self.seconds
         self.writer = self.service._writer
         self.keys = self.service._services.keys
-        self.outbox = self.service._outbox
+        self.relay = self.service._relay
 
     def _end(self, why: str) -> None:
         self.ended.append(why)
@@ -340,7 +340,7 @@ class Rig:
             await self.registry.quiesce()
             with suppress(NotStored):
                 await self.writer.flushed()
-            await self.outbox.emptied()
+            await self.relay.emptied()
 
     def live(self, user: str) -> Any:
         """The live actor of a user, None without one."""

@@ -36,7 +36,7 @@ class Store(MemoryJournal):
         self.watch: Callable[[Sequence[Row], Sequence[Snapshot]], None] = lambda *_: None
 
     async def append(self, rows: Sequence[Row], snapshots: Sequence[Snapshot] = ()) -> None:
-        """See `Journal.append`."""
+        """See `EventLog.append`."""
         await super().append(rows, snapshots)
         self.watch(rows, snapshots)
 
@@ -74,17 +74,17 @@ class Disk(FaultyJournal):
         self.reads = _Slow(life, "read")
 
     async def mark_published(self, seq: int) -> None:
-        """See `Journal.mark_published`."""
+        """See `Outbox.mark_published`."""
         await alive(self._life, "mark")
         await super().mark_published(seq)
         await alive(self._life, "marked")
 
     async def notices(self, after: int, limit: int) -> list[Row]:
-        """See `Journal.notices`."""
+        """See `Outbox.notices`."""
         await self.reads.enter()
         return await super().notices(after, limit)
 
     async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
-        """See `Journal.users`."""
+        """See `LogQueries.users`."""
         await self.reads.enter()
         return await super().users(after, limit, prefix)

@@ -21,7 +21,7 @@ from actors.catalog import actor as catalog
 from actors.persistent import admit as admission
 from actors.publishing import outbox
 from actors.publishing.alert_stream import AlertStream
-from actors.publishing.outbox import Outbox
+from actors.publishing.outbox import Relay
 from actors.runtime.cell import Cell
 from actors.runtime.registry import Registry
 from actors.runtime.request import Request
@@ -65,14 +65,14 @@ def apply_twice_on_replay(patch: Patch) -> None:
 
 def forget_the_outbox(patch: Patch) -> None:
     """A start takes for published what a former process left."""
-    start = Outbox.start
+    start = Relay.start
 
-    async def forgetful(self: Outbox) -> Any:
+    async def forgetful(self: Relay) -> Any:
         task = await start(self)
         self._reread = False
         return task
 
-    patch.setattr(Outbox, "start", forgetful)
+    patch.setattr(Relay, "start", forgetful)
 
 
 def hold_not_subtracted(patch: Patch) -> None:

@@ -1,48 +1,32 @@
-"""An archive held against every journal: what was moved into files reads as before."""
+"""The contract of `Retention`, held against every implementation.
+
+What was erased is gone and nothing else is; what was moved into files reads as before.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from messages.stored.events import ERASED
 from messages.stored.form import FORM
 from persistence.errors import NotStored
 from persistence.journal import Journal
 from persistence.memory import MemoryJournal
 from persistence.records import Loaded, Row
-from persistence.sqlite.journal import SQLiteJournal
+from tests.contract.conftest import IMPLEMENTATIONS
 from tests.support.faults import Fault, FaultyJournal
-from tests.support.rows import make_row, make_rows, make_snapshot
+from tests.support.rows import make_row, make_rows, make_snapshot, of_user
 
 ALL = 1_000_000
 EVER = 1 << 62
 COMMON = FORM.common()
 
-
-@pytest.fixture(params=["memory", "sqlite", "sqlite in small lumps", "faulty"])
-async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
-    journal: Journal
-    if request.param == "sqlite":
-        journal = await SQLiteJournal.open(tmp_path / "data", FORM)
-    elif request.param == "sqlite in small lumps":
-        journal = await SQLiteJournal.open(tmp_path / "data", FORM, lump_rows=700)
-    else:
-        journal = MemoryJournal(FORM)
-        if request.param == "faulty":
-            journal = FaultyJournal(journal)
-    yield journal
-    await journal.close()
-
-
-@pytest.fixture
-def random_() -> random.Random:
-    seed = random.SystemRandom().getrandbits(32)
-    print(f"seed {seed}")
-    return random.Random(seed)
+every_journal = pytest.mark.parametrize(
+    "journal", [*IMPLEMENTATIONS, "sqlite in lumps of 700"], indirect=True
+)
 
 
 async def read_all(journal: Journal, rows: list[Row]) -> list[Any]:
@@ -70,6 +54,7 @@ async def archive_all(journal: Journal, before: int = EVER, limit: int = 400) ->
     return moved
 
 
+@every_journal
 async def test_every_read_gives_the_same_before_and_after(
     journal: Journal, random_: random.Random
 ) -> None:
@@ -85,6 +70,7 @@ async def test_every_read_gives_the_same_before_and_after(
     assert await journal.last_seq() == len(rows)
 
 
+@every_journal
 async def test_bodies_come_back_byte_for_byte(journal: Journal) -> None:
     bodies = [
         *('{"ü":"\\u0000\\n"}', '{ "a" : 1.50 , "b":[ ] }', '{"\U0001f600":"\u2028"}', "[]"),
@@ -98,6 +84,7 @@ async def test_bodies_come_back_byte_for_byte(journal: Journal) -> None:
     assert await journal.rows(0, ALL) == rows
 
 
+@every_journal
 async def test_a_step_ends_before_the_first_row_that_is_too_young(journal: Journal) -> None:
     rows = [make_row(seq) for seq in range(1, 9)]
     rows[4] = rows[4]._replace(user="bob", at=rows[7].at)
@@ -115,6 +102,7 @@ async def test_a_step_ends_before_the_first_row_that_is_too_young(journal: Journ
     assert await journal.archivable(0, 3, 1) is None
 
 
+@every_journal
 async def test_who_needs_a_snapshot_first_is_said(journal: Journal) -> None:
     users = ["covered", "behind", "older", "none", "rare", "told"]
     rows = [make_row(seq, user) for seq, user in enumerate([*users, *users], 1)]
@@ -131,6 +119,7 @@ async def test_who_needs_a_snapshot_first_is_said(journal: Journal) -> None:
     assert (due.last, sorted(due.uncovered)) == (6, ["none", "older"])
 
 
+@every_journal
 async def test_rows_are_appended_loaded_and_archived_further_after_an_archive(
     journal: Journal,
 ) -> None:
@@ -147,6 +136,7 @@ async def test_rows_are_appended_loaded_and_archived_further_after_an_archive(
     assert await journal.rows(0, ALL) == rows
 
 
+@every_journal
 async def test_personal_fields_of_archived_rows_are_erased_as_before(journal: Journal) -> None:
     rows = [make_row(seq, personal='{"ip_address":"::1"}') for seq in range(1, 4)]
     await journal.append(rows)
@@ -163,3 +153,41 @@ async def test_a_step_that_failed_can_be_taken_again() -> None:
     with pytest.raises(NotStored):
         await journal.archive(2)
     assert await archive_all(journal) == 2
+
+
+@every_journal
+async def test_personal_fields_of_one_user_are_erased_and_nothing_else(
+    journal: Journal, random_: random.Random
+) -> None:
+    rows = make_rows(random_, 1, 1_400)
+    for start in range(0, len(rows), 200):
+        await journal.append(rows[start : start + 200])
+    keys = [row.key for row in of_user(rows, "user-3") if row.key is not None]
+    theirs = of_user(rows, "user-3", lambda row: row.personal is not None)
+
+    assert await journal.erase("user-3") == len(theirs)
+
+    after = [row._replace(personal=ERASED) if row in theirs else row for row in rows]
+    assert await journal.rows(0, ALL) == after
+    assert await journal.history("user-3", 0, ALL) == of_user(after, "user-3")
+    found = await journal.find_all("user-3", keys)
+    assert found == {row.key: row for row in of_user(after, "user-3") if row.key is not None}
+
+
+@every_journal
+async def test_what_was_erased_is_not_erased_again(journal: Journal) -> None:
+    await journal.append([make_row(1, personal='{"ip_address":"::1"}'), make_row(2)])
+    assert await journal.erase("alice") == 1
+    assert await journal.erase("alice") == 0
+    assert await journal.erase("bob") == 0
+
+
+@every_journal
+async def test_rows_go_on_to_be_appended_after_personal_fields_were_erased(
+    journal: Journal,
+) -> None:
+    await journal.append([make_row(1, personal='{"ip_address":"::1"}')])
+    await journal.erase("alice")
+    new = make_row(2, personal='{"ip_address":"::2"}')
+    await journal.append([new])
+    assert (await journal.rows(0, ALL))[1:] == [new]

@@ -1,52 +1,15 @@
-"""The journal's contract, held against every implementation."""
+"""The contract of `LogQueries`, held against every implementation."""
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import AsyncIterator
-from pathlib import Path
 
-import pytest
-
-from messages.stored.events import ERASED
-from messages.stored.form import FORM
-from persistence.errors import NotStored
-from persistence.journal import Journal
+from persistence.journal import Journal, LogQueries
 from persistence.key_filter import KeyFilter
-from persistence.memory import MemoryJournal
 from persistence.records import Entry, Loaded, Row, Snapshot
-from persistence.sqlite.journal import SQLiteJournal
-from tests.support.faults import FaultyJournal
 from tests.support.rows import make_row, make_rows, make_snapshot, of_user
 
 ALL = 1_000_000
-
-
-@pytest.fixture(
-    params=["memory", "sqlite", "sqlite on the loop", "sqlite in small lumps", "faulty"]
-)
-async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
-    journal: Journal
-    if request.param == "sqlite":
-        journal = await SQLiteJournal.open(tmp_path / "data", FORM)
-    elif request.param == "sqlite on the loop":
-        journal = await SQLiteJournal.open(tmp_path / "data", FORM, ticks=lambda: 0)
-    elif request.param == "sqlite in small lumps":
-        journal = await SQLiteJournal.open(tmp_path / "data", FORM, lump_rows=3)
-    else:
-        journal = MemoryJournal(FORM)
-        if request.param == "faulty":
-            journal = FaultyJournal(journal)
-    yield journal
-    await journal.close()
-
-
-@pytest.fixture
-def random_() -> random.Random:
-    seed = random.SystemRandom().getrandbits(32)
-    print(f"seed {seed}")
-    return random.Random(seed)
 
 
 def entries_behind(rows: list[Row], user: str, snapshot: Snapshot | None) -> list[Entry]:
@@ -55,40 +18,24 @@ def entries_behind(rows: list[Row], user: str, snapshot: Snapshot | None) -> lis
     return [(row.seq, row.kind, row.at, row.body) for row in found]
 
 
-async def loaded(journal: Journal) -> KeyFilter:
+async def loaded(journal: LogQueries) -> KeyFilter:
     keys = KeyFilter(20_000)
     await journal.load_keys(keys)
     return keys
 
 
-async def test_an_empty_journal_has_nothing(journal: Journal) -> None:
-    assert await journal.last_seq() == 0
-    assert await journal.published() == 0
+async def test_of_an_empty_log_nothing_is_known(journal: LogQueries) -> None:
     assert await journal.snapshot("alice") is None
     assert await journal.find("alice", "k") is None
+    assert await journal.find_all("alice", ["k"]) == {}
     nothing = Loaded(None, [])
     assert await journal.load(["alice", "bob"], ALL) == {"alice": nothing, "bob": nothing}
     assert await journal.history("alice", 0, ALL) == []
     assert await journal.newest("alice", ALL, ALL) == []
-    assert await journal.notices(0, ALL) == []
-    assert await journal.rows(0, ALL) == []
+    assert await journal.newest("alice", ALL, ALL, "reset") == []
+    assert await journal.noticed("alice", ALL, ALL) == []
+    assert await journal.users("", ALL) == []
     assert (await loaded(journal)).surely_new("alice", "k")
-
-
-async def test_a_row_comes_back_as_it_was_written(journal: Journal) -> None:
-    rows = [
-        make_row(1, "alice@example.com", key="k", notify=True, personal='{"ip":"::1"}'),
-        make_row(2, "ünï✓\U0001f600", key="\x00 'key'\n", kind="reset", body='{"ü":"\\u0000"}'),
-        make_row(3)._replace(at=253_402_300_799_999_999),
-    ]
-
-    await journal.append(rows)
-
-    found = await journal.rows(0, ALL)
-    assert found == rows
-    assert [type(field) for row in found for field in row] == [
-        type(field) for row in rows for field in row
-    ]
 
 
 async def test_a_snapshot_comes_back_as_it_was_written(journal: Journal) -> None:
@@ -129,34 +76,7 @@ async def test_a_snapshot_replaces_the_older_one_of_its_user_only(journal: Journ
     assert await journal.load([], ALL) == {}
 
 
-async def test_snapshots_can_be_written_without_rows(journal: Journal) -> None:
-    await journal.append([make_row(1)])
-
-    await journal.append([], [make_snapshot("alice", 1)])
-
-    assert await journal.snapshot("alice") == make_snapshot("alice", 1)
-    assert await journal.last_seq() == 1
-
-
-async def test_an_append_of_nothing_changes_nothing(journal: Journal) -> None:
-    await journal.append([])
-
-    assert await journal.last_seq() == 0
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 64, 255, 256, 257, 1024, 1025, 2500, 4096])
-async def test_a_block_of_any_size_is_stored_whole(
-    journal: Journal, random_: random.Random, size: int
-) -> None:
-    rows = make_rows(random_, 1, size)
-
-    await journal.append(rows)
-
-    assert await journal.rows(0, ALL) == rows
-    assert await journal.last_seq() == size
-
-
-async def test_reads_agree_with_a_plain_list_of_all_rows(
+async def test_queries_agree_with_a_plain_list_of_all_rows(
     journal: Journal, random_: random.Random
 ) -> None:
     model: list[Row] = []
@@ -175,7 +95,6 @@ async def test_reads_agree_with_a_plain_list_of_all_rows(
         before = of_user(model, user, lambda row: row.seq < at)[::-1]  # noqa: B023 -- used at once
         resets = [row for row in before if row.kind == "reset"]
         usage = [row for row in before if row.kind == "usage"]
-        assert await journal.last_seq() == len(model)
         assert await journal.history(user, at, limit) == after[:limit]
         known = sorted({row.user for row in model})  # of one row there is one
         users = [*random_.sample(known, min(2, len(known))), "nobody"]
@@ -186,9 +105,6 @@ async def test_reads_agree_with_a_plain_list_of_all_rows(
         assert await journal.newest(user, at, limit) == before[:limit]
         assert await journal.newest(user, at, limit, "reset") == resets[:limit]
         assert await journal.newest(user, at, limit, "usage") == usage[:limit]
-        assert await journal.rows(at, limit) == model[at : at + limit]
-        notices = [row for row in model[at:] if row.notify]
-        assert await journal.notices(at, limit) == notices[:limit]
         noticed = [row for row in before if row.notify]
         assert await journal.noticed(user, at, limit) == noticed[:limit]
         holds = [row for row in before if row.kind == "hold"]
@@ -257,84 +173,3 @@ async def test_a_key_belongs_to_one_user(journal: Journal) -> None:
 
     assert await journal.find("alice", "k") == rows[0]
     assert await journal.find("bob", "k") == rows[1]
-
-
-async def test_a_position_is_never_given_to_two_rows(journal: Journal) -> None:
-    await journal.append([make_row(1)])
-
-    with pytest.raises(NotStored):
-        await journal.append([make_row(1, "bob")])
-
-    assert await journal.rows(0, ALL) == [make_row(1)]
-
-
-async def test_after_a_failed_append_its_positions_can_be_given_again(journal: Journal) -> None:
-    await journal.append([make_row(1, key="k")])
-    with pytest.raises(NotStored):
-        await journal.append([make_row(2, "bob"), make_row(2, key="k")])
-
-    await journal.append([make_row(2, "carol"), make_row(3, key="other")])
-
-    assert [row.user for row in await journal.rows(0, ALL)] == ["alice", "carol", "alice"]
-    assert await journal.find("alice", "other") == make_row(3, key="other")
-
-
-async def test_the_published_position_is_kept(journal: Journal) -> None:
-    await journal.mark_published(17)
-    assert await journal.published() == 17
-
-    await journal.mark_published(18)
-    assert await journal.published() == 18
-
-
-async def test_a_read_during_an_append_sees_its_block_whole_or_not_at_all(
-    journal: Journal, random_: random.Random
-) -> None:
-    rows = make_rows(random_, 1, 5_000)
-
-    async def read() -> None:
-        found = await journal.rows(0, ALL)
-        assert found == rows[: len(found)]
-        assert len(found) % 100 == 0
-        user = rows[0].user
-        history = await journal.history(user, 0, ALL)
-        assert history in [of_user(rows[:end], user) for end in range(0, 5_001, 100)]
-
-    for start in range(0, len(rows), 100):
-        await asyncio.gather(journal.append(rows[start : start + 100]), read(), read())
-        assert await journal.last_seq() == start + 100
-
-
-async def test_personal_fields_of_one_user_are_erased_and_nothing_else(
-    journal: Journal, random_: random.Random
-) -> None:
-    rows = make_rows(random_, 1, 1_400)
-    for start in range(0, len(rows), 200):
-        await journal.append(rows[start : start + 200])
-    keys = [row.key for row in of_user(rows, "user-3") if row.key is not None]
-    theirs = of_user(rows, "user-3", lambda row: row.personal is not None)
-
-    assert await journal.erase("user-3") == len(theirs)
-
-    after = [row._replace(personal=ERASED) if row in theirs else row for row in rows]
-    assert await journal.rows(0, ALL) == after
-    assert await journal.history("user-3", 0, ALL) == of_user(after, "user-3")
-    found = await journal.find_all("user-3", keys)
-    assert found == {row.key: row for row in of_user(after, "user-3") if row.key is not None}
-
-
-async def test_what_was_erased_is_not_erased_again(journal: Journal) -> None:
-    await journal.append([make_row(1, personal='{"ip_address":"::1"}'), make_row(2)])
-    assert await journal.erase("alice") == 1
-    assert await journal.erase("alice") == 0
-    assert await journal.erase("bob") == 0
-
-
-async def test_rows_go_on_to_be_appended_after_personal_fields_were_erased(
-    journal: Journal,
-) -> None:
-    await journal.append([make_row(1, personal='{"ip_address":"::1"}')])
-    await journal.erase("alice")
-    new = make_row(2, personal='{"ip_address":"::2"}')
-    await journal.append([new])
-    assert (await journal.rows(0, ALL))[1:] == [new]
