@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
-from messages.stored.view import USAGE, View
+from .view import USAGE, View
 
 
 class Storage(Enum):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from messages.stored.names import USAGE_NAMES
-from messages.stored.older import LONG_USAGE
+from .names import USAGE_NAMES
+from .older import LONG_USAGE
 
 
 class Column(NamedTuple):
