@@ -1,43 +1,61 @@
 # Everything a developer or a build machine does; needs Python 3.11 or newer and make.
 PYTHON ?= python3
+# `make test VENV=.venv-3.13 PYTHON=python3.13`: all of it with another Python.
+VENV ?= .venv
+export VENV PYTHON
 
-BIN := .venv/bin
-RUN := .venv/.run
-DEV := .venv/.dev
-AUDIT := .venv/audit
-AUDIT_STAMP := .venv/.installed-audit
+BIN := $(VENV)/bin
+RUN := $(VENV)/.run
+DEV := $(VENV)/.dev
+INSTALLED := pyproject.toml messages/pyproject.toml messages/__init__.py hatch_build.py \
+	actors/launcher.py .ci/constraints.txt .ci/runtime.txt .ci/install
+AUDIT := $(VENV)/audit
+AUDIT_STAMP := $(VENV)/.installed-audit
 ROOMS := actors messages persistence tests
 BESIDE := hatch_build.py .ci
 PROSE := $(wildcard README.md CONTRIBUTING.md CHANGELOG.md docs) Makefile Procfile pyproject.toml .ci
-TIERS := unit contract runtime sim golden e2e torture
+PLAIN := unit contract runtime sim golden
+TIERS := $(PLAIN) e2e torture
 
-.PHONY: install run test tiers check audit bench charts fuzz overload torture simulate format clean \
-	test-sources $(TIERS:%=test-%)
-ifneq ($(MAKECMDGOALS),tiers)
+# The wheels of this state of the sources, built once: `wheel` in a recipe is where they are installed.
+WITH_WHEEL = wheel=$$($(BIN)/python .ci/wheel.py) && METERD_TEST_WHEEL="$$wheel"
+# What such a wheel has in place of the sources, for what imports modules itself.
+ON_WHEEL = $(WITH_WHEEL) PYTHONSAFEPATH=1 \
+	PYTHONPATH="$$(echo $$wheel/lib/python*/site-packages/meterd_server):$(CURDIR)"
+
+.PHONY: install run wheel test tiers every-tier check audit bench steps charts fuzz overload torture \
+	simulate format clean installed-wheel test-compiled $(TIERS:%=test-%)
+ifeq ($(filter tiers every-tier,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 
-# Where there is no C compiler nothing is compiled, and all works as it does, slower.
 install: $(DEV)
-	@$(BIN)/python .ci/compile.py
 
 # What running needs comes first, and is all that `make run` waits for.
-$(RUN): pyproject.toml messages/pyproject.toml hatch_build.py actors/launcher.py .ci/constraints.txt .ci/runtime.txt .ci/install
-	@PYTHON='$(PYTHON)' .ci/install run
+$(RUN): $(INSTALLED)
+	@.ci/install run
 	@touch $@
 
 $(DEV): $(RUN)
-	@PYTHON='$(PYTHON)' .ci/install dev
+	@.ci/install dev
 	@touch $@
 
 run: $(RUN)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
 
-# The tiers two at a time, the longest first: one waits for processes mostly, while others compute.
-test: install check
+# Compiled if there is a C compiler: `pip install dist/*.whl` has the fast service.
+wheel: install
+	@$(BIN)/python .ci/wheel.py --dist
+
+installed-wheel: install
+	@$(BIN)/python .ci/wheel.py
+
+# Two at a time, the longest first: while the wheel is built, whatever does not need it goes on.
+test: install
 	$(MAKE) --jobs=2 --output-sync=target --no-print-directory tiers
 
-tiers: test-e2e test-torture test-sources $(TIERS:%=test-%)
+tiers: installed-wheel check every-tier
+every-tier: installed-wheel test-e2e test-torture test-compiled $(TIERS:%=test-%)
 
 check: install
 	$(BIN)/ruff format --check $(ROOMS) $(BESIDE)
@@ -56,29 +74,35 @@ $(AUDIT_STAMP):
 	$(AUDIT)/bin/python -m pip install --quiet --quiet --disable-pip-version-check 'pip-audit>=2.7'
 	@touch $@
 
-# On the compiled hot path where there is one, and `sources` once more without.
-test-sources: install
-	METERD_TEST_SOURCES=1 $(BIN)/python -m pytest --quiet tests/unit tests/runtime tests/golden \
-		tests/sim/test_planted.py
-
 # pytest fails where it finds no test, so no tier can be lost unnoticed.
-$(TIERS:%=test-%): test-%: install
+$(PLAIN:%=test-%): test-%: install
 	$(BIN)/python -m pytest --quiet tests/$*
 
+# These start processes: of the wheel, compiled if it can be.
+test-e2e test-torture: test-%: install installed-wheel
+	$(WITH_WHEEL) $(BIN)/python -m pytest --quiet tests/$*
+
+# What is stored and answered, byte by byte, once more by compiled modules.
+test-compiled: install installed-wheel
+	$(ON_WHEEL) $(BIN)/python -m pytest --quiet --override-ini pythonpath= tests/golden
+
 # What else could meter is measured too, if it is installed: docs/performance.md.
-bench: install
-	$(BIN)/python -m tests.bench $(BENCH)
+bench: install installed-wheel
+	$(WITH_WHEEL) $(BIN)/python -m tests.bench $(BENCH)
+
+steps: install installed-wheel
+	$(ON_WHEEL) $(BIN)/python -m tests.bench.steps $(STEPS)
 
 # Requests and files that are nearly right; says the seed. FUZZ="--seed 7 --requests 1000" repeats.
-fuzz: install
+fuzz: install installed-wheel
 	METERD_FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest --quiet --timeout 1800 \
 		tests/unit/test_fuzz_codec.py tests/unit/test_fuzz_importer.py
-	$(BIN)/python -m tests.fuzz $(FUZZ)
+	$(WITH_WHEEL) $(BIN)/python -m tests.fuzz $(FUZZ)
 
 # Ten times what the service can take, for a minute, and once more with one user who is the reason.
-overload: install
-	$(BIN)/python -m tests.overload $(OVERLOAD)
-	$(BIN)/python -m tests.overload --hot 0.9 $(OVERLOAD)
+overload: install installed-wheel
+	$(WITH_WHEEL) $(BIN)/python -m tests.overload $(OVERLOAD)
+	$(WITH_WHEEL) $(BIN)/python -m tests.overload --hot 0.9 $(OVERLOAD)
 
 # Lives of the service in a simulated world, each from its seed: SIMULATE='--minutes 60',
 # '--first 1000 --seeds 500'. A short run of them is in the tier `sim`.
@@ -86,8 +110,8 @@ simulate: install
 	$(BIN)/python -m tests.sim $(SIMULATE)
 
 # Faults of the real parts for an hour; `make test` has a minute of it.
-torture: install
-	$(BIN)/python -m tests.torture $(TORTURE)
+torture: install installed-wheel
+	$(WITH_WHEEL) $(BIN)/python -m tests.torture $(TORTURE)
 
 charts: install
 	$(BIN)/python -m tests.bench.charts
@@ -98,7 +122,5 @@ format: install
 
 # The data directory holds what was metered: it stays.
 clean:
-	rm -rf .venv .bench .torture .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
-	rm -f actors/compiled.json*
-	find $(ROOMS) -name '*.so' -delete
+	rm -rf $(VENV) .bench .torture .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from actors.compiled import outdated
+from actors.cli import service
 
 
 def main() -> None:
     """Run the service, or the command line, which needs the extra ``cli``."""
-    changed = outdated()  # before a module is imported that may be one of another version
-    if changed is not None:
-        sys.exit(f"meterd: {changed} is not as it was compiled: run make install")
-    from actors.cli import service  # noqa: PLC0415 -- as above
-
     arguments = sys.argv[1:]
     if arguments and arguments[0] in service.VERBS:
         sys.exit(service.start(arguments[0], arguments[1:]))

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from actors.app import DISK_FAILED, VERSION, End, Service, StartError
 from actors.clock import SystemClock
-from actors.compiled import outdated
 from actors.edge.connection import Link, LinkError
 from actors.edge.discovery import NAME
 from actors.edge.nats_server import EmbeddedError, EmbeddedServer
@@ -44,10 +43,6 @@ def run(config: Config, *, embedded: bool) -> int:
     configure_logging(config.log_level, secrets_in(config.nats_url, config.nats_password))
     # Whatever this process, SQLite or its nats-server makes is for its owner alone.
     os.umask(0o077)
-    changed = outdated()
-    if changed is not None:
-        _say(f"{changed} is not as it was compiled: run make install")
-        return FAILED
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(config, embedded=embedded))

@@ -6,7 +6,6 @@ import asyncio
 import os
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,6 +20,7 @@ from messages.subjects import PREFIX, request_subject
 from messages.units import to_micros
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.commands import run
+from tests.support.meterd import METERD
 from tests.support.raw import RawClient
 from tests.support.rig import Rig
 from tests.support.service import ROOT, Service
@@ -125,7 +125,7 @@ def test_killed_in_the_middle_it_goes_on_with_the_next(up: Service) -> None:
     with RawClient(up.url) as client:
         before = read_all(client)
     moving = subprocess.Popen(
-        [sys.executable, "-m", "actors", "archive", "--before", BEFORE, "--timeout", "1"],
+        [*METERD, "archive", "--before", BEFORE, "--timeout", "1"],
         cwd=ROOT,
         env={**os.environ, "METERD_NATS_URL": up.url},
         stdout=subprocess.DEVNULL,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.meterd import METERD
 from tests.support.service import ROOT, Service
 
 Meterd = Callable[..., tuple[int, Any]]
@@ -24,7 +24,7 @@ def meterd(service: Service) -> Meterd:
     def run(*args: str, stdin: str = "") -> tuple[int, Any]:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
         done = subprocess.run(
-            [sys.executable, "-m", "actors", *args],
+            [*METERD, *args],
             cwd=ROOT,
             env={**environ, "METERD_NATS_URL": service.url},
             input=stdin,

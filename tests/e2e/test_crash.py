@@ -7,7 +7,6 @@ import json
 import random
 import sqlite3
 import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -18,6 +17,7 @@ from typing import Any, Final
 import pytest
 
 from messages.subjects import PREFIX, request_subject
+from tests.support.meterd import METERD
 from tests.support.nats import NatsServer
 from tests.support.raw import RawClient
 from tests.support.service import ROOT, Service
@@ -109,7 +109,7 @@ class Observer:
 def importing(file: Path, url: str) -> Iterator[subprocess.Popen[str]]:
     """The command line's import, beside us."""
     command = [
-        *(sys.executable, "-m", "actors", "import", str(file), "--url", url),
+        *(*METERD, "import", str(file), "--url", url),
         *("--timestamps", "now", "--map", "event_id=request_id", "--map", "model_used=model"),
         *("--map", "tokens_input=prompt_tokens", "--map", "tokens_output=completion_tokens"),
         *("--patience", str(WAIT_S), "--json"),

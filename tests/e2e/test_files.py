@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from messages.subjects import PREFIX, request_subject
+from tests.support.meterd import METERD
 from tests.support.raw import RawClient
 from tests.support.service import ROOT, Service
 
@@ -74,7 +74,7 @@ def test_a_look_at_the_log_leaves_nothing_for_others(tmp_path: Path) -> None:
         use(service)
         service.kill()
     environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
-    command = [sys.executable, "-m", "actors", "verify", "--data-dir", str(data), "--no-live"]
+    command = [*METERD, "verify", "--data-dir", str(data), "--no-live"]
     done = subprocess.run(
         command, cwd=ROOT, env=environ, umask=0, capture_output=True, check=False, timeout=60
     )

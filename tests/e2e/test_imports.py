@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from messages.subjects import PREFIX, request_subject
+from tests.support.meterd import METERD
 from tests.support.raw import RawClient
 from tests.support.service import ROOT, Service
 
@@ -17,7 +17,7 @@ from tests.support.service import ROOT, Service
 def import_prices(url: str, *args: str) -> Any:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
     done = subprocess.run(
-        [sys.executable, "-m", "actors", "prices", "import", *args],
+        [*METERD, "prices", "import", *args],
         cwd=ROOT,
         env={**environ, "METERD_NATS_URL": url},
         capture_output=True,
@@ -70,7 +70,7 @@ def test_cloud_events_are_imported_and_are_the_same_as_over_nats(
     client.request(request_subject(PREFIX, "track", "alice"), event(2))
     environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
     done = subprocess.run(
-        [sys.executable, "-m", "actors", "import", str(file), "--json"],
+        [*METERD, "import", str(file), "--json"],
         cwd=ROOT,
         env={**environ, "METERD_NATS_URL": up.url},
         capture_output=True,

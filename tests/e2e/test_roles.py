@@ -6,7 +6,6 @@ import json
 import os
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from messages.client.client import UsageClient
 from messages.errors import NoAnswer
 from messages.subjects import PARTITIONS, PREFIX, partition_of
 from messages.verbs import CATALOG_COMMANDS, COMMANDS
+from tests.support.meterd import METERD
 from tests.support.nats import nats_server_binary
 from tests.support.roles import (
     BODIES,
@@ -245,7 +245,7 @@ def test_the_system_account_is_another_one(secured: Secured) -> None:
 def meterd(stage: Stage, role: str, *args: str, **env: str) -> tuple[int, str, str]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
     done = subprocess.run(
-        [sys.executable, "-m", "actors", *args],
+        [*METERD, *args],
         cwd=ROOT,
         env={**environ, **stage.secured.env(role), **env},
         capture_output=True,

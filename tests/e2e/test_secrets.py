@@ -6,7 +6,6 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from messages.client.client import UsageClient
 from messages.errors import NoService
+from tests.support.meterd import METERD
 from tests.support.nats import NatsServer, start_nats_server
 from tests.support.service import ROOT, Service
 from tests.support.wire import Key
@@ -38,7 +38,7 @@ def run(command: str, settings: Settings, data: Path) -> tuple[int, str]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
     environ |= {"METERD_LOG_LEVEL": "debug", "METERD_DATA_DIR": str(data)}
     done = subprocess.run(
-        [sys.executable, "-m", "actors", *command.split()],
+        [*METERD, *command.split()],
         cwd=ROOT,
         env=environ | settings,
         capture_output=True,

@@ -6,7 +6,6 @@ import csv
 import os
 import sqlite3
 import subprocess
-import sys
 from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from dateutil.relativedelta import relativedelta
 
 from messages.subjects import PREFIX, request_subject
 from tests.support.commands import run
+from tests.support.meterd import METERD
 from tests.support.raw import RawClient
 from tests.support.service import ROOT, Service
 
@@ -169,7 +169,7 @@ def test_the_trace_over_a_subscription_that_renews_in_the_middle_verifies(up: Se
             reply = ask(client, "subscribe", user, **body)
             assert datetime.fromisoformat(reply["subscription"]["current_period_start"]) == boundary
     with subprocess.Popen(
-        [sys.executable, "-m", "actors", "import", str(TRACE), *MAPPING],
+        [*METERD, "import", str(TRACE), *MAPPING],
         cwd=ROOT,
         env={**os.environ, "METERD_NATS_URL": up.url},
         stdout=subprocess.PIPE,

@@ -23,6 +23,7 @@ from messages.subjects import PREFIX, request_subject
 from tests.bench.stage import memory_mb
 from tests.fuzz.requests import Message, message
 from tests.fuzz.wire import FuzzWire
+from tests.support.meterd import METERD
 from tests.support.raw import RawClient
 from tests.support.service import ROOT, Service
 
@@ -138,7 +139,7 @@ class Fuzz:
 
 def verified(data: Path) -> str | None:
     """What `meterd verify` has to say against the log, None where it finds nothing."""
-    command = [sys.executable, "-m", "actors", "verify", "--json"]
+    command = [*METERD, "verify", "--json"]
     done = subprocess.run(
         command,
         cwd=ROOT,

@@ -137,7 +137,6 @@ async def test_batches_settle_holds_and_tell_how_others_ended(rig: Rig) -> None:
     assert found == [("settled", False), ("settled", True), ("released", True), ("unknown", True)]
 
 
-@pytest.mark.sources
 async def test_what_a_batch_does_makes_it_forget_no_hold(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

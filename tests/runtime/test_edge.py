@@ -222,7 +222,6 @@ async def test_a_message_id_that_can_be_no_key_is_refused(rig: Rig, value: bytes
     assert (await served(rig, "usage.v1.stats.alice", b"", headers)).code == ""
 
 
-@pytest.mark.sources
 async def test_nothing_that_a_defect_raises_reaches_the_connection(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, lines: Logs
 ) -> None:

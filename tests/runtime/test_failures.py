@@ -111,7 +111,6 @@ def defect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "enforce", broken)
 
 
-@pytest.mark.sources
 @pytest.mark.usefixtures("defect")
 async def test_a_raising_handler_costs_only_its_own_request(rig: Rig, lines: Logs) -> None:
     await rig.ask("track", "bob", provider="tavily")
@@ -138,7 +137,6 @@ async def test_a_raising_handler_costs_only_its_own_request(rig: Rig, lines: Log
     assert (await rig.ask("stats", "bob")).body["total_calls"] == 2
 
 
-@pytest.mark.sources
 @pytest.mark.parametrize(
     "where",
     [f"actors.user.ledger.{name}" for name in ["apply", "encode_event", "fast.tracked", "track"]],
@@ -179,7 +177,6 @@ async def test_a_defect_in_a_look_up_costs_only_its_own_request(
     assert (await rig.ask("track", provider="tavily", event_id="k")).body["duplicate"] is True
 
 
-@pytest.mark.sources
 @pytest.mark.usefixtures("defect")
 async def test_rows_in_flight_of_a_dropped_actor_are_in_its_successor(start: Start) -> None:
     rig = await start(live_users_max=1)

@@ -247,7 +247,6 @@ async def test_requests_that_wait_for_loads_are_bounded(start: Start) -> None:
     assert codes(await rig.answers(*asked[:50])) == {""}
 
 
-@pytest.mark.sources
 async def test_the_successor_of_a_dropped_actor_waits_for_its_rows_and_nobody_for_it(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-from tests.support.compiled import COMPILED
+from tests.support.meterd import compiled_here, form
 from tests.world.invariants import Violated
 from tests.world.life import CALLS, Life, simulate
 
@@ -40,8 +40,8 @@ def summary(lives: Iterable[Life]) -> str:
 
 def planted() -> int:
     """Say how soon each planted defect is found."""
-    if COMPILED:
-        print("compiled modules take no patches: METERD_TEST_SOURCES=1")
+    if compiled_here():
+        print("compiled modules take no patches: run it on the sources")
         return 1
     from tests.world.planted import ALL, find  # it patches what it imports
 
@@ -64,7 +64,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.planted:
         return planted()
-    print(f"hot path: {'compiled' if COMPILED else 'sources'}", flush=True)
+    print(form(), flush=True)
     lives: list[Life] = []
     wrong = 0
     until, seed = time.monotonic() + args.minutes * 60, args.first

@@ -1,7 +1,4 @@
-"""The test of the tests: defects that are planted in the service are found.
-
-Compiled modules take no patches, so `make test` runs this on the sources.
-"""
+"""The test of the tests: defects that are planted in the service are found."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ import pytest
 from tests.world.planted import ALL, SECONDS_MAX, find
 
 
-@pytest.mark.sources
 @pytest.mark.parametrize("plant", ALL, ids=lambda plant: plant.__name__)
 def test_a_planted_defect_is_found_within_a_minute_of_the_cpu(
     plant: Callable[[pytest.MonkeyPatch], None],

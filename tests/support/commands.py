@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from typing import Any
 
+from tests.support.meterd import METERD
 from tests.support.service import ROOT
 
 
@@ -15,7 +15,7 @@ def run(*args: str, url: str = "nats://127.0.0.1:1", text: bool = False) -> tupl
     """A command: its exit code, and what it said, decoded where it is JSON and not ``text``."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
     done = subprocess.run(
-        [sys.executable, "-m", "actors", *args],
+        [*METERD, *args],
         cwd=ROOT,
         env={**environ, "METERD_NATS_URL": url},
         capture_output=True,

@@ -12,14 +12,15 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from tests.support.meterd import METERD
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 30.0
@@ -43,6 +44,7 @@ class Service:
         command: ``up`` or ``serve``.
         env: settings; every other ``METERD_`` variable of the test's own is taken away.
         umask: that it is started with; -1: that of the tests.
+        program: what is started, with ``command`` as its argument.
     """
 
     def __init__(
@@ -52,11 +54,13 @@ class Service:
         command: str = "up",
         env: Mapping[str, str] | None = None,
         umask: int = -1,
+        program: Sequence[str] = METERD,
     ) -> None:
         self.data_dir = data_dir
         self.command = command
         self.env = dict(env or {})
         self.umask = umask
+        self.program = program
         self.stderr_file = data_dir.with_name(f"{data_dir.name}.stderr")
         self.ready: dict[str, Any] = {}
         self.lines: list[str] = []
@@ -107,7 +111,7 @@ class Service:
         self.ready, self.lines = {}, []
         with self.stderr_file.open("wb") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "actors", self.command],
+                [*self.program, self.command],
                 cwd=ROOT,
                 env=environ,
                 stdin=subprocess.DEVNULL,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from functools import partial
 from typing import Any, Final, cast
 
@@ -14,6 +13,7 @@ from messages.catalog import CATALOG_USER
 from messages.codec import decode_event
 from messages.subjects import PREFIX
 from persistence.records import Row
+from tests.support.meterd import METERD
 from tests.support.rig import Rig
 from tests.support.service import ROOT
 from tests.torture.book import Tortured, ask
@@ -108,7 +108,7 @@ async def run_verify(stage: Stage) -> tuple[int, str, str]:
     """`meterd verify` of a stage: exit code, stdout and stderr."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "actors", "verify", "--json", "--url", stage.nats.url),
+        *(*METERD, "verify", "--json", "--url", stage.nats.url),
         *("--data-dir", str(stage.service.data_dir)),
         cwd=ROOT,
         env=environ,

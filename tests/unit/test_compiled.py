@@ -1,140 +1,34 @@
+"""What is compiled into a wheel, and when: see hatch_build.py and .ci/wheel.py."""
+
 from __future__ import annotations
 
 import ast
-import json
 import os
 import shutil
-import subprocess
-import sys
-import tomllib
-from hashlib import blake2b
-from importlib.machinery import EXTENSION_SUFFIXES
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from actors.compiled import DIGESTS, ROOMS, outdated
-from tests.support.compiled import ROOT
+from hatch_build import compiled_modules
+from tests.support.environments import wheel_script
+from tests.support.service import ROOT
 
-SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
-MODULES: list[str] = SETTINGS["tool"]["meterd"]["compiled"]
-FILES = ("actors/a.cpython-311.so", "actors/a.py", "messages/b.py")
+MODULES = compiled_modules(ROOT)
+TREE = ("actors", "messages", "persistence", "hatch_build.py", "pyproject.toml", "README.md")
 
 
 @pytest.fixture
-def compiled(tmp_path: Path) -> Path:
-    """A directory with two sources and what their compilation left."""
-    for room in ROOMS:
-        (tmp_path / room).mkdir()
-    for name in FILES:
-        (tmp_path / name).write_text(name)
-    digests = {name: blake2b(name.encode()).hexdigest() for name in FILES}
-    (tmp_path / DIGESTS).write_text(json.dumps({"files": digests}))
+def checkout(tmp_path: Path) -> Path:
+    """All that goes into the wheels, in another place."""
+    for name in (*TREE, "LICENSE", ".ci"):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / name)
+        else:
+            shutil.copy(ROOT / name, tmp_path)
     return tmp_path
 
 
-def test_sources_that_were_compiled_as_they_are_are_not_outdated(compiled: Path) -> None:
-    assert outdated(compiled) is None
-
-
-def test_where_nothing_is_compiled_nothing_is_outdated(tmp_path: Path) -> None:
-    assert outdated(tmp_path) is None
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_a_file_that_was_changed_or_removed_since_is_named(compiled: Path, name: str) -> None:
-    (compiled / name).write_text("another")
-    assert outdated(compiled) == name
-    (compiled / name).unlink()
-    assert outdated(compiled) == name
-
-
-def test_a_compiled_module_of_another_compilation_is_named(compiled: Path) -> None:
-    (compiled / "persistence" / "old.cpython-311.so").write_text("left")
-    assert outdated(compiled) == "persistence/old.cpython-311.so"
-
-
-@pytest.mark.parametrize("left", [None, "", "{}", '{"files": {"actors/a.py"', "[]"])
-def test_what_an_interrupted_compilation_left_is_outdated(compiled: Path, left: str | None) -> None:
-    (compiled / DIGESTS).unlink()
-    if left is not None:
-        (compiled / DIGESTS).write_text(left)
-    assert outdated(compiled) == ("actors/a.cpython-311.so" if left is None else DIGESTS)
-
-
-def test_the_sources_of_what_is_compiled_are_all_whose_constants_may_be_in_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(ROOT)
-    sources = script().sources_of(MODULES)
-    assert sources >= set(MODULES)
-    # Imported, not compiled: `WAVESPEED`, `HARD` and others of the like are part of the others.
-    assert "actors/billing/catalog/providers.py" in sources - set(MODULES)
-    # By way of one that is not compiled.
-    assert "messages/stored/older.py" in sources
-    assert "actors/cli/main.py" not in sources
-
-
-@pytest.mark.parametrize(
-    ("compiler", "why"),
-    [
-        ("/missing/cc", "there is no C compiler (/missing/cc)"),
-        ("false", "the C compiler fails: "),
-        ("true", "the C compiler does nothing"),
-    ],
-)
-def test_without_a_c_compiler_that_works_nothing_compiled_is_left_and_one_line_says_why(
-    tmp_path: Path, compiler: str, why: str
-) -> None:
-    for name in (*ROOMS, ".ci"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.so"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path)
-    (tmp_path / "persistence" / "half.cpython-311.so").write_text("of an interrupted compilation")
-    done = subprocess.run(
-        [sys.executable, tmp_path / ".ci" / "compile.py"],
-        env={**os.environ, "CC": compiler},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("\n") == 1
-    assert why in done.stdout
-    assert not [*tmp_path.rglob("*.so"), *tmp_path.rglob("compiled.json*")]
-    assert outdated(tmp_path) is None
-
-
-@pytest.mark.parametrize("command", [["serve"], ["verify"], ["stats", "alice"], ["--version"]])
-def test_no_command_runs_on_what_is_half_compiled(tmp_path: Path, command: list[str]) -> None:
-    for name in ROOMS:
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.so"))
-    (tmp_path / DIGESTS).unlink(missing_ok=True)
-    # As the first of many: it needs one that is not there.
-    (tmp_path / "messages" / f"units{EXTENSION_SUFFIXES[0]}").write_text("half")
-    done = subprocess.run(
-        [sys.executable, "-m", "actors", *command],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1
-    assert f"messages/units{EXTENSION_SUFFIXES[0]}" in done.stderr
-    assert "make install" in done.stderr
-
-
-def script() -> Any:
-    """`.ci/compile.py` as a module."""
-    spec = spec_from_file_location("compile_script", ROOT / ".ci" / "compile.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+# -- what is compiled
 
 
 def bases(name: str) -> list[tuple[str, str]]:
@@ -146,8 +40,90 @@ def bases(name: str) -> list[tuple[str, str]]:
 
 def test_no_compiled_module_has_a_class_that_would_mean_something_else() -> None:
     """mypyc drops the keywords of a Struct, and no method of a dict may be replaced."""
-    assert len(MODULES) > 20
     found = [(name, *pair) for name in MODULES for pair in bases(name)]
     bad = ("Struct", "msgspec.Struct", "dict", "list")
     assert [entry for entry in found if entry[2].partition("[")[0] in bad] == []
     assert ("Limits", "NamedTuple") in [entry[1:] for entry in found]  # the search finds bases
+
+
+def test_the_hot_path_is_compiled_and_what_cannot_be_is_not() -> None:
+    assert {
+        *("actors/billing/usage/track.py", "actors/billing/wire/track.py", "actors/edge/parser.py"),
+        *("actors/user/ledger.py", "messages/codec.py", "persistence/writer.py"),
+    } <= set(MODULES)
+    assert not any(name.endswith("__init__.py") or "/reports/" in name for name in MODULES)
+    assert not set(MODULES) & {"actors/billing/state/interning.py", "messages/usage.py"}
+
+
+@pytest.mark.parametrize("name", ["actors/edge/parser.py", "actors/user/lookups.py"])
+def test_a_module_that_was_moved_and_is_still_listed_is_named(checkout: Path, name: str) -> None:
+    (checkout / name).unlink()
+    with pytest.raises(ValueError, match=f"no file matches {name}"):
+        compiled_modules(checkout)
+
+
+# -- when
+
+
+@pytest.mark.parametrize(
+    ("compiler", "why"),
+    [
+        ("/missing/cc", "there is no C compiler (/missing/cc)"),
+        ("false", "the C compiler fails: "),
+        ("true", "the C compiler does nothing"),
+    ],
+)
+def test_a_c_compiler_that_does_not_work_is_seen_before_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, compiler: str, why: str
+) -> None:
+    monkeypatch.setenv("CC", compiler)
+    wheel = wheel_script()
+    assert why in (wheel.lacking() or wheel.broken())
+
+
+def test_without_a_c_compiler_the_wheel_is_pure(tmp_path: Path) -> None:
+    wheel_script().build(ROOT, tmp_path, hooks=False)
+    (wheel,) = tmp_path.iterdir()
+    assert wheel.name.endswith("-py3-none-any.whl")
+
+
+def test_a_state_of_the_sources_is_known_by_all_that_goes_into_a_wheel(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = wheel_script()
+    monkeypatch.setattr(wheel, "ROOT", checkout)
+    states = [wheel.state()]
+    for path in ("messages/units.py", "actors/billing/catalog/data/plans.json", "pyproject.toml"):
+        with (checkout / path).open("a") as file:
+            file.write("\n")
+        states.append(wheel.state())
+    (checkout / "persistence" / "more.py").touch()
+    states.append(wheel.state())
+    monkeypatch.setenv("CC", "another")
+    states.append(wheel.state())
+    assert len(set(states)) == len(states)
+
+
+def test_what_python_keeps_beside_the_sources_makes_no_other_state(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = wheel_script()
+    monkeypatch.setattr(wheel, "ROOT", checkout)
+    before = wheel.state()
+    (checkout / "actors" / "__pycache__").mkdir(exist_ok=True)
+    (checkout / "actors" / "__pycache__" / "app.cpython-311.pyc").write_bytes(b"")
+    assert wheel.state() == before
+
+
+def test_the_states_that_were_asked_for_last_are_kept_and_half_made_ones_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = wheel_script()
+    monkeypatch.setattr(wheel, "BUILD", tmp_path)
+    for number, name in enumerate(("a", "b", "c", "half")):
+        (tmp_path / name).mkdir()
+        if name != "half":
+            (tmp_path / name / "complete").touch()
+            os.utime(tmp_path / name / "complete", (number, number))
+    wheel.remove_old()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c"]

@@ -13,8 +13,8 @@ from actors.billing.state.apply import apply
 from actors.billing.state.interning import NOTHING, owned, shared
 from messages.codec import decode_event, encode_event
 from messages.stored.events import PeriodRolled
-from tests.support.compiled import COMPILED
 from tests.support.meter import Meter, catalog_of, micros
+from tests.support.meterd import compiled_here
 
 WRITES: list[Callable[[dict[str, Any]], object]] = [
     lambda d: d.__setitem__("a", 1),
@@ -96,7 +96,7 @@ def test_users_from_the_log_or_a_snapshot_share_their_plan_and_their_months(
         assert same is not None
         assert period is not same
         names = ["terms", "table", "key", "layout"]
-        if not COMPILED:  # there integers are no objects
+        if not compiled_here():  # there integers are no objects
             names += ["start", "end"]
         for name in names:
             assert getattr(period, name) is getattr(same, name)
