@@ -54,6 +54,8 @@ _CATALOG_EVENT_DECODERS: Final[dict[str, msgspec.json.Decoder[CatalogEvent]]] = 
 _MARKED_DECODER: Final = msgspec.json.Decoder(Marked)
 _KEY_DECODER: Final = msgspec.json.Decoder(Keyed)
 _PERSONAL_DECODER: Final = msgspec.json.Decoder(Personal)
+_UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
+"""What a damaged body raises: it may be of another type, too. A DecodeError is a ValueError."""
 _ERROR_DECODER: Final = msgspec.json.Decoder(ErrorReply)
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
@@ -273,7 +275,7 @@ def decode_event(kind: str, body: str, seq: int | None = None) -> Event:
         if kind == _ROLLED and _CLOSED not in body:
             return _opening(body)
         return _EVENT_DECODERS[kind].decode(body)
-    except (KeyError, ValueError, RecursionError) as error:  # DecodeError is a ValueError
+    except _UNREADABLE as error:
         raise _unreadable(kind, seq, error) from error
 
 
@@ -298,7 +300,7 @@ def decode_catalog_event(kind: str, body: str, seq: int | None = None) -> Catalo
     """An event of the catalogue's log; as `decode_event`."""
     try:
         return _CATALOG_EVENT_DECODERS[kind].decode(body)
-    except (KeyError, ValueError, RecursionError) as error:  # DecodeError is a ValueError
+    except _UNREADABLE as error:
         raise _unreadable(kind, seq, error) from error
 
 

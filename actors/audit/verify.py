@@ -141,7 +141,7 @@ class Verifier:
                 except UnreadableEvent as error:
                     readable = False
                     self._found(unreadable(row, error))
-            elif row.kind == _ROLLED and '"closed":' not in row.body:  # the first of a user
+            elif row.kind == _ROLLED and '"closed":' not in str(row.body):  # the first of a user
                 begun[row.partition] += 1
             self._rows, self._last = self._rows + 1, row.seq
             self._looked()

@@ -74,9 +74,9 @@ class Inspection:
                 raise Refused(f"{path} is of an older version: start the service once")
             db.execute("BEGIN")
             db.execute("SELECT count(*) FROM position").fetchone()  # the transaction begins here
-        except sqlite3.Error as error:
+            return cls(db, directory)
+        except (sqlite3.Error, ValueError) as error:  # ValueError: a text that is no UTF-8
             raise Refused(f"{path} cannot be read: {error}") from error
-        return cls(db, directory)
 
     def __enter__(self) -> Self:
         return self
@@ -120,12 +120,18 @@ class Inspection:
                 yield Written(row, proof, link, row.seq not in unread)
 
     def chain(self, kept: Sequence[Heads] = ()) -> ChainCheck:
-        """What follows the chain of this log; ``kept`` are links that others kept of it."""
+        """What follows the chain of this log; ``kept`` are links that others kept of it.
+
+        Raises:
+            Corrupt: what the log keeps of its links cannot be read.
+        """
         with _translated():
-            begin, *later = self._db.execute("SELECT seq, links FROM heads ORDER BY seq").fetchall()
-        return ChainCheck(
-            self._unchained(), Heads(*begin), [*(Heads(*one) for one in later), *kept]
-        )
+            notes = self._db.execute("SELECT seq, links FROM heads ORDER BY seq").fetchall()
+        try:
+            begin, *later = (Heads(*note) for note in notes)
+            return ChainCheck(self._unchained(), begin, [*later, *kept])
+        except (TypeError, ValueError) as error:
+            raise Corrupt(f"the log's own note of its links cannot be read: {error}") from error
 
     def newest_heads(self) -> Heads:
         """The newest link of each partition.

@@ -19,6 +19,7 @@ from messages.client.client import decode_stats
 from messages.reports import StatsReply
 from messages.stored.form import FORM
 from messages.subjects import PARTITIONS, encode_user, partition_of
+from persistence.errors import JournalError
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.meter import NOON
@@ -27,6 +28,11 @@ from tests.support.rig import Rig, Start
 DAY = 86_400_000_000
 USERS = [f"user {n}" for n in range(30)]
 ONE_PASS = 1_000_000
+NULLABLE = (
+    "PRAGMA writable_schema = ON;"
+    " UPDATE sqlite_schema SET sql = replace(sql, 'body TEXT NOT NULL', 'body TEXT');"
+    " PRAGMA writable_schema = RESET;"
+)
 TRIGGERS = "DROP TRIGGER log_is_never_changed; DROP TRIGGER log_is_never_removed;"
 
 
@@ -163,6 +169,17 @@ DAMAGES: dict[str, tuple[str, set[tuple[str, str, str]]]] = {
         "UPDATE log SET body = '{' WHERE seq = (SELECT max(seq) FROM log WHERE user_id = 'user 9')",
         {("user 9", "", "log")},
     ),
+    "a body that is gone": (
+        f"{NULLABLE} UPDATE log SET body = NULL WHERE kind = 'usage' AND user_id = 'user 11'",
+        {("user 11", "", "log")},
+    ),
+    "a body that is no text": (
+        (
+            "UPDATE log SET body = CAST(body AS BLOB)"
+            " WHERE kind = 'period_rolled' AND user_id = 'user 12'"
+        ),
+        {("user 12", "", "log")},
+    ),
     "a moment": (
         (
             "UPDATE log SET at = at + 1000 WHERE seq ="
@@ -190,6 +207,22 @@ def test_a_damage_is_named_by_user_period_and_field_however_few_users_are_taken_
     for users_at_once in (1, 7):
         _, found = verify(data, users_at_once)
         assert sorted(found) == sorted(whole)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE heads SET links = 'no digests'",
+        "UPDATE heads SET links = 7",
+        "DELETE FROM heads",
+        "DROP TABLE archives",
+    ],
+)
+def test_a_log_whose_own_notes_cannot_be_read_is_one_clear_error(data: Path, damage: str) -> None:
+    edit(data, damage)
+    with pytest.raises(JournalError) as caught:
+        verify(data, ONE_PASS)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 class Service:
