@@ -23,9 +23,14 @@ FOREVER: Final = 10**18
 
 @dataclass
 class Moment:
-    """The time until the first answer after something that happened."""
+    """The time until the first answer after something that happened.
+
+    Attributes:
+        changes: whether the answer has to be that of a change, made for the first time.
+    """
 
     began: float
+    changes: bool = False
     answered: asyncio.Event = field(default_factory=asyncio.Event)
     seconds: float = 0.0
 
@@ -84,9 +89,12 @@ class Tortured(Book):
         super().move(by)
         self.line.stage.shim.set_clock(self.clock.at)
 
-    def moment(self) -> Moment:
-        """From now on, until a request that is sent from now on has an answer that counts."""
-        found = Moment(now())
+    def moment(self, *, changes: bool = False) -> Moment:
+        """From now on, until a request that is sent from now on has an answer that counts.
+
+        With ``changes``, until one has changed something: the log has a row more then.
+        """
+        found = Moment(now(), changes)
         self._moments.append(found)
         return found
 
@@ -110,7 +118,7 @@ class Tortured(Book):
                 if answer.code == "unavailable":
                     self.unavailable.set()
             else:
-                self._came(began)
+                self._came(began, changes=answer.body.get("duplicate") is False)
             # What was durable then is not known here, so an error may be of any later place.
             return answer, FOREVER
 
@@ -119,9 +127,9 @@ class Tortured(Book):
         after = answer.error["retry_after"] if answer is not None else None
         await asyncio.sleep(min(after or RETRY_S, self.retry_s))
 
-    def _came(self, began: float) -> None:
+    def _came(self, began: float, *, changes: bool) -> None:
         for moment in list(self._moments):
-            if began >= moment.began:
+            if began >= moment.began and (changes or not moment.changes):
                 moment.seconds = now() - moment.began
                 moment.answered.set()
                 self._moments.remove(moment)

@@ -12,65 +12,107 @@ from persistence.sqlite.data_dir import DATABASE
 from tests.torture.book import Moment, Tortured
 from tests.torture.judging import run_verify
 from tests.torture.kills import some_time
+from tests.torture.rounds import FIRST_S
 from tests.torture.stage import Stage
 
 WAL: Final = f"{DATABASE}-wal"
 PAGE: Final = 4096
 FILES: Final = (DATABASE, WAL, f"{DATABASE}-shm", "index.db", "index.db-wal", "meterd.mark")
 SETTLED_S: Final = 60.0
+WITHIN_A_PAGE: Final = range(100, 1_000)
+"""Bodies of rows that are long enough to be no part of something else, and lie in one place."""
 
 
-def damage_file(path: Path, rng: random.Random) -> None:
-    """Turn bits, or blank a sector or a page, or cut the file, at any place."""
-    size = path.stat().st_size
-    at = rng.randrange(size)
-    how = rng.choice(["bit", "bit", "sector", "page", "cut"])
-    with path.open("r+b") as file:
+def damage_file(path: Path, rng: random.Random, within: int | None = None) -> None:
+    """Turn a bit, or blank a sector or a page, or cut the file, so that it is another one.
+
+    Args:
+        path: the file.
+        rng: draws the damage.
+        within: it begins in so many of the first bytes; by default anywhere.
+    """
+    content = path.read_bytes()
+    while True:
+        at = rng.randrange(min(len(content), within or len(content)))
+        how = rng.choice(["bit", "bit", "sector", "page", "cut"])
         if how == "cut":
-            file.truncate(at)
+            damaged = content[:at]
+        elif how == "bit":
+            damaged = turned(content, at, rng)
+        else:
+            length = {"sector": 512, "page": PAGE}[how]
+            at -= at % length
+            rest = content[at:]
+            damaged = content[:at] + bytes(len(rest[:length])) + rest[length:]
+        if damaged != content:  # much of a page is blank anyway
+            path.write_bytes(damaged)
             return
-        length = {"bit": 1, "sector": 512, "page": PAGE}[how]
-        at -= at % length
-        file.seek(at)
-        before = file.read(length)
-        file.seek(at)
-        file.write(bytes([before[0] ^ 1 << rng.randrange(8)]) if how == "bit" else bytes(length))
+
+
+def turned(content: bytes, at: int, rng: random.Random) -> bytes:
+    """Bytes with any bit of the one at a place turned."""
+    return content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :]
 
 
 async def damage_wal(book: Tortured) -> Moment:
-    """The WAL of a service that was killed is damaged before the next start.
+    """The WAL of a service that was killed is damaged anywhere before the next start.
 
     Where that starts, nothing may be missing. Where it refuses, `meterd verify` refuses too,
     and the undamaged files, put back, are served.
     """
+    await _damage_wal(book, None)
+    return book.moment()
+
+
+async def damage_start_of_wal(book: Tortured) -> Moment:
+    """As `damage_wal`, before all that the service has committed: the next start refuses."""
+    assert await _damage_wal(book, PAGE), "what was acknowledged is gone, and it serves"
+    return book.moment()
+
+
+async def _damage_wal(book: Tortured, within: int | None) -> bool:
+    """Damage it in so many of its first bytes; whether the next start refused."""
     stage = book.line.stage
+    await stage.up.wait()
+    async with asyncio.timeout(FIRST_S):  # a start leaves an empty WAL
+        await book.moment(changes=True).answered.wait()
     await some_time(book)
     copies = stage.directory / "copies"
 
     def damage() -> None:
         stage.between = lambda: None
         copy_files(stage.service.data_dir, copies)
-        wal = stage.service.data_dir / WAL
-        if wal.exists() and wal.stat().st_size:
-            damage_file(wal, book.rng)
-            book.events["WALs damaged"] += 1
+        damage_file(stage.service.data_dir / WAL, book.rng, within)
+        book.events["WALs damaged"] += 1
 
     failed = len(stage.failed)
     stage.between = damage
     stage.kill_service()
-    if await _refuses(stage, failed):
-        book.events["refused"] += 1
-        assert "ends at row" in stage.failed[-1] or "cannot be" in stage.failed[-1]
-        code, _, complaint = await run_verify(stage)
-        assert code, "verify finds nothing in a damaged log"
-        assert len(complaint.splitlines()) == 1, complaint
+    if not await _refuses(stage, failed):
+        return False
+    book.events["refused"] += 1
+    assert "ends at row" in stage.failed[-1] or "cannot be" in stage.failed[-1]
+    code, _, complaint = await run_verify(stage)
+    assert code, "verify finds nothing in a damaged log"
+    assert len(complaint.splitlines()) == 1, complaint
 
-        def restore() -> None:
-            stage.between = lambda: None
-            copy_files(copies, stage.service.data_dir)
+    def restore() -> None:
+        stage.between = lambda: None
+        copy_files(copies, stage.service.data_dir)
 
-        stage.between = restore
-    return book.moment()
+    stage.between = restore
+    return True
+
+
+def damage_row(path: Path, bodies: list[str], rng: random.Random) -> None:
+    """Turn a bit in one of the bodies of a log's rows, so that a row of it is another one.
+
+    It is turned wherever the file has this body: a page that was split may keep a copy.
+    """
+    content = path.read_bytes()
+    body = rng.choice([body for body in bodies if len(body) in WITHIN_A_PAGE]).encode()
+    assert body in content
+    path.write_bytes(content.replace(body, turned(body, rng.randrange(len(body)), rng)))
 
 
 async def _refuses(stage: Stage, failed: int) -> bool:

@@ -15,7 +15,7 @@ from persistence.sqlite.data_dir import DATABASE
 from tests.support.raw import Message, RawClient
 from tests.support.service import ServiceEndedError
 from tests.torture.book import Tortured, clients
-from tests.torture.damage import copy_files, damage_file
+from tests.torture.damage import copy_files, damage_file, damage_row
 from tests.torture.judging import judge, run_verify
 from tests.torture.line import read_log
 from tests.torture.rounds import CALLS, CLIENTS, JUMPS, USERS, Result, fresh
@@ -36,16 +36,24 @@ class Whole:
 
 
 async def damage_pages(directory: Path, seed: int, times: int) -> Result:
-    """Damage the same database in other ways, so many times."""
+    """Damage the same database in other ways, so many times: a row of the log, then anything.
+
+    What is anywhere may be of no account, a row may not.
+    """
     rng = random.Random(f"pages.{seed}")
     stage = Stage(fresh(directory), Shim(directory), snapshot_events="20", log_level="error")
     result = Result("page")
     try:
         whole = await _live(stage, rng, result)
-        for _ in range(times):
+        for number in range(times):
             copy_files(whole.copies, stage.service.data_dir)
-            damage_file(stage.service.data_dir / DATABASE, rng)
-            await _look(stage, whole, result)
+            database = stage.service.data_dir / DATABASE
+            if number == 0:
+                damage_row(database, [row.body for row in whole.rows], rng)
+            else:
+                damage_file(database, rng)
+            code = await _look(stage, whole, result)
+            assert code or number, "another row, of which verify says nothing"
             result.times += 1
     finally:
         stage.close()
@@ -76,8 +84,8 @@ async def _live(stage: Stage, rng: random.Random, result: Result) -> Whole:
     return Whole(copies, book.rows, said)
 
 
-async def _look(stage: Stage, whole: Whole, result: Result) -> None:
-    """Have the damage met. What `verify` finds nothing in must be whole."""
+async def _look(stage: Stage, whole: Whole, result: Result) -> int:
+    """Have the damage met; `verify`'s exit code. What it finds nothing in must be whole."""
     service, notes = stage.service, result.notes
     began, wrong = now(), 0
     refusal = await _refusal(stage)
@@ -103,6 +111,7 @@ async def _look(stage: Stage, whole: Whole, result: Result) -> None:
         assert json.loads(output)["differences"]
     else:
         assert len(complaint.splitlines()) == 1, complaint
+    return code
 
 
 async def _refusal(stage: Stage) -> str:

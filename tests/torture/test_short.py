@@ -73,7 +73,8 @@ async def test_a_disk_that_lies_about_its_syncs_is_found_out(tmp_path: Path) -> 
 
 async def test_a_damaged_wal_is_refused_and_a_whole_one_put_back_is_served(tmp_path: Path) -> None:
     print(f"seed {SEED}")
-    result = await run_round("wal", damage.damage_wal, tmp_path / "round", SEED, times=2)
+    fault = mixed.in_turn(damage.damage_start_of_wal, damage.damage_wal)
+    result = await run_round("wal", fault, tmp_path / "round", SEED, times=2)
     assert result.notes["WALs damaged"] == 2
     assert result.notes["refused"]
     assert any("ends at row" in line for line in result.failed)
