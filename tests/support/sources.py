@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,8 +24,8 @@ class Module:
         return self.path.parts[0]
 
     @property
-    def nodes(self) -> Iterator[ast.AST]:
-        return ast.walk(ast.parse(self.text))
+    def nodes(self) -> tuple[ast.AST, ...]:
+        return _walked(self.text)
 
     def under(self, *places: str) -> bool:
         return any(self.path.is_relative_to(place) for place in places)
@@ -35,8 +36,22 @@ def read_modules(root: Path) -> list[Module]:
     return [Module(PurePosixPath(f.relative_to(root)), f.read_text()) for f in files]
 
 
-def imports(module: Module) -> Iterator[str]:
+@lru_cache(maxsize=1)
+def _walked(text: str) -> tuple[ast.AST, ...]:
+    """All nodes of a source, kept for whoever looks at the same one next.
+
+    To keep those of all sources would cost more than it saves: the collector walks them.
+    """
+    return tuple(ast.walk(ast.parse(text)))
+
+
+@cache
+def imports(module: Module) -> tuple[str, ...]:
     """The full names of all that it imports, also inside functions and type-checking blocks."""
+    return tuple(_imported(module))
+
+
+def _imported(module: Module) -> Iterator[str]:
     package = module.path.parent.parts
     for node in module.nodes:
         if isinstance(node, ast.Import):
