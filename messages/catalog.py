@@ -133,7 +133,7 @@ class PlanPutReply(Struct, kw_only=True):
 
 
 class PriceEntry(Struct, kw_only=True):
-    """A price in USD per unit, null where the unit is not priced."""
+    """A price in USD per unit, null if the unit is not priced."""
 
     provider: str
     model: str
@@ -201,7 +201,7 @@ class EstimateReply(Struct, kw_only=True):
 class UserEntry(Struct, kw_only=True):
     """A user and what a period counts since its last reset.
 
-    All but ``user_id`` are null where the user's log cannot be read.
+    All but ``user_id`` are null if the user's log cannot be read.
     """
 
     user_id: str

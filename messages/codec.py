@@ -196,7 +196,7 @@ def key_of(body: bytes) -> str | None:
 
 
 def money_of(raw: msgspec.Raw, field: str, decimals_max: int = MONEY_DECIMALS_MAX) -> int | None:
-    """The nano-USD of a money field as it was sent, None where it is absent.
+    """The nano-USD of a money field as it was sent, None if it is absent.
 
     With 12 for ``decimals_max`` it is a unit price, in pico-USD.
 
@@ -310,7 +310,7 @@ def _unreadable(kind: str, seq: int | None, error: Exception) -> UnreadableEvent
 
 
 def decode_personal(body: str | None) -> Personal | None:
-    """The personal fields of a usage event, None where there are none or they were erased."""
+    """The personal fields of a usage event, None if there are none or they were erased."""
     return None if body is None else _PERSONAL_DECODER.decode(body)
 
 

@@ -12,12 +12,12 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 _BETWEEN: Final = re.compile(r",(?=[a-z]+://)")
-"""Between two servers. A comma in a password is none, so that no part of it is shown."""
+"""Between two servers. A comma in a password does not separate: no part of it is shown."""
 _SEED: Final = re.compile(r"\bS[ACNOPUX][A-Z2-7]{20,}")
 """An nkey seed, also one that is cut off or mistyped."""
 _GONE: Final = "***"
 _LENGTH_MIN: Final = 4
-"""What is shorter keeps nothing secret, and to take it out of every text would spoil these."""
+"""Shorter texts are not secret, and hiding them would spoil every text that has them."""
 
 
 def shown(urls: str) -> str:
@@ -71,5 +71,5 @@ def _without_secrets(url: str) -> str:
     if not separator:
         scheme, rest = "", url
     address = rest.rpartition("@")[2]
-    # What is none may be a password whose server was forgotten.
+    # An invalid address may be a password whose server was forgotten.
     return f"{scheme}{separator}{address if _is_address(address) else _GONE}"

@@ -224,7 +224,7 @@ class AckReply(Struct, kw_only=True):
 
 
 class Projections(Struct, kw_only=True):
-    """What the period comes to at this rate; ``cost_limit`` is null where there is none."""
+    """What the period comes to at this rate; ``cost_limit`` is null if there is none."""
 
     projected_cost: Decimal
     cost_limit: Decimal | None

@@ -56,7 +56,7 @@ def decode_user(token: str) -> str:
     return check_user_id(raw.decode())  # UnicodeDecodeError is a ValueError
 
 
-@lru_cache(maxsize=1024)  # who is not live is asked for by route, load and actor in a row
+@lru_cache(maxsize=1024)  # a user who is not live is asked for three times in a row
 def partition_of(token: str) -> int:
     """The partition of a user's token: FNV-1a 32 modulo 64, as nats-server's ``partition()``."""
     value = 0x811C9DC5
@@ -66,7 +66,7 @@ def partition_of(token: str) -> int:
 
 
 def check_prefix(prefix: str) -> str:
-    """Return ``prefix`` where it can stand before every subject.
+    """Return ``prefix`` if it can stand before every subject.
 
     Raises:
         ValueError: it has other than plain tokens joined by dots.

@@ -108,7 +108,7 @@ class RenewalEntry(Struct, kw_only=True):
 
 
 class SubscriptionReply(Struct, kw_only=True):
-    """The subscription, null where there never was one, and its newest renewals first."""
+    """The subscription, null if there never was one, and its newest renewals first."""
 
     subscription: SubscriptionState | None
     history: tuple[RenewalEntry, ...]

@@ -99,7 +99,7 @@ def to_day(text: str) -> date:
     """A day written as ``2026-01-31``.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a day.
     """
     day = date.fromisoformat(text)
     if day.isoformat() != text:  # the week and the day in it, say

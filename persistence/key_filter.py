@@ -25,7 +25,7 @@ from math import exp, isqrt
 from typing import Final
 
 VERSION: Final = 1
-"""Of places and masks: with another one a filter that was kept cannot be used."""
+"""Version of places and masks: a kept filter of another version cannot be used."""
 FIRST_CAPACITY: Final = 2_560_000
 ENOUGH: Final = 10_250_000
 WORD_BYTES: Final = 4
@@ -102,7 +102,7 @@ class KeyFilter:
         self._open(int(capacity / _PER_WORD), _PER_WORD)
 
     def surely_new(self, user: str, key: str) -> bool:
-        """True where the pair was never put in; False says nothing."""
+        """True if the pair was never put in; False says nothing."""
         pair = _number(f"{user} {key}".encode())
         mask = _MASKS[pair % _MASK_COUNT]
         if self._words[pair % self._count] & mask == mask:
@@ -114,7 +114,7 @@ class KeyFilter:
         return True
 
     def claim(self, user: str, key: str) -> bool:
-        """Put a pair in; True where it surely was not in before."""
+        """Put a pair in; True if it surely was not in before."""
         pair = _number(f"{user} {key}".encode())
         mask = _MASKS[pair % _MASK_COUNT]
         words = self._words

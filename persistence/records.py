@@ -12,7 +12,7 @@ class Row(NamedTuple):
         seq: position in the log, 1 is the first.
         partition: 0 to 63, derived from the user.
         user: the user id.
-        key: the event's idempotency key, None where it has none. At most one row of a user
+        key: the event's idempotency key, None if it has none. At most one row of a user
             has it: the owner looks a key up before it uses it, the journal does not.
         kind: the event's kind.
         at: when it took effect, microseconds since the epoch; never falls within a user.
@@ -53,7 +53,7 @@ class Loaded(NamedTuple):
     """What a user's state is made of.
 
     Attributes:
-        snapshot: the newest one, None where there is none.
+        snapshot: the newest one, None if there is none.
         tail: the first rows behind it, oldest first.
     """
 

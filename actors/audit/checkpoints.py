@@ -72,7 +72,7 @@ def signed(heads: Heads, at: int, seed: str) -> Checkpoint:
         seed: of who signs it.
 
     Raises:
-        CheckpointError: the seed is none.
+        CheckpointError: the seed is invalid.
     """
     key, public = _pair(seed)
     links = (heads.links[at : at + LINK_BYTES] for at in range(0, len(heads.links), LINK_BYTES))
@@ -91,7 +91,7 @@ def read(path: Path, public_key: str | None) -> tuple[Checkpoint, Heads]:
         public_key: who has to have signed it, None: whoever it names.
 
     Raises:
-        CheckpointError: it cannot be read, is none, or is not signed by that key.
+        CheckpointError: it cannot be read, is invalid, or is not signed by that key.
     """
     try:
         checkpoint = msgspec.json.decode(path.read_bytes(), type=Checkpoint)

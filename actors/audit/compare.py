@@ -1,4 +1,4 @@
-"""What of two states, or of a state and a summary, differs: by user, period and field."""
+"""Differences of two states, or of a state and a summary: by user, period and field."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from persistence.records import Row, Snapshot
 
 
 class Finding(NamedTuple):
-    """Something that differs; ``user`` and ``period`` are empty where it belongs to none."""
+    """Something that differs; ``user`` and ``period`` are empty if it belongs to none."""
 
     user: str
     period: str

@@ -44,7 +44,7 @@ _ROLLED: Final = KIND[PeriodRolled]
 
 
 class Report(NamedTuple):
-    """What was looked at; ``live`` is None where no service was asked.
+    """What was verified; ``live`` is None if no service was asked.
 
     ``gone`` has the archives that are not there, with how many rows were not looked at for that.
     """
@@ -62,7 +62,7 @@ class Live(NamedTuple):
     """How a running service is asked.
 
     Attributes:
-        ask: hands over what the service says of users, some at a time; False where it is gone.
+        ask: hands over what the service says of users, some at a time; False if it is gone.
         reopen: the log as of now.
     """
 
@@ -77,7 +77,7 @@ class Verifier:
         log: the log, as of one moment.
         found: called with everything that differs.
         progress: called now and then with how many looks at a row are done, `LOOKS` of each.
-        live: asks the running service, None where none is to be asked.
+        live: asks the running service, None if none is to be asked.
         users_at_once: users whose states may be in memory at once.
         kept: links of the chain that others kept of this log.
     """
@@ -177,7 +177,7 @@ class Verifier:
             self._ask(self._live, replay.accounts, partitions)
 
     def _ask(self, live: Live, accounts: dict[str, Account], partitions: range) -> None:
-        """Compare with what the service says; it is not asked again where it is gone."""
+        """Compare with what the service says; once it is gone, it is not asked again."""
         check = LiveCheck(accounts, self._found)
         if not live.ask(list(accounts), check.take):
             self._live = None

@@ -93,7 +93,7 @@ def _same_call(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
 
 def _same_personal(call: Track, personal: str | None, privacy: Privacy | None) -> bool:
     if personal == ERASED:
-        return True  # nobody knows what it said
+        return True  # erased: it cannot be compared any more
     said = personal_of(call) or _NOTHING
     about = decode_personal(personal) or _NOTHING
     return said == about if privacy is None else privacy.same(said, about)

@@ -1,4 +1,4 @@
-"""What a stored event has to tell the world: alerts and notable events, made from its row.
+"""What a stored event publishes: alerts and notable events, made from its row.
 
 A notice is made from the log row alone, so that it is the same, id included, whenever it is
 published again.

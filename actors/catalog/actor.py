@@ -109,7 +109,7 @@ class CatalogActor:
         self._services.writer.after(self._own.seq, request)
 
     async def _look_up(self, request: Request) -> bool:
-        """Answer a duplicate from its row; True where the key turns out to be new."""
+        """Answer a duplicate from its row; True if the key turns out to be new."""
         key = request.key
         assert key is not None
         await self._services.writer.flushed()

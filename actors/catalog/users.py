@@ -1,6 +1,6 @@
 """``catalog.users.list``: a page of users with what a period of each counts.
 
-Who is live and at rest is looked at in memory; the others are read from the log, many together.
+Users that are live and at rest are read in memory; the others from the log, many together.
 A user whose log cannot be read is listed by id alone, so a walk over all users gets past it.
 """
 

@@ -117,7 +117,7 @@ def _live(directory: Path, config: Config) -> Live | None:
 async def _ask(
     config: Config, users: list[str], take: Callable[[dict[str, StatsReply]], None]
 ) -> bool:
-    """Hand over what the running service says of each user; False where none runs any more."""
+    """Hand over what the running service says of each user; False if none runs any more."""
     try:
         client = await UsageClient.connect(
             config.nats_url, prefix=config.prefix, connect_s=_CONNECT_S, **connect_options(config)

@@ -118,7 +118,7 @@ class Link:
         secrets = secrets_in(url, options.get("password"))
         try:
             servers = check_servers(url)
-            # The first try must fail loudly where a later one would wait for ever.
+            # The first try must fail loudly; later ones wait for ever.
             probe = await _in_time(nats.connect(servers, **first))
             await probe.close()
             client = await _in_time(nats.connect(servers, **settings))
@@ -214,7 +214,7 @@ class Link:
         return 0 if self._parser is None else self._parser.losses
 
     def ping(self) -> asyncio.Future[bool] | None:
-        """Send a PING; done when its answer is read. None where that cannot be."""
+        """Send a PING; done when its answer is read. None if that cannot be."""
         return None if self._outgoing is None else self._outgoing.ping()
 
     def send_ready(self, reply_to: bytes, rest: bytes) -> None:

@@ -27,7 +27,7 @@ CATALOG: Final = "catalog"
 OWN: Final = "own"
 OTHER: Final = "other"
 _STATUS: Final = b"NATS/1.0 "
-"""How a block of headers begins that has a status code behind; an ordinary one has none."""
+"""How a block of headers with a status code begins; an ordinary block has no code."""
 OWN_SUBJECTS: Final = frozenset({"alert", "event", "ctl"})
 
 _log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ class Route:
         verb: the verb, or all tokens after the prefix.
         tally: counts its requests.
         token: the user's token.
-        user: the user id, empty where it cannot be read.
+        user: the user id, empty if it cannot be read.
         wrong: why the user's part is refused.
         decode: takes the body.
         silent: whether it may be one that gets no answer.
@@ -135,7 +135,7 @@ class Edge:
 
     def _resolve(self, subject: bytes) -> Route:
         """Take a subject apart; most come again and again."""
-        # What is no UTF-8 becomes surrogates, which no valid token has.
+        # Bytes that are not UTF-8 become surrogates, which no valid token has.
         tokens = subject.decode("utf-8", "surrogateescape")[self._skip :].split(".")
         partition, kind = None, OF_USER
         if len(tokens) == 4 and tokens[0] == "p":
@@ -173,7 +173,7 @@ class Edge:
 
 
 def _message_id(headers: bytes) -> str | None:
-    """The ``Nats-Msg-Id`` of a raw header block, None where it has none.
+    """The ``Nats-Msg-Id`` of a raw header block, None if it has none.
 
     Raises:
         InvalidRequest: it cannot be an idempotency key.

@@ -1,4 +1,4 @@
-"""What is let in when more arrives than can be done: by how long it has waited already.
+"""Load shedding: under an overload, requests are let in by how long they have waited already.
 
 Requests wait where the service does not see them: in the server and in the socket, where the
 server ends the connection in the end. The answer to a PING comes behind all that the server had
@@ -34,23 +34,23 @@ PROBES_MAX: Final = 256
 FAR_NS: Final = 1_000 * MS
 """The way to a server that was not measured yet."""
 WAY_PROBES: Final = 16_384
-"""The way is the shortest that was seen; if it grows, that is believed over so many PINGs."""
+"""The way is the shortest PING; if it grows, the estimate follows over this many PINGs."""
 AHEAD_NS: Final = 20 * MS
-"""Where what is read has waited so long, it is read ahead of being handled."""
+"""From this wait on, messages are read ahead of being handled."""
 HOT_NS: Final = 30 * MS
-"""A request that takes so long is refused where its user sends a large share of all."""
+"""From this time on, a request is refused if its user sends a large share of all."""
 ALL_NS: Final = 80 * MS
-"""A request that takes so long is refused."""
+"""From this time on, a request is refused."""
 CALM_NS: Final = 1_000 * MS
-"""So long after the last refusal nothing is refused for its time any more."""
+"""This long after the last refusal the overload is over: nothing is refused by time."""
 BYTES_MAX: Final = 64 * 1024 * 1024
 """Bodies that may wait together before any is refused."""
 LOT: Final = 2_048
-"""Of so many requests in a row the users are counted."""
+"""Requests in a row over which the users are counted."""
 HOT_COUNT: Final = LOT // 16
-"""A user with more of them is one of the reasons."""
+"""A user with more of them is a cause of the overload."""
 SLICE: Final = 2_048
-"""What is done in one turn of the loop, so that commits and reads have theirs."""
+"""Work per turn of the loop, so that commits and reads have their turns."""
 AT_LEAST_NS: Final = 10 * MS
 """How long reading may come before handling."""
 LEAST_NS: Final = 50 * MS
@@ -76,7 +76,7 @@ class Wire(Protocol):
         ...
 
     def ping(self) -> asyncio.Future[bool] | None:
-        """Send a PING; done with its answer. None where there is no connection."""
+        """Send a PING; done with its answer. None if there is no connection."""
         ...
 
     def send_ready(self, reply_to: bytes, rest: bytes) -> None:
@@ -136,7 +136,7 @@ class Gate:
         waiting_max: how many may wait together before any is refused.
 
     Attributes:
-        strict: whether requests are refused that take too long.
+        strict: whether an overload lasts: requests that take too long are refused.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class Gate:
         return len(self._queue)
 
     def after_read(self, count: int) -> Deliver:  # noqa: ARG002 -- the type is After
-        """Called behind each read; who takes the messages of the next one."""
+        """Called after each read; returns who takes the messages of the next one."""
         now = self._ticks()
         waited = self._waited(now)
         self._now = now
@@ -238,7 +238,7 @@ class Gate:
             else:
                 self._handle(SLICE)
         elif self.strict:
-            # What is not read cannot be refused, and who waits there is not known.
+            # Unread messages cannot be refused, and their users are not known.
             left = 0 if self._grant else SLICE
             while self._queue and left > 0 and now - self._queue[0].at > ALL_NS:
                 held = self._take()

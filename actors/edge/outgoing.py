@@ -40,7 +40,7 @@ def drop_unsent(client: Any) -> None:
 
 
 def _socket(client: Any) -> Any:
-    """The transport of asyncio that a client writes to, None where it is of another kind."""
+    """The transport of asyncio that a client writes to, None if it is of another kind."""
     transport = client._transport
     if type(transport) is not TcpTransport or transport._io_writer is None:
         return None
@@ -48,7 +48,7 @@ def _socket(client: Any) -> Any:
 
 
 class Refusal:
-    """Knows the subjects on which nobody is answered, though a request names them.
+    """The reply subjects that are never answered, although a request names them.
 
     The server lets a caller name any reply subject, and the service may publish where callers
     may not: on a verb of another user, as an alert, to the stream. So an answer never goes
@@ -70,7 +70,7 @@ class Refusal:
 
 
 def instead_of(payload: bytes, limit: int) -> tuple[bytes, dict[str, str]]:
-    """What is sent instead of an answer for which the server would close the connection."""
+    """The error to send instead of an answer that is too large for the server."""
     _log.error("reply_too_large", size=len(payload), limit=limit)
     why = RequestError("internal", "the reply is over the max_payload of the NATS server")
     return encode_reply(ErrorReply(why.body())), error_headers(why)
@@ -119,7 +119,7 @@ class Outgoing:
         self._pieces.append(b"HPUB %b%b" % (reply_to, rest))
 
     def ping(self) -> asyncio.Future[bool] | None:
-        """Send a PING; done when its answer is read. None where there is no connection."""
+        """Send a PING; done when its answer is read. None if there is no connection."""
         client = self._client
         transport: Any = client._transport
         if not client.is_connected or transport is None:
@@ -152,7 +152,7 @@ class Outgoing:
             client._pending_data_size = 0
 
     def room(self) -> Awaitable[object] | None:
-        """What to wait for before more requests are taken, None where little is unsent.
+        """What to wait for before more requests are taken, None if little is unsent.
 
         Their answers would be kept without end while the server takes none.
         """
@@ -167,7 +167,7 @@ class Outgoing:
         return asyncio.wait({sent, flusher}, return_when=asyncio.FIRST_COMPLETED)
 
     def _write(self, data: bytes) -> bool:
-        """Give bytes to the transport; False where others are in front of them, or it is gone."""
+        """Give bytes to the transport; False if others are in front of them, or it is gone."""
         client = self._client
         if client._pending or not client.is_connected:
             return False

@@ -16,7 +16,7 @@ from actors.edge.discovery import NAME
 CLAIM_S: Final = 0.3
 """How long a start listens for another meterd on the same prefix."""
 CLAIM_OWN_S: Final = 0.1
-"""The same on a server that this process has just started, on loopback: nobody has held the
+"""The same on a loopback server that this process has just started: nobody can have held the
 prefix there before, and who claims it at the same time is a few hops of this machine away."""
 RECLAIM_S: Final = 10.0
 """How often a holder makes sure that it is the only one."""
@@ -66,7 +66,7 @@ class Claim:
         self._holds = False
 
     async def take(self, *, own_server: bool = False) -> str | None:
-        """Claim the prefix: None where it is ours, else the id of who has it."""
+        """Claim the prefix: None if it is ours, else the id of who has it."""
         await self._link.listen(self._subject, self._on_claim)
         inbox = self._link.client.new_inbox()
         subscription = await self._link.listen(inbox, self._on_answer)

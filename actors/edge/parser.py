@@ -25,9 +25,9 @@ from actors.edge.outgoing import drop_unsent
 Deliver = Callable[[bytes, bytes, bytes, bytes], None]
 """Takes subject, reply subject (empty without one), payload and raw header block (as well)."""
 After = Callable[[int], Deliver]
-"""Takes the number of messages of a read, behind the last one; says who takes the next ones."""
+"""Called after each read with its number of messages; returns who takes those of the next."""
 Room = Callable[[], Awaitable[object] | None]
-"""What to wait for before the next read, None where there is room for its answers."""
+"""What to await before the next read, None if there is room for its answers."""
 
 _PRIVATE: Final = (
     "_pings_outstanding",
@@ -44,22 +44,22 @@ _PRIVATE: Final = (
     "_transport",
 )
 
-_NOTHING_SERVED: Final = b"-"  # no subscription is called so
+_NOTHING_SERVED: Final = b"-"  # not the id of any subscription
 
 _log = structlog.get_logger(__name__)
 
 
 def _ignore(subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> None:
-    """Takes the place of the one who serves, until there is one."""
+    """Drop a message: the default until `serve` is called."""
 
 
 def _the_same(count: int) -> Deliver:  # noqa: ARG001 -- the type is After
-    """Takes the place of what is done behind a read."""
+    """Keep dropping messages after a read: the default until `serve` is called."""
     return _ignore
 
 
 def _enough() -> Awaitable[object] | None:
-    """Takes the place of what is waited for."""
+    """Wait for nothing before the next read: the default until `serve` is called."""
     return None
 
 
@@ -133,7 +133,7 @@ class InlineParser(Parser):
             if words[0] != b"MSG" and words[0] != b"HMSG":
                 await self._control(data[position : end + 2])
                 if self._resets != resets:
-                    return  # the connection was lost: what is left of it is of no use
+                    return  # the connection was lost: the rest of its bytes is useless
                 position = end + 2
                 continue
             start = end + 2

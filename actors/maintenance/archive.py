@@ -46,7 +46,7 @@ class Archived(Struct, frozen=True):
 
 
 class Archiving:
-    """Takes steps, one at a time: who asks for one that is under way gets its answer.
+    """Takes steps, one at a time: a request for the step under way gets its answer.
 
     So a request that is repeated because its answer takes long begins no other step.
 

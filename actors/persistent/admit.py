@@ -8,7 +8,7 @@ from messages.errors import RequestError
 
 
 def admit(request: Request, services: Services, now: int) -> bool:
-    """Whether the request may be decided; False where its key may have come before.
+    """Whether the request may be decided; False if its key may have come before.
 
     Raises:
         RequestError: ``deadline_exceeded``, or ``unavailable`` behind a failed write.

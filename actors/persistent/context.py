@@ -21,7 +21,7 @@ class Services:
     """What all actors share.
 
     ``headrooms`` are those that were asked for last.
-    ``privacy`` has the rules for personal fields, None where all are kept as they come.
+    ``privacy`` has the rules for personal fields, None if all are kept as they come.
     ``live`` gives the state of a user who is in memory: to look at, at once, never to change.
     """
 

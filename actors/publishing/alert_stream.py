@@ -1,6 +1,6 @@
-"""Alerts through a JetStream stream, where the server has one, so that subscribers catch up.
+"""Alerts through a JetStream stream, if the server has JetStream, so that subscribers catch up.
 
-Where it has none, or the account may not use it, alerts are published plainly, as all else is.
+If it has not, or the account may not use it, alerts are published plainly, as all else is.
 Which of the two is found out at the start, after every reconnect, and again while it is plain.
 In the stream an alert is known to be sent when its PubAck has come; its id keeps it from being
 stored twice.
@@ -223,7 +223,7 @@ class PubAcks:
             raise
 
     async def settled(self) -> str | None:
-        """Wait for the answers; return why one was not taken, None where all were."""
+        """Wait for the answers; return why one was not taken, None if all were."""
         late: str | None = None
         try:
             async with asyncio.timeout(ACK_S):

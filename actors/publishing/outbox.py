@@ -168,7 +168,7 @@ class Relay:
         self._marked = marked
 
     async def _next(self) -> list[Row]:
-        """The next rows to publish; none where the work is done or to be looked at again."""
+        """The next rows to publish; empty if there are none, or the log has to be read again."""
         if self._reread:
             self._missed = False
             rows = await self._outbox.notices(self._published, BATCH)

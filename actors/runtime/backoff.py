@@ -1,4 +1,4 @@
-"""Ids that could not be loaded are refused for a while, the longer the more often in a row."""
+"""Backoff of users that cannot be loaded: each failure in a row makes the pause longer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BACKOFF_USERS_MAX: Final = 10_000
 
 
 class Backoff:
-    """Who failed to load, how often in a row, and until when that one is refused.
+    """The users that failed to load: how often in a row, and until when each is refused.
 
     Args:
         now: monotonic seconds.
@@ -23,7 +23,7 @@ class Backoff:
         self._failed: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def failed(self, user: str) -> float:
-        """A user could not be loaded; for how many seconds that one is refused."""
+        """Note that a user could not be loaded; returns the seconds of the pause."""
         failures = self._failed.get(user, (0, 0.0))[0]
         delay = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
         self._failed[user] = (failures + 1, self._now() + delay)
@@ -37,6 +37,6 @@ class Backoff:
         self._failed.pop(user, None)
 
     def left(self, user: str) -> float:
-        """For how many seconds a user is refused yet; 0 or less for one who is not."""
+        """The seconds that are left of a user's pause; at most 0 if there is none."""
         failed = self._failed.get(user)
         return 0.0 if failed is None else failed[1] - self._now()

@@ -35,7 +35,7 @@ class Actor(Protocol):
         ...
 
     def snapshot(self) -> bool:
-        """Have the state written, where it is worth it; whether it is. Called when quiescent."""
+        """Have the state written if that is worth it; returns whether. Called when quiescent."""
         ...
 
 
@@ -64,7 +64,7 @@ class Cell:
         return self.stash
 
     def take(self) -> Request | None:
-        """The request that is next, None where none waits."""
+        """The request that is next, None if none waits."""
         if self.stash is None:
             return None
         request = self.stash.popleft()

@@ -1,4 +1,4 @@
-"""Actors are loaded many at a time: who comes while one read is under way goes into the next.
+"""Actors are loaded many at a time: requests during one read go into the next one.
 
 So a read is for one user where one comes, and for many under load, as blocks of a log are. A
 user whose state cannot be loaded costs no other's: where a read for many fails each is read
@@ -30,7 +30,7 @@ class Begun(NamedTuple):
 
     Attributes:
         actor: the actor.
-        rest: what it takes to have all of the state, None where it has; it raises `JournalError`.
+        rest: what it takes to have all of the state, None if it has; it raises `JournalError`.
     """
 
     actor: Actor
@@ -41,7 +41,7 @@ class Recovery(Protocol):
     """How actors are loaded."""
 
     async def read(self, users: Sequence[str]) -> Mapping[str, Any]:
-        """What is stored of these users; who is left out is loaded alone.
+        """What is stored of these users; a user that is left out is loaded alone.
 
         Raises:
             JournalError: it cannot be read, perhaps of one of them only.
@@ -75,7 +75,7 @@ class Loads:
             first, durable or lost.
         users_max: how many users may be under way at once.
         spawn: runs a task, until the service ends.
-        loaded: called with each cell and its actor, None where it cannot be loaded.
+        loaded: called with each cell and its actor, None if it cannot be loaded.
     """
 
     def __init__(

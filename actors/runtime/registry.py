@@ -29,9 +29,9 @@ PASSIVATED_MAX: Final = 1_000
 """Idle actors that one sweep looks at, so that it never holds the loop for long."""
 RELEASED_PER_CLAIM: Final = 4
 LOOKED_AT_PER_CLAIM: Final = 64
-"""Where the cap is reached a new actor pushes out up to so many, among so many of the oldest."""
+"""At the cap a new actor pushes out at most the first number, among the second of the oldest."""
 OVERLOADED_S: Final = 1.0
-"""When one who is refused for the length of a queue may try again."""
+"""``retry_after`` of a refusal because a queue is full."""
 DETOURS_MAX: Final = 8
 """Reads of the log under way at once: each may hold a whole page in memory."""
 
@@ -142,7 +142,7 @@ class Registry:
                 self._queue(cell)
 
     async def snapshot_all(self) -> int:
-        """Have the state of every live actor written; of how many that is being done."""
+        """Have the state of live actors written; returns how many are."""
         done = 0
         for count, cell in enumerate(list(self._cells.values())):
             if cell.actor is not None and cell.actor.quiescent():
@@ -284,7 +284,7 @@ class Registry:
         self._resume(cell)
 
     def _refusal(self, user: str, cell: Cell | None) -> RequestError | None:
-        """Why a request cannot be taken, None where it can."""
+        """Why a request cannot be taken, None if it can."""
         if not self.open:
             return RequestError("unavailable", "not executed: the service is stopping")
         if self.waiting >= self._waiting_max or (

@@ -44,7 +44,7 @@ class Request:
         user: the user id.
         token: the user id as a subject token.
         command: the decoded body.
-        reply_to: where the answer goes, empty where nobody waits for one.
+        reply_to: where the answer goes, empty if nobody waits for one.
         replies: sends it.
         key: the idempotency key of a change, None for a read.
         key_is_new: whether the key is known to be new.

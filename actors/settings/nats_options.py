@@ -60,7 +60,7 @@ def _key_file(variable: str, name: str, seed: re.Pattern[bytes]) -> str:
     try:
         found = seed.search(Path(name).read_bytes())
     except OSError as error:
-        # Not its name: who gives the seed itself instead would find it in the log.
+        # The name is not shown: if the seed itself was given instead, it would be in the log.
         raise ConfigError(f"{variable}: {error.strerror}") from None
     if found is None or not _is_seed(found[1]):
         raise ConfigError(f"{variable}: the file has no nkey seed")

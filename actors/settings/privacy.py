@@ -12,7 +12,7 @@ _SECRET: Final = "METERD_PERSONAL_SECRET_FILE"  # noqa: S105 -- the name of a se
 
 
 def privacy_of(config: Config) -> Privacy | None:
-    """The rules, None where every field is kept as it comes.
+    """The rules, None if every field is kept as it comes.
 
     Raises:
         ConfigError: a field is to be hashed and the secret is missing, too short or unreadable.

@@ -1,7 +1,7 @@
 """The actor of one user: it takes the requests on the user's ledger in order.
 
 `handle` is synchronous: it decides (pure), applies, prepares the reply and appends (`ledger`).
-Where it raises, nothing was appended, and the registry recovers the actor.
+If it raises, nothing was appended, and the registry recovers the actor.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ class UserActor:
         return ledger.account.seq <= ledger.services.writer.durable
 
     def snapshot(self) -> bool:
-        """Have the state written, where replaying the rest of the log would cost more."""
+        """Have the state written if replaying the rest of the log would cost more."""
         worth_it = self.ledger.unsaved >= PASSIVATION_EVENTS
         if worth_it:
             self.ledger.save()
         return worth_it
 
     async def _look_up(self, request: Request) -> bool:
-        """Answer a duplicate from its row; True where the key turns out to be new."""
+        """Answer a duplicate from its row; True if the key turns out to be new."""
         services, key = self.ledger.services, request.key
         assert key is not None
         # The original may be in flight: after this its row is on disk.

@@ -113,11 +113,11 @@ class Ledger:
         return fast.tracked(event, key, seq)
 
     def replayed(self, count: int) -> None:
-        """So many events more than at first were behind the snapshot."""
+        """Count further events behind the snapshot that were replayed."""
         self.unsaved += count
 
     def grown(self) -> None:
-        """Have the state written now and then."""
+        """Have the state written if enough events are new."""
         if self.unsaved >= self.services.snapshot_events:
             self.save()
 

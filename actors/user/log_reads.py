@@ -75,7 +75,7 @@ class Reading:
         if key is not None and where is usage_log.Where.ELSEWHERE:
             period, until = await self._sealed_as(key)
             known = period is not None
-            page.before = min(page.before, until)  # no event is in it behind what sealed it
+            page.before = min(page.before, until)  # no event of it is behind the row that sealed it
             if count_sealed:
                 total = 0 if period is None else period.totals()[0]
         if not known:
@@ -123,7 +123,7 @@ class Reading:
                 page.before = closed_at
 
     async def _closed_at(self, key: str, before: int) -> int:
-        """The position before ``before`` at which a period was closed, 0 where it was not."""
+        """The position before ``before`` at which a period was closed, 0 if it was not."""
         async for row, event in events_of(self._queries, self._user, before - 1, PeriodRolled):
             assert isinstance(event, PeriodRolled)
             if event.closed is not None and event.closed.key == key:

@@ -1,4 +1,4 @@
-"""What only the log knows and a change has to know first: keys that came before, holds that ended.
+"""Look-ups before a change: keys that came before and holds that ended, which only the log knows.
 
 The lookups run off the loop while the user's later requests wait, so nothing changes between
 them and the change.

@@ -18,7 +18,7 @@ HISTORY_PAGE: Final = 1_000
 TOGETHER: Final = 64
 """Users that are read together."""
 TAIL: Final = 256
-"""Rows of each that are read with those of the others; who has more is read alone."""
+"""Rows of each user that are read with those of others; the rest is read alone."""
 
 _log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ async def read_together(users: Sequence[str], services: Services) -> dict[str, L
 def begin(user: str, loaded: Loaded, services: Services) -> tuple[Account, int, bool]:
     """The state of what was read, the rows replayed for it, and whether it is as `load` gives it.
 
-    Where it is not `catch_up` has to follow.
+    If it is not, `catch_up` has to follow.
 
     Raises:
         Corrupt: a row cannot be read.
@@ -68,7 +68,7 @@ def begin(user: str, loaded: Loaded, services: Services) -> tuple[Account, int, 
 
 
 async def load_together(users: Sequence[str], services: Services) -> dict[str, Account | None]:
-    """As `load` for at most `TOGETHER` users; None where that failed, which is logged.
+    """As `load` for at most `TOGETHER` users; None if that failed, which is logged.
 
     What is read of many users together costs a fraction of what it costs one by one.
     """

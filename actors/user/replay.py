@@ -31,7 +31,7 @@ def replay(account: Account, entries: Sequence[Entry]) -> None:
 
 
 def start_of(user: str, stored: Snapshot | None, durable: int) -> Account | None:
-    """The state of the user's snapshot; None where there is none that can be used.
+    """The state of the user's snapshot; None if there is none that can be used.
 
     One that reflects more than what is ``durable`` cannot.
     """

@@ -240,7 +240,7 @@ class Caller:
 
     async def _exchange(self, subject: str, payload: bytes, event_id: str | None) -> bytes:
         end = self._clock() + self._budget_s
-        unknown: MeterdError | None = None  # a change that may have happened stays unknown
+        unknown: MeterdError | None = None  # once its outcome is unknown, a change stays so
         for low, high in chain(_PAUSES, repeat(_PAUSES[-1])):
             timeout_s = min(self._attempt_s, end - self._clock())
             pause = self._uniform(low, high)

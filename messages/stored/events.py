@@ -17,7 +17,7 @@ from .names import USAGE_NAMES
 Counters = tuple[int, int, int]
 """Calls, tokens and cost in nano-USD, in this order."""
 NO_TIME: Final[Any] = float(0)
-"""What a call has whose caller does not say how long it took: this object, so it is left out.
+"""The response time of a call whose caller gives none: this object, so it is left out.
 
 No literal and of no type: compiled code would make another object of it."""
 

@@ -10,7 +10,7 @@ from msgspec.structs import FieldInfo, astuple, fields
 from .events import UsageRecorded
 
 LONG_USAGE: Final = '{"provider":'
-"""What every call in the form with full names begins with, and none in the form of today."""
+"""How every call with full names begins, and no call of today's form."""
 
 _ALWAYS: Final = frozenset({"status", "priced"})
 _PRICE_VERSION: Final = 0

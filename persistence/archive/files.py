@@ -33,7 +33,7 @@ _PART: Final = ".part"
 
 
 class Block(NamedTuple):
-    """Where a block is in its file.
+    """The place of a block in its file.
 
     Attributes:
         first: the position of its first row.
@@ -66,7 +66,7 @@ _blocks: Final = msgspec.json.Decoder(list[Block]).decode
 
 
 def line_of(row: Row) -> bytes | None:
-    """The line of a row; None where its body is not JSON that a line gives back as it is."""
+    """The line of a row; None if its body is not JSON that a line gives back as it is."""
     body = row.body.encode()
     try:
         value = bytes(_check(body))
@@ -116,7 +116,7 @@ class Writing:
         self.rows += len(lines)
 
     def finish(self) -> None:
-        """Put the file where it belongs; it is on the disk then."""
+        """Put the file into its place; after that it is on the disk."""
         os.fsync(self._descriptor)
         self._part.rename(self._path)
         sync(self._path.parent)

@@ -64,7 +64,7 @@ _PERSONAL: Final = f"personal IS NOT NULL AND personal <> '{ERASED}'"
 _KEEP: Final = f"""
 INSERT INTO temp.kept SELECT seq, personal FROM log WHERE seq >= ? AND seq <= ? AND {_PERSONAL}
 """  # noqa: S608 -- as above
-# As long as they were, so that each row stays where it is in its page.
+# Blanks of the same length, so that each row keeps its place in its page.
 _BLANK: Final = "SET personal = CAST(zeroblob(length(CAST(personal AS BLOB))) AS TEXT)"
 _BLANKED: Final = (
     f"UPDATE log {_BLANK} WHERE seq IN (SELECT seq FROM temp.kept)",  # noqa: S608 -- as above
@@ -183,7 +183,7 @@ def _next(
 
 
 def _under_way(db: sqlite3.Connection) -> tuple[int, tuple[int, int, str, str] | None]:
-    """Up to where bodies are out of the log, and the archive that is next, if it is there."""
+    """The position up to which bodies are out of the log, and the next archive, if there is one."""
     ((archived,),) = db.execute(_ARCHIVED)
     return archived, db.execute(_UNDER_WAY, (archived,)).fetchone()
 
@@ -219,7 +219,7 @@ def _empty(db: sqlite3.Connection, last: int, kept: str, count: int, upto: int) 
         upto: up to here nothing is left to move, after this.
 
     Returns:
-        False where the log has other bodies: nothing is changed then.
+        False if the log has other bodies: nothing is changed then.
     """
     db.execute(f"CREATE TEMP TABLE IF NOT EXISTS moved AS SELECT {_WHOLE} FROM log LIMIT 0")  # noqa: S608
     db.execute("CREATE TEMP TABLE IF NOT EXISTS kept (seq INTEGER PRIMARY KEY, personal TEXT)")

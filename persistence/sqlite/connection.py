@@ -77,14 +77,14 @@ class Connection(aiosqlite.Connection):
         try:
             await connection
         except BaseException:
-            # Its thread tells the loop that it ends, and the loop ends where a start is refused.
+            # Its thread tells the loop that it ends, and the loop ends if a start is refused.
             if connection._stopping is not None:
                 await connection._stopping
             raise
         return connection
 
     def stop(self) -> asyncio.Future[Any] | None:
-        """End the thread; aiosqlite does it where it cannot connect, and waits for nothing."""
+        """End the thread. aiosqlite calls it if it cannot connect, and does not wait for it."""
         self._stopping = super().stop()
         return self._stopping
 

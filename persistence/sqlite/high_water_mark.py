@@ -32,7 +32,7 @@ class Mark:
     """The mark of a directory, open for writing; one process has it at a time.
 
     Attributes:
-        seq: the newest position that it has, 0 where it says nothing.
+        seq: the newest position that it has, 0 if it says nothing.
     """
 
     def __init__(self, descriptor: int, seq: int) -> None:
@@ -55,7 +55,7 @@ class Mark:
         return cls(descriptor, seq)
 
     def advance(self, seq: int) -> None:
-        """Say that all up to a position is committed; in vain where the disk does not take it."""
+        """Say that all up to a position is committed; if the disk fails, nothing is said."""
         with suppress(OSError):
             os.pwrite(self._descriptor, _FORMAT.pack(seq, seq ^ _ALL), 0)
 
@@ -66,7 +66,7 @@ class Mark:
 
 
 def marked(directory: Path) -> int:
-    """The position that the mark of a directory says, 0 where it says nothing.
+    """The position that the mark of a directory says, 0 if it says nothing.
 
     Raises:
         Refused: it cannot be read.

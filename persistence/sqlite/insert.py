@@ -45,7 +45,7 @@ def append(
         db: the writer's connection.
         rows: the block, in order of ``seq``.
         snapshots: what is written with it.
-        heads: the newest link of each partition, None where they are not known.
+        heads: the newest link of each partition, None if they are not known.
         random: gives so many random bytes.
 
     Returns:

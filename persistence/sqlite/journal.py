@@ -79,7 +79,7 @@ class SQLiteJournal(LogReads):
         self._pace = pace
         self._mark = mark
         self._keys: KeyStore | None = None
-        self._heads: list[bytes] | None = heads  # the chain's newest links, None where unknown
+        self._heads: list[bytes] | None = heads  # the chain's newest links, None if unknown
         self._random = random
         self._uncopied_pages = 0
         self._grown = asyncio.Event()

@@ -42,7 +42,7 @@ class KeyStore:
         path: the file.
         log: reads the log.
         keys: the filter. Whoever appends a row has put its key in before.
-        position: up to where the file has the log's keys, 0 where there is none.
+        position: up to where the file has the log's keys, 0 if there is none.
     """
 
     def __init__(self, path: Path, log: Connection, keys: KeyFilter, position: int) -> None:
@@ -69,7 +69,7 @@ class KeyStore:
         return cls(path, log, keys, position)
 
     def grown(self, last: int) -> None:
-        """Rows up to a position are durable: write the file where that is due."""
+        """Rows up to a position are durable: write the file if it is due."""
         if last >= self._next and self._saving is None:
             self._next = last + due_rows(self._keys)  # also where it fails
             self._saving = asyncio.create_task(self._save(last), name="journal-keys")
@@ -121,7 +121,7 @@ def _load(db: sqlite3.Connection, path: Path, keys: KeyFilter) -> int:
 
 
 def _kept(db: sqlite3.Connection, path: Path) -> key_filter_file.Kept | None:
-    """What the file holds, None where it cannot be used."""
+    """What the file holds, None if it cannot be used."""
     try:
         kept = key_filter_file.read(path)
     except FileNotFoundError:

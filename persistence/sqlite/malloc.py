@@ -1,4 +1,4 @@
-"""Memory that is free goes back to the system, where malloc can be asked for that."""
+"""Gives free memory back to the system, if malloc can be asked for that."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _malloc_trim = _found()
 
 
 def give_back() -> None:
-    """Give all whole pages back that nothing is in; does nothing where malloc cannot.
+    """Give all empty pages back; does nothing if malloc cannot.
 
     By itself malloc gives back only what lies at the end of its heap.
     """

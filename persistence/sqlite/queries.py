@@ -26,7 +26,7 @@ class LogReads:
         recoveries: reads what requests wait for.
         pages: reads the rest.
         index: where users and keys are.
-        archives: where bodies are that the log does not have.
+        archives: has the bodies that the log does not have.
         form: says which kinds are rare.
     """
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 ROWS_MAX: Final = 1024
-"""A larger block is worth the hop: it is written beside the loop while that fills the next one."""
+"""A larger block is worth the hop: the thread writes it while the loop fills the next one."""
 SLOW_NS: Final = 5_000_000
 NS_PER_ROW: Final = 8_000
 """A write is slow that takes longer than `SLOW_NS` and twice what its rows take."""

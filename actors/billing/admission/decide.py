@@ -133,7 +133,7 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
 
 
 def barred(account: Account, at: int) -> str | None:
-    """Why the user may make no calls at all, None where nothing stands in the way."""
+    """Why the user may make no calls at all, None if there is no such reason."""
     if account.suspended:
         return "suspended"
     subscription = account.subscription

@@ -21,7 +21,7 @@ WAVESPEED_CALLS: Final = f"{WAVESPEED}_calls"
 MONTHLY_COST: Final = "monthly_cost"
 """The limits that count what spans providers."""
 DEFAULT: Final = "default"
-"""The model whose price is that of its provider's models that have none."""
+"""The model whose price holds for the models of its provider without a price."""
 ROUTES_MAX: Final = 4096
 UNIT_NAMES: Final = (
     "input_token",
@@ -121,7 +121,7 @@ class Catalog:
         rows = self._rows.setdefault((row.provider, row.model), [])
         rows.append(row)
         self._routes.clear()
-        # Of two for one moment the newer one counts.
+        # If two prices begin at one moment, the newer one counts.
         rows.sort(key=lambda row: (row.effective_from, row.version))
         self._own[row.provider, row.model] = _chain(rows, "catalog")
         if row.model == DEFAULT:
@@ -156,7 +156,7 @@ class Catalog:
     def price(self, provider: str, model: str, moment: int) -> Priced:
         """The price of a model at a moment: its own row, else its provider's default one.
 
-        Where neither is valid then it is an estimate.
+        If neither is valid at that moment, it is an estimate.
         """
         found = self._own.get((provider, model))
         while found is not None and found.price.effective_from > moment:

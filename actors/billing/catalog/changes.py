@@ -42,7 +42,7 @@ from messages.usage import Track
 
 _FIRST: Final = to_micros(datetime.min.replace(tzinfo=UTC))
 _LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
-"""Replies can say no other moment; an offset may lead out of the years that a request can name."""
+"""The moments that replies can show; an offset may lead out of the years of a request."""
 _TO_USD: Final = Decimal(-PRICE_DECIMALS_MAX)
 _EXACT: Final = Context(prec=40)
 _T = TypeVar("_T")
@@ -53,7 +53,7 @@ def put_plan(catalog: Catalog, ask: PlansPut) -> PlanPut:
     """A new version of a plan.
 
     Raises:
-        InvalidRequest: a limit that is none, an amount that is none, or another tier.
+        InvalidRequest: an unknown limit, an invalid amount, or another tier.
     """
     known = catalog.plan(ask.name)
     if known is not None and known.terms.name == ask.name and known.terms.tier != ask.tier:

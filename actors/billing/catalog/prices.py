@@ -33,7 +33,7 @@ class Price:
 
 
 ESTIMATE_PICO_PER_TOKEN: Final = 10**6
-"""1 USD per million tokens: what a call costs for which there is no price."""
+"""1 USD per million tokens: what a call without a price costs."""
 
 ESTIMATE: Final = Price(
     provider="",

@@ -38,7 +38,7 @@ class Limit:
         value: the bound, in nano-USD for COST.
         warns_at: the usage from which a threshold is reached.
         hard: whether it refuses; soft limits only warn.
-        disabled: the plan allows none of it (a free plan's 0).
+        disabled: the plan does not allow such calls (a free plan's 0).
         provider: whose calls it counts, None if it counts cost or a group.
         window: over which it counts.
         rendered: a place for whoever shows limits; empty until this one is shown.
@@ -147,7 +147,7 @@ def unit_of(name: str) -> int:
 
 
 def changed_limits(before: LimitTable, after: LimitTable) -> list[str]:
-    """The limits whose value is another one, also those that come or go."""
+    """The limits whose value differs, also those that only one of the two has."""
     old, new = before.by_name, after.by_name
     return [
         name

@@ -20,7 +20,7 @@ SLEPT_MAX: Final = 35
 
 
 def due(account: Account, at: int, catalog: Catalog) -> tuple[Event, ...]:
-    """The events of a boundary that has passed, none where none has."""
+    """The events of a boundary that has passed; empty if none has."""
     current = account.current
     if current is None or at < current.end:
         return ()
@@ -65,7 +65,7 @@ def opening(account: Account, at: int, catalog: Catalog) -> PeriodRolled:
 
 
 def current_of(account: Account, at: int, catalog: Catalog) -> Period:
-    """The current period; for a user without one that which a first event would open."""
+    """The current period; without one, the period that a first event would open."""
     if account.current is not None:
         return account.current
     opened = opening(account, at, catalog)

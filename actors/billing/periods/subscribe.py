@@ -155,7 +155,7 @@ def resume(account: Account, ask: Resume, now: Now) -> Persist:
 
 
 def _keeps(account: Account, ask: Subscribe, plan: Plan, at: int) -> bool:
-    """Whether the period under way goes on; by default where another plan is live."""
+    """Whether the current period goes on: by default if another plan is live."""
     subscription = account.subscription
     live = subscription is not None and is_live(subscription, at)
     if ask.period == "keep":
@@ -192,14 +192,14 @@ def _opened(
         end=add_months(anchor, index + 1),
         terms=terms,
         closed=None if current is None else totals_of(current),
-        # Where this is the first period the subscription's earlier ones are there to be late for.
+        # If this is the first period, late calls may reach the subscription's earlier ones.
         slept=() if current else tuple(add_months(anchor, back) for back in range(index)),
     )
     return replace(wanted, anchor=anchor, cycle=cycle), rolled
 
 
 def _bound(account: Account, sealed: int, at: int) -> None:
-    """Refuse a period more where a user has as many as fit: calls may be late to each."""
+    """Refuse another period if a user has `CLOSED_MAX`: late calls may reach each of them."""
     if len(account.closed) - sealed >= CLOSED_MAX:
         oldest = account.closed[sealed]
         raise RequestError(

@@ -135,7 +135,7 @@ def _shown(name: str, value: int) -> Number:
 
 
 def renewal_of(event: Event, at: int, seq: int) -> RenewalEntry | None:
-    """A row as an entry of the subscription's history, None where it is none."""
+    """The entry of a row in the subscription's history, None if it has none."""
     if isinstance(event, Subscribed):
         subscription, kind, previous = event.subscription, event.renewal_type, event.previous
         before, (calls, tokens, cost) = event.before, event.usage_before

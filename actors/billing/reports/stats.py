@@ -22,7 +22,7 @@ SHOWN_ALERTS: int = 10
 
 
 def find_period(account: Account, ask: Stats, at: int, catalog: Catalog) -> Period | None:
-    """The period that a read asks for, None where it is neither current nor within the grace."""
+    """The period that a read asks for, None if it is neither current nor within the grace."""
     current = current_of(account, at, catalog)
     if ask.billing_period is None or ask.billing_period == current.key:
         return current

@@ -215,7 +215,7 @@ class Page:
         return not self._entries
 
     def rows_wanted(self) -> int:
-        """How many rows to fetch next: where nearly all of them are shown, what has room."""
+        """How many rows to fetch next: if nearly all rows are shown, as many as have room."""
         if self._wanted != _ALL and not self._wanted.only_period():
             return CHUNK
         room = self._limit - len(self._entries) + 1  # one more says that there is one
@@ -243,7 +243,7 @@ class Page:
         return getattr(event, "key", None) == self._wanted.billing_period
 
     def _look_at(self, row: Row) -> bool:
-        """Show the row where it matches; False where it does not fit any more.
+        """Show the row if it matches; False if it does not fit any more.
 
         A page that has all that it may show looks on for the next match: without one it is the
         last, and needs no cursor.

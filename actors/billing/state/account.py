@@ -50,7 +50,7 @@ class Period:
     Attributes:
         used: the counters since the last reset, by slot (see `counters.slots`).
         layout: where the names of actual providers and models are counted.
-        earlier: what was counted before the last reset, by slot of the providers, None where none
+        earlier: what was counted before the last reset, by slot of the providers, None if none
             happened.
         levels: the highest threshold that each limit has crossed, in percent. Usage only
             grows between resets, so this is both what fired and where the limit stands.
@@ -90,7 +90,7 @@ class Period:
         self.terms = self.table.terms
 
     def rearm(self) -> None:
-        """Take in that `levels` or `table` have changed."""
+        """Set `status` anew and forget `armed` ones: `levels` or `table` have changed."""
         self.status = status_of(self.levels)
         self._armed = None
 
@@ -165,9 +165,9 @@ class Account:
         before: calls per provider that were logged in other periods than the current one.
         unread: the unread alerts by id, oldest first.
         sealed: how many periods have left this state and are rows of the log only.
-        subscription: the newest one, None where there never was one.
+        subscription: the newest one, None if there never was one.
         suspended: whether the user may make no calls.
-        holds: the open holds, None where there are none.
+        holds: the open holds, None if there are none.
         ended: how the newest holds ended, by id. Not part of the state: the log knows it too.
     """
 

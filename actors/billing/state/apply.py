@@ -201,7 +201,7 @@ def _release(account: Account, event: HoldReleased, _at: int, _seq: int) -> None
 
 
 def _keep_reply(account: Account, event: PreflightHeld, at: int, seq: int) -> None:
-    """The rows before it hold; this one is there for its reply."""
+    """Do nothing: the rows before it set amounts aside, this one is kept for its reply."""
 
 
 def _end(account: Account, hold_id: str, how: str) -> None:

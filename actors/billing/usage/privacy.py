@@ -1,4 +1,4 @@
-"""What becomes of a call's personal fields before anything is stored: kept, hashed or dropped.
+"""How a call's personal fields are stored: kept, hashed or dropped, before anything is written.
 
 A hash is keyed: the same value of a field gives the same text, so that calls can still be told
 apart and counted by it, and nobody without the secret can find the value by trying them all,
@@ -34,7 +34,7 @@ class Privacy:
 
     Args:
         rules: `KEEP`, `HASH` or `DROP` by field; one that is not named is kept.
-        secret: the key of the hashes, empty where there is none.
+        secret: the key of the hashes, empty if there is none.
 
     Raises:
         ValueError: a field is to be hashed and there is no secret.
@@ -48,7 +48,7 @@ class Privacy:
             raise ValueError("a field cannot be hashed without a secret")
 
     def stored(self, said: Personal) -> Personal | None:
-        """What is stored of what a call says, None where that is nothing."""
+        """What is stored of what a call says, None if that is nothing."""
         kept = {name: self._kept(name, getattr(said, name)) for name in FIELDS}
         if all(value is None for value in kept.values()):
             return None
@@ -92,7 +92,7 @@ class Privacy:
 
 
 def personal_of(call: Track) -> Personal | None:
-    """What a call says of persons, None where it says nothing."""
+    """What a call says of persons, None if it says nothing."""
     if (
         call.user_agent is None
         and call.ip_address is None

@@ -144,7 +144,7 @@ def _event(
 def _settle(
     account: Account, hold_id: str, at: int, ended: Mapping[str, str] | None
 ) -> tuple[str | None, bool]:
-    """What becomes of the hold that a call names: its status, and whether it was over before."""
+    """The end of the hold that a call names: its status, and whether it was over before."""
     if account.hold(hold_id, at) is not None:
         return "settled", False
     if account.holds is not None and hold_id in account.holds:
@@ -191,7 +191,7 @@ def _count(
 def _late(
     account: Account, current: Period, moment: int, counts: Counters, catalog: Catalog
 ) -> tuple[str, Counters | None, tuple[Event, ...]]:
-    """Count in an earlier period, which becomes known by this event where it never was.
+    """Count in an earlier period, which this event makes known if it was not known.
 
     Its key, its totals after this where its end was published, and what makes it known.
     """

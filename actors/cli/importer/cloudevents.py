@@ -14,7 +14,7 @@ def unwrap(cells: dict[str, object]) -> tuple[dict[str, object], dict[str, objec
     ``subject`` is the user, ``id`` the key and ``time`` the timestamp, where the data name none.
 
     Raises:
-        ValueError: it is a CloudEvent that is none.
+        ValueError: it is an invalid CloudEvent.
     """
     if MARK not in cells:
         return cells, None

@@ -22,7 +22,7 @@ class BadValue(ImporterError):
 
 
 class RowRefused(ImporterError):
-    """One row cannot become usage; ``field`` is None where the row itself is malformed."""
+    """One row cannot become usage; ``field`` is None if the row itself is malformed."""
 
     def __init__(self, reason: str, field: str | None = None) -> None:
         super().__init__(reason if field is None else f"{field}: {reason}")

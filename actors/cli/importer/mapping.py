@@ -102,7 +102,7 @@ class FieldMap:
         return found
 
     def timestamp(self, row: Row) -> datetime | None:
-        """When the call of a row was made, None where the row does not say or is malformed."""
+        """When the call of a row was made, None if the row does not say or is malformed."""
         if "timestamp" in self._set or row.problem is not None:
             return None
         value = row.cells.get(self._columns.get("timestamp", "timestamp"))

@@ -34,7 +34,7 @@ class Row:
         line: of the file where the row begins, from 1.
         cells: what it holds, by column.
         content: all of it with the header, for a key that is the same for the same row.
-        problem: why it cannot be read, None where it can.
+        problem: why it cannot be read, None if it can.
         envelope: of a CloudEvent, None for any other row.
     """
 
