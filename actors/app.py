@@ -33,7 +33,7 @@ from actors.edge.ownership import CLAIM_S, Claim
 from actors.factory import Restoring
 from actors.maintenance.archive import Archiving
 from actors.maintenance.control import Upkeep
-from actors.persistent.context import Services
+from actors.persistent.context import ActorContext
 from actors.publishing.alert_stream import AlertStream
 from actors.publishing.outbox import MARK_S, Relay
 from actors.publishing.outbox import RETRY_S as PUBLISH_RETRY_S
@@ -130,7 +130,7 @@ class Service:
             on_released=link.hand_over,
             retry_s=waits.log_retry,
         )
-        self._services = Services(
+        self._context = ActorContext(
             queries=journal,
             retention=journal,
             writer=self._writer,
@@ -142,9 +142,9 @@ class Service:
             privacy=privacy,
             live=self._live,
         )
-        self._archiving = Archiving(self._services)
+        self._archiving = Archiving(self._context)
         self._registry = Registry(
-            Restoring(self._services),
+            Restoring(self._context),
             self._ready,
             Limits(
                 live_max=config.live_users_max,
@@ -240,8 +240,8 @@ class Service:
         """Read what the log knows while other meterds may answer the claim."""
         claiming = asyncio.create_task(taking)
         try:
-            await self._services.queries.load_keys(self._services.keys)
-            await recover_catalog(self._services)  # before the first call is priced
+            await self._context.queries.load_keys(self._context.keys)
+            await recover_catalog(self._context)  # before the first call is priced
             rival = await claiming
         finally:
             claiming.cancel()

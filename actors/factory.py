@@ -7,7 +7,7 @@ from functools import partial
 
 from actors.billing.state.account import Account
 from actors.catalog.actor import recover_catalog
-from actors.persistent.context import Services
+from actors.persistent.context import ActorContext
 from actors.runtime.cell import Actor
 from actors.runtime.loading import Begun
 from actors.user.actor import UserActor
@@ -20,28 +20,28 @@ class Restoring:
     """A `Recovery` from the journal.
 
     Args:
-        services: what actors share.
+        context: what actors share.
     """
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, context: ActorContext) -> None:
+        self._context = context
 
     async def read(self, users: Sequence[str]) -> Mapping[str, Loaded]:
         """See `Recovery.read`; the catalogue is no user's account, so it is left out."""
-        return await read_together([user for user in users if user != CATALOG_USER], self._services)
+        return await read_together([user for user in users if user != CATALOG_USER], self._context)
 
     def begin(self, user: str, stored: Loaded) -> Begun:
         """See `Recovery.begin`."""
-        account, replayed, whole = begin(user, stored, self._services)
-        actor = UserActor(account, self._services, replayed)
+        account, replayed, whole = begin(user, stored, self._context)
+        actor = UserActor(account, self._context, replayed)
         return Begun(actor, None if whole else partial(self._rest, actor, account))
 
     async def alone(self, user: str) -> Actor:
         """See `Recovery.alone`."""
         if user == CATALOG_USER:
-            return await recover_catalog(self._services)
-        account, replayed = await load(user, self._services)
-        return UserActor(account, self._services, replayed)
+            return await recover_catalog(self._context)
+        account, replayed = await load(user, self._context)
+        return UserActor(account, self._context, replayed)
 
     async def _rest(self, actor: UserActor, account: Account) -> None:
-        actor.ledger.replayed(await catch_up(account, self._services))
+        actor.ledger.replayed(await catch_up(account, self._context))

@@ -1,7 +1,7 @@
 """The actor of the catalogue: plans and prices are changed and read in order, as users are.
 
 Its rows are those of a user without a name. What it decides on is ahead of the disk; what
-prices and admits the users' calls, `Services.catalog`, takes a change in when its row is
+prices and admits the users' calls, `ActorContext.catalog`, takes a change in when its row is
 durable.
 """
 
@@ -19,7 +19,7 @@ from actors.billing.catalog.defaults import default_catalog
 from actors.billing.idempotency import mismatch
 from actors.catalog.users import list_users
 from actors.persistent.admit import admit
-from actors.persistent.context import Services
+from actors.persistent.context import ActorContext
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.user.recovery import HISTORY_PAGE
@@ -49,9 +49,9 @@ PARTITION: Final = 0
 class CatalogActor:
     """The catalogue as of the newest row, and the requests on it."""
 
-    def __init__(self, own: Catalog, services: Services, at: int) -> None:
+    def __init__(self, own: Catalog, context: ActorContext, at: int) -> None:
         self._own = own
-        self._services = services
+        self._context = context
         self._at = at
 
     def handle(self, request: Request) -> Detour | None:
@@ -60,15 +60,15 @@ class CatalogActor:
         Raises:
             RequestError: the request is refused before it is looked at.
         """
-        now = self._services.clock.now()
-        if not admit(request, self._services, now):
+        now = self._context.clock.now()
+        if not admit(request, self._context, now):
             return Detour(partial(self._look_up, request), blocks=True)
         try:
             return self._take(request, max(now, self._at))
         except RequestError as error:
             request.prepare_error(error)
             # It may reflect what is not durable yet.
-            self._services.writer.after(self._own.seq, request)
+            self._context.writer.after(self._own.seq, request)
             return None
 
     def _take(self, request: Request, at: int) -> Detour | None:
@@ -78,42 +78,42 @@ class CatalogActor:
             case PricesPut() as ask:
                 self._record(request, changes.put_price(self._own, ask, at), at)
             case UsersList() as ask:
-                return Detour(partial(list_users, self._services, request, ask, at), blocks=False)
+                return Detour(partial(list_users, self._context, request, ask, at), blocks=False)
             case ask:
-                size = self._services.page_bytes_max
+                size = self._context.page_bytes_max
                 self._answer(request, _READS[type(ask)](self._own, ask, at, size))
         return None
 
     def quiescent(self) -> bool:
         """Whether everything that the catalogue reflects is durable."""
-        return self._own.seq <= self._services.writer.durable
+        return self._own.seq <= self._context.writer.durable
 
     def snapshot(self) -> bool:
         """The catalogue has none: its rows are few."""
         return False
 
     def _record(self, request: Request, event: CatalogEvent, at: int) -> None:
-        services, key = self._services, request.key
+        context, key = self._context, request.key
         assert key is not None
-        seq, body = services.writer.next_seq, encode_event(event)
+        seq, body = context.writer.next_seq, encode_event(event)
         request.payload = changes.answer(event, key, seq)
         self._own.take(event, seq)
         self._at = at
         row = Row(seq, PARTITION, CATALOG_USER, key, KIND[type(event)], at, False, body, None)
         # In this order: when the caller is told, calls are priced by it.
-        services.writer.append([row], _Effect(services.catalog, event, seq))
-        services.writer.after(seq, request)
+        context.writer.append([row], _Effect(context.catalog, event, seq))
+        context.writer.after(seq, request)
 
     def _answer(self, request: Request, reply: object) -> None:
         request.prepare(reply)
-        self._services.writer.after(self._own.seq, request)
+        self._context.writer.after(self._own.seq, request)
 
     async def _look_up(self, request: Request) -> bool:
         """Answer a duplicate from its row; True if the key turns out to be new."""
         key = request.key
         assert key is not None
-        await self._services.writer.flushed()
-        row = await self._services.queries.find(CATALOG_USER, key)
+        await self._context.writer.flushed()
+        row = await self._context.queries.find(CATALOG_USER, key)
         if row is None:
             request.key_is_new = True
             return True
@@ -148,8 +148,8 @@ _READS: Final[Mapping[type, Callable[[Catalog, Any, int, int], object]]] = {
 }
 
 
-async def recover_catalog(services: Services) -> CatalogActor:
-    """Load the catalogue from its rows, and have `Services.catalog` take in what it lacks.
+async def recover_catalog(context: ActorContext) -> CatalogActor:
+    """Load the catalogue from its rows, and have `ActorContext.catalog` take in what it lacks.
 
     Raises:
         Unavailable: the log cannot be read now.
@@ -157,15 +157,15 @@ async def recover_catalog(services: Services) -> CatalogActor:
     """
     own, at = default_catalog(), 0
     while True:
-        rows = await services.queries.history(CATALOG_USER, own.seq, HISTORY_PAGE)
+        rows = await context.queries.history(CATALOG_USER, own.seq, HISTORY_PAGE)
         for row in rows:
             try:
                 event = decode_catalog_event(row.kind, row.body, row.seq)
                 own.take(event, row.seq)
-                if row.seq > services.catalog.seq:
-                    services.catalog.take(event, row.seq)
+                if row.seq > context.catalog.seq:
+                    context.catalog.take(event, row.seq)
             except UnreadableEvent as error:
                 raise Corrupt(str(error)) from error
             at = row.at
         if len(rows) < HISTORY_PAGE:
-            return CatalogActor(own, services, at)
+            return CatalogActor(own, context, at)

@@ -20,7 +20,7 @@ from actors.billing.limits.thresholds import level_of_all
 from actors.billing.periods.rollover import current_of, due
 from actors.billing.state.account import Account, Period, status_of
 from actors.billing.state.apply import apply
-from actors.persistent.context import Services
+from actors.persistent.context import ActorContext
 from actors.runtime.request import Request
 from actors.user.log_reads import sealed_as
 from actors.user.recovery import TOGETHER, load_together
@@ -35,7 +35,7 @@ PAGE: Final = 50
 _log = structlog.get_logger(__name__)
 
 
-async def list_users(services: Services, request: Request, ask: UsersList, at: int) -> bool:
+async def list_users(context: ActorContext, request: Request, ask: UsersList, at: int) -> bool:
     """Answer with the users of a page, each as the log has it.
 
     Raises:
@@ -46,10 +46,10 @@ async def list_users(services: Services, request: Request, ask: UsersList, at: i
     filters = msgspec.json.encode([ask.billing_period, prefix])
     digest = blake2b(filters, digest_size=6).hexdigest()
     after = changes.read_cursor(ask.cursor, digest, str) if ask.cursor else ""
-    names = await services.queries.users(after, limit + 1, prefix)
+    names = await context.queries.users(after, limit + 1, prefix)
     beyond = len(names) > limit
     names = names[:limit]
-    listing = _Listing(services, ask.billing_period, at)
+    listing = _Listing(context, ask.billing_period, at)
     shown, size = 0, 0
     entries: list[UserEntry] = []
     for start in range(0, len(names), TOGETHER):
@@ -58,7 +58,7 @@ async def list_users(services: Services, request: Request, ask: UsersList, at: i
         for name in lump:
             entry = found.get(name)
             size += 0 if entry is None else len(encode_reply(entry)) + 1
-            if entries and size > services.page_bytes_max:
+            if entries and size > context.page_bytes_max:
                 break
             entries += [] if entry is None else [entry]
             shown += 1
@@ -75,7 +75,7 @@ class _Listing:
     """Finds what a period counts, user by user.
 
     Args:
-        services: what actors share.
+        context: what actors share.
         key: of the period that is asked for, None for each user's current one.
         at: now.
 
@@ -83,9 +83,9 @@ class _Listing:
         seq: the newest position that the entries reflect.
     """
 
-    def __init__(self, services: Services, key: str | None, at: int) -> None:
-        self.seq = services.writer.durable
-        self._services = services
+    def __init__(self, context: ActorContext, key: str | None, at: int) -> None:
+        self.seq = context.writer.durable
+        self._context = context
         self._key = key
         self._at = at
 
@@ -101,13 +101,13 @@ class _Listing:
             else:
                 self._look_at(account, found, left)
         await asyncio.sleep(0)  # other requests wait for the loop
-        for name, account in (await load_together(away, self._services)).items():
+        for name, account in (await load_together(away, self._context)).items():
             if account is None:
                 found[name] = UserEntry(user_id=name)
                 continue
             # A boundary that has passed takes a period out of the state, but not of the log yet.
             before = None if self._key is None else account.period(self._key)
-            for event in due(account, self._at, self._services.catalog):  # as its own read would
+            for event in due(account, self._at, self._context.catalog):  # as its own read would
                 apply(account, event, self._at, account.seq)
             self._look_at(account, found, left, before)
         for name, seq in left.items():
@@ -116,8 +116,8 @@ class _Listing:
 
     def _at_rest(self, name: str) -> Account | None:
         """The state of a live user that the log has in full, and that no boundary has passed."""
-        account = self._services.live(name)
-        if account is None or account.seq > self._services.writer.durable:
+        account = self._context.live(name)
+        if account is None or account.seq > self._context.writer.durable:
             return None
         current = account.current
         return account if current is None or self._at < current.end else None
@@ -136,7 +136,7 @@ class _Listing:
         self.seq = max(self.seq, account.seq)
         key = self._key
         if key is None:
-            period = current_of(account, self._at, self._services.catalog)
+            period = current_of(account, self._at, self._context.catalog)
         else:
             period = period or account.period(key)
         if period is not None:
@@ -148,7 +148,7 @@ class _Listing:
         """Add the user's entry where the period is among those that left the state."""
         assert self._key is not None
         try:
-            period, _ = await sealed_as(self._services.queries, name, seq, self._key)
+            period, _ = await sealed_as(self._context.queries, name, seq, self._key)
         except (JournalError, UnreadableEvent) as error:
             _log.error("user_unreadable", user=name, error=str(error))
             found[name] = UserEntry(user_id=name)

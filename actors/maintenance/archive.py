@@ -15,7 +15,7 @@ import structlog
 from msgspec import Struct
 
 from actors.billing.state import snapshot as snapshots
-from actors.persistent.context import Services
+from actors.persistent.context import ActorContext
 from actors.user.recovery import TOGETHER, load_together
 from messages.errors import InvalidRequest
 from messages.subjects import encode_user, partition_of
@@ -51,11 +51,11 @@ class Archiving:
     So a request that is repeated because its answer takes long begins no other step.
 
     Args:
-        services: what actors share.
+        context: what actors share.
     """
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, context: ActorContext) -> None:
+        self._context = context
         self._before = 0
         self._step: asyncio.Task[Archived] | None = None
         self._closed = False
@@ -67,7 +67,7 @@ class Archiving:
             InvalidRequest: it is no day, or too young.
             JournalError: it cannot be read or written; what is done is done.
         """
-        before = moment_of(day, self._services.clock.now())
+        before = moment_of(day, self._context.clock.now())
         while self._step is not None and not self._step.done() and self._before != before:
             await asyncio.wait([self._step])
         if self._closed:
@@ -89,7 +89,7 @@ class Archiving:
             await asyncio.wait([self._step])
 
     async def _take(self, before: int) -> Archived:
-        retention, uncovered = self._services.retention, set[str]()
+        retention, uncovered = self._context.retention, set[str]()
         while due := await retention.archivable(before, STEP_ROWS, snapshots.SCHEMA):
             if not due.uncovered:
                 rows = await retention.archive(due.last)
@@ -104,10 +104,10 @@ class Archiving:
 
     async def _cover(self, users: Sequence[str]) -> None:
         """Store snapshots of users as of the end of their log."""
-        for user, account in (await load_together(users, self._services)).items():
+        for user, account in (await load_together(users, self._context)).items():
             if account is None:
                 raise Unavailable(f"the state of user {user!r} cannot be read")
-            self._services.writer.offer(
+            self._context.writer.offer(
                 Snapshot(
                     partition_of(encode_user(user)),
                     user,
@@ -116,7 +116,7 @@ class Archiving:
                     snapshots.encode(account),
                 )
             )
-        await self._services.writer.flushed()
+        await self._context.writer.flushed()
 
 
 def moment_of(day: str, now: int) -> int:

@@ -17,7 +17,7 @@ from persistence.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class ActorContext:
     """What all actors share.
 
     ``headrooms`` are those that were asked for last.

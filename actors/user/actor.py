@@ -13,7 +13,7 @@ from typing import Final
 from actors.billing.idempotency import original
 from actors.billing.state.account import Account
 from actors.persistent.admit import admit
-from actors.persistent.context import Services
+from actors.persistent.context import ActorContext
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.user.changes import HANDLERS
@@ -31,14 +31,14 @@ class UserActor:
 
     Args:
         account: the user's state as of the end of the log.
-        services: what actors share.
+        context: what actors share.
         unsaved: events since the newest snapshot.
     """
 
     __slots__ = ("ledger",)
 
-    def __init__(self, account: Account, services: Services, unsaved: int = 0) -> None:
-        self.ledger = Ledger(account, services, unsaved)
+    def __init__(self, account: Account, context: ActorContext, unsaved: int = 0) -> None:
+        self.ledger = Ledger(account, context, unsaved)
 
     @property
     def account(self) -> Account:
@@ -52,9 +52,9 @@ class UserActor:
             RequestError: the request is refused before it is looked at.
         """
         ledger = self.ledger
-        services, account = ledger.services, ledger.account
-        now = services.clock.now()
-        if not admit(request, services, now):
+        context, account = ledger.context, ledger.account
+        now = context.clock.now()
+        if not admit(request, context, now):
             return Detour(partial(self._look_up, request), blocks=True)
         at = max(now, account.at)
         if account.current is not None and account.current.end <= at:
@@ -64,13 +64,13 @@ class UserActor:
             return _HANDLERS[type(command)](ledger, request, command, at)
         except RequestError as error:
             request.prepare_error(error)
-            services.writer.after(account.seq, request)  # it may reflect what is not durable yet
+            context.writer.after(account.seq, request)  # it may reflect what is not durable yet
             return None
 
     def quiescent(self) -> bool:
         """Whether everything that the state reflects is durable."""
         ledger = self.ledger
-        return ledger.account.seq <= ledger.services.writer.durable
+        return ledger.account.seq <= ledger.context.writer.durable
 
     def snapshot(self) -> bool:
         """Have the state written if replaying the rest of the log would cost more."""
@@ -81,16 +81,16 @@ class UserActor:
 
     async def _look_up(self, request: Request) -> bool:
         """Answer a duplicate from its row; True if the key turns out to be new."""
-        services, key = self.ledger.services, request.key
+        context, key = self.ledger.context, request.key
         assert key is not None
         # The original may be in flight: after this its row is on disk.
-        await services.writer.flushed()
-        row = await services.queries.find(self.ledger.account.user, key)
+        await context.writer.flushed()
+        row = await context.queries.find(self.ledger.account.user, key)
         if row is None:
             request.key_is_new = True
             return True
         event = decode_event(row.kind, row.body, row.seq)
-        catalog, privacy = services.catalog, services.privacy
+        catalog, privacy = context.catalog, context.privacy
         request.payload = original(
             request.command, event, row.personal, key, row.seq, row.at, catalog, privacy
         )

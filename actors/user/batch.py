@@ -34,32 +34,32 @@ def batch(ledger: Ledger, request: Request, ask: Batch, at: int) -> Detour | Non
     Raises:
         RequestError: ``too_large``: over 1,000 events, or replies that do not fit into one.
     """
-    services, account = ledger.services, ledger.account
+    context, account = ledger.context, ledger.account
     facts: Facts | None = request.facts
     if facts is None:
         calls = decode_batch(ask)
         keys = [_key_of(call, request.key or "", index) for index, call in enumerate(calls)]
-        _check_size(calls, keys, services.page_bytes_max)
+        _check_size(calls, keys, context.page_bytes_max)
         facts = request.facts = Facts(batch=(calls, keys))
         if len(set(keys)) < len(keys):
             facts.repeated = frozenset(key for key, count in Counter(keys).items() if count > 1)
-        known = [key for key in keys if not services.keys.claim(account.user, key)]
+        known = [key for key in keys if not context.keys.claim(account.user, key)]
         named = {call.hold_id: None for call in calls if isinstance(call, Track) and call.hold_id}
         # As they are now: what the batch ends itself may be more than an account remembers.
         facts.ended = {name: account.ended[name] for name in named if name in account.ended}
-        ended = [name for name in named if may_have_ended(account, name, services)]
+        ended = [name for name in named if may_have_ended(account, name, context)]
         if known or ended:
-            return find(request, services, keys=known, holds=ended)
+            return find(request, context, keys=known, holds=ended)
     assert facts.batch is not None
     work = _Work(ledger, facts, at)
     for call, key in zip(*facts.batch, strict=True):
         work.take(call, key)
     request.payload = work.reply(request.key or "")
     if work.rows:
-        services.writer.append(work.rows, request)
+        context.writer.append(work.rows, request)
         ledger.grown()
     else:
-        services.writer.after(account.seq, request)
+        context.writer.after(account.seq, request)
     return None
 
 
@@ -105,7 +105,7 @@ class _Work:
 
     def _original(self, call: Track, key: str, row: Row) -> bytes:
         event = decode_event(row.kind, row.body, row.seq)
-        catalog, privacy = self._ledger.services.catalog, self._ledger.services.privacy
+        catalog, privacy = self._ledger.context.catalog, self._ledger.context.privacy
         return original(call, event, row.personal, key, row.seq, row.at, catalog, privacy)
 
 

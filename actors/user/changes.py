@@ -31,14 +31,14 @@ def _track(ledger: Ledger, request: Request, call: Track, at: int) -> Detour | N
     ended: Mapping[str, str] | None = None
     if call.hold_id is not None:
         facts: Facts | None = request.facts
-        if facts is None and may_have_ended(ledger.account, call.hold_id, ledger.services):
-            return find(request, ledger.services, holds=[call.hold_id])
+        if facts is None and may_have_ended(ledger.account, call.hold_id, ledger.context):
+            return find(request, ledger.context, holds=[call.hold_id])
         ended = None if facts is None else facts.ended
     key = request.key
     assert key is not None
     rows: list[Row] = []
     request.payload = ledger.count(call, key, at, rows, ended)
-    ledger.services.writer.append(rows, request)
+    ledger.context.writer.append(rows, request)
     ledger.grown()
     return None
 
@@ -49,23 +49,23 @@ def _change(ledger: Ledger, request: Request, ask: Any, at: int) -> Detour | Non
     detour = look_up(ledger, request, ask) if look_up is not None else None
     if detour is not None:
         return detour
-    services, facts = ledger.services, request.facts
+    context, facts = ledger.context, request.facts
     found = () if facts is None else facts.raised
     change = CHANGES[type(ask)]
-    now = Now(change, at, request.key or "", services.catalog, services.headrooms, found)
+    now = Now(change, at, request.key or "", context.catalog, context.headrooms, found)
     ledger.take(request, change.decide(ledger.account, ask, now), at)
     return None
 
 
 def _keys_of_holds(ledger: Ledger, request: Request, ask: Preflight) -> Detour | None:
     """Each hold of a preflight has a key of its own, which may have been used before."""
-    account, services, key = ledger.account, ledger.services, request.key
+    account, context, key = ledger.account, ledger.context, request.key
     facts: Facts | None = request.facts
     if ask.hold is not None and facts is None:
         keys = [f"{key}.{index}" for index in range(len(ask.operations))]
-        known = [name for name in keys if not services.keys.claim(account.user, name)]
+        known = [name for name in keys if not context.keys.claim(account.user, name)]
         if known:
-            return find(request, services, keys=known)
+            return find(request, context, keys=known)
     if facts is not None and facts.rows:
         raise mismatch(key or "")
     return None
@@ -76,7 +76,7 @@ def _alerts_of_the_log(ledger: Ledger, request: Request, ask: Ack) -> Detour | N
     others = not_unread(ledger.account, ask)
     if request.facts is not None or not others:
         return None
-    reading = Reading(ledger.services, ledger.account.user, ledger.account.seq)
+    reading = Reading(ledger.context, ledger.account.user, ledger.account.seq)
 
     async def find_raised() -> bool:
         request.facts = Facts(raised=await reading.raised_ids(others))
@@ -86,11 +86,11 @@ def _alerts_of_the_log(ledger: Ledger, request: Request, ask: Ack) -> Detour | N
 
 
 def _rebuild(ledger: Ledger, request: Request, _: Rebuild, _at: int) -> Detour:
-    flushed = ledger.services.writer.flushed()  # as of now: this state may be lost any moment
+    flushed = ledger.context.writer.flushed()  # as of now: this state may be lost any moment
 
     async def work() -> bool:
         await flushed
-        account, rows = await load(ledger.account.user, ledger.services, from_log=True)
+        account, rows = await load(ledger.account.user, ledger.context, from_log=True)
         changed = account != ledger.account
         ledger.account = account
         if rows:
@@ -104,8 +104,8 @@ def _rebuild(ledger: Ledger, request: Request, _: Rebuild, _at: int) -> Detour:
 
 
 def _forget(ledger: Ledger, request: Request, _: Forget, _at: int) -> Detour:
-    retention, user, seq = ledger.services.retention, ledger.account.user, ledger.account.seq
-    flushed = ledger.services.writer.flushed()  # what is to be erased has to be in the log
+    retention, user, seq = ledger.context.retention, ledger.account.user, ledger.account.seq
+    flushed = ledger.context.writer.flushed()  # what is to be erased has to be in the log
 
     async def work() -> bool:
         await flushed

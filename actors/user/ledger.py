@@ -19,7 +19,7 @@ from actors.billing.state.apply import apply
 from actors.billing.usage.privacy import personal_of
 from actors.billing.usage.track import track
 from actors.billing.wire import fast
-from actors.persistent.context import Services
+from actors.persistent.context import ActorContext
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from messages.codec import encode_event, encode_reply
@@ -37,17 +37,17 @@ class Ledger:
 
     Args:
         account: the state.
-        services: what actors share.
+        context: what actors share.
         unsaved: events since the newest snapshot.
 
     Attributes: as the arguments. `state.apply` changes the account, nothing else does.
     """
 
-    __slots__ = ("_partition", "account", "services", "unsaved")
+    __slots__ = ("_partition", "account", "context", "unsaved")
 
-    def __init__(self, account: Account, services: Services, unsaved: int = 0) -> None:
+    def __init__(self, account: Account, context: ActorContext, unsaved: int = 0) -> None:
         self.account = account
-        self.services = services
+        self.context = context
         self.unsaved = unsaved
         self._partition = partition_of(encode_user(account.user))
 
@@ -58,13 +58,13 @@ class Ledger:
     def respond(self, request: Request, payload: bytes) -> None:
         """As `answer`, for a reply that is encoded."""
         request.payload = payload
-        self.services.writer.after(self.account.seq, request)
+        self.context.writer.after(self.account.seq, request)
 
     def roll(self, at: int) -> None:
         """Make the period of ``at`` the current one."""
-        services = self.services
-        rolled = Persist(due(self.account, at, services.catalog))
-        services.writer.append(self._rows_of(rolled, None, at, services.writer.next_seq))
+        context = self.context
+        rolled = Persist(due(self.account, at, context.catalog))
+        context.writer.append(self._rows_of(rolled, None, at, context.writer.next_seq))
 
     def take(self, request: Request, effect: Effect, at: int) -> None:
         """Record what a change came to, or answer why it did not happen."""
@@ -75,7 +75,7 @@ class Ledger:
 
     def record(self, request: Request, effect: Persist, at: int) -> None:
         """Apply and append a change, and prepare its reply."""
-        key, events, writer = request.key, effect.events, self.services.writer
+        key, events, writer = request.key, effect.events, self.context.writer
         assert key is not None
         seq = writer.next_seq
         last = seq + len(events) - 1
@@ -92,16 +92,16 @@ class Ledger:
 
         Its reply. ``ended`` says how holds ended, as in `track`.
         """
-        services, account = self.services, self.account
-        seq = services.writer.next_seq + len(rows)
-        before, event = track(account, call, at, services.catalog, ended)
+        context, account = self.context, self.account
+        seq = context.writer.next_seq + len(rows)
+        before, event = track(account, call, at, context.catalog, ended)
         if before:
             opening = self._rows_of(Persist(before), None, at, seq)
             rows += opening
             seq += len(opening)
         personal = personal_of(call)
-        if personal is not None and services.privacy is not None:
-            personal = services.privacy.stored(personal)
+        if personal is not None and context.privacy is not None:
+            personal = context.privacy.stored(personal)
         about = None if personal is None else encode_event(personal)
         notice = bool(event.alerts) or event.adjusted is not None  # as `notifies`
         body, user = encode_event(event), account.user
@@ -118,7 +118,7 @@ class Ledger:
 
     def grown(self) -> None:
         """Have the state written if enough events are new."""
-        if self.unsaved >= self.services.snapshot_events:
+        if self.unsaved >= self.context.snapshot_events:
             self.save()
 
     def _rows_of(self, effect: Persist, key: str | None, at: int, seq: int) -> list[Row]:
@@ -139,7 +139,7 @@ class Ledger:
         """Have the state written as a snapshot."""
         account = self.account
         body = snapshots.encode(account)
-        self.services.writer.offer(
+        self.context.writer.offer(
             Snapshot(self._partition, account.user, account.seq, snapshots.SCHEMA, body)
         )
         self.unsaved = 0

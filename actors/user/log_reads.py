@@ -16,7 +16,7 @@ from actors.billing.reports import alerts, usage_log
 from actors.billing.reports.stats import summary, unknown_period
 from actors.billing.state.account import Period, Raised
 from actors.billing.state.snapshot import period_of
-from actors.persistent.context import Services
+from actors.persistent.context import ActorContext
 from actors.runtime.request import Request
 from messages.codec import decode_event
 from messages.reports import Alerts
@@ -36,15 +36,15 @@ class Reading:
     """The rows of one user as of a position.
 
     Args:
-        services: what actors share.
+        context: what actors share.
         user: the user id.
         seq: the newest position that replies reflect.
     """
 
-    def __init__(self, services: Services, user: str, seq: int) -> None:
-        self._queries = services.queries
-        self._flushed = services.writer.flushed()
-        self._bytes_max = services.page_bytes_max
+    def __init__(self, context: ActorContext, user: str, seq: int) -> None:
+        self._queries = context.queries
+        self._flushed = context.writer.flushed()
+        self._bytes_max = context.page_bytes_max
         self._user = user
         self._seq = seq
 

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from actors.billing.state.account import Account
-from actors.persistent.context import Services
+from actors.persistent.context import ActorContext
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from messages.codec import decode_event
@@ -43,35 +43,35 @@ class Facts(Struct):
     repeated: frozenset[str] = frozenset()
 
 
-def may_have_ended(account: Account, hold_id: str, services: Services) -> bool:
+def may_have_ended(account: Account, hold_id: str, context: ActorContext) -> bool:
     """Whether only the log can tell what became of a hold."""
     if account.holds is not None and hold_id in account.holds:
         return False
     # A hold's id is the key of its request, so a key that was never used is no hold.
-    return hold_id not in account.ended and not services.keys.surely_new(account.user, hold_id)
+    return hold_id not in account.ended and not context.keys.surely_new(account.user, hold_id)
 
 
 def find(
     request: Request,
-    services: Services,
+    context: ActorContext,
     keys: Sequence[str] = (),
     holds: Sequence[str] = (),
 ) -> Detour:
     """Have keys and holds of its user looked up for a request, which is then handled again."""
     # As of now. If it were called later, the actor that knew the ends of the other holds might
     # have been dropped in between.
-    flushed = services.writer.flushed()
+    flushed = context.writer.flushed()
 
     async def work() -> bool:
         facts = request.facts = request.facts or Facts()
-        await _look_up(services, facts, request.user, keys, holds, flushed)
+        await _look_up(context, facts, request.user, keys, holds, flushed)
         return True
 
     return Detour(work, blocks=True)
 
 
 async def _look_up(
-    services: Services,
+    context: ActorContext,
     facts: Facts,
     user: str,
     keys: Sequence[str],
@@ -85,20 +85,20 @@ async def _look_up(
     """
     await flushed
     if keys:
-        facts.rows = await services.queries.find_all(user, keys)
+        facts.rows = await context.queries.find_all(user, keys)
     for hold_id in holds:
-        facts.ended[hold_id] = await _end_of(services, user, hold_id)
+        facts.ended[hold_id] = await _end_of(context, user, hold_id)
 
 
-async def _end_of(services: Services, user: str, hold_id: str) -> str:
+async def _end_of(context: ActorContext, user: str, hold_id: str) -> str:
     """How a hold that is not open ended: its row, then the rows of the time that it lasted."""
-    row = await services.queries.find(user, hold_id)
+    row = await context.queries.find(user, hold_id)
     if row is None or row.kind != KIND[HoldPlaced]:
         return "unknown"
     placed = decode_event(row.kind, row.body, row.seq)
     assert isinstance(placed, HoldPlaced)
     expires_at, after = placed.expires_at, row.seq
-    while rows := await services.queries.history(user, after, PAGE):
+    while rows := await context.queries.history(user, after, PAGE):
         for row in rows:
             if row.at >= expires_at:
                 return "expired"

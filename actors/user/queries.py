@@ -31,17 +31,17 @@ DASHBOARD_ALERTS: Final = 50
 
 
 def _enforce(ledger: Ledger, request: Request, ask: Enforce, at: int) -> None:
-    account, services = ledger.account, ledger.services
-    decision = enforce(account, ask, at, services.catalog, services.headrooms)
+    account, context = ledger.account, ledger.context
+    decision = enforce(account, ask, at, context.catalog, context.headrooms)
     ledger.respond(request, fast.enforced(decision, account.seq))
 
 
 def _holds(ledger: Ledger, request: Request, _: Holds, at: int) -> None:
-    ledger.answer(request, holds(ledger.account, at, ledger.services.page_bytes_max))
+    ledger.answer(request, holds(ledger.account, at, ledger.context.page_bytes_max))
 
 
 def _stats(ledger: Ledger, request: Request, ask: Stats, at: int) -> Detour | None:
-    period = find_period(ledger.account, ask, at, ledger.services.catalog)
+    period = find_period(ledger.account, ask, at, ledger.context.catalog)
     if period is None:
         assert ask.billing_period is not None
         return _detour(partial(_reading(ledger).old_stats, request, ask.billing_period))
@@ -50,14 +50,14 @@ def _stats(ledger: Ledger, request: Request, ask: Stats, at: int) -> Detour | No
 
 
 def _logs(ledger: Ledger, request: Request, ask: Logs, _: int) -> Detour:
-    services = ledger.services
-    wanted = usage_log.filter_of(ask, services.catalog)
+    context = ledger.context
+    wanted = usage_log.filter_of(ask, context.catalog)
     before, total = ledger.account.seq + 1, None
     if ask.cursor:
         before = usage_log.read_cursor(ask.cursor, wanted)
     else:
         total = usage_log.total_of(ledger.account, wanted)
-    page = usage_log.Page(wanted, ask.limit or usage_log.PAGE, before, services.page_bytes_max)
+    page = usage_log.Page(wanted, ask.limit or usage_log.PAGE, before, context.page_bytes_max)
     uncounted = not ask.cursor and total is None and wanted.only_period()
     where = usage_log.where_is(ledger.account, wanted.billing_period)
     read = _reading(ledger).page
@@ -68,7 +68,7 @@ def _alerts(ledger: Ledger, request: Request, ask: Alerts, _: int) -> Detour | N
     account = ledger.account
     unread = unread_alerts(account, ask.billing_period)
     if ask.unread_only or not account.seq:
-        size = ledger.services.page_bytes_max
+        size = ledger.context.page_bytes_max
         reply = alerts_reply(account.user, ask, unread, unread, {}, account.seq, size)
         ledger.answer(request, reply)
         return None
@@ -78,7 +78,7 @@ def _alerts(ledger: Ledger, request: Request, ask: Alerts, _: int) -> Detour | N
 def _trends(ledger: Ledger, request: Request, ask: Trends, at: int) -> Detour | None:
     account = ledger.account
     months = ask.months or MONTHS
-    current = current_of(account, at, ledger.services.catalog)
+    current = current_of(account, at, ledger.context.catalog)
 
     def reply(sealed: Sequence[Period], known: Sequence[Period], last: Period) -> object:
         return trends([*sealed, *known], last, months, account_seq)
@@ -89,7 +89,7 @@ def _trends(ledger: Ledger, request: Request, ask: Trends, at: int) -> Detour | 
 
 def _dashboard(ledger: Ledger, request: Request, _: Dashboard, at: int) -> Detour | None:
     account = ledger.account
-    current = current_of(account, at, ledger.services.catalog)
+    current = current_of(account, at, ledger.context.catalog)
     summary = stats(account, current, at)
     alerts = tuple(alert_reply(account.user, raised) for raised in unread_alerts(account, None))
     outlook, seq = projections(current, at), account.seq
@@ -153,7 +153,7 @@ def _with_periods(
 
 
 def _reading(ledger: Ledger) -> Reading:
-    return Reading(ledger.services, ledger.account.user, ledger.account.seq)
+    return Reading(ledger.context, ledger.account.user, ledger.account.seq)
 
 
 def _detour(work: Callable[[], Coroutine[Any, Any, bool]]) -> Detour:

@@ -232,7 +232,7 @@ class Rig:
         if clock is None:
             self.registry._now = self.registry._backoff._now = lambda: self.seconds
         self.writer = self.service._writer
-        self.keys = self.service._services.keys
+        self.keys = self.service._context.keys
         self.relay = self.service._relay
 
     def _end(self, why: str) -> None:
