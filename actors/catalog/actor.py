@@ -18,7 +18,7 @@ from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.defaults import default_catalog
 from actors.billing.idempotency import mismatch
 from actors.catalog.users import list_users
-from actors.persistent.admit import admit
+from actors.persistent.actor import PersistentActor
 from actors.persistent.context import ActorContext
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
@@ -34,7 +34,6 @@ from messages.catalog import (
     UsersList,
 )
 from messages.codec import decode_catalog_event, encode_event
-from messages.errors import RequestError
 from messages.stored.errors import UnreadableEvent
 from messages.stored.events import KIND, CatalogEvent
 from persistence.errors import Corrupt
@@ -46,54 +45,52 @@ PARTITION: Final = 0
 """Of the catalogue's rows, which no user's subject can name."""
 
 
-class CatalogActor:
+class CatalogActor(PersistentActor):
     """The catalogue as of the newest row, and the requests on it."""
 
     def __init__(self, own: Catalog, context: ActorContext, at: int) -> None:
+        super().__init__(context)
         self._own = own
-        self._context = context
         self._at = at
 
-    def handle(self, request: Request) -> Detour | None:
-        """Take one request.
+    @property
+    def user(self) -> str:
+        """See `PersistentActor`."""
+        return CATALOG_USER
 
-        Raises:
-            RequestError: the request is refused before it is looked at.
-        """
-        now = self._context.clock.now()
-        if not admit(request, self._context, now):
-            return Detour(partial(self._look_up, request), blocks=True)
-        try:
-            return self._take(request, max(now, self._at))
-        except RequestError as error:
-            request.prepare_error(error)
-            # It may reflect what is not durable yet.
-            self._context.writer.after(self._own.seq, request)
-            return None
+    @property
+    def seq(self) -> int:
+        """See `PersistentActor`."""
+        return self._own.seq
 
-    def _take(self, request: Request, at: int) -> Detour | None:
+    def take(self, request: Request, now: int) -> Detour | None:
+        """See `PersistentActor`."""
+        at = max(now, self._at)
         match request.command:
             case PlansPut() as ask:
                 self._record(request, changes.put_plan(self._own, ask), at)
             case PricesPut() as ask:
                 self._record(request, changes.put_price(self._own, ask, at), at)
             case UsersList() as ask:
-                return Detour(partial(list_users, self._context, request, ask, at), blocks=False)
+                return Detour(partial(list_users, self.context, request, ask, at), blocks=False)
             case ask:
-                size = self._context.page_bytes_max
+                size = self.context.page_bytes_max
                 self._answer(request, _READS[type(ask)](self._own, ask, at, size))
         return None
 
-    def quiescent(self) -> bool:
-        """Whether everything that the catalogue reflects is durable."""
-        return self._own.seq <= self._context.writer.durable
+    def original(self, request: Request, key: str, row: Row) -> bytes:
+        """See `PersistentActor`."""
+        event = decode_catalog_event(row.kind, row.body, row.seq)
+        if changes.content_of(request.command, self._own) != event.content:
+            raise mismatch(key)
+        return changes.answer(event, key, row.seq, duplicate=True)
 
     def snapshot(self) -> bool:
         """The catalogue has none: its rows are few."""
         return False
 
     def _record(self, request: Request, event: CatalogEvent, at: int) -> None:
-        context, key = self._context, request.key
+        context, key = self.context, request.key
         assert key is not None
         seq, body = context.writer.next_seq, encode_event(event)
         request.payload = changes.answer(event, key, seq)
@@ -106,23 +103,7 @@ class CatalogActor:
 
     def _answer(self, request: Request, reply: object) -> None:
         request.prepare(reply)
-        self._context.writer.after(self._own.seq, request)
-
-    async def _look_up(self, request: Request) -> bool:
-        """Answer a duplicate from its row; True if the key turns out to be new."""
-        key = request.key
-        assert key is not None
-        await self._context.writer.flushed()
-        row = await self._context.queries.find(CATALOG_USER, key)
-        if row is None:
-            request.key_is_new = True
-            return True
-        event = decode_catalog_event(row.kind, row.body, row.seq)
-        if changes.content_of(request.command, self._own) != event.content:
-            raise mismatch(key)
-        request.payload = changes.answer(event, key, row.seq, duplicate=True)
-        request.durable()
-        return False
+        self.context.writer.after(self._own.seq, request)
 
 
 class _Effect:

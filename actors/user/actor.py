@@ -7,12 +7,11 @@ If it raises, nothing was appended, and the registry recovers the actor.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Final
 
 from actors.billing.idempotency import original
 from actors.billing.state.account import Account
-from actors.persistent.admit import admit
+from actors.persistent.actor import PersistentActor
 from actors.persistent.context import ActorContext
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
@@ -20,13 +19,13 @@ from actors.user.changes import HANDLERS
 from actors.user.ledger import Handler, Ledger
 from actors.user.queries import QUERIES
 from messages.codec import decode_event
-from messages.errors import RequestError
+from persistence.records import Row
 
 PASSIVATION_EVENTS: Final = 16
 """A passive user's state is not written for fewer events: replaying them costs less."""
 
 
-class UserActor:
+class UserActor(PersistentActor):
     """One user's ledger and the requests on it.
 
     Args:
@@ -38,6 +37,7 @@ class UserActor:
     __slots__ = ("ledger",)
 
     def __init__(self, account: Account, context: ActorContext, unsaved: int = 0) -> None:
+        super().__init__(context)
         self.ledger = Ledger(account, context, unsaved)
 
     @property
@@ -45,32 +45,33 @@ class UserActor:
         """The live state."""
         return self.ledger.account
 
-    def handle(self, request: Request) -> Detour | None:
-        """Take one request. See the module's docstring.
+    @property
+    def user(self) -> str:
+        """See `PersistentActor`."""
+        return self.ledger.account.user
 
-        Raises:
-            RequestError: the request is refused before it is looked at.
-        """
+    @property
+    def seq(self) -> int:
+        """See `PersistentActor`."""
+        return self.ledger.account.seq
+
+    def take(self, request: Request, now: int) -> Detour | None:
+        """Let a boundary that has passed take effect, then have the verb's handler decide."""
         ledger = self.ledger
-        context, account = ledger.context, ledger.account
-        now = context.clock.now()
-        if not admit(request, context, now):
-            return Detour(partial(self._look_up, request), blocks=True)
+        account = ledger.account
         at = max(now, account.at)
         if account.current is not None and account.current.end <= at:
             ledger.roll(at)
         command = request.command
-        try:
-            return _HANDLERS[type(command)](ledger, request, command, at)
-        except RequestError as error:
-            request.prepare_error(error)
-            context.writer.after(account.seq, request)  # it may reflect what is not durable yet
-            return None
+        return _HANDLERS[type(command)](ledger, request, command, at)
 
-    def quiescent(self) -> bool:
-        """Whether everything that the state reflects is durable."""
-        ledger = self.ledger
-        return ledger.account.seq <= ledger.context.writer.durable
+    def original(self, request: Request, key: str, row: Row) -> bytes:
+        """See `PersistentActor`."""
+        event = decode_event(row.kind, row.body, row.seq)
+        catalog, privacy = self.context.catalog, self.context.privacy
+        return original(
+            request.command, event, row.personal, key, row.seq, row.at, catalog, privacy
+        )
 
     def snapshot(self) -> bool:
         """Have the state written if replaying the rest of the log would cost more."""
@@ -78,24 +79,6 @@ class UserActor:
         if worth_it:
             self.ledger.save()
         return worth_it
-
-    async def _look_up(self, request: Request) -> bool:
-        """Answer a duplicate from its row; True if the key turns out to be new."""
-        context, key = self.ledger.context, request.key
-        assert key is not None
-        # The original may be in flight: after this its row is on disk.
-        await context.writer.flushed()
-        row = await context.queries.find(self.ledger.account.user, key)
-        if row is None:
-            request.key_is_new = True
-            return True
-        event = decode_event(row.kind, row.body, row.seq)
-        catalog, privacy = context.catalog, context.privacy
-        request.payload = original(
-            request.command, event, row.personal, key, row.seq, row.at, catalog, privacy
-        )
-        request.durable()
-        return False
 
 
 _HANDLERS: Final[Mapping[type, Handler]] = {**HANDLERS, **QUERIES}

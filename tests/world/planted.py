@@ -18,14 +18,13 @@ from actors.billing import publications
 from actors.billing.catalog import prices
 from actors.billing.state.account import Account
 from actors.catalog import actor as catalog
-from actors.persistent import admit as admission
+from actors.persistent import actor as persistent
 from actors.publishing import outbox
 from actors.publishing.alert_stream import AlertStream
 from actors.publishing.outbox import Relay
 from actors.runtime.cell import Cell
 from actors.runtime.registry import Registry
 from actors.runtime.request import Request
-from actors.user import actor as user_actor
 from actors.user import lookups
 from actors.user.replay import replay
 from messages.catalog import CATALOG_USER
@@ -235,7 +234,7 @@ def loaded_too_early(patch: Patch) -> None:
 def duplicates_not_awaited(patch: Patch) -> None:
     """A key is looked up while its original is in flight."""
 
-    flushed, hasty = Writer.flushed, {user_actor.__name__, lookups.__name__}
+    flushed, hasty = Writer.flushed, {persistent.__name__, lookups.__name__}
 
     class Done:
         def __await__(self) -> Generator[Any, None, None]:
@@ -256,8 +255,8 @@ def deadlines_ignored(patch: Patch) -> None:
         request.deadline = None
         return admit(request, services, now)
 
-    admit = admission.admit
-    patch.setattr(user_actor, "admit", late)
+    admit = persistent.admit
+    patch.setattr(persistent, "admit", late)
 
 
 class Found(NamedTuple):
