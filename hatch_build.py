@@ -39,8 +39,9 @@ class CompiledWheel(BuildHookInterface[BuilderConfig]):
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
 
-    def finalize(self, *_: object) -> None:
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Take the scratch folder away."""
+        del version, build_data, artifact_path
         if hasattr(self, "_scratch"):
             self._scratch.cleanup()
 
