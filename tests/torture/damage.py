@@ -11,14 +11,12 @@ from typing import Any, Final
 from persistence.sqlite.data_dir import DATABASE
 from tests.torture.book import Moment, Tortured
 from tests.torture.judging import run_verify
-from tests.torture.kills import some_time
-from tests.torture.rounds import FIRST_S
-from tests.torture.stage import Stage
+from tests.torture.kills import some_change, some_time
+from tests.torture.stage import NEVER_S, Stage
 
 WAL: Final = f"{DATABASE}-wal"
 PAGE: Final = 4096
 FILES: Final = (DATABASE, WAL, f"{DATABASE}-shm", "index.db", "index.db-wal", "meterd.mark")
-SETTLED_S: Final = 60.0
 WITHIN_A_PAGE: Final = range(100, 1_000)
 """Bodies of rows that are long enough to be no part of something else, and lie in one place."""
 
@@ -74,8 +72,7 @@ async def _damage_wal(book: Tortured, within: int | None) -> bool:
     """Damage it in so many of its first bytes; whether the next start refused."""
     stage = book.line.stage
     await stage.up.wait()
-    async with asyncio.timeout(FIRST_S):  # a start leaves an empty WAL
-        await book.moment(changes=True).answered.wait()
+    await some_change(book)  # a start leaves an empty WAL
     await some_time(book)
     copies = stage.directory / "copies"
 
@@ -120,7 +117,7 @@ async def _refuses(stage: Stage, failed: int) -> bool:
     serving = asyncio.create_task(stage.up.wait())
     refusing = asyncio.create_task(stage.ended(failed))
     either: set[asyncio.Future[Any]] = {serving, refusing}
-    done, rest = await asyncio.wait(either, timeout=SETTLED_S, return_when=asyncio.FIRST_COMPLETED)
+    done, rest = await asyncio.wait(either, timeout=NEVER_S, return_when=asyncio.FIRST_COMPLETED)
     for task in rest:
         task.cancel()
     assert done, "it neither serves nor ends"

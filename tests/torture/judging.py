@@ -18,13 +18,10 @@ from tests.support.rig import Rig
 from tests.support.service import ROOT
 from tests.torture.book import Tortured, ask
 from tests.torture.line import read_log
-from tests.torture.stage import Stage, now
+from tests.torture.stage import NEVER_S, Stage, now
 from tests.world.checks import check_repeats
 from tests.world.verdict import check_told, read_all
 
-VERIFY_S: Final = 120.0
-STREAMED_S: Final = 30.0
-"""The service waits for a flush into a lost connection before it publishes again: seconds."""
 LOOK_S: Final = 0.05
 
 Notices = dict[str, set[tuple[str, bytes]]]
@@ -56,7 +53,7 @@ async def judge(book: Tortured) -> int:
 async def _streamed(book: Tortured) -> Notices:
     """The stream, once it has all alerts of the log, or after so long."""
     wanted = set(alerts_of(notices_in(read_log(book.line.stage))))
-    end = now() + STREAMED_S
+    end = now() + NEVER_S
     while True:
         found = await book.line.streamed()
         if not wanted - found.keys() or now() >= end:
@@ -116,7 +113,7 @@ async def run_verify(stage: Stage) -> tuple[int, str, str]:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(VERIFY_S):
+        async with asyncio.timeout(NEVER_S):
             output, complaint = await process.communicate()
     finally:
         if process.returncode is None:

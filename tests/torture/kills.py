@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.torture.book import Moment, Tortured
 from tests.torture.shim import How, Op
-from tests.torture.stage import pause
+from tests.torture.stage import NEVER_S, pause
 
 ANY_CALL: Final = (Op.WRITE, Op.SYNC, Op.TRUNCATE, Op.RENAME, Op.SEND)
 SHOTS: Final = (
@@ -71,6 +71,12 @@ async def some_time(book: Tortured) -> None:
     """Wait until the service runs, and then for any time."""
     await book.line.stage.up.wait()
     await asyncio.sleep(book.rng.random() * LIVES_S)
+
+
+async def some_change(book: Tortured) -> None:
+    """Wait until the service that runs has made a change."""
+    async with asyncio.timeout(NEVER_S):
+        await book.moment(changes=True).answered.wait()
 
 
 async def pause_service(book: Tortured) -> Moment:

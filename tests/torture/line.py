@@ -23,10 +23,8 @@ from persistence.records import Row
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.insert import COLUMNS
 from tests.support.rig import Answer, SetClock
-from tests.torture.stage import Stage
+from tests.torture.stage import NEVER_S, Stage
 
-ANSWER_S: Final = 60.0
-"""Far longer than any fault lasts: without an answer until then there is none."""
 LATE_S: Final = 0.02
 """Answers that left before a death are here by then, mostly."""
 _NOBODY: Final = "503"
@@ -107,11 +105,11 @@ class Line:
 
     async def flush(self) -> None:
         """Have all that the server was given before."""
-        await self._open.flush(timeout=int(ANSWER_S))
+        await self._open.flush(timeout=int(NEVER_S))
 
     async def ping(self) -> None:
         """Ask the service something that needs nothing but its event loop."""
-        await self._open.request("$SRV.PING.meterd", timeout=ANSWER_S)
+        await self._open.request("$SRV.PING.meterd", timeout=NEVER_S)
 
     async def streamed(self) -> dict[str, set[tuple[str, bytes]]]:
         """All that the stream of alerts has, by the id of each."""
@@ -153,10 +151,10 @@ class Line:
         if self.sent[to] == self.stage.broken:
             breaking = asyncio.create_task(self.stage.breaking())
             either: set[asyncio.Future[Any]] = {answered, breaking}
-            await asyncio.wait(either, timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, timeout=NEVER_S, return_when=asyncio.FIRST_COMPLETED)
             breaking.cancel()
         if not answered.done():
-            assert self.sent[to] != self.stage.broken, f"no answer in {ANSWER_S:g} s"
+            assert self.sent[to] != self.stage.broken, f"no answer in {NEVER_S:g} s"
             await asyncio.wait([answered], timeout=LATE_S)
         return answered.result() if answered.done() else None
 

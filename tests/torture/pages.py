@@ -20,7 +20,7 @@ from tests.torture.judging import judge, run_verify
 from tests.torture.line import read_log
 from tests.torture.rounds import CALLS, CLIENTS, JUMPS, USERS, Result, fresh
 from tests.torture.shim import Shim
-from tests.torture.stage import Stage, now
+from tests.torture.stage import NEVER_S, Stage, now
 
 READS: Final = ("stats", "logs", "holds", "subscription", "alerts")
 TRIES: Final = 3
@@ -77,7 +77,7 @@ async def _live(stage: Stage, rng: random.Random, result: Result) -> Whole:
     result.requests, result.rows = len(book.line.sent), len(book.rows)
     copies = stage.directory / "copies"
     copy_files(stage.service.data_dir, copies)
-    await asyncio.to_thread(stage.service.start)
+    await asyncio.to_thread(stage.service.start, NEVER_S)
     said = await asyncio.to_thread(_ask, stage)
     stage.service.kill()
     assert not any("error" in answer for answer in said.values())
@@ -117,7 +117,7 @@ async def _look(stage: Stage, whole: Whole, result: Result) -> int:
 async def _refusal(stage: Stage) -> str:
     """Start the service; the clear line with which it refuses, "" where it does not."""
     try:
-        await asyncio.to_thread(stage.service.start)
+        await asyncio.to_thread(stage.service.start, NEVER_S)
     except ServiceEndedError as error:
         code, lines = error.code, error.stderr.splitlines()
     else:
@@ -135,7 +135,8 @@ def _ask(stage: Stage) -> dict[tuple[str, str], Any]:
         for user in USERS:
             for verb in READS:
                 for _ in range(TRIES):
-                    message: Message = client.request(request_subject(PREFIX, verb, user))
+                    subject = request_subject(PREFIX, verb, user)
+                    message: Message = client.request(subject, wait_s=NEVER_S)
                     said[user, verb] = answer = message.json()
                     if "error" not in answer:
                         break

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -39,6 +40,9 @@ struct control {
     int64_t clock_ns; /* to add, or the time that it is */
     int64_t sync_delay_us;
     int64_t room; /* bytes that may be written yet, -1: no end */
+    int64_t slow_on_main; /* so many delayed syncs were the main thread's */
+    int32_t holding;      /* whether syncs beside the main thread take until it is 0 */
+    int32_t held;         /* so many do */
     uint64_t calls[OPS];
     uint64_t failed[OPS];
     char match[64]; /* part of the paths that errors are for */
@@ -277,6 +281,22 @@ ssize_t pread(int fd, void *bytes, size_t size, off_t offset) {
     return pread64(fd, bytes, size, offset);
 }
 
+static void take_time(int fd) {
+    if (control == NULL) return;
+    int is_main = syscall(SYS_gettid) == getpid();
+    if (control->sync_delay_us > 0) {
+        if (is_main) __atomic_add_fetch(&control->slow_on_main, 1, __ATOMIC_SEQ_CST);
+        usleep((useconds_t)control->sync_delay_us);
+    }
+    if (is_main || !control->holding) return;
+    char path[4096];
+    path_of(fd, path, sizeof path);
+    if (!is_ours(path)) return;
+    __atomic_add_fetch(&control->held, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&control->holding, __ATOMIC_SEQ_CST)) usleep(1000);
+    __atomic_sub_fetch(&control->held, 1, __ATOMIC_SEQ_CST);
+}
+
 static int sync_with(int (*real)(int), int fd) {
     int dying = dies(SYNC);
     die_before(dying);
@@ -285,7 +305,7 @@ static int sync_with(int (*real)(int), int fd) {
         errno = error;
         return -1;
     }
-    if (control != NULL && control->sync_delay_us > 0) usleep((useconds_t)control->sync_delay_us);
+    take_time(fd);
     int undone = is_undone();
     if (undone) pthread_mutex_lock(&undoing);
     int failed = real(fd);

@@ -65,6 +65,9 @@ class Control(ctypes.Structure):
         ("clock_ns", ctypes.c_int64),
         ("sync_delay_us", ctypes.c_int64),
         ("room", ctypes.c_int64),
+        ("slow_on_main", ctypes.c_int64),
+        ("holding", ctypes.c_int32),
+        ("held", ctypes.c_int32),
         ("calls", ctypes.c_uint64 * len(Op)),
         ("failed", ctypes.c_uint64 * len(Op)),
         ("match", ctypes.c_char * 64),
@@ -157,11 +160,34 @@ class Shim:
     @contextmanager
     def slow(self, seconds: float) -> Iterator[None]:
         """A disk that takes so long for each sync."""
+        self.control.slow_on_main = 0
         self.control.sync_delay_us = int(seconds * 1e6)
         try:
             yield
         finally:
             self.control.sync_delay_us = 0
+
+    @property
+    def slow_on_main(self) -> int:
+        """How many syncs of the disk that was slow last the main thread has met."""
+        return int(self.control.slow_on_main)
+
+    @contextmanager
+    def holding_a_sync(self, match: str) -> Iterator[None]:
+        """Let syncs of some files take until the end of this, but for those of the main thread."""
+        control = self.control
+        control.match = match.encode()
+        control.held, control.holding = 0, 1
+        try:
+            yield
+        finally:
+            control.holding = 0
+            control.match = DATA_FILES.encode()
+
+    @property
+    def held(self) -> int:
+        """How many syncs are being held."""
+        return int(self.control.held)
 
     # -- the process
 

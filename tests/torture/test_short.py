@@ -11,6 +11,8 @@ from tests.torture.rounds import run_round
 from tests.torture.shim import NoCompilerError, library
 
 SEED = 7
+# A hang is found all the same, and a busy machine may take minutes for a round.
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(autouse=True)
