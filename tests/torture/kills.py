@@ -43,7 +43,9 @@ async def kill_service_at_a_call(book: Tortured) -> Moment:
     stage, rng = book.line.stage, book.rng
     ops, calls = rng.choice(SHOTS)
     if rng.random() < RARELY:
-        stage.kill_service()  # so that it is hit while it starts
+        killed = stage.killed
+        stage.kill_service()
+        await stage.dead(killed)  # the next one is hit, while it starts
     else:
         await stage.up.wait()
     stage.shim.kill_at(rng.randint(1, calls), rng.choice(list(How)), *ops)

@@ -86,14 +86,18 @@ class Stage:
         killed = self.killed
         try:
             async with asyncio.timeout(within_s):
-                while self.killed <= killed:
-                    await self._broke.wait()
+                await self.dead(killed)
         except TimeoutError:
             self.kill_service()
             return False
         finally:
             self.shim.spare()
         return True
+
+    async def dead(self, killed: int) -> None:
+        """Wait until it was killed more often than so."""
+        while self.killed <= killed:
+            await self._broke.wait()
 
     async def ended(self, failed: int) -> None:
         """Wait until it ended by itself more often than so."""
