@@ -103,7 +103,7 @@ async def test_a_read_during_an_append_sees_its_block_whole_or_not_at_all(
     journal: Journal, random_: random.Random, request: pytest.FixtureRequest
 ) -> None:
     # Each read takes all rows: as many as here are tried where most happens beside an append.
-    count = 5_000 if "small lumps" in request.node.name else 1_000
+    count = 5_000 if "in lumps" in request.node.name else 1_000
     rows = make_rows(random_, 1, count)
 
     async def read() -> None:
