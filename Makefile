@@ -88,21 +88,21 @@ test-compiled: install installed-wheel
 
 # What else could meter is measured too, if it is installed: docs/performance.md.
 bench: install installed-wheel
-	$(WITH_WHEEL) $(BIN)/python -m tests.bench $(BENCH)
+	$(WITH_WHEEL) $(BIN)/python -m tests.tools.bench $(BENCH)
 
 steps: install installed-wheel
-	$(ON_WHEEL) $(BIN)/python -m tests.bench.steps $(STEPS)
+	$(ON_WHEEL) $(BIN)/python -m tests.tools.bench.steps $(STEPS)
 
 # Requests and files that are nearly right; says the seed. FUZZ="--seed 7 --requests 1000" repeats.
 fuzz: install installed-wheel
 	METERD_FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest --quiet --timeout 1800 \
 		tests/unit/test_fuzz_codec.py tests/unit/test_fuzz_importer.py
-	$(WITH_WHEEL) $(BIN)/python -m tests.fuzz $(FUZZ)
+	$(WITH_WHEEL) $(BIN)/python -m tests.tools.fuzz $(FUZZ)
 
 # Ten times what the service can take, for a minute, and once more with one user who is the reason.
 overload: install installed-wheel
-	$(WITH_WHEEL) $(BIN)/python -m tests.overload $(OVERLOAD)
-	$(WITH_WHEEL) $(BIN)/python -m tests.overload --hot 0.9 $(OVERLOAD)
+	$(WITH_WHEEL) $(BIN)/python -m tests.tools.overload $(OVERLOAD)
+	$(WITH_WHEEL) $(BIN)/python -m tests.tools.overload --hot 0.9 $(OVERLOAD)
 
 # Lives of the service in a simulated world, each from its seed: SIMULATE='--minutes 60',
 # '--first 1000 --seeds 500'. A short run of them is in the tier `sim`.
@@ -114,7 +114,7 @@ torture: install installed-wheel
 	$(WITH_WHEEL) $(BIN)/python -m tests.torture $(TORTURE)
 
 charts: install
-	$(BIN)/python -m tests.bench.charts
+	$(BIN)/python -m tests.tools.bench.charts
 
 format: install
 	$(BIN)/ruff format $(ROOMS) $(BESIDE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.fuzz.__main__ import fuzz
+from tests.tools.fuzz.__main__ import fuzz
 
 
 def test_requests_that_are_nearly_right_get_one_answer_each_and_harm_nobody(

@@ -7,11 +7,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from messages.subjects import PREFIX, request_subject
-from tests.bench.stage import memory_mb
-from tests.overload.__main__ import overload
-from tests.overload.caller import Caller
 from tests.support.raw import RawClient
 from tests.support.service import Service
+from tests.tools.bench.stage import memory_mb
+from tests.tools.overload.__main__ import overload
+from tests.tools.overload.caller import Caller
 
 
 def test_of_too_much_each_has_one_answer_and_what_was_let_in_is_counted(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
+from tests.sim.world.invariants import Violated
+from tests.sim.world.lifetimes import CALLS, Life, simulate
 from tests.support.meterd import compiled_here, form
-from tests.world.invariants import Violated
-from tests.world.life import CALLS, Life, simulate
 
 
 def summary(lives: Iterable[Life]) -> str:
@@ -43,7 +43,7 @@ def planted() -> int:
     if compiled_here():
         print("compiled modules take no patches: run it on the sources")
         return 1
-    from tests.world.planted import ALL, find  # it patches what it imports
+    from tests.sim.world.mutants import ALL, find  # it patches what it imports
 
     for plant in ALL:
         lives, seconds, why = find(plant)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from messages.subjects import PREFIX, request_subject
-from tests.model.comparing import differences
-from tests.model.reference import SECOND, Refused
-from tests.model.user import Model
-from tests.model.wire import encoded
+from tests.sim.model.comparing import differences
+from tests.sim.model.reference import SECOND, Refused
+from tests.sim.model.user import Model
+from tests.sim.model.wire import encoded
 from tests.support.meter import NOON
 from tests.support.rig import Answer, Rig
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.world.planted import ALL, RARE, SECONDS_MAX, find
+from tests.sim.world.mutants import ALL, RARE, SECONDS_MAX, find
 
 
 @pytest.mark.parametrize("plant", ALL, ids=lambda plant: plant.__name__)

@@ -17,11 +17,11 @@ import pytest
 from messages.codec import decode_event
 from messages.stored.events import CountersReset, PeriodRolled, UsageRecorded
 from persistence.records import Row
+from tests.sim.world.faults import live
+from tests.sim.world.lifetimes import drawn
+from tests.sim.world.loop import in_virtual_time
+from tests.sim.world.service import World, states
 from tests.support.rig import Rig
-from tests.world.life import drawn
-from tests.world.loop import in_virtual_time
-from tests.world.service import World, states
-from tests.world.trouble import live
 
 SEEDS: Final = range(24)
 USERS: Final = ("alice", "bob", "carol", "dora")

@@ -9,8 +9,8 @@ from typing import Final
 
 import pytest
 
+from tests.sim.world.lifetimes import simulate
 from tests.support.service import ROOT
-from tests.world.life import simulate
 
 SEEDS: Final = range(24)
 FEW_CALLS: Final = 12

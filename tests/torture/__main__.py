@@ -17,8 +17,8 @@ import traceback
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.__main__ import machine
 from tests.support.service import ROOT
+from tests.tools.bench.__main__ import machine
 from tests.torture.cases import CASES, KILLS, run_case
 from tests.torture.disks import NotRunError
 from tests.torture.report import record, table

@@ -1,4 +1,4 @@
-"""The book of tests/world, kept by clients of a real service."""
+"""The book of tests/sim/world, kept by clients of a real service."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from persistence.records import Row
+from tests.sim.world.clients import Client
+from tests.sim.world.history import Book, Sent
+from tests.sim.world.service import NOT_NOW
 from tests.support.meter import NOON
 from tests.support.rig import Answer, Rig, SetClock
 from tests.torture.line import Line, NotServed
 from tests.torture.stage import Stage, now
-from tests.world.book import Book, Sent
-from tests.world.clients import Client
-from tests.world.service import NOT_NOW
 
 RETRY_S: Final = 0.02
 FOREVER: Final = 10**18

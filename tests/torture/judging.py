@@ -13,14 +13,14 @@ from messages.catalog import CATALOG_USER
 from messages.codec import decode_event
 from messages.subjects import PREFIX
 from persistence.records import Row
+from tests.sim.world.checks import check_repeats
+from tests.sim.world.verdict import check_told, read_all
 from tests.support.meterd import METERD
 from tests.support.rig import Rig
 from tests.support.service import ROOT
 from tests.torture.book import Tortured, ask
 from tests.torture.line import read_log
 from tests.torture.stage import NEVER_S, Stage, now
-from tests.world.checks import check_repeats
-from tests.world.verdict import check_told, read_all
 
 LOOK_S: Final = 0.05
 

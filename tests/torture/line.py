@@ -1,6 +1,6 @@
 """The connection of the clients: it counts the answers to each request.
 
-It has the parts of `Rig` that clients and checks of tests/world use, so that what they do to a
+It has the parts of `Rig` that clients and checks of tests/sim/world use, so that what they do to a
 simulated service they do to a real one.
 """
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from messages.subjects import PREFIX, request_subject
+from tests.sim.world.service import NOT_NOW
 from tests.support.meter import NOON
 from tests.support.rig import SetClock
 from tests.torture.judging import verify
@@ -25,7 +26,6 @@ from tests.torture.line import Line, NotServed, read_log
 from tests.torture.rounds import Result, fresh
 from tests.torture.shim import How, Op, Shim
 from tests.torture.stage import NEVER_S, Stage, now
-from tests.world.service import NOT_NOW
 
 AGAIN_S: Final = 0.01
 REFUSED_S: Final = 0.05

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from messages.units import MICROS_PER_DAY, MICROS_PER_SECOND
+from tests.sim.world.clients import Client
 from tests.torture.book import Moment, Tortured, clients
 from tests.torture.judging import judge
 from tests.torture.shim import Shim
 from tests.torture.stage import NEVER_S, Stage
-from tests.world.clients import Client
 
 USERS: Final = (*(f"u{n}" for n in range(7)), "é@x.org")
 CLIENTS: Final = 10

@@ -15,10 +15,10 @@ from actors.audit.verify import Verifier
 from messages.stored.form import FORM
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
-from tests.bench import biglog, calls
-from tests.bench.figures import Figure, of_rounds, table
-from tests.bench.svg import Bar, bars
-from tests.bench.wire import Good, LoadError, Wire
+from tests.tools.bench import biglog, calls
+from tests.tools.bench.figures import Figure, of_rounds, table
+from tests.tools.bench.svg import Bar, bars
+from tests.tools.bench.wire import Good, LoadError, Wire
 
 EVENTS = 10_000
 

@@ -1,0 +1,128 @@
+"""The catalogue over a life: what each change made of it, and what was shown of it."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from messages.catalog import CATALOG_USER
+from persistence.records import Row
+from tests.sim.model.catalogue import UNITS, Catalogue
+from tests.sim.model.reference import Refused
+from tests.sim.model.user import Model
+from tests.sim.model.wire import nano
+from tests.sim.world.history import Book, Sent
+from tests.sim.world.service import NOT_NOW
+from tests.support.meter import micros
+
+
+class Made(NamedTuple):
+    """A catalogue, the position that it is there from, and when it was made."""
+
+    seq: int
+    at: int
+    catalogue: Catalogue
+
+
+class Catalogs:
+    """The catalogue by position, made again from what was asked.
+
+    Attributes:
+        made: each catalogue, the oldest first.
+    """
+
+    def __init__(self, book: Book, rows: list[Row]) -> None:
+        self._book = book
+        self.made = [Made(0, 0, Catalogue())]
+        for row in rows:
+            if row.user != CATALOG_USER:
+                continue
+            assert row.key is not None
+            verb, body = book.asked[CATALOG_USER, row.key]
+            made = self.made[-1].catalogue.put(verb, body, row.at)
+            self.made.append(Made(row.seq, row.at, made))
+            reply = book.replies.get((CATALOG_USER, row.key))
+            if reply is not None:
+                found, wanted = shown(verb, reply), made.told(verb, body)
+                assert found == wanted, (verb, body, found, wanted)
+
+    def between(self, low: int, high: int) -> list[Catalogue]:
+        """Those that may be in force where ``low`` is and what is behind ``high`` is not."""
+        return [made.catalogue for made in self._between(low, high)]
+
+    def _between(self, low: int, high: int) -> list[Made]:
+        first = max(place for place, made in enumerate(self.made) if made.seq <= low)
+        return [made for made in self.made[first:] if made.seq <= max(low, high)]
+
+    def check(self) -> int:
+        """Compare all that was shown; how many answers there were."""
+        compared = 0
+        for sent in self._book.sent:
+            answer = sent.answer
+            if sent.user != CATALOG_USER or answer is None or sent.at is None:
+                continue
+            if answer.code in NOT_NOW or sent.other or sent.verb == "catalog.users.list":
+                continue
+            if answer.code:
+                assert self._refused(sent), (sent, "is refused at no place")
+            elif sent.key is None:
+                (made,) = self._between(answer.body["seq"], answer.body["seq"])
+                found = shown(sent.verb, answer.payload)
+                wanted = made.catalogue.ask(sent.verb, sent.body, max(sent.at, made.at))
+                assert found == wanted, (sent, found, wanted)
+            compared += 1
+        return compared
+
+    def _refused(self, sent: Sent) -> bool:
+        """Whether a change is none for one of the catalogues that there may have been."""
+        assert sent.answer is not None
+        error = sent.answer.error
+        for made in self._between(sent.low, sent.high):
+            try:
+                made.catalogue.put(sent.verb, sent.body, max(sent.at or 0, made.at))
+            except Refused as refused:
+                if refused.args == (error["code"], error["field"]):
+                    return True
+        return False
+
+
+def check_entry(entry: dict[str, Any], model: Model, at: int) -> None:
+    """What the list of users says of one is what its summary says."""
+    stats = model.ask("stats", {}, max(at, model.now))
+    assert model.current is not None
+    names = ("billing_period", "usage_status", "total_calls", "total_tokens", "plan")
+    for name in names:
+        assert entry[name] == stats[name], (entry, name, stats[name])
+    assert nano(entry["total_cost"]) == stats["total_cost"], (entry, stats)
+
+
+def shown(verb: str, payload: bytes) -> Any:
+    """A reply as the model gives it."""
+    body = json.loads(payload, parse_float=Decimal)
+    if verb == "catalog.plans.put":
+        return _plan(body["plan"])
+    if verb == "catalog.prices.put":
+        return _price(body["price"])
+    if verb == "catalog.plans.list":
+        return [_plan(plan) for plan in body["plans"]]
+    if verb == "catalog.prices.list":
+        return [_price(row) for row in body["prices"]]
+    money = {name: nano(body[name]) for name in ("cost", "cost_input", "cost_output")}
+    return {**money, "priced": body["priced"]}
+
+
+def _plan(plan: dict[str, Any]) -> Any:
+    limits = {name: Fraction(str(value)) for name, value in plan["limits"].items()}
+    amounts = [Fraction(str(plan[name])) for name in ("price_monthly", "price_yearly")]
+    return plan["name"], plan["tier"], amounts, limits, plan["features"], plan["version"]
+
+
+def _price(row: dict[str, Any]) -> Any:
+    costs = {
+        unit: Fraction(str(row[f"cost_per_{unit}"]))
+        for unit in UNITS
+        if row[f"cost_per_{unit}"] is not None
+    }
+    return row["provider"], row["model"], micros(row["effective_from"]), row["version"], costs
