@@ -92,6 +92,15 @@ def test_every_version_that_is_named_is_in_all_ranges() -> None:
             assert requirement.specifier.contains(exact[name], prereleases=True), requirement
 
 
+def test_an_isolated_build_of_a_compiled_wheel_has_the_types_of_all_dependencies() -> None:
+    hatch = PROJECT["tool"]["hatch"]
+    hook = hatch["build"]["targets"]["wheel"]["hooks"]["custom"]
+    needed = set(hatch["metadata"]["hooks"]["custom"]["dependencies"])
+    assert needed < set(hook["dependencies"])
+    (mypy,) = [text for text in hook["dependencies"] if text.startswith("mypy")]
+    assert mypy in PROJECT["project"]["optional-dependencies"]["dev"]
+
+
 def test_every_range_of_the_project_has_a_floor() -> None:
     listed = [*PROJECT["build-system"]["requires"]]
     for name in OURS:
