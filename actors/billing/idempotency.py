@@ -43,8 +43,8 @@ def original(
         ):
             return fast.tracked(event, key, seq, duplicate=True)
         raise mismatch(key)
-    change = CHANGES[type(command)]
-    if not change.is_same(command, event, catalog):
+    change = CHANGES.get(type(command))  # a batch has none: its events have keys of their own
+    if change is None or not change.is_same(command, event, catalog):
         raise mismatch(key)
     return fast.reply(change.reply(event, at), key, seq, duplicate=True)
 
