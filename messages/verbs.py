@@ -182,7 +182,11 @@ KEYED: Final = frozenset(verb.name for verb in BY_NAME.values() if verb.keyed)
 
 
 def opaque_field(verb: Verb) -> str | None:
-    """The field of a body that is taken as text: the one that says so, else the first raw one."""
+    """The field of a body that is taken as text: the one that says so, else the only raw one.
+
+    None if several are, as prices: which of them is nested too deep is not known.
+    """
     if verb.opaque is not None:
         return verb.opaque
-    return next((field.name for field in fields(verb.command) if field.type is Raw), None)
+    raw = [field.name for field in fields(verb.command) if field.type is Raw]
+    return raw[0] if len(raw) == 1 else None

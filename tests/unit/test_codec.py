@@ -9,9 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messages.codec import BODY_BYTES_MAX, decode_command, money_of
+from messages.codec import (
+    BODY_BYTES_MAX,
+    decode_command,
+    decoder_of,
+    encode_reply,
+    money_of,
+)
 from messages.errors import InvalidRequest, RequestError
-from messages.verbs import COMMANDS
+from messages.verbs import BY_NAME, COMMANDS
 from tests.support.bounds import (
     BOUNDS,
     COUNT,
@@ -182,6 +188,25 @@ def test_nesting_5000_deep_is_refused_where_money_is_expected(
 @pytest.mark.parametrize("nest", NESTS, ids=["arrays", "objects", "unclosed"])
 def test_nesting_5000_deep_is_refused_in_an_unknown_field(nest: bytes) -> None:
     assert refusal("stats", b'{"deep":' + nest + b"}").field == "deep"
+
+
+@pytest.mark.parametrize("nest", NESTS, ids=["arrays", "objects", "unclosed"])
+@pytest.mark.parametrize(
+    ("verb", "field"),
+    [
+        ("catalog.plans.put", "price_yearly"),
+        ("catalog.plans.put", "limits"),
+        ("catalog.prices.put", "cost_per_page"),
+    ],
+)
+def test_nesting_5000_deep_names_no_field_that_may_be_another_one(
+    verb: str, field: str, nest: bytes
+) -> None:
+    inner = b'{"openai_calls":' + nest + b"}" if field == "limits" else nest
+    raw = encode_reply({**BY_NAME[verb].least, field: "x"}).replace(b'"x"', inner)
+    with pytest.raises(InvalidRequest) as caught:
+        decoder_of(verb)(raw)
+    assert (caught.value.message, caught.value.field) == ("nested too deep", None)
 
 
 @pytest.mark.parametrize(("verb", "field"), MONEY)
