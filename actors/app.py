@@ -37,7 +37,7 @@ from actors.persistent.context import ActorContext
 from actors.publishing.alert_stream import AlertStream
 from actors.publishing.outbox import MARK_S, Relay
 from actors.publishing.outbox import RETRY_S as PUBLISH_RETRY_S
-from actors.runtime.registry import Limits, Registry
+from actors.runtime.registry import Bounds, Registry
 from actors.runtime.request import Request
 from actors.settings.config import Config
 from actors.user.actor import UserActor
@@ -146,7 +146,7 @@ class Service:
         self._registry = Registry(
             Restoring(self._context),
             self._ready,
-            Limits(
+            Bounds(
                 live_max=config.live_users_max,
                 idle_s=config.idle_s,
                 recoveries_max=config.recoveries_max,

@@ -38,7 +38,7 @@ DETOURS_MAX: Final = 8
 _log = structlog.get_logger(__name__)
 
 
-class Limits(NamedTuple):
+class Bounds(NamedTuple):
     """The registry's bounds."""
 
     live_max: int
@@ -62,7 +62,7 @@ class Registry:
         self,
         recovery: Recovery,
         ready: Callable[[bool], Awaitable[None]],
-        limits: Limits,
+        limits: Bounds,
         now: Callable[[], float],
     ) -> None:
         self._limits = limits

@@ -28,7 +28,7 @@ _FORMAT: Final = struct.Struct("<QQ")
 _ALL: Final = (1 << 64) - 1
 
 
-class Mark:
+class HighWaterMark:
     """The mark of a directory, open for writing; one process has it at a time.
 
     Attributes:
@@ -40,7 +40,7 @@ class Mark:
         self.seq = seq
 
     @classmethod
-    def open(cls, directory: Path) -> Mark:
+    def open(cls, directory: Path) -> HighWaterMark:
         """Open or create it.
 
         Raises:

@@ -22,7 +22,7 @@ from persistence.errors import JournalError
 from persistence.records import Row
 from persistence.sqlite.connection import Connection, read_error
 from persistence.sqlite.index_file import INDEX, beyond, fill, filled_to, open_filler
-from persistence.sqlite.recent import Tail
+from persistence.sqlite.recent import RecentPositions
 
 LUMP_ROWS: Final = 100_000
 CLOSE_ROWS: Final = 20_000
@@ -61,7 +61,7 @@ class LogIndex:
         self._reader = reader
         self.position = position
         self._lump_rows = lump_rows
-        self._tails = [Tail()]  # oldest first; the last one is open
+        self._tails = [RecentPositions()]  # oldest first; the last one is open
         self._full = asyncio.Event()
         self.filled = asyncio.Event()
         self.filled.set()
@@ -205,7 +205,7 @@ class LogIndex:
 
     def _close_full_tail(self) -> None:
         if self._tails[-1].count >= self._lump_rows:
-            self._tails.append(Tail())
+            self._tails.append(RecentPositions())
             self._full.set()
             self.filled.clear()
 
@@ -229,7 +229,7 @@ class LogIndex:
         self.position = tail.last
         del self._tails[0]
         if not self._tails:
-            self._tails.append(Tail())
+            self._tails.append(RecentPositions())
 
 
 def variables(count: int) -> str:

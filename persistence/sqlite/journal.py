@@ -27,14 +27,14 @@ from persistence.sqlite.bulk_load import attach, detach
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.data_dir import DATABASE, claim
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
-from persistence.sqlite.high_water_mark import Mark, check_end
+from persistence.sqlite.high_water_mark import HighWaterMark, check_end
 from persistence.sqlite.index import LUMP_ROWS, LogIndex
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.insert import append
 from persistence.sqlite.key_filter_store import KeyStore
 from persistence.sqlite.queries import LogReads
 from persistence.sqlite.schema import configure, copy_wal, prepare
-from persistence.sqlite.write_placement import Pace
+from persistence.sqlite.write_placement import WritePlacement
 
 CHECKPOINT_PAGES: Final = 4_000
 WAL_PAGES_MAX: Final = 16_000
@@ -65,10 +65,10 @@ class SQLiteJournal(LogReads):
         pages: Connection,
         index: LogIndex,
         archives: Archives,
-        pace: Pace,
+        pace: WritePlacement,
         heads: list[bytes],
         random: Callable[[int], bytes],
-        mark: Mark,
+        mark: HighWaterMark,
         form: Form,
     ) -> None:
         super().__init__(recoveries, pages, index, archives, form)
@@ -103,7 +103,7 @@ class SQLiteJournal(LogReads):
             directory: where the files are.
             form: what the owner says of the rows.
             lump_rows: how many rows the index takes in at once.
-            ticks: nanoseconds since some moment, for `Pace`.
+            ticks: nanoseconds since some moment, for `WritePlacement`.
             random: gives so many random bytes, for `chain.about_of`.
 
         Raises:
@@ -113,7 +113,7 @@ class SQLiteJournal(LogReads):
         path = directory / DATABASE
         async with AsyncExitStack() as files:
             files.callback(close_descriptor, claim(directory))
-            mark = Mark.open(directory)
+            mark = HighWaterMark.open(directory)
             files.callback(mark.close)
             try:
                 await check_end(directory, mark.seq)
@@ -139,7 +139,7 @@ class SQLiteJournal(LogReads):
             checkpointer, recoveries, pages = others
             if index.last > mark.seq:  # of before there was one, or older after a power cut
                 mark.advance(index.last)
-            owned, pace = files.pop_all(), Pace(ticks)
+            owned, pace = files.pop_all(), WritePlacement(ticks)
             return cls(
                 directory,
                 owned,

@@ -35,7 +35,7 @@ class _Rows:
             at += 1
 
 
-class Tail:
+class RecentPositions:
     """Positions by user, oldest first, with a few bits of their keys.
 
     So a key of a busy user is looked up without reading the user's rows: of 65,536 rows with

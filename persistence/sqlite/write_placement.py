@@ -24,7 +24,7 @@ PAUSE_NS: Final = 100_000_000
 PAUSE_MAX_NS: Final = 6_400_000_000
 
 
-class Pace:
+class WritePlacement:
     """Decides for each block.
 
     Args:

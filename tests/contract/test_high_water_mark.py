@@ -12,7 +12,7 @@ import pytest
 from messages.stored.form import FORM
 from persistence.errors import Refused
 from persistence.sqlite.data_dir import DATABASE
-from persistence.sqlite.high_water_mark import MARK, Mark, marked
+from persistence.sqlite.high_water_mark import MARK, HighWaterMark, marked
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_rows
@@ -80,7 +80,7 @@ async def test_without_the_mark_what_is_left_is_taken_as_it_is(tmp_path: Path) -
     assert 0 < last < 3 * BLOCKS
     await journal.append(make_rows(random.Random(2), last + 1, 1))
     await journal.close()
-    assert Mark.open(directory).seq == last + 1
+    assert HighWaterMark.open(directory).seq == last + 1
 
 
 async def test_a_whole_log_is_taken_after_a_kill_and_after_an_end_in_order(tmp_path: Path) -> None:
@@ -94,26 +94,26 @@ async def test_a_whole_log_is_taken_after_a_kill_and_after_an_end_in_order(tmp_p
 @pytest.mark.parametrize("content", [b"", b"x", b"\0" * 16, b"\xff" * 16, b"7" * 40])
 def test_a_damaged_mark_says_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / MARK).write_bytes(content)
-    assert Mark.open(tmp_path).seq == 0
+    assert HighWaterMark.open(tmp_path).seq == 0
 
 
 def test_a_mark_that_cannot_be_written_stays_behind_and_disturbs_nobody(tmp_path: Path) -> None:
-    mark = Mark.open(tmp_path)
+    mark = HighWaterMark.open(tmp_path)
     mark.advance(7)
     mark.close()
     mark.advance(9)
-    assert Mark.open(tmp_path).seq == 7
+    assert HighWaterMark.open(tmp_path).seq == 7
 
 
 def test_a_mark_that_cannot_be_read_is_refused_with_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Mark.open(tmp_path).close()
+    HighWaterMark.open(tmp_path).close()
 
     def fail(_: Path) -> bytes:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Path, "read_bytes", fail)
-    for look in (Mark.open, marked):
+    for look in (HighWaterMark.open, marked):
         with pytest.raises(Refused, match=f"{MARK} cannot be .*: Input/output error"):
             look(tmp_path)

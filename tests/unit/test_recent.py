@@ -7,7 +7,7 @@ import random
 import pytest
 
 from persistence.records import Row
-from persistence.sqlite.recent import Tail
+from persistence.sqlite.recent import RecentPositions
 from tests.support.rows import make_row
 
 NEWEST = 2**47
@@ -25,14 +25,14 @@ def rows() -> list[Row]:
 
 
 @pytest.fixture
-def tail(rows: list[Row]) -> Tail:
-    tail = Tail()
+def tail(rows: list[Row]) -> RecentPositions:
+    tail = RecentPositions()
     for start in range(0, len(rows), 70):
         tail.add(rows[start : start + 70])
     return tail
 
 
-def test_a_user_s_positions_are_those_of_the_rows(rows: list[Row], tail: Tail) -> None:
+def test_a_user_s_positions_are_those_of_the_rows(rows: list[Row], tail: RecentPositions) -> None:
     assert (tail.count, tail.last) == (len(rows), NEWEST)
     for user in {*(row.user for row in rows), "nobody"}:
         mine = [row.seq for row in rows if row.user == user]
@@ -46,7 +46,7 @@ def test_a_user_s_positions_are_those_of_the_rows(rows: list[Row], tail: Tail) -
 
 
 def test_no_row_with_one_of_the_keys_is_left_out_and_hardly_another_is_there(
-    rows: list[Row], tail: Tail
+    rows: list[Row], tail: RecentPositions
 ) -> None:
     found = wanted = 0
     tail.add([make_row(n, "busy", key=f"b{n}") for n in range(NEWEST + 1, NEWEST + 40_000)])
@@ -60,5 +60,5 @@ def test_no_row_with_one_of_the_keys_is_left_out_and_hardly_another_is_there(
     assert found < wanted * 1.5  # of 65,536 others one, and those without a key where a mark is 0
 
 
-def test_a_key_of_another_user_is_not_found(tail: Tail) -> None:
+def test_a_key_of_another_user_is_not_found(tail: RecentPositions) -> None:
     assert tail.maybe("nobody", ["k1"]) == []
