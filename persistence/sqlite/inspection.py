@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -65,18 +65,24 @@ class Inspection:
         if not path.exists():
             raise Refused(f"there is no {path}")
         try:
-            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
-            db.isolation_level = None
-            mark = marked(directory)  # before the log, which grows
-            version = schema.check(db, path)
-            compare(db, path, mark)
-            if version < len(schema.migrations()):
-                raise Refused(f"{path} is of an older version: start the service once")
-            db.execute("BEGIN")
-            db.execute("SELECT count(*) FROM position").fetchone()  # the transaction begins here
-            return cls(db, directory)
+            with ExitStack() as refused:
+                db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+                refused.callback(db.close)
+                db.isolation_level = None
+                mark = marked(directory)  # before the log, which grows
+                version = schema.check(db, path)
+                compare(db, path, mark)
+                if version < len(schema.migrations()):
+                    raise Refused(f"{path} is of an older version: start the service once")
+                db.execute("BEGIN")
+                db.execute(
+                    "SELECT count(*) FROM position"
+                ).fetchone()  # the transaction begins here
+                found = cls(db, directory)
+                refused.pop_all()
         except (sqlite3.Error, ValueError) as error:  # ValueError: a text that is no UTF-8
             raise Refused(f"{path} cannot be read: {error}") from error
+        return found
 
     def __enter__(self) -> Self:
         return self
