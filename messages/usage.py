@@ -8,10 +8,11 @@ JSON number (`Raw`), which the codec parses exactly; in a reply it is an exact d
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Raw, Struct
 
+from .dimensions import COUNT_FIELDS
 from .scalars import (
     ABSENT,
     Count,
@@ -58,6 +59,12 @@ class Track(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=Fa
     hold_id: Text | None = None
     metadata: Metadata | None = None
     deadline: Moment | None = None
+
+
+_FIRST: Final = Track.__struct_fields__.index(COUNT_FIELDS[0])
+COUNTS: Final = slice(_FIRST, _FIRST + len(COUNT_FIELDS))
+"""Where in the tuple of a call its `Counts` are."""
+assert Track.__struct_fields__[COUNTS] == COUNT_FIELDS, COUNT_FIELDS
 
 
 class CloudTrack(Track, frozen=True, kw_only=True, gc=False):

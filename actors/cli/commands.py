@@ -28,6 +28,7 @@ from messages.reports import LogsReply
 _PAGE_MAX: Final = 1000
 
 
+@options.with_counts(before="response_time")
 def track(
     user: User,
     provider: Provider,
@@ -36,14 +37,6 @@ def track(
     endpoint: str | None = None,
     method: str | None = None,
     actual_provider_name: str | None = None,
-    tokens_input: int | None = None,
-    tokens_output: int | None = None,
-    tokens_cache_read: int | None = None,
-    tokens_cache_write: int | None = None,
-    tokens_reasoning: int | None = None,
-    search_count: int | None = None,
-    image_count: int | None = None,
-    page_count: int | None = None,
     response_time: Annotated[float | None, typer.Option(help="In seconds.")] = None,
     status_code: int | None = None,
     request_size: int | None = None,
@@ -61,9 +54,10 @@ def track(
     url: Url = None,
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
+    **counts: int | None,
 ) -> None:
     """A call was made: price it, log it, count it."""
-    fields = _given(locals(), TrackFields)
+    fields = _given({**locals(), **counts}, TrackFields)
     if metadata:
         fields["metadata"] = options.metadata(metadata)
     reply = call(url, timeout, lambda client: client.track(user, **fields))

@@ -8,15 +8,9 @@ from decimal import Decimal
 from typing import Required, TypedDict
 
 
-class TrackFields(TypedDict, total=False):
-    """What `UsageClient.track` takes; ``cost`` in USD, ``response_time`` in seconds."""
+class CountFields(TypedDict, total=False):
+    """What a call counts, as in `messages.dimensions`."""
 
-    provider: Required[str]
-    event_id: str | None
-    endpoint: str | None
-    method: str | None
-    model_used: str | None
-    actual_provider_name: str | None
     tokens_input: int | None
     tokens_output: int | None
     tokens_cache_read: int | None
@@ -25,6 +19,17 @@ class TrackFields(TypedDict, total=False):
     search_count: int | None
     image_count: int | None
     page_count: int | None
+
+
+class TrackFields(CountFields, total=False):
+    """What `UsageClient.track` takes; ``cost`` in USD, ``response_time`` in seconds."""
+
+    provider: Required[str]
+    event_id: str | None
+    endpoint: str | None
+    method: str | None
+    model_used: str | None
+    actual_provider_name: str | None
     response_time: float | None
     status_code: int | None
     request_size: int | None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..dimensions import COUNTED
+
 USAGE_NAMES: Final = {
     "provider": "p",
     "actual": "a",
@@ -16,14 +18,7 @@ USAGE_NAMES: Final = {
     "cost_input_nano": "ci",
     "cost_output_nano": "co",
     "cost_catalog_nano": "cc",
-    "tokens_input": "i",
-    "tokens_output": "o",
-    "tokens_cache_read": "cr",
-    "tokens_cache_write": "cw",
-    "tokens_reasoning": "tr",
-    "search_count": "ns",
-    "image_count": "ni",
-    "page_count": "np",
+    **{dimension.field: dimension.short for dimension in COUNTED},
     "endpoint": "e",
     "method": "me",
     "response_time": "r",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from ..dimensions import COUNTED
 from .names import USAGE_NAMES
 from .older import LONG_USAGE
 
@@ -62,6 +63,8 @@ def _usd(name: str) -> Column:
     return Column(name, shown=f"{name}_nano / 1e9")
 
 
+_WHOLES: Final = tuple(dimension.field for dimension in COUNTED if dimension.is_whole)
+
 USAGE: Final = View(
     "usage",
     "usage",
@@ -85,15 +88,9 @@ USAGE: Final = View(
         _field("cost_input_nano", "0"),
         _field("cost_output_nano", "0"),
         _field("cost_catalog_nano"),
-        _field("tokens_input", "0"),
-        _field("tokens_output", "0"),
-        Column("tokens_used", shown="tokens_input + tokens_output"),
-        _field("tokens_cache_read"),
-        _field("tokens_cache_write"),
-        _field("tokens_reasoning"),
-        _field("search_count"),
-        _field("image_count"),
-        _field("page_count"),
+        *(_field(whole, "0") for whole in _WHOLES),
+        Column("tokens_used", shown=" + ".join(_WHOLES)),
+        *(_field(other.field) for other in COUNTED if not other.is_whole),
         _field("endpoint", "''"),
         _field("method", "'POST'"),
         _field("response_time", "0.0"),

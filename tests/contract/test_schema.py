@@ -9,11 +9,13 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from messages.codec import encode_event
+from messages.dimensions import COUNT_FIELDS
 from messages.stored.events import Alert, Personal, UsageRecorded
 from messages.stored.form import FORM
 from persistence.errors import Refused
@@ -196,6 +198,8 @@ LEAST = UsageRecorded(
     status="active",
     priced="catalog",
 )
+COUNTS: dict[str, Any] = {field: place for place, field in enumerate(COUNT_FIELDS, 5)}
+COUNTS |= {"tokens_input": 11, "tokens_output": 31}
 FULL = UsageRecorded(
     provider="mistral",
     actual="huggingface",
@@ -208,14 +212,7 @@ FULL = UsageRecorded(
     cost_input_nano=1,
     cost_output_nano=2_000_000_000,
     cost_catalog_nano=7_000_000_000,
-    tokens_input=11,
-    tokens_output=31,
-    tokens_cache_read=5,
-    tokens_cache_write=6,
-    tokens_reasoning=7,
-    search_count=8,
-    image_count=9,
-    page_count=10,
+    **COUNTS,
     endpoint="/v1",
     method="GET",
     response_time=0.25,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from messages.dimensions import COUNT_FIELDS
 from messages.verbs import VERBS
 
 REQUIRED: dict[str, dict[str, Any]] = {
@@ -78,14 +79,7 @@ BOUNDS: dict[str, dict[str, tuple[list[Any], list[Any]]]] = {
         "method": TEXT,
         "model_used": TEXT,
         "actual_provider_name": TEXT,
-        "tokens_input": TOKENS,
-        "tokens_output": TOKENS,
-        "tokens_cache_read": TOKENS,
-        "tokens_cache_write": TOKENS,
-        "tokens_reasoning": TOKENS,
-        "search_count": COUNT,
-        "image_count": COUNT,
-        "page_count": COUNT,
+        **{field: TOKENS if "tokens" in field else COUNT for field in COUNT_FIELDS},
         "response_time": (
             [0, 0.0, 0.000001, 1, 86_400, 86_400.0],
             [-1, -0.001, 86_400.001, 86_401, 10**400, True, "1", []],

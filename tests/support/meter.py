@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.structs import astuple
 
 from actors.billing.admission import holds as holding
 from actors.billing.admission.decide import Decision, enforce
@@ -30,10 +31,11 @@ from actors.billing.usage.privacy import personal_of
 from actors.billing.wire import fast
 from messages.admission import Enforce, EnforceReply, HoldsReply
 from messages.codec import decode_command, decode_event, encode_event, encode_reply
+from messages.dimensions import Counts
 from messages.reports import Logs, Stats, StatsReply
 from messages.stored.events import KIND, Event, PeriodRolled, PlanTerms, UsageRecorded
 from messages.units import to_datetime, to_micros
-from messages.usage import Reset, ResetReply, Track, TrackReply
+from messages.usage import COUNTS, Reset, ResetReply, Track, TrackReply
 from messages.verbs import Command
 
 STRIDE: Final = 3
@@ -82,6 +84,12 @@ def _command(kind: type[_C], verb: str, fields: dict[str, Any]) -> _C:
 def a_track(provider: str = "openai", **fields: Any) -> Track:
     """A decoded ``track`` body; instants may be given in microseconds."""
     return _command(Track, "track", {"provider": provider, **fields})
+
+
+def said(call: Track) -> Counts:
+    """The counts of a call."""
+    counts: Counts = astuple(call)[COUNTS]
+    return counts
 
 
 def an_enforce(provider: str = "openai", **fields: Any) -> Enforce:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.catalog.prices import Price
+from actors.billing.catalog.prices import Price, rates_of
 from messages.admission import EnforceReply, LimitState
 from messages.codec import encode_reply
 from messages.errors import InvalidRequest
@@ -28,9 +28,8 @@ DEAR = Price(
     model="m",
     version=1,
     effective_from=0,
-    input_token=2_000_000,  # 0.000002 USD
-    output_token=5_000_000,
-    request=10**10,  # 0.01 USD
+    # 0.000002, 0.000005 and 0.01 USD
+    rates=rates_of({"input_token": 2_000_000, "output_token": 5_000_000, "request": 10**10}),
 )
 
 

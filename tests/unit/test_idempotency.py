@@ -9,6 +9,7 @@ import pytest
 
 from actors.billing.idempotency import original
 from messages.codec import encode_reply
+from messages.dimensions import COUNT_FIELDS
 from messages.errors import InvalidRequest, RequestError
 from messages.usage import Reset, ResetReply, Track, TrackReply
 from tests.support.meter import NOON, Meter, a_reset, a_track, plan
@@ -20,14 +21,9 @@ CONTENT: dict[str, tuple[Any, Any, Any]] = {
     "method": ("POST", "GET", "post"),
     "model_used": ("gpt-4o-mini", "gpt-4o", "GPT-4o"),
     "actual_provider_name": ("openai", "azure", "Azure"),
+    **{field: (0, 1, 2) if "tokens" in field else (None, 0, 1) for field in COUNT_FIELDS},
     "tokens_input": (0, 600, 700),
     "tokens_output": (0, 600, 700),
-    "tokens_cache_read": (0, 1, 2),
-    "tokens_cache_write": (0, 1, 2),
-    "tokens_reasoning": (0, 1, 2),
-    "search_count": (None, 0, 1),
-    "image_count": (None, 0, 1),
-    "page_count": (None, 0, 1),
     "response_time": (0, 0.1, 0.2),
     "status_code": (200, 201, 500),
     "request_size": (None, 0, 1),

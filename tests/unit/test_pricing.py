@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.billing.catalog.defaults import default_catalog
-from actors.billing.catalog.prices import ESTIMATE, Price, charge, check_parts, estimate
+from actors.billing.catalog.prices import ESTIMATE, Price, charge, check_parts, estimate, rates_of
 from messages.errors import InvalidRequest
 from messages.usage import Track
-from tests.support.meter import NOON, Meter, a_track, catalog_of, nano, plan
+from tests.support.meter import NOON, Meter, a_track, catalog_of, nano, plan, said
 
 PRICES: list[dict[str, str]] = json.loads(
     files("actors.billing.catalog").joinpath("data/prices.json").read_text()
@@ -24,12 +24,12 @@ PRICES: list[dict[str, str]] = json.loads(
 def a_price(provider: str = "openai", model: str = "m", **usd: str) -> Price:
     """A row with these prices in USD per unit."""
     pico = {unit: int(Fraction(text) * 10**12) for unit, text in usd.items()}
-    return Price(provider=provider, model=model, version=7, effective_from=0, **pico)
+    return Price(provider=provider, model=model, version=7, effective_from=0, rates=rates_of(pico))
 
 
 def charged(price: Price, call: Track) -> tuple[int, int, int]:
     """The total, the input and the output part in nano-USD."""
-    return charge(price, call)
+    return charge(price, said(call))
 
 
 def rounded(usd: Fraction) -> int:
@@ -66,7 +66,7 @@ CALL: dict[str, Any] = {
 
 
 def test_each_part_of_a_call_is_charged_once_at_its_own_price() -> None:
-    found = charge(a_price(**FULL), a_track(**CALL))
+    found = charged(a_price(**FULL), a_track(**CALL))
     token_in = (
         Fraction("0.000003") * 500 + Fraction("0.0000003") * 300 + Fraction("0.00000375") * 200
     )
@@ -89,16 +89,16 @@ def test_a_part_that_has_no_price_costs_what_its_whole_costs(missing: str, inste
     without = {unit: usd for unit, usd in FULL.items() if unit != missing}
     same = {**FULL, missing: FULL[instead]}
     call = a_track(**CALL)
-    assert charge(a_price(**without), call) == charge(a_price(**same), call)
-    assert charge(a_price(**without), call) != charge(a_price(**FULL), call)
+    assert charged(a_price(**without), call) == charged(a_price(**same), call)
+    assert charged(a_price(**without), call) != charged(a_price(**FULL), call)
 
 
 @pytest.mark.parametrize("part", ["cache_read_token", "cache_write_token", "reasoning_token"])
 def test_a_part_that_is_free_costs_nothing(part: str) -> None:
-    free = charge(a_price(**{**FULL, part: "0"}), a_track(**CALL))
+    free = charged(a_price(**{**FULL, part: "0"}), a_track(**CALL))
     tokens = {"cache_read_token": 300, "cache_write_token": 200, "reasoning_token": 100}[part]
     saved = rounded(Fraction(FULL[part]) * tokens)
-    assert charge(a_price(**FULL), a_track(**CALL))[0] - free[0] == saved > 0
+    assert charged(a_price(**FULL), a_track(**CALL))[0] - free[0] == saved > 0
 
 
 @pytest.mark.parametrize("unit", ["search", "image", "page"])
@@ -112,12 +112,12 @@ def test_an_absent_count_is_one_where_the_row_prices_the_unit(
 
 @pytest.mark.parametrize("unit", ["search", "image", "page"])
 def test_a_count_of_a_unit_that_the_row_does_not_price_costs_nothing(unit: str) -> None:
-    assert charge(a_price(input_token="0.001"), counting(unit, 5))[0] == 0
+    assert charged(a_price(input_token="0.001"), counting(unit, 5))[0] == 0
 
 
 def test_the_price_per_request_is_charged_once_whatever_is_counted() -> None:
     call = a_track(tokens_input=9, search_count=9, image_count=9, page_count=9)
-    assert charge(a_price(request="0.02"), call)[0] == nano("0.02")
+    assert charged(a_price(request="0.02"), call)[0] == nano("0.02")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_the_price_per_request_is_charged_once_whatever_is_counted() -> None:
     ],
 )
 def test_a_charge_is_rounded_half_to_even(tokens: int, usd: str, total: int) -> None:
-    assert charge(a_price(input_token=usd), a_track(tokens_input=tokens))[0] == total
+    assert charged(a_price(input_token=usd), a_track(tokens_input=tokens))[0] == total
 
 
 def test_the_exact_sum_is_rounded_once_and_not_part_by_part() -> None:
@@ -180,7 +180,7 @@ def test_a_charge_is_the_exact_sum_of_its_parts_rounded_once(
     for unit in ("search", "image", "page"):
         count = call[f"{unit}_count"]
         total += usd.get(unit, Fraction(0)) * (1 if count is None else count)
-    price = Price(provider="p", model="m", version=1, effective_from=0, **row)
+    price = Price(provider="p", model="m", version=1, effective_from=0, rates=rates_of(row))
     expected = (rounded(total), rounded(part_in), rounded(part_out))
     assert charged(price, a_track(**call)) == expected
 
@@ -203,7 +203,7 @@ def test_a_part_larger_than_its_whole_is_refused_by_its_field(
     fields: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        check_parts(a_track(**fields))
+        check_parts(said(a_track(**fields)))
     assert caught.value.field == named
     meter = Meter()
     with pytest.raises(InvalidRequest):
@@ -212,15 +212,14 @@ def test_a_part_larger_than_its_whole_is_refused_by_its_field(
 
 
 def test_parts_may_be_all_of_their_whole() -> None:
-    check_parts(
-        a_track(
-            tokens_input=10,
-            tokens_output=7,
-            tokens_cache_read=6,
-            tokens_cache_write=4,
-            tokens_reasoning=7,
-        )
+    call = a_track(
+        tokens_input=10,
+        tokens_output=7,
+        tokens_cache_read=6,
+        tokens_cache_write=4,
+        tokens_reasoning=7,
     )
+    check_parts(said(call))
 
 
 @pytest.mark.parametrize("row", PRICES, ids=lambda row: f"{row['provider']}/{row['model']}")
@@ -233,7 +232,7 @@ def test_every_default_price_is_found_by_its_exact_name_and_charged(row: dict[st
     total += sum(usd.get(unit, Fraction(0)) for unit in ("request", "search", "image", "page"))
     assert found.how == "catalog"
     call = a_track(tokens_input=1_234, tokens_output=567)
-    assert charge(found.price, call)[0] == rounded(Fraction(total))
+    assert charged(found.price, call)[0] == rounded(Fraction(total))
 
 
 @pytest.mark.parametrize(

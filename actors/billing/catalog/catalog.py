@@ -8,9 +8,10 @@ from typing import Final
 
 import msgspec
 
-from actors.billing.catalog.prices import ESTIMATE, Price
+from actors.billing.catalog.prices import ESTIMATE, Price, rates_of
 from actors.billing.catalog.providers import TEXT, WAVESPEED, Provider, Providers
 from messages.codec import money_of
+from messages.dimensions import DIMENSIONS
 from messages.errors import InvalidRequest
 from messages.stored.errors import UnreadableEvent
 from messages.stored.events import KIND, CatalogEvent, PlanPut, PlanTerms, PricePut
@@ -23,17 +24,6 @@ MONTHLY_COST: Final = "monthly_cost"
 DEFAULT: Final = "default"
 """The model whose price holds for the models of its provider without a price."""
 ROUTES_MAX: Final = 4096
-UNIT_NAMES: Final = (
-    "input_token",
-    "output_token",
-    "cache_read_token",
-    "cache_write_token",
-    "reasoning_token",
-    "request",
-    "search",
-    "image",
-    "page",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +216,13 @@ _ESTIMATED: Final = Priced(ESTIMATE, "estimate")
 
 def price_of(event: PricePut) -> Price:
     """The price of a stored change."""
-    units = {unit: getattr(event, unit) for unit in UNIT_NAMES}
+    amounts = {dimension.price: getattr(event, dimension.price) for dimension in DIMENSIONS}
     return Price(
         provider=event.provider,
         model=event.model,
         version=event.version,
         effective_from=event.effective_from,
-        **units,
+        rates=rates_of(amounts),
     )
 
 

@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from actors.billing.catalog.catalog import UNIT_NAMES, Catalog, Plan, is_cost, price_of
-from actors.billing.catalog.prices import Price, charge
+from actors.billing.catalog.catalog import Catalog, Plan, is_cost, price_of
+from actors.billing.catalog.prices import INPUT, Price, charge
 from actors.billing.paging import fitting
 from messages.catalog import (
     EstimateCost,
@@ -35,16 +35,18 @@ from messages.catalog import (
     ProvidersReply,
 )
 from messages.codec import encode_reply, money_of
+from messages.dimensions import COUNT_FIELDS, DIMENSIONS
 from messages.errors import InvalidRequest
 from messages.stored.events import CatalogEvent, PlanPut, PlanTerms, PricePut
 from messages.units import PRICE_DECIMALS_MAX, to_datetime, to_micros, usd
-from messages.usage import Track
 
 _FIRST: Final = to_micros(datetime.min.replace(tzinfo=UTC))
 _LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
 """The moments that replies can show; an offset may lead out of the years of a request."""
 _TO_USD: Final = Decimal(-PRICE_DECIMALS_MAX)
 _EXACT: Final = Context(prec=40)
+_FIRST_DIMENSIONS: Final = 9
+"""So many are in the digest of a price even if they are null: once there were no others."""
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -87,8 +89,8 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
         raise InvalidRequest(
             "effective_from is in the past, and the model had a price then", "effective_from"
         )
-    units = _units(ask)
-    if not any(amount is not None for amount in units.values()):
+    amounts = _amounts(ask)
+    if not any(amount is not None for amount in amounts.values()):
         raise InvalidRequest("a price needs at least one cost", "cost_per_input_token")
     return PricePut(
         provider=provider,
@@ -96,7 +98,7 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
         version=catalog.version + 1,
         effective_from=since,
         content=content_of(ask, catalog),
-        **units,
+        **amounts,
     )
 
 
@@ -111,7 +113,12 @@ def content_of(ask: PlansPut | PricesPut, catalog: Catalog) -> str:
         aliases = {alias: p.name for p in catalog.providers.all for alias in p.aliases}
         provider = (names | aliases).get(ask.provider, ask.provider)
         since = None if ask.effective_from is None else to_micros(ask.effective_from)
-        parts = [provider, ask.model, _units(ask), since]
+        amounts = {
+            name: amount
+            for place, (name, amount) in enumerate(_amounts(ask).items())
+            if place < _FIRST_DIMENSIONS or amount is not None
+        }
+        parts = [provider, ask.model, amounts, since]
     source = msgspec.json.encode([type(ask).__name__, parts])
     return blake2b(source, digest_size=12).hexdigest()
 
@@ -198,16 +205,10 @@ def estimate(catalog: Catalog, ask: EstimateCost, at: int) -> EstimateReply:
     provider = catalog.providers.find(ask.provider)
     model = ask.model_used or provider.default_model
     tokens_input = (ask.tokens_input or 0) + len((ask.text or "").split()) * 13 // 10
-    call = Track(
-        provider=provider.name,
-        tokens_input=tokens_input,
-        tokens_output=ask.tokens_output,
-        search_count=ask.search_count,
-        image_count=ask.image_count,
-        page_count=ask.page_count,
-    )
+    said = [getattr(ask, field, None) for field in COUNT_FIELDS]  # parts it does not take
+    said[INPUT] = tokens_input
     found = catalog.price(provider.name, model, at)
-    cost, cost_input, cost_output = charge(found.price, call)
+    cost, cost_input, cost_output = charge(found.price, tuple(said))
     return EstimateReply(
         cost=usd(cost),
         cost_input=usd(cost_input),
@@ -263,11 +264,11 @@ def _required(raw: msgspec.Raw, field: str) -> int:
     return amount
 
 
-def _units(ask: PricesPut) -> dict[str, int | None]:
+def _amounts(ask: PricesPut) -> dict[str, int | None]:
     return {
-        unit: money_of(getattr(ask, field), field, PRICE_DECIMALS_MAX)
-        for unit in UNIT_NAMES
-        for field in (f"cost_per_{unit}",)
+        dimension.price: money_of(getattr(ask, field), field, PRICE_DECIMALS_MAX)
+        for dimension in DIMENSIONS
+        for field in (dimension.cost_field,)
     }
 
 
@@ -293,7 +294,10 @@ def _plan_entry(plan: Plan) -> PlanEntry:
 
 
 def _price_entry(row: Price) -> PriceEntry:
-    costs: dict[str, Any] = {f"cost_per_{unit}": _pico(getattr(row, unit)) for unit in UNIT_NAMES}
+    costs: dict[str, Any] = {
+        dimension.cost_field: _pico(amount)
+        for dimension, amount in zip(DIMENSIONS, row.rates.amounts, strict=True)
+    }
     return PriceEntry(
         provider=row.provider,
         model=row.model,

@@ -9,9 +9,10 @@ from typing import TypeVar
 
 import msgspec
 
-from actors.billing.catalog.catalog import UNIT_NAMES, Catalog, Plan, is_cost
-from actors.billing.catalog.prices import Price
+from actors.billing.catalog.catalog import Catalog, Plan, is_cost
+from actors.billing.catalog.prices import Price, rates_of
 from actors.billing.catalog.providers import PROVIDERS
+from messages.dimensions import DIMENSIONS
 from messages.stored.events import PlanTerms
 from messages.units import MONEY_DECIMALS_MAX, PRICE_DECIMALS_MAX, parse_amount
 
@@ -46,12 +47,18 @@ def default_catalog() -> Catalog:
 
 
 def _price(row: dict[str, str]) -> Price:
-    units = {
-        unit: parse_amount(Decimal(row[f"cost_per_{unit}"]), PRICE_DECIMALS_MAX)
-        for unit in UNIT_NAMES
-        if f"cost_per_{unit}" in row
+    amounts = {
+        dimension.price: parse_amount(Decimal(row[dimension.cost_field]), PRICE_DECIMALS_MAX)
+        for dimension in DIMENSIONS
+        if dimension.cost_field in row
     }
-    return Price(provider=row["provider"], model=row["model"], version=1, effective_from=0, **units)
+    return Price(
+        provider=row["provider"],
+        model=row["model"],
+        version=1,
+        effective_from=0,
+        rates=rates_of(amounts),
+    )
 
 
 def _plan(row: _PlanRow) -> Plan:

@@ -10,14 +10,25 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
+from msgspec.structs import astuple
+
 from actors.billing.catalog.catalog import Catalog, Priced, Route
-from actors.billing.catalog.prices import Charge, charge, check_parts
+from actors.billing.catalog.prices import (
+    BEHIND,
+    INPUT,
+    NOTHING,
+    OUTPUT,
+    Charge,
+    charge,
+    check_parts,
+)
 from actors.billing.limits.limits import Limit
 from actors.billing.limits.thresholds import raised_by
 from actors.billing.periods.calendar import AHEAD, GRACE, month_of, new_key
 from actors.billing.periods.rollover import opened
 from actors.billing.state.account import Account, Period, status_of
 from messages.codec import money_of
+from messages.dimensions import Counts
 from messages.errors import RequestError
 from messages.scalars import ABSENT
 from messages.stored.events import (
@@ -30,7 +41,7 @@ from messages.stored.events import (
     UsageRecorded,
 )
 from messages.units import to_micros
-from messages.usage import CloudTrack, Track
+from messages.usage import COUNTS, CloudTrack, Track
 
 NO_EVENTS: Final[tuple[Event, ...]] = ()
 NO_ALERTS: Final[tuple[Alert, ...]] = ()
@@ -61,16 +72,17 @@ def track(
             Nothing else is refused: the call has happened.
     """
     route = catalog.route(call.provider, call.model_used, call.actual_provider_name, call.endpoint)
-    if call.tokens_cache_read or call.tokens_cache_write or call.tokens_reasoning:
-        check_parts(call)
+    said: Counts = astuple(call)[COUNTS]
+    if said[BEHIND] != NOTHING:
+        check_parts(said)
     moment = at if call.timestamp is None else _moment(call.timestamp, at)
     charged_at = min(at, moment)
     found = route.newest
     if found.price.effective_from > charged_at:
         found = catalog.price(route.provider, route.model, charged_at)
-    cost = charge(found.price, call)
+    cost = charge(found.price, said)
     billed = None if call.cost is ABSENT else money_of(call.cost, "cost")
-    tokens = (call.tokens_input or 0) + (call.tokens_output or 0)
+    tokens = (said[INPUT] or 0) + (said[OUTPUT] or 0)
     counts = (1, tokens, cost[0] if billed is None else billed)
 
     current, before = account.current, NO_EVENTS
@@ -84,7 +96,7 @@ def track(
         status, alerts = _count(account, current, route, counts, at)
         place = (current.key, status, moment, False, None, alerts)
     settled = NO_HOLD if call.hold_id is None else _settle(account, call.hold_id, at, ended)
-    return before, _event(call, route, found, (cost, billed), place, settled)
+    return before, _event(call, said, route, found, (cost, billed), place, settled)
 
 
 _Place = tuple[str, str, int, bool, Counters | None, tuple[Alert, ...]]
@@ -93,6 +105,7 @@ _Place = tuple[str, str, int, bool, Counters | None, tuple[Alert, ...]]
 
 def _event(
     call: Track,
+    said: Counts,
     route: Route,
     found: Priced,
     charged: tuple[Charge, int | None],
@@ -101,8 +114,10 @@ def _event(
 ) -> UsageRecorded:
     (cost, cost_input, cost_output), billed = charged
     key, status, moment, late, adjusted, alerts = place
+    tokens_input, tokens_output, cache_read, cache_write, reasoning, searches, images, pages = said
     response_time: Any = call.response_time  # as `NO_TIME`
-    # In the order of the fields: with keywords it takes three times as long.
+    # In the order of the fields: with keywords it takes three times as long, and half as long
+    # again with the counts as they are, behind a star.
     return UsageRecorded(
         route.provider,
         route.actual,
@@ -115,14 +130,14 @@ def _event(
         cost_input if billed is None else 0,
         cost_output if billed is None else 0,
         None if billed is None else cost,
-        call.tokens_input or 0,
-        call.tokens_output or 0,
-        call.tokens_cache_read,
-        call.tokens_cache_write,
-        call.tokens_reasoning,
-        call.search_count,
-        call.image_count,
-        call.page_count,
+        tokens_input or 0,
+        tokens_output or 0,
+        cache_read,
+        cache_write,
+        reasoning,
+        searches,
+        images,
+        pages,
         call.endpoint or "",
         "POST" if call.method is None else call.method,
         response_time or NO_TIME,

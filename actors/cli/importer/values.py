@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from actors.cli.importer.errors import BadValue
+from messages.dimensions import COUNT_FIELDS
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?", re.ASCII)
@@ -115,14 +116,7 @@ CONVERTERS: Final[dict[str, Callable[[object], object]]] = {
     "method": text,
     "model_used": text,
     "actual_provider_name": text,
-    "tokens_input": whole,
-    "tokens_output": whole,
-    "tokens_cache_read": whole,
-    "tokens_cache_write": whole,
-    "tokens_reasoning": whole,
-    "search_count": whole,
-    "image_count": whole,
-    "page_count": whole,
+    **dict.fromkeys(COUNT_FIELDS, whole),
     "response_time": number,
     "status_code": whole,
     "request_size": whole,

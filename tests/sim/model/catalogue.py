@@ -11,10 +11,7 @@ from tests.sim.model.reference import Refused
 
 ESTIMATE: Final = "0.000001"
 """USD per token where no price is known."""
-UNITS: Final = (
-    *("input_token", "output_token", "cache_read_token", "cache_write_token"),
-    *("reasoning_token", "request", "search", "image", "page"),
-)
+PER: Final = "cost_per_"
 
 Row = dict[str, Any]
 
@@ -79,7 +76,7 @@ class Catalogue:
         known = any((row["provider"], row["model"]) == place for row in self.prices)
         if known and since < at:
             raise Refused("invalid_request", "effective_from")
-        costs = {name: body[name] for name in body if name.startswith("cost_per_")}
+        costs = {name: body[name] for name in body if name.startswith(PER)}
         fresh = {"provider": place[0], "model": place[1], "effective_from": since, **costs}
         fresh["version"] = self.version + 1
         return Catalogue(self.plans, (*self.prices, fresh), self.version + 1)
@@ -129,8 +126,8 @@ def plan_shown(plan: Row) -> Any:
 def price_shown(row: Row) -> Any:
     """A price with its amounts as fractions."""
     costs = {
-        unit: Fraction(str(row[f"cost_per_{unit}"]))
-        for unit in UNITS
-        if row.get(f"cost_per_{unit}") is not None
+        name.removeprefix(PER): Fraction(str(cost))
+        for name, cost in row.items()
+        if name.startswith(PER) and cost is not None
     }
     return row["provider"], row["model"], row["effective_from"], row["version"], costs

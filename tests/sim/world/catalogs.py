@@ -8,8 +8,9 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from messages.catalog import CATALOG_USER
+from messages.dimensions import DIMENSIONS
 from persistence.records import Row
-from tests.sim.model.catalogue import UNITS, Catalogue
+from tests.sim.model.catalogue import Catalogue
 from tests.sim.model.reference import Refused
 from tests.sim.model.user import Model
 from tests.sim.model.wire import nano
@@ -121,8 +122,8 @@ def _plan(plan: dict[str, Any]) -> Any:
 
 def _price(row: dict[str, Any]) -> Any:
     costs = {
-        unit: Fraction(str(row[f"cost_per_{unit}"]))
-        for unit in UNITS
-        if row[f"cost_per_{unit}"] is not None
+        priced.price: Fraction(str(row[priced.cost_field]))
+        for priced in DIMENSIONS
+        if row[priced.cost_field] is not None
     }
     return row["provider"], row["model"], micros(row["effective_from"]), row["version"], costs
