@@ -38,10 +38,11 @@ _TRACK_DECODER: Final = msgspec.json.Decoder(Track)
 _TRACKS_DECODER: Final = msgspec.json.Decoder(list[Track])
 _RAWS_DECODER: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _CLOUD_MARK: Final = b'"specversion"'
+_EVENTS: Final[dict[str, Any]] = {
+    name: kind for kind, name in KIND.items() if kind not in get_args(CatalogEvent)
+}
 _EVENT_DECODERS: Final[dict[str, msgspec.json.Decoder[Event]]] = {
-    name: msgspec.json.Decoder(kind)
-    for kind, name in KIND.items()
-    if kind not in get_args(CatalogEvent)
+    name: msgspec.json.Decoder(kind) for name, kind in _EVENTS.items()
 }
 _USAGE: Final = KIND[UsageRecorded]
 _ROLLED: Final = KIND[PeriodRolled]

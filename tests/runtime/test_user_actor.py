@@ -89,8 +89,9 @@ async def test_keys_span_all_verbs(rig: Rig, first: str) -> None:
     others = [verb for verb in VERBS if verb.keyed and verb.name != first]
     assert len(others) > 10
     for verb in others:
-        key = {"hold": {"event_id": "k"}} if verb.command is Preflight else {"event_id": "k"}
-        answer = await rig.ask(verb.name, **verb.least, **key)
+        key: dict[str, Any] = {"event_id": "k"}
+        body = {**verb.least, **({"hold": key} if verb.command is Preflight else key)}
+        answer = await rig.ask(verb.name, **body)
         assert (verb.name, answer.code) == (verb.name, "idempotency_mismatch")
         assert answer.error["event_id"] == "k"
 

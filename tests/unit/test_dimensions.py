@@ -128,7 +128,8 @@ def test_what_a_call_says_is_stored_and_is_content(counted: Dimension) -> None:
     row = meter.log[-1]
     assert getattr(row.event, counted.field) == 3
     assert msgspec.json.decode(row.body)[counted.short] == 3
-    call = a_track(**said | {counted.field: 4})
+    other: dict[str, Any] = {**said, counted.field: 4}
+    call = a_track(**other)
     with pytest.raises(RequestError, match="used before"):
         original(call, row.event, None, "e", row.seq, row.at, meter.catalog)
 
