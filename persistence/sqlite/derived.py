@@ -41,13 +41,15 @@ def rare(common: Sequence[str]) -> str:
 def _index_rare(db: sqlite3.Connection, form: Form) -> None:
     condition = rare(form.common())
     wanted = f"CREATE INDEX {_INDEX} ON log (user_id, kind) WHERE {condition}"
-    ((text,),) = db.execute(_TEXT_OF, ("index", _INDEX)).fetchall()
+    found = db.execute(_TEXT_OF, ("index", _INDEX)).fetchone()
+    text = found[0] if found else ""  # somebody may have dropped it, and no row is lost with it
     if text == wanted:
         return
-    if _same_rows(db, text.partition("WHERE")[2], form.storage) and _restated(db, wanted):
+    before = text.partition("WHERE")[2]
+    if before and _same_rows(db, before, form.storage) and _restated(db, wanted):
         return
     _log.warning("journal_index_made_anew", index=_INDEX)
-    db.executescript(f"BEGIN IMMEDIATE; DROP INDEX {_INDEX}; {wanted}; COMMIT;")
+    db.executescript(f"BEGIN IMMEDIATE; DROP INDEX IF EXISTS {_INDEX}; {wanted}; COMMIT;")
 
 
 def _same_rows(db: sqlite3.Connection, before: str, storage: Mapping[str, Storage]) -> bool:

@@ -171,6 +171,29 @@ async def test_a_schema_that_says_what_the_code_says_is_left_alone(
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP INDEX log_kind; DROP VIEW usage;",
+        "DROP INDEX log_kind; CREATE INDEX log_kind ON log (user_id, kind);",
+    ],
+)
+async def test_what_somebody_dropped_or_made_otherwise_is_made_anew_and_no_row_is_missed(
+    filled: list[Row], directory: Path, change: str
+) -> None:
+    with looked_at(directory) as db:
+        db.executescript(change)
+    journal = await SQLiteJournal.open(directory, FORM)
+    await check(journal, filled)
+    await journal.close()
+    assert indexed(directory, FORM) == [
+        row.seq for row in filled if STORAGE[row.kind] is Storage.RARE
+    ]
+    with looked_at(directory) as db:
+        usages = sum(row.kind == "usage" for row in filled)
+        assert db.execute("SELECT count(*) FROM usage").fetchall() == [(usages,)]
+
+
 async def test_a_view_that_says_something_else_is_replaced(directory: Path) -> None:
     await (await SQLiteJournal.open(directory, FORM)).close()
     with looked_at(directory) as db:
