@@ -28,7 +28,7 @@ ROWS: Final = 1_500
 USERS: Final = 6
 WAIT_S: Final = 60.0
 TRACE: Final = ROOT / "tests" / "traces" / "usage_conv.csv"
-PRICES: Final = ROOT / "actors" / "billing" / "data" / "prices.json"
+PRICES: Final = ROOT / "actors" / "billing" / "catalog" / "data" / "prices.json"
 MISTRAL_MODEL: Final = "openai/gpt-oss-120b:groq"  # for rows that name no model
 
 Totals = dict[str, list[Fraction]]
