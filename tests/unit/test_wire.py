@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from actors.billing.changes import CHANGES
@@ -22,7 +22,7 @@ from messages.admission import LimitState
 from messages.codec import decode_command, encode_reply
 from messages.errors import RequestError
 from messages.stored.events import UsageRecorded
-from messages.units import to_datetime, usd
+from messages.units import NANO_PER_USD, to_datetime, usd
 from messages.usage import BatchReply
 from tests.support.meter import Meter, catalog_of, plan
 
@@ -99,8 +99,31 @@ def parsed(text: str | bytes) -> Any:
     return json.loads(text, parse_float=Decimal, object_pairs_hook=list)
 
 
+class Number(str):
+    """A number with a point, as it is written."""
+
+    __slots__ = ()
+
+
+def decimals(text: bytes) -> set[tuple[str, int]]:
+    """The fields that are written with a point, with the number of their decimals."""
+    found: set[tuple[str, int]] = set()
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        found.update(
+            (name, len(value.partition(".")[2]))
+            for name, value in pairs
+            if isinstance(value, Number)
+        )
+
+    json.loads(text, parse_float=Number, object_pairs_hook=note)
+    return found
+
+
 def check(written: bytes, struct: msgspec.Struct) -> None:
     assert parsed(written) == parsed(encode_reply(struct))
+    for field, count in decimals(written):  # as many as ever, whatever the amount
+        assert count == (4 if field == "percentage" else 9), field
     # And a caller decodes it as what the contract calls it.
     kind = type(struct)
     decoded = msgspec.json.decode(encode_reply(struct), type=kind)
@@ -165,11 +188,31 @@ USAGE: dict[str, Any] = {
     "tokens_output": st.integers(0, 10**9),
     "late": st.booleans(),
     "hold_id": st.none() | st.text(max_size=5),
-    "hold_status": st.sampled_from([None, "settled", "unknown"]),
+}
+HELD = st.sampled_from(  # "settled" and late: by the call before
+    [(None, False), ("settled", False), ("settled", True), ("unknown", False), ("unknown", True)]
+).map(lambda held: {"hold_status": held[0], "late_settle": held[1]})
+FREE: dict[str, Any] = {
+    "provider": "openai",
+    "actual": "openai",
+    "model": "m",
+    "billing_period": "2026-03",
+    "status": "active",
+    "priced": "catalog",
+    "cost_input_nano": 0,
+    "cost_output_nano": 0,
 }
 
 
-@given(st.fixed_dictionaries(USAGE), COSTS, st.text(min_size=1), st.integers(1), st.booleans())
+@example(FREE, NANO_PER_USD, "k", 1, False)
+@example(FREE, NANO_PER_USD - 1, "k", 1, False)
+@given(
+    st.builds(lambda usage, held: usage | held, st.fixed_dictionaries(USAGE), HELD),
+    COSTS,
+    st.text(min_size=1),
+    st.integers(1),
+    st.booleans(),
+)
 def test_the_reply_of_any_stored_call_is_its_struct(
     fields: dict[str, Any], more: int, key: str, seq: int, duplicate: bool
 ) -> None:
