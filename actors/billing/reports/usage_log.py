@@ -21,7 +21,6 @@ from actors.billing.paging import BYTES_MAX
 from actors.billing.periods.calendar import AHEAD
 from actors.billing.state.account import Account, logged
 from messages.codec import decode_event, decode_personal, encode_reply, usage_marks
-from messages.dimensions import COUNT_FIELDS
 from messages.errors import InvalidRequest
 from messages.reports import LogEntry, Logs, LogsReply
 from messages.stored.events import KIND, PeriodAdded, PeriodRolled, Personal, UsageRecorded
@@ -278,8 +277,7 @@ def _entry(event: UsageRecorded, row: Row) -> tuple[LogEntry, int]:
     """A logged event as a page shows it, and how many bytes it takes there."""
     about = decode_personal(row.personal) or _NOTHING
     at = row.at
-    counts = {field: getattr(event, field) for field in COUNT_FIELDS}
-    entry = LogEntry(
+    entry = LogEntry(  # written out: with the counts as one mapping it takes 2 us longer
         event_id=row.key or "",
         timestamp=to_datetime(at if event.timestamp is None else event.timestamp),
         provider=event.provider,
@@ -287,7 +285,14 @@ def _entry(event: UsageRecorded, row: Row) -> tuple[LogEntry, int]:
         method=event.method,
         model_used=event.model,
         actual_provider_name=event.actual,
-        **counts,
+        tokens_input=event.tokens_input,
+        tokens_output=event.tokens_output,
+        tokens_cache_read=event.tokens_cache_read,
+        tokens_cache_write=event.tokens_cache_write,
+        tokens_reasoning=event.tokens_reasoning,
+        search_count=event.search_count,
+        image_count=event.image_count,
+        page_count=event.page_count,
         response_time=event.response_time,
         status_code=event.status_code,
         request_size=event.request_size,

@@ -6,29 +6,21 @@ filled in and aliases resolved. The log has every field of it, so no digest is k
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Final
 
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.usage.privacy import Privacy, personal_of
 from messages.codec import decode_personal, money_of
-from messages.dimensions import COUNTED
+from messages.dimensions import COUNT_FIELDS, COUNTED, Counts
 from messages.errors import RequestError
 from messages.stored.events import ERASED, Personal, UsageRecorded
 from messages.usage import CloudTrack, Track
 
 _NOTHING: Final = Personal()
-_COUNTS: Final = tuple((counted.field, counted.absent) for counted in COUNTED)
-_FIELDS: Final[tuple[tuple[str, object], ...]] = (
-    ("endpoint", ""),
-    ("method", "POST"),
-    ("response_time", 0.0),
-    ("status_code", 200),
-    ("request_size", None),
-    ("response_size", None),
-    ("retry_count", 0),
-    ("hold_id", None),
-)
-"""What the log has as it was sent, with what it has where nothing was."""
+_ABSENT: Final = tuple([counted.absent for counted in COUNTED])
+_counts_of: Final[Callable[[Track | UsageRecorded], Counts]] = attrgetter(*COUNT_FIELDS)
 
 
 def same_call(
@@ -51,39 +43,44 @@ def same_call(
         InvalidRequest: an invalid cost.
     """
     return (
-        _same_priced(call, event, catalog)
-        and _same_counts(call, event)
-        and all(
-            (empty if (said := getattr(call, field)) is None else said) == getattr(event, field)
-            for field, empty in _FIELDS
-        )
-        and (call.source if isinstance(call, CloudTrack) else None) == event.source
+        _same_fields(call, event, catalog)
+        and _same_counts(_counts_of(call), _counts_of(event))
         and _same_personal(call, personal, privacy)
     )
 
 
-def _same_priced(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
+def _same_fields(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
     billed = money_of(call.cost, "cost")
     try:
         provider = catalog.providers.find(call.provider)
     except RequestError:
         return False
-    actual = provider.actual_of(call.actual_provider_name, call.model_used, call.endpoint)
     return (
         provider.name == event.provider
         and (call.model_used or provider.default_model) == event.model
-        and actual == event.actual
+        and provider.actual_of(call.actual_provider_name, call.model_used, call.endpoint)
+        == event.actual
         and billed == (event.cost_nano if event.priced == "caller" else None)
+        and (call.endpoint or "") == event.endpoint
+        and ("POST" if call.method is None else call.method) == event.method
+        and (call.response_time or 0.0) == event.response_time
+        and (200 if call.status_code is None else call.status_code) == event.status_code
+        and call.request_size == event.request_size
+        and call.response_size == event.response_size
+        and (call.retry_count or 0) == event.retry_count
+        and call.hold_id == event.hold_id
+        and (call.source if isinstance(call, CloudTrack) else None) == event.source
     )
 
 
-def _same_counts(call: Track, event: UsageRecorded) -> bool:
-    for field, absent in _COUNTS:
-        said, stored = getattr(call, field), getattr(event, field)
-        # Where nothing said counts as none, 0 says the same; else it is a number of its own.
-        if said != stored and (absent or (said or 0) != (stored or 0)):
-            return False
-    return True
+def _same_counts(said: Counts, stored: Counts) -> bool:
+    """Whether the counts are the same; nothing said is 0, if that is what it counts as."""
+    if said == stored:  # nearly always
+        return True
+    return all(
+        ours == theirs or (not absent and (ours or 0) == (theirs or 0))
+        for ours, theirs, absent in zip(said, stored, _ABSENT, strict=True)
+    )
 
 
 def _same_personal(call: Track, personal: str | None, privacy: Privacy | None) -> bool:
