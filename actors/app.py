@@ -25,10 +25,10 @@ from actors.billing.state.account import Account
 from actors.billing.usage.privacy import Privacy
 from actors.catalog.actor import recover_catalog
 from actors.clock import Clock, SystemClock
-from actors.edge.connection import Link
+from actors.edge.connection import Connection
 from actors.edge.discovery import NAME, QUEUE, Discovery
 from actors.edge.dispatch import Edge
-from actors.edge.load_shedding import Gate
+from actors.edge.load_shedding import LoadShedder
 from actors.edge.ownership import CLAIM_S, Claim
 from actors.factory import Restoring
 from actors.maintenance.archive import Archiving
@@ -91,7 +91,7 @@ class Service:
     Args:
         config: the settings.
         journal: the open journal, which the caller closes.
-        link: the connection, which the caller closes.
+        connection: to NATS, which the caller closes.
         end: called when the service cannot go on.
         clock: says what time it is; by default the system's.
         privacy: the rules for personal fields; None: all are kept as they come.
@@ -102,7 +102,7 @@ class Service:
         self,
         config: Config,
         journal: Journal,
-        link: Link,
+        connection: Connection,
         end: End,
         clock: Clock | None = None,
         *,
@@ -110,14 +110,14 @@ class Service:
         waits: Waits = DEFAULT_WAITS,
     ) -> None:
         self._config = config
-        self._link = link
+        self._connection = connection
         self._end = end
         self._waits = waits
         self._clock = clock or SystemClock()
         self._instance = secrets.token_hex(11)
         self._stack = AsyncExitStack()
         self._subscription: Subscription | None = None
-        stream = AlertStream(link, config.prefix, wanted=config.alert_stream.lower() != "off")
+        stream = AlertStream(connection, config.prefix, wanted=config.alert_stream.lower() != "off")
         self._relay = Relay(
             config.prefix, journal, stream, retry_s=waits.publish_retry, mark_s=waits.mark
         )
@@ -127,7 +127,7 @@ class Service:
             on_failure=self._on_failure,
             on_resumed=self._relay.reread,
             on_disk_failed=lambda: end(DISK_FAILED),
-            on_released=link.hand_over,
+            on_released=connection.hand_over,
             retry_s=waits.log_retry,
         )
         self._context = ActorContext(
@@ -138,7 +138,7 @@ class Service:
             catalog=default_catalog(),
             clock=self._clock,
             snapshot_events=config.snapshot_events,
-            page_bytes_max=min(PAGE_BYTES_MAX, link.client.max_payload - PAGE_OVERHEAD_BYTES),
+            page_bytes_max=min(PAGE_BYTES_MAX, connection.client.max_payload - PAGE_OVERHEAD_BYTES),
             privacy=privacy,
             live=self._live,
         )
@@ -155,10 +155,10 @@ class Service:
             ),
             now=asyncio.get_running_loop().time,
         )
-        self._edge = Edge(config.prefix, self._registry.dispatch, link.replies, self._clock)
-        self._gate = Gate(
+        self._edge = Edge(config.prefix, self._registry.dispatch, connection.replies, self._clock)
+        self._shedder = LoadShedder(
             self._edge,
-            link,
+            connection,
             self._writer,
             self._clock.ticks,
             asyncio.get_running_loop().call_soon,
@@ -178,17 +178,17 @@ class Service:
         """
         try:
             prefix, claim_s = self._config.prefix, self._waits.claim
-            claim = Claim(self._link, prefix, self._instance, claim_s=claim_s)
+            claim = Claim(self._connection, prefix, self._instance, claim_s=claim_s)
             await self._load_while(claim.take(own_server=own_server))
             self.watch(await self._writer.start(), "the journal's writer ended")
             self.watch(await self._relay.start(), "the relay of the outbox ended")
             self.watch(asyncio.create_task(self._sweep()), "the sweep of idle users ended")
-            self._subscription = await self._link.serve(
-                f"{prefix}.>", QUEUE, self._edge.deliver, self._gate.after_read
+            self._subscription = await self._connection.serve(
+                f"{prefix}.>", QUEUE, self._edge.deliver, self._shedder.after_read
             )
-            self._gate.after_read(0)  # the first PING tells how far away the server is
+            self._shedder.after_read(0)  # the first PING tells how far away the server is
             await Discovery(
-                self._link,
+                self._connection,
                 instance=self._instance,
                 version=VERSION,
                 prefix=prefix,
@@ -197,8 +197,8 @@ class Service:
                 figures=self._figures,
             ).serve()
             dispatch, archive = self._registry.dispatch, self._archiving.step
-            await Upkeep(prefix, self._link, dispatch, self._snapshot, archive).serve()
-            await self._link.flush()
+            await Upkeep(prefix, self._connection, dispatch, self._snapshot, archive).serve()
+            await self._connection.flush()
             self.watch(asyncio.create_task(claim.keep()), "another meterd serves the prefix too")
         except (nats.errors.Error, OSError) as error:
             why = str(error) or type(error).__name__
@@ -213,7 +213,7 @@ class Service:
         except TimeoutError:
             _log.error("drain_timed_out", waiting=self._registry.waiting)
         await self._registry.close()
-        self._gate.close()
+        self._shedder.close()
         await self._stack.aclose()
         self._writer.abandon()
 
@@ -252,8 +252,8 @@ class Service:
     async def _drain(self) -> None:
         if self._subscription is None:
             return  # it never served
-        await self._link.unsubscribe(self._subscription)
-        await self._gate.emptied()
+        await self._connection.unsubscribe(self._subscription)
+        await self._shedder.emptied()
         await self._registry.quiesce()
         if self._writer.accepting:
             await self._registry.snapshot_all()
@@ -287,7 +287,7 @@ class Service:
         self._registry.forget(users)
         if CATALOG_USER in users:
             # A change that is stored all the same takes effect when the catalogue is read again.
-            self._registry.dispatch(Request(CATALOG_USER, "", PlansList(), b"", self._link))
+            self._registry.dispatch(Request(CATALOG_USER, "", PlansList(), b"", self._connection))
 
     async def _sweep(self) -> None:
         while True:
@@ -300,5 +300,5 @@ class Service:
             "waiting": self._registry.waiting,
             "durable_seq": self._writer.durable,
             "accepting": self._writer.accepting,
-            "overloaded": self._gate.strict,
+            "overloaded": self._shedder.strict,
         }

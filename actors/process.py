@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from actors.app import DISK_FAILED, VERSION, End, Service, StartError
 from actors.clock import SystemClock
-from actors.edge.connection import Link, LinkError
+from actors.edge.connection import Connection, ConnectionFailed
 from actors.edge.discovery import NAME
 from actors.edge.nats_server import EmbeddedError, EmbeddedServer
 from actors.settings.config import Config, ConfigError
@@ -49,7 +49,7 @@ def run(config: Config, *, embedded: bool) -> int:
     except ConfigError as error:
         _say(str(error))
         return MISUSED
-    except (StartError, JournalError, EmbeddedError, LinkError) as error:
+    except (StartError, JournalError, EmbeddedError, ConnectionFailed) as error:
         _say(str(error))
         return FAILED
 
@@ -69,14 +69,19 @@ async def _serve(config: Config, *, embedded: bool) -> int:
         journal = await SQLiteJournal.open(config.data_dir, FORM, ticks=SystemClock().ticks)
         stack.push_async_callback(_close, journal, over)
         url = await _start_server(config, stack, end) if embedded else config.nats_url
-        link = await Link.connect(url, options, name=NAME, prefix=config.prefix)
-        stack.push_async_callback(link.close)
-        service = Service(config, journal, link, end, privacy=privacy)
+        connection = await Connection.connect(url, options, name=NAME, prefix=config.prefix)
+        stack.push_async_callback(connection.close)
+        service = Service(config, journal, connection, end, privacy=privacy)
         stack.push_async_callback(service.stop)
         await service.start(own_server=embedded)
-        service.watch(asyncio.create_task(link.closed.wait()), "NATS closed the connection")
+        service.watch(asyncio.create_task(connection.closed.wait()), "NATS closed the connection")
         _settle_memory()
-        ready = {"event": "ready", "nats_url": link.url, "version": VERSION, "pid": os.getpid()}
+        ready = {
+            "event": "ready",
+            "nats_url": connection.url,
+            "version": VERSION,
+            "pid": os.getpid(),
+        }
         print(json.dumps(ready), flush=True)  # noqa: T201 -- the contract's line on stdout
         why = await over
     if why:

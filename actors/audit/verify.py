@@ -43,7 +43,7 @@ USERS_AT_ONCE: Final = 10_000
 _ROLLED: Final = KIND[PeriodRolled]
 
 
-class Report(NamedTuple):
+class VerifyReport(NamedTuple):
     """What was verified; ``live`` is None if no service was asked.
 
     ``gone`` has the archives that are not there, with how many rows were not looked at for that.
@@ -102,7 +102,7 @@ class Verifier:
         self._users = self._snapshots = self._closed = 0
         self._compared: int | None = None
 
-    def run(self) -> Report:
+    def run(self) -> VerifyReport:
         """Look at all rows; raises `JournalError` where the log cannot be read."""
         begun = self._follow_chain()
         for partitions in ranges(begun, self._users_at_once):
@@ -112,14 +112,14 @@ class Verifier:
         self._progress(self._rows * LOOKS)
         return self._report()
 
-    def follow_chain(self) -> Report:
+    def follow_chain(self) -> VerifyReport:
         """Look at the chain alone; raises as `run`."""
         self._follow_chain()
         self._progress(self._rows * LOOKS)
         return self._report()
 
-    def _report(self) -> Report:
-        return Report(
+    def _report(self) -> VerifyReport:
+        return VerifyReport(
             self._rows,
             self._users,
             self._snapshots,

@@ -22,8 +22,8 @@ from messages.stored.events import (
     CountersReset,
     Event,
     PeriodRolled,
+    StoredSubscription,
     Subscribed,
-    Subscription,
     SubscriptionChanged,
     UsageRecorded,
 )
@@ -132,7 +132,7 @@ def _rolled(event: PeriodRolled, at: int, seq: int) -> list[tuple[str, dict[str,
 
 
 def _changed(
-    change: str, subscription: Subscription | None, at: int, *, suspended: bool
+    change: str, subscription: StoredSubscription | None, at: int, *, suspended: bool
 ) -> tuple[str, dict[str, Any]]:
     state = state_of(subscription, at, suspended=suspended)
     return "subscription_changed", {"change": change, "subscription": state}

@@ -14,11 +14,11 @@ import typer
 
 from actors.cli.importer.errors import ServiceLost
 from actors.cli.importer.mapping import FieldMap
-from actors.cli.importer.plan import Plan, Timestamps, Usage
+from actors.cli.importer.plan import ImportPlan, PlannedCall, Timestamps
 from actors.cli.importer.rows import format_of
 from actors.cli.importer.sender import Sender
 from actors.cli.options import Json, Url
-from actors.cli.report import Report
+from actors.cli.report import ImportReport
 from actors.cli.session import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -85,13 +85,13 @@ def import_file(
     Exit codes: 0 every row is counted or already was; 1 the service is lost, a rerun goes on;
     2 wrong usage; 3 rows were refused.
     """
-    report = Report()
+    report = ImportReport()
     with errors_as_exit_codes():
         config = settings(url)
         connect_options(config)
         fields = FieldMap(mapped or (), constants or (), report.ignored)
         name = format_of(file) if kind is None else kind.value
-        plan = Plan(file, name, fields, timestamps, datetime.now(UTC))
+        plan = ImportPlan(file, name, fields, timestamps, datetime.now(UTC))
     with ExitStack() as stack:
         stack.callback(report.finish, file, as_json=as_json)
         with errors_as_exit_codes(), report.progress(file.name, plan.size):
@@ -100,7 +100,9 @@ def import_file(
         raise typer.Exit(EXIT_ROWS_REFUSED)
 
 
-def _run(config: Config, plan: Plan, report: Report, in_flight: int, patience: float) -> None:
+def _run(
+    config: Config, plan: ImportPlan, report: ImportReport, in_flight: int, patience: float
+) -> None:
     try:
         asyncio.run(_send(config, plan, report, in_flight, patience))
     except (ServiceLost, NoService) as error:
@@ -115,11 +117,11 @@ def _run(config: Config, plan: Plan, report: Report, in_flight: int, patience: f
 
 
 async def _send(
-    config: Config, plan: Plan, report: Report, in_flight: int, patience: float
+    config: Config, plan: ImportPlan, report: ImportReport, in_flight: int, patience: float
 ) -> None:
     async with await _connect(config, report, patience) as client:
 
-        async def track(usage: Usage) -> TrackReply:
+        async def track(usage: PlannedCall) -> TrackReply:
             envelope = usage.row.envelope
             if envelope is None:
                 return await client.track(usage.user, **usage.body)
@@ -133,7 +135,7 @@ async def _send(
             watching.cancel()
 
 
-async def _watch(report: Report, patience: float) -> None:
+async def _watch(report: ImportReport, patience: float) -> None:
     """Say it once where the answers stop."""
     told, before = -1, -1
     while True:
@@ -145,7 +147,7 @@ async def _watch(report: Report, patience: float) -> None:
         before = settled
 
 
-async def _connect(config: Config, report: Report, patience: float) -> UsageClient:
+async def _connect(config: Config, report: ImportReport, patience: float) -> UsageClient:
     connect = partial(
         UsageClient.connect,
         config.nats_url,

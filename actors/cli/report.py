@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.cli.importer.errors import RowRefused
-from actors.cli.importer.plan import Usage
-from actors.cli.importer.rows import Row
-from actors.cli.importer.tally import Line, Sum, Tally
+from actors.cli.importer.plan import PlannedCall
+from actors.cli.importer.rows import InputRow
+from actors.cli.importer.tally import ImportTally, Line, Sum
 from actors.cli.importer.values import shown
 from actors.cli.output import is_human
 from actors.cli.views import amount
@@ -27,11 +27,11 @@ from messages.usage import TrackReply
 _UNKNOWN: Final = "(none)"
 
 
-class Report:
+class ImportReport:
     """Collects the answers of one import and shows them; lines go to stderr."""
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.tally = ImportTally()
         self.lost = False
         self._console = Console(stderr=True, highlight=False, markup=False)
         self._progress = Progress(
@@ -58,18 +58,18 @@ class Report:
         """So many bytes of the file are read."""
         self._progress.update(self._task, completed=position, rows=self._rows)
 
-    def settled(self, _: Usage, reply: TrackReply) -> None:
+    def settled(self, _: PlannedCall, reply: TrackReply) -> None:
         """A row is stored."""
         self._rows += 1
         self.tally.settle(reply)
 
-    def refused(self, row: Row, error: RowRefused, provider: object = None) -> None:
+    def refused(self, row: InputRow, error: RowRefused, provider: object = None) -> None:
         """A row is not stored."""
         self._rows += 1
         self.tally.refuse(provider)
         self.note(f"row {row.number} (line {row.line}): {error}")
 
-    def refused_by_service(self, usage: Usage, error: RequestError) -> None:
+    def refused_by_service(self, usage: PlannedCall, error: RequestError) -> None:
         """The service does not take a row."""
         reason = str(error)
         if error.error_id is not None:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from actors.audit.compare import Finding
-from actors.audit.verify import LOOKS, Live, Report, Verifier
+from actors.audit.verify import LOOKS, Live, Verifier, VerifyReport
 from actors.cli.evidence import signing
 from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, User
 from actors.cli.output import bar, is_human
@@ -148,7 +148,7 @@ async def _ask(
     return True
 
 
-def _show(report: Report, findings: list[Finding], *, as_json: bool) -> None:
+def _show(report: VerifyReport, findings: list[Finding], *, as_json: bool) -> None:
     if not is_human(as_json):
         whole = {
             **report._asdict(),

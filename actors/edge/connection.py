@@ -31,11 +31,11 @@ PENDING_BYTES_MAX: Final = 1024 * 1024 * 1024
 _log = structlog.get_logger(__name__)
 
 
-class LinkError(Exception):
+class ConnectionFailed(Exception):
     """The connection cannot be made; the message says why in one line."""
 
 
-class Link:
+class Connection:
     """A connection that reconnects for ever.
 
     Attributes:
@@ -72,11 +72,11 @@ class Link:
     @classmethod
     async def connect(
         cls, url: str, options: dict[str, Any], *, name: str, prefix: str = PREFIX
-    ) -> Link:
+    ) -> Connection:
         """Connect once, then keep connected; nobody is answered below ``prefix``.
 
         Raises:
-            LinkError: no connection within 10 s, or refused.
+            ConnectionFailed: no connection within 10 s, or refused.
         """
         closing, closed = asyncio.Event(), asyncio.Event()
         failures: list[Exception] = []
@@ -125,7 +125,7 @@ class Link:
         except (OSError, nats.errors.Error, TimeoutError, ValueError) as error:
             cause = failures[0] if failures else error
             why = without(secrets, str(cause)) or type(cause).__name__
-            raise LinkError(f"cannot connect to NATS at {address}: {why}") from None
+            raise ConnectionFailed(f"cannot connect to NATS at {address}: {why}") from None
         return cls(
             client,
             address,
@@ -227,7 +227,7 @@ class Link:
         if self._outgoing is not None:
             self._outgoing.hand_over()
 
-    def connection(self) -> int:
+    def generation(self) -> int:
         """Which connection this is: a number that grows with each reconnect.
 
         Raises:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from nats.aio.msg import Msg
 
-from actors.edge.connection import Link
+from actors.edge.connection import Connection
 from actors.runtime.request import Tally
 from messages.subjects import PARTITIONS
 
@@ -27,7 +27,7 @@ class Discovery:
     """Answers discovery for one instance.
 
     Args:
-        link: the connection.
+        connection: to NATS.
         instance: the instance's id.
         version: meterd's version.
         prefix: what every subject starts with.
@@ -38,7 +38,7 @@ class Discovery:
 
     def __init__(
         self,
-        link: Link,
+        connection: Connection,
         *,
         instance: str,
         version: str,
@@ -47,7 +47,7 @@ class Discovery:
         tallies: Mapping[str, Tally],
         figures: Callable[[], dict[str, Any]],
     ) -> None:
-        self._link = link
+        self._connection = connection
         self._instance = instance
         self._version = version
         self._prefix = prefix
@@ -59,12 +59,12 @@ class Discovery:
         """Answer from now on."""
         for verb, answer in (("PING", self._ping), ("INFO", self._info), ("STATS", self._stats)):
             for tail in ("", f".{NAME}", f".{NAME}.{self._instance}"):
-                await self._link.listen(f"$SRV.{verb}{tail}", self._answering(answer))
+                await self._connection.listen(f"$SRV.{verb}{tail}", self._answering(answer))
 
     def _answering(self, answer: Callable[[], dict[str, Any]]) -> Callable[[Msg], Awaitable[None]]:
         async def on_message(message: Msg) -> None:
             if message.reply:
-                self._link.send(message.reply.encode(), msgspec.json.encode(answer()))
+                self._connection.send(message.reply.encode(), msgspec.json.encode(answer()))
 
         return on_message
 

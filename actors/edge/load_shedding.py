@@ -3,7 +3,7 @@
 Requests wait where the service does not see them: in the server and in the socket, where the
 server ends the connection in the end. The answer to a PING comes behind all that the server had
 for this connection, so what is read while a PING is unanswered has waited at least since then.
-Where that is long, what is there is read at once into a queue of the gate's own.
+Where that is long, what is there is read at once into a queue of its own.
 
 Until more than `waiting_max` wait together nothing is refused, however long it takes: that much
 the contract promises. From then on, until a while after the last refusal, a request is refused
@@ -68,7 +68,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Wire(Protocol):
-    """What the gate needs of a connection."""
+    """What the load shedder needs of a connection."""
 
     @property
     def losses(self) -> int:
@@ -84,7 +84,7 @@ class Wire(Protocol):
 
 
 class Log(Protocol):
-    """What the gate needs of a `persistence.writer.Writer`."""
+    """What the load shedder needs of a `persistence.writer.Writer`."""
 
     accepting: bool
     next_seq: int
@@ -123,7 +123,7 @@ class _Held:
         self.headers = headers
 
 
-class Gate:
+class LoadShedder:
     """Decides who takes what is read next: the edge, or the queue in front of it.
 
     Args:

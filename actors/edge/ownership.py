@@ -10,7 +10,7 @@ import msgspec
 import nats.errors
 from nats.aio.msg import Msg
 
-from actors.edge.connection import Link
+from actors.edge.connection import Connection
 from actors.edge.discovery import NAME
 
 CLAIM_S: Final = 0.3
@@ -37,7 +37,7 @@ class Claim:
     hears of the other: the one that came first may have claimed before the other listened.
 
     Args:
-        link: the connection.
+        connection: to NATS.
         prefix: what is claimed.
         instance: the id of who claims it.
         claim_s: seconds for which a start listens for another meterd.
@@ -47,7 +47,7 @@ class Claim:
 
     def __init__(
         self,
-        link: Link,
+        connection: Connection,
         prefix: str,
         instance: str,
         *,
@@ -55,7 +55,7 @@ class Claim:
         claim_own_s: float = CLAIM_OWN_S,
         reclaim_s: float = RECLAIM_S,
     ) -> None:
-        self._link = link
+        self._connection = connection
         self._subject = f"{prefix}.ctl.claim.{NAME}"
         self._instance = instance
         self._claim_s = claim_s
@@ -67,10 +67,10 @@ class Claim:
 
     async def take(self, *, own_server: bool = False) -> str | None:
         """Claim the prefix: None if it is ours, else the id of who has it."""
-        await self._link.listen(self._subject, self._on_claim)
-        inbox = self._link.client.new_inbox()
-        subscription = await self._link.listen(inbox, self._on_answer)
-        await self._link.client.publish(self._subject, self._say(), reply=inbox)
+        await self._connection.listen(self._subject, self._on_claim)
+        inbox = self._connection.client.new_inbox()
+        subscription = await self._connection.listen(inbox, self._on_answer)
+        await self._connection.client.publish(self._subject, self._say(), reply=inbox)
         try:
             async with asyncio.timeout(self._claim_own_s if own_server else self._claim_s):
                 await self._heard.wait()
@@ -84,22 +84,22 @@ class Claim:
 
         A holder that NATS could not reach while another meterd started has not heard its claim.
         """
-        inbox = self._link.client.new_inbox()
-        await self._link.listen(inbox, self._on_answer)
+        inbox = self._connection.client.new_inbox()
+        await self._connection.listen(inbox, self._on_answer)
         while not self._heard.is_set():
             try:
                 async with asyncio.timeout(self._reclaim_s):
                     await self._heard.wait()
             except TimeoutError:
                 with suppress(nats.errors.Error, OSError):
-                    await self._link.client.publish(self._subject, self._say(), reply=inbox)
+                    await self._connection.client.publish(self._subject, self._say(), reply=inbox)
 
     def _say(self) -> bytes:
         return msgspec.json.encode(_Claimant(self._instance, self._holds))
 
     async def _on_claim(self, message: Msg) -> None:
         if message.reply:
-            self._link.send(message.reply.encode(), self._say())
+            self._connection.send(message.reply.encode(), self._say())
             if not self._holds:  # anybody can claim: a holder gives way to an answer alone
                 await self._on_answer(message)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from nats.aio.msg import Msg
 
-from actors.edge.connection import Link
+from actors.edge.connection import Connection
 from actors.runtime.request import Request
 from messages.codec import clip
 from messages.control import Forget, Rebuild
@@ -30,7 +30,7 @@ class Upkeep:
 
     Args:
         prefix: what every subject starts with.
-        link: the connection.
+        connection: to NATS.
         dispatch: takes a request.
         snapshot: has the state of all live users written; the answer when it is durable.
         archive: takes the next step of an archive of what is before a day; the answer.
@@ -39,13 +39,13 @@ class Upkeep:
     def __init__(
         self,
         prefix: str,
-        link: Link,
+        connection: Connection,
         dispatch: Callable[[Request], None],
         snapshot: Callable[[], Awaitable[dict[str, int]]],
         archive: Callable[[str], Awaitable[Any]],
     ) -> None:
         self._prefix = prefix
-        self._link = link
+        self._connection = connection
         self._dispatch = dispatch
         self._snapshot = snapshot
         self._archive = archive
@@ -54,13 +54,13 @@ class Upkeep:
     async def serve(self) -> None:
         """Listen from now on."""
         for verb in _VERBS:
-            await self._link.listen(f"{self._prefix}.ctl.{verb}.*", self._on_message)
-        await self._link.listen(f"{self._prefix}.ctl.snapshot.live", self._on_snapshot)
-        await self._link.listen(f"{self._prefix}.ctl.archive.*", self._on_archive)
+            await self._connection.listen(f"{self._prefix}.ctl.{verb}.*", self._on_message)
+        await self._connection.listen(f"{self._prefix}.ctl.snapshot.live", self._on_snapshot)
+        await self._connection.listen(f"{self._prefix}.ctl.archive.*", self._on_archive)
 
     async def _on_message(self, message: Msg) -> None:
         *_, verb, token = message.subject.split(".")
-        request = Request("", token, _VERBS[verb], message.reply.encode(), self._link)
+        request = Request("", token, _VERBS[verb], message.reply.encode(), self._connection)
         try:
             request.user = decode_user(token)
         except ValueError as error:
@@ -79,7 +79,7 @@ class Upkeep:
         task.add_done_callback(self._archiving.discard)
 
     async def _answer(self, message: Msg, work: Awaitable[Any]) -> None:
-        request = Request("", "", None, message.reply.encode(), self._link)
+        request = Request("", "", None, message.reply.encode(), self._connection)
         try:
             request.prepare(await work)
         except RequestError as error:

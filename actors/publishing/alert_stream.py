@@ -17,7 +17,7 @@ import nats.errors
 import structlog
 from nats.aio.msg import Msg
 
-from actors.edge.connection import Link
+from actors.edge.connection import Connection
 
 STREAM: Final = "METERD_ALERTS"
 MAX_AGE_S: Final = 30 * 86_400
@@ -51,20 +51,20 @@ class AlertStream:
     """A publisher of notices: alerts go into the stream.
 
     Args:
-        link: the connection.
+        connection: to NATS.
         prefix: what every subject starts with.
         wanted: whether a stream is to be used at all.
     """
 
-    def __init__(self, link: Link, prefix: str, *, wanted: bool = True) -> None:
-        self._link = link
+    def __init__(self, connection: Connection, prefix: str, *, wanted: bool = True) -> None:
+        self._connection = connection
         self._alerts = f"{prefix}.alert."
         self._wanted = wanted
-        self._acks = PubAcks(link)
+        self._acks = PubAcks(connection)
         self._now = asyncio.get_running_loop().time
         self._streamed: bool | None = None  # None: never found out
         self._known = False  # whether it is known of this connection
-        self._connection: int | None = None
+        self._generation: int | None = None
         self._failing_since: float | None = None
         self._ask_at = 0.0  # while alerts go plainly
         self._pause_s = PAUSE_MIN_S
@@ -72,11 +72,11 @@ class AlertStream:
     def watch(self, changed: Callable[[], None]) -> None:
         """See `Publisher.watch`."""
         if self._wanted:
-            self._link.reconnected.append(changed)
+            self._connection.reconnected.append(changed)
 
-    def connection(self) -> int:
-        """See `Publisher.connection`."""
-        return self._link.connection()
+    def generation(self) -> int:
+        """See `Publisher.generation`."""
+        return self._connection.generation()
 
     async def prepare(self) -> None:
         """Find out whether alerts go into the stream, where that is not known now.
@@ -87,9 +87,9 @@ class AlertStream:
         if not self._wanted:
             return
         self._acks.forget()
-        connection = self._link.connection()
-        if connection != self._connection:
-            self._connection, self._known = connection, False
+        generation = self._connection.generation()
+        if generation != self._generation:
+            self._generation, self._known = generation, False
             self._failing_since, self._pause_s = None, PAUSE_MIN_S
         if self._known and (self._streamed or self._now() < self._ask_at):
             return
@@ -113,7 +113,7 @@ class AlertStream:
             headers = {**(headers or {}), "Nats-Expected-Stream": STREAM}
             await self._acks.publish(subject, payload, headers)
         else:
-            await self._link.publish(subject, payload, headers)
+            await self._connection.publish(subject, payload, headers)
 
     async def flush(self) -> None:
         """Wait until the server has everything published before, and the stream every alert.
@@ -121,7 +121,7 @@ class AlertStream:
         Raises:
             ConnectionError: the stream did not take an alert; it is to be published again.
         """
-        await self._link.flush()
+        await self._connection.flush()
         if self._acks.expected:
             why = await self._acks.settled()
             if why is not None:
@@ -176,7 +176,7 @@ class AlertStream:
         """The stream's configuration after ``operation``, which has been done."""
         subject = f"$JS.API.STREAM.{operation}.{STREAM}"
         payload = b"" if body is None else json.dumps(body).encode()
-        message: Msg = await self._link.client.request(subject, payload, timeout=API_S)
+        message: Msg = await self._connection.client.request(subject, payload, timeout=API_S)
         answer = _object(message.data)
         if isinstance(error := answer.get("error"), dict):
             raise StreamError(str(error.get("description")), error.get("err_code", 0))
@@ -193,8 +193,8 @@ class PubAcks:
 
     """
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._waiting: set[str] = set()  # the reply subjects of what is not answered yet
         self._refusal: str | None = None
         self._settled = asyncio.Event()
@@ -209,15 +209,15 @@ class PubAcks:
     async def publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         """Publish without waiting for the answer. Raises what nats-py raises."""
         if not self._inbox:
-            inbox: str = self._link.client.new_inbox()
-            await self._link.listen(f"{inbox}.*", self._take)
+            inbox: str = self._connection.client.new_inbox()
+            await self._connection.listen(f"{inbox}.*", self._take)
             self._inbox = inbox
         self._number += 1
         reply_to = f"{self._inbox}.{self._number}"
         self._waiting.add(reply_to)  # the answer may come before this is on
         self._settled.clear()
         try:
-            await self._link.publish(subject, payload, headers, reply_to=reply_to)
+            await self._connection.publish(subject, payload, headers, reply_to=reply_to)
         except BaseException:
             self._note(reply_to, None)
             raise

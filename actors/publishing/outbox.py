@@ -41,7 +41,7 @@ class Publisher(Protocol):
     def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` whenever `prepare` may have something to find out."""
 
-    def connection(self) -> int:
+    def generation(self) -> int:
         """Which connection this is; raises `ConnectionError` where there is none."""
         ...
 
@@ -133,7 +133,7 @@ class Relay:
         while True:
             await self._work.wait()
             try:
-                connection = self._publisher.connection()
+                generation = self._publisher.generation()
                 await self._publisher.prepare()
                 rows = await self._next()
                 if not rows:
@@ -141,7 +141,7 @@ class Relay:
                 for row in rows:
                     await self._publish(row)
                 await self._publisher.flush()
-                if self._publisher.connection() != connection:
+                if self._publisher.generation() != generation:
                     # What was on its way may be lost, and the flush answered for the new one.
                     raise ConnectionError("reconnected to NATS meanwhile")
                 self._published = rows[-1].seq

@@ -79,7 +79,7 @@ class PeriodTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     slept: tuple[int, ...] = ()
 
 
-class Subscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StoredSubscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A user's plan and the grid of months that it set.
 
     Period k is [anchor + k months, anchor + (k + 1) months); the billing cycle under way
@@ -112,7 +112,7 @@ class PeriodRolled(Struct, frozen=True, kw_only=True, omit_defaults=True):
     terms: PlanTerms
     closed: PeriodTotals | None = None
     slept: tuple[int, ...] = ()
-    subscription: Subscription | None = None
+    subscription: StoredSubscription | None = None
     renewed: bool = False
     suspended: bool = False
 
@@ -288,7 +288,7 @@ class Subscribed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     period before counted.
     """
 
-    subscription: Subscription
+    subscription: StoredSubscription
     terms: PlanTerms
     renewal_type: str
     content: str
@@ -308,7 +308,7 @@ class SubscriptionChanged(Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     change: str
     content: str
-    subscription: Subscription | None = None
+    subscription: StoredSubscription | None = None
     suspended: bool = False
     reason: str | None = None
     terms: PlanTerms | None = None

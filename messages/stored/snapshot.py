@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from .events import Alert, PeriodTotals, Subscription
+from .events import Alert, PeriodTotals, StoredSubscription
 
 _Hold = tuple[str, str, str, str, tuple[int, int, int], bool, int, int]
 """The fields of an `OpenHold`."""
@@ -32,7 +32,7 @@ class State(Struct, omit_defaults=True):
     before: dict[str, int] = {}
     unread: list[tuple[Alert, int, int]] = []
     sealed: int = 0
-    subscription: Subscription | None = None
+    subscription: StoredSubscription | None = None
     suspended: bool = False
     holds: list[_Hold] = []
 

@@ -32,7 +32,7 @@ _DIGEST_BYTES: Final = 16
 _PART: Final = ".part"
 
 
-class Block(NamedTuple):
+class ArchiveBlock(NamedTuple):
     """The place of a block in its file.
 
     Attributes:
@@ -62,7 +62,7 @@ class _Line(msgspec.Struct):
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(_Line).decode
 _check: Final = msgspec.json.Decoder(msgspec.Raw).decode
-_blocks: Final = msgspec.json.Decoder(list[Block]).decode
+_blocks: Final = msgspec.json.Decoder(list[ArchiveBlock]).decode
 
 
 def line_of(row: Row) -> bytes | None:
@@ -95,7 +95,7 @@ class Writing:
         sync(directory.parent)  # maybe it was made by a process that ended before it was synced
         for part in directory.glob(f"*.jsonl.gz{_PART}"):  # of a process that ended
             part.unlink()
-        self.blocks: list[Block] = []
+        self.blocks: list[ArchiveBlock] = []
         self.rows = 0
         self._path = directory / name
         self._part = directory / f"{name}{_PART}"
@@ -111,7 +111,9 @@ class Writing:
             text = b"".join([line + b"\n" for _, line in lump])
             content = compressing.compress(text) + compressing.flush()
             _write_all(self._descriptor, content)
-            self.blocks.append(Block(lump[0][0], self._offset, len(content), _digest(content)))
+            self.blocks.append(
+                ArchiveBlock(lump[0][0], self._offset, len(content), _digest(content))
+            )
             self._offset += len(content)
         self.rows += len(lines)
 
@@ -127,7 +129,7 @@ class Writing:
         self._part.unlink(missing_ok=True)
 
 
-def blocks_of(stored: str) -> list[Block]:
+def blocks_of(stored: str) -> list[ArchiveBlock]:
     """What the database keeps of the blocks of a file.
 
     Raises:
@@ -143,7 +145,7 @@ def blocks_of(stored: str) -> list[Block]:
 
 
 def bodies(
-    path: Path, blocks: Sequence[Block], positions: Iterable[int] | None = None
+    path: Path, blocks: Sequence[ArchiveBlock], positions: Iterable[int] | None = None
 ) -> dict[int, str]:
     """The bodies of rows by their position, as they were, byte for byte.
 
@@ -181,7 +183,7 @@ def bodies(
     return found
 
 
-def _inflated(path: Path, block: Block, content: bytes) -> bytes:
+def _inflated(path: Path, block: ArchiveBlock, content: bytes) -> bytes:
     if _digest(content) != block.digest:
         why = f"the archive {path.name} is not as it was written, from row {block.first} on"
         raise ArchiveDamaged(why)

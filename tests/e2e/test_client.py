@@ -19,9 +19,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from actors.cli.importer.mapping import FieldMap
-from actors.cli.importer.plan import Plan, Timestamps, Usage
+from actors.cli.importer.plan import ImportPlan, PlannedCall, Timestamps
 from actors.cli.importer.sender import Sender
-from actors.cli.importer.tally import Tally
+from actors.cli.importer.tally import ImportTally
 from messages.client.client import UsageClient
 from messages.client.transport import CONNECTION
 from messages.codec import encode_reply, error_headers
@@ -252,27 +252,27 @@ def _tokens_by_user(path: Path) -> dict[str, int]:
     return dict(found)
 
 
-async def _import(url: str, path: Path, on_settled: Callable[[], None]) -> Tally:
+async def _import(url: str, path: Path, on_settled: Callable[[], None]) -> ImportTally:
     fields = FieldMap(
         ("model_used=model", "tokens_input=prompt_tokens", "tokens_output=completion_tokens"),
         (),
         lambda _: None,
     )
-    plan = Plan(path, "csv", fields, Timestamps.SHIFT, datetime.now(UTC))
-    tally = Tally()
+    plan = ImportPlan(path, "csv", fields, Timestamps.SHIFT, datetime.now(UTC))
+    tally = ImportTally()
     order: dict[str, list[int]] = defaultdict(list)
 
-    def settle(usage: Usage, reply: TrackReply) -> None:
+    def settle(usage: PlannedCall, reply: TrackReply) -> None:
         tally.settle(reply)
         order[usage.user].append(usage.row.number)
         on_settled()
 
-    def refuse(usage: Usage, error: RequestError) -> None:
+    def refuse(usage: PlannedCall, error: RequestError) -> None:
         raise AssertionError(f"row {usage.row.number}: {error}")
 
     async with await UsageClient.connect(url, budget_s=60, attempt_s=0.5) as client:
 
-        async def track(usage: Usage) -> TrackReply:
+        async def track(usage: PlannedCall) -> TrackReply:
             return await client.track(usage.user, **usage.body)
 
         await Sender(track, settle, refuse, in_flight=64).run(plan.usages(_never))

@@ -22,7 +22,7 @@ from nats.protocol.parser import Parser
 from actors.app import Service
 from actors.edge import connection as link
 from actors.edge import parser
-from actors.edge.connection import Link
+from actors.edge.connection import Connection
 from actors.edge.parser import (
     Deliver,
     InlineParser,
@@ -238,7 +238,7 @@ async def test_a_flush_is_answered_when_the_server_has_what_was_sent_before() ->
     """nats-py alone sends its PING past what it still holds: the PONG would say nothing."""
     said = bytearray()
     async with talking_to_nobody(said) as url:
-        connection = await Link.connect(url, {}, name="test")
+        connection = await Connection.connect(url, {}, name="test")
         said.clear()
         await connection.listen("heard", ignore)
         connection.send(b"reply", b"{}")
@@ -256,7 +256,7 @@ async def test_a_flush_on_a_connection_that_is_lost_in_the_same_turn_says_so(
     async def lost(**_: Any) -> None:
         raise RuntimeError("the handler is closed")  # uvloop's word for it
 
-    connection = await Link.connect(nats_server.url, {}, name="test")
+    connection = await Connection.connect(nats_server.url, {}, name="test")
     with monkeypatch.context() as patched:
         patched.setattr(connection.client, "flush", lost)
         with pytest.raises(ConnectionError, match="closed"):
@@ -293,7 +293,7 @@ async def test_with_and_without_it_requests_take_effect_in_order_and_a_stop_answ
     if not inlined:
         monkeypatch.setattr(link, "supported", lambda _: False)
     asks = draw(random.Random(SEED), 2_000)
-    connection = await Link.connect(nats_server.url, {}, name="test")
+    connection = await Connection.connect(nats_server.url, {}, name="test")
     assert (connection._parser is not None) is inlined
     service = Service(Config(data_dir=tmp_path), MemoryJournal(FORM), connection, pytest.fail)
     await service.start()
@@ -315,7 +315,7 @@ async def test_without_it_headers_errors_and_bad_requests_are_the_same(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(link, "supported", lambda _: False)
-    connection = await Link.connect(nats_server.url, {}, name="test")
+    connection = await Connection.connect(nats_server.url, {}, name="test")
     service = Service(Config(data_dir=tmp_path), MemoryJournal(FORM), connection, pytest.fail)
     await service.start()
 

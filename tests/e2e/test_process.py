@@ -17,7 +17,7 @@ import pytest
 import structlog.testing
 
 from actors.edge import connection as link
-from actors.edge.connection import Link, LinkError
+from actors.edge.connection import Connection, ConnectionFailed
 from messages.subjects import PREFIX, request_subject
 from tests.support.nats import NatsServer, start_nats_server
 from tests.support.raw import ConnectionEndedError, RawClient
@@ -157,8 +157,8 @@ async def test_a_nats_server_that_is_not_there_is_named_once_and_without_secrets
         port = free.getsockname()[1]
     url = f"nats://me:secret@127.0.0.1:{port},nats://me:secret@localhost:{port}"
     options = {"max_reconnect_attempts": -1, "reconnect_time_wait": 0.01}
-    with structlog.testing.capture_logs() as lines, pytest.raises(LinkError) as caught:
-        await Link.connect(url, options, name="test")
+    with structlog.testing.capture_logs() as lines, pytest.raises(ConnectionFailed) as caught:
+        await Connection.connect(url, options, name="test")
     assert lines == []
     assert f"127.0.0.1:{port},nats://localhost:{port}" in str(caught.value)
     assert "Errno" in str(caught.value)
@@ -184,8 +184,8 @@ async def test_a_start_ends_where_a_try_to_connect_swallows_its_cancellation(
 
     monkeypatch.setattr("nats.connect", try_for_ever)
     async with asyncio.timeout(10):
-        with pytest.raises(LinkError, match="cannot connect"):
-            await Link.connect("nats://127.0.0.1:1", {}, name="test")
+        with pytest.raises(ConnectionFailed, match="cannot connect"):
+            await Connection.connect("nats://127.0.0.1:1", {}, name="test")
     assert swallowed == 3
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
-from actors.edge.connection import Link
+from actors.edge.connection import Connection
 from actors.edge.outgoing import UNSENT_BYTES_MAX, Outgoing
 
 REQUESTS: Final = 20_000
@@ -68,7 +68,7 @@ async def test_while_the_server_takes_no_answers_no_more_requests_are_taken_from
                 found.append(line.split(b" ")[1])
 
     async with listening(serve) as url:
-        connection = await Link.connect(url, {}, name="test")
+        connection = await Connection.connect(url, {}, name="test")
         client, outgoing = connection.client, connection.replies
         assert isinstance(outgoing, Outgoing)
         outgoing._unread_from = UNSENT_BYTES_MAX  # with less than they are, few are enough
@@ -104,7 +104,7 @@ async def test_a_connection_that_takes_nothing_is_given_up_without_waiting_for_i
 
     async with listening(serve) as url:
         options = {"ping_interval": 0.05, "reconnect_time_wait": 0, "max_reconnect_attempts": -1}
-        connection = await Link.connect(url, options, name="test")
+        connection = await Connection.connect(url, options, name="test")
 
         def deliver(_: bytes, reply_to: bytes, __: bytes, ___: bytes) -> None:
             for _number in range(5_000):  # far more than the buffers of both sockets hold

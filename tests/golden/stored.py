@@ -30,8 +30,8 @@ from messages.stored.events import (
     PlanTerms,
     PreflightHeld,
     PricePut,
+    StoredSubscription,
     Subscribed,
-    Subscription,
     SubscriptionChanged,
     UsageRecorded,
 )
@@ -93,7 +93,7 @@ TOTALS: Final = PeriodTotals(
     slept=(1_769_904_000_000_000,),
 )
 OLD_TOTALS: Final = replace(TOTALS, slept=())
-SUBSCRIPTION: Final = Subscription(
+SUBSCRIPTION: Final = StoredSubscription(
     plan="Pro",
     tier="pro",
     price_nano=79 * 10**9,
@@ -105,7 +105,7 @@ SUBSCRIPTION: Final = Subscription(
     cancelled=True,
     overrides=(("monthly_cost", 5 * 10**9), ("openai_calls", 7)),
 )
-BARE_SUBSCRIPTION: Final = Subscription(
+BARE_SUBSCRIPTION: Final = StoredSubscription(
     plan="Basic", tier="basic", price_nano=0, billing_cycle="monthly", anchor=MARCH
 )
 DECISION: Final = DecisionThen(

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from actors.edge.connection import Link
+from actors.edge.connection import Connection
 from actors.edge.ownership import Claim
 from tests.support.rig import Rig, until
 
@@ -32,7 +32,7 @@ class Bus:
                 self.tasks.add(asyncio.ensure_future(cast("Any", callback(message))))
 
 
-class BusLink:
+class BusConnection:
     """One connection to a bus."""
 
     def __init__(self, bus: Bus, name: str) -> None:
@@ -61,7 +61,7 @@ class BusLink:
 
 def claim(bus: Bus, name: str, prefix: str = "usage.v1", *, reclaim_s: float = 10) -> Claim:
     """A claim that waits long enough for every answer of this process, on any machine."""
-    link = cast("Link", BusLink(bus, name))
+    link = cast("Connection", BusConnection(bus, name))
     return Claim(link, prefix, name, claim_s=0.1, claim_own_s=0.1, reclaim_s=reclaim_s)
 
 
@@ -112,7 +112,7 @@ async def test_a_claim_alone_ends_no_holder() -> None:
     holder = claim(bus, "b")
     assert await holder.take() is None
     keeping = asyncio.create_task(holder.keep())
-    stranger = BusLink(bus, "x")
+    stranger = BusConnection(bus, "x")
     answered: list[bytes] = []
 
     async def on_answer(message: Any) -> None:
@@ -128,7 +128,7 @@ async def test_a_claim_alone_ends_no_holder() -> None:
 
 async def test_answers_that_are_none_do_not_keep_a_service_from_starting() -> None:
     bus = Bus()
-    link = BusLink(bus, "x")
+    link = BusConnection(bus, "x")
 
     async def nonsense(message: Any) -> None:
         for data in (b"", b"{", b"[]", b"{}", b'{"id": 1}', b"null", b"\xff"):

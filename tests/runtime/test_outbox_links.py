@@ -26,7 +26,7 @@ class Line:
     def watch(self, changed: Callable[[], None]) -> None:
         """It tells of nothing."""
 
-    def connection(self) -> int:
+    def generation(self) -> int:
         return self.number
 
     async def prepare(self) -> None:

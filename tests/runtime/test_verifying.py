@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from actors.audit import verify as verifier
 from actors.audit.compare import Finding
-from actors.audit.verify import LOOKS, Live, Report, Verifier, ranges
+from actors.audit.verify import LOOKS, Live, Verifier, VerifyReport, ranges
 from messages.client.client import decode_stats
 from messages.reports import StatsReply
 from messages.stored.form import FORM
@@ -72,7 +72,7 @@ async def data(rig: Rig, tmp_path: Path) -> Path:
 
 def verify(
     directory: Path, users_at_once: int, live: Live | None = None
-) -> tuple[Report, list[Finding]]:
+) -> tuple[VerifyReport, list[Finding]]:
     found: list[Finding] = []
     with Inspection.open(directory) as log:
         report = Verifier(log, found.append, lambda _: None, live, users_at_once).run()

@@ -1,6 +1,6 @@
 """A server with all that waits in it, and a service whose work takes time, in virtual time.
 
-The gate is the real one, and so is the edge. What a call, a refusal and a commit take are
+The load shedder is the real one, and so is the edge. What a call, a refusal and a commit take are
 arguments, so that what an overload comes to does not depend on the machine.
 """
 
@@ -14,7 +14,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from actors.edge.dispatch import Edge
-from actors.edge.load_shedding import Gate
+from actors.edge.load_shedding import LoadShedder
 from actors.edge.parser import Deliver
 from actors.runtime.request import Request
 from messages.codec import decode_error
@@ -55,7 +55,7 @@ class Answered(NamedTuple):
 
 @dataclass
 class World:
-    """Runs the gate against what arrives.
+    """Runs the load shedder against what arrives.
 
     Attributes:
         at: the clock.
@@ -82,7 +82,7 @@ class World:
         self._uncommitted: list[Waiter] = []
         self._sent: dict[bytes, tuple[str, int]] = {}
         self.edge = Edge(PREFIX, self._dispatch, self, self)
-        self.gate = Gate(
+        self.shedder = LoadShedder(
             self.edge,
             self,
             self,
@@ -91,7 +91,7 @@ class World:
             lambda: len(self._uncommitted),
             self.waiting_max,
         )
-        self.gate.after_read(0)  # as at a start: how far away the server is
+        self.shedder.after_read(0)  # as at a start: how far away the server is
 
     def run(self, arrivals: Arrivals) -> None:
         """Until all that arrives is answered."""
@@ -108,19 +108,19 @@ class World:
                 if not self._queue:
                     break
                 count = self._read(deliver)
-                deliver = self.gate.after_read(count)
+                deliver = self.shedder.after_read(count)
             self.at += TURN
             soon, self._soon[:] = list(self._soon), []
             for call in soon:
                 call()
-            self.most = max(self.most, self.gate.waiting + len(self._uncommitted))
+            self.most = max(self.most, self.shedder.waiting + len(self._uncommitted))
             if self._uncommitted:
                 self._commit()
             elif not self._queue and not self._soon and coming is not None:
                 self.at = max(self.at, coming[0])
             assert self._queue or self._soon or coming or self._uncommitted or not self._sent
 
-    # what the gate and the edge are given
+    # what the load shedder and the edge are given
 
     def now(self) -> int:
         return self.at // US
@@ -190,6 +190,6 @@ def _subject(user: str) -> bytes:
 
 @cache
 def _says_overloaded(rest: bytes) -> bool:
-    """Whether the bytes behind a subject are a whole refusal; the gate has few of them, ready."""
+    """Whether the bytes behind a subject are a whole refusal; it has few of them, ready."""
     error = decode_error(rest[rest.rindex(b'{"error"') : -2])
     return error.code == "overloaded" and bool(error.retry_after)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Final, Self, cast
 
 from actors.app import Service, Waits
-from actors.edge.connection import Link
+from actors.edge.connection import Connection
 from actors.edge.parser import Deliver
 from actors.settings.config import Config
 from actors.settings.privacy import privacy_of
@@ -87,7 +87,7 @@ async def until(done: Callable[[], bool]) -> None:
 
 
 @dataclass
-class FakeLink:
+class FakeConnection:
     """Where answers and publications leave, in memory.
 
     Attributes:
@@ -130,7 +130,7 @@ class FakeLink:
         """Nobody would answer."""
 
     @property
-    def replies(self) -> FakeLink:
+    def replies(self) -> FakeConnection:
         return self
 
     def hand_over(self) -> None:
@@ -164,7 +164,7 @@ class FakeLink:
         self.published.append(Published(subject, (headers or {})["Nats-Msg-Id"], payload))
         self.arrived.set()
 
-    def connection(self) -> int:
+    def generation(self) -> int:
         return 0
 
     async def flush(self) -> None:
@@ -204,7 +204,7 @@ class Rig:
         at: int = NOON,
         clock: SetClock | None = None,
         journal: FaultyJournal | None = None,
-        link: FakeLink | None = None,
+        link: FakeConnection | None = None,
         waits: Waits = AT_ONCE,
         **settings: Any,
     ) -> None:
@@ -212,7 +212,7 @@ class Rig:
         self.journal = journal or FaultyJournal(self.inner)
         self.clock = clock or SetClock(at)
         self.seconds = 0.0  # of the registry's clock
-        self.link = link or FakeLink()
+        self.link = link or FakeConnection()
         self.ended: list[str] = []
         self.on_ended: Callable[[], None] = lambda: None
         self.over = False
@@ -222,7 +222,7 @@ class Rig:
         self.service = Service(
             config,
             self.journal,
-            cast("Link", self.link),
+            cast("Connection", self.link),
             self._end,
             self.clock,
             privacy=privacy_of(config),

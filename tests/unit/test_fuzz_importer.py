@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from actors.cli.importer.errors import BadInput, BadValue, RowRefused
 from actors.cli.importer.mapping import FieldMap
-from actors.cli.importer.plan import Plan, Timestamps, Usage
+from actors.cli.importer.plan import ImportPlan, PlannedCall, Timestamps
 from actors.cli.importer.pricelists import PriceList, read_genai_prices, read_litellm
-from actors.cli.importer.rows import Row
+from actors.cli.importer.rows import InputRow
 from actors.cli.importer.values import CONVERTERS
 from actors.cli.prices import _body
 from messages.codec import encode_reply
@@ -41,14 +41,16 @@ columns = st.one_of(
 )
 
 
-def read(name: str, content: bytes, timestamps: Timestamps) -> tuple[list[Usage], list[RowRefused]]:
+def read(
+    name: str, content: bytes, timestamps: Timestamps
+) -> tuple[list[PlannedCall], list[RowRefused]]:
     """All rows of a file, those that are sent and those that are refused."""
-    refused: list[tuple[Row, RowRefused]] = []
+    refused: list[tuple[InputRow, RowRefused]] = []
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / name
         path.write_bytes(content)
         fields = FieldMap((), (), lambda names: None)
-        plan = Plan(path, path.suffix[1:], fields, timestamps, NOW)
+        plan = ImportPlan(path, path.suffix[1:], fields, timestamps, NOW)
         usages = list(plan.usages(lambda row, error: refused.append((row, error))))
     return usages, [error for _, error in refused]
 

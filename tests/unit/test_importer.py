@@ -11,8 +11,8 @@ import pytest
 
 from actors.cli.importer.errors import BadInput, BadValue, RowRefused
 from actors.cli.importer.mapping import FieldMap
-from actors.cli.importer.plan import Plan, Timestamps
-from actors.cli.importer.rows import LINE_BYTES_MAX, Row, format_of
+from actors.cli.importer.plan import ImportPlan, Timestamps
+from actors.cli.importer.rows import LINE_BYTES_MAX, InputRow, format_of
 from actors.cli.importer.values import CONVERTERS, exact, moment, number, pairs, text, whole
 from messages.usage import Track
 
@@ -34,10 +34,10 @@ class Read:
         self.ignored: list[list[str]] = []
         self.refused: list[tuple[int, int, str]] = []
         fields = FieldMap(mapped, constants, self.ignored.append)
-        plan = Plan(path, format_of(path), fields, timestamps, NOW)
+        plan = ImportPlan(path, format_of(path), fields, timestamps, NOW)
         self.usages = list(plan.usages(self._refuse))
 
-    def _refuse(self, row: Row, error: RowRefused) -> None:
+    def _refuse(self, row: InputRow, error: RowRefused) -> None:
         self.refused.append((row.number, row.line, str(error)))
 
     @property
@@ -152,7 +152,7 @@ def test_a_header_without_rows_is_nothing_to_do(csv_file: Path) -> None:
 def test_a_missing_file_and_an_unknown_format_are_bad_input(tmp_path: Path) -> None:
     fields = FieldMap((), (), lambda _: None)
     with pytest.raises(BadInput, match="No such file"):
-        Plan(tmp_path / "none.csv", "csv", fields, Timestamps.KEEP, NOW)
+        ImportPlan(tmp_path / "none.csv", "csv", fields, Timestamps.KEEP, NOW)
     with pytest.raises(BadInput, match="--format"):
         format_of(tmp_path / "usage.txt")
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from actors.cli.importer.errors import BadInput, ServiceLost
-from actors.cli.importer.plan import Usage
-from actors.cli.importer.rows import Row
+from actors.cli.importer.plan import PlannedCall
+from actors.cli.importer.rows import InputRow
 from actors.cli.importer.sender import Sender
-from actors.cli.importer.tally import Tally
+from actors.cli.importer.tally import ImportTally
 from messages.errors import NoService, RequestError
 from messages.usage import TrackReply
 
@@ -42,7 +42,7 @@ def reply_of(
 
 
 def test_the_tally_is_exact_and_keeps_what_was_counted_before_apart() -> None:
-    tally = Tally()
+    tally = ImportTally()
     for _ in range(10):
         tally.settle(reply_of("openai", 3, "0.1"))
     tally.settle(reply_of("mistral", 5, "999999.999999999"))
@@ -57,8 +57,8 @@ def test_the_tally_is_exact_and_keeps_what_was_counted_before_apart() -> None:
     assert tally.settled == 14
 
 
-def usage_of(user: str, number: int) -> Usage:
-    return Usage(Row(number, number, {}, ()), user, {"event_id": str(number)})
+def usage_of(user: str, number: int) -> PlannedCall:
+    return PlannedCall(InputRow(number, number, {}, ()), user, {"event_id": str(number)})
 
 
 class FakeService:
@@ -66,11 +66,11 @@ class FakeService:
 
     def __init__(self) -> None:
         self.arrived: asyncio.Queue[None] = asyncio.Queue()
-        self.waiting: list[tuple[Usage, asyncio.Future[TrackReply]]] = []
+        self.waiting: list[tuple[PlannedCall, asyncio.Future[TrackReply]]] = []
         self.seen: dict[str, list[int]] = defaultdict(list)
         self.most = 0
 
-    async def track(self, usage: Usage) -> TrackReply:
+    async def track(self, usage: PlannedCall) -> TrackReply:
         assert usage.user not in {other.user for other, _ in self.waiting}
         self.seen[usage.user].append(usage.row.number)
         future: asyncio.Future[TrackReply] = asyncio.get_running_loop().create_future()
@@ -91,7 +91,7 @@ async def test_many_rows_are_in_flight_and_each_users_rows_stay_in_order() -> No
     print("seed", seed)
     rng = random.Random(seed)
     service = FakeService()
-    settled: list[Usage] = []
+    settled: list[PlannedCall] = []
     sender = Sender(service.track, lambda usage, _: settled.append(usage), _never, in_flight=8)
     usages = [usage_of(f"u{rng.randrange(30)}", number) for number in range(2000)]
     answering = asyncio.create_task(service.answer_all(rng))
@@ -105,7 +105,7 @@ async def test_many_rows_are_in_flight_and_each_users_rows_stay_in_order() -> No
 async def test_a_refused_row_does_not_stop_the_others() -> None:
     refused: list[int] = []
 
-    async def track(usage: Usage) -> TrackReply:
+    async def track(usage: PlannedCall) -> TrackReply:
         if usage.row.number % 2:
             raise RequestError("timestamp_out_of_range", "too old", field="timestamp")
         return reply_of()
@@ -125,7 +125,7 @@ async def test_a_refused_row_does_not_stop_the_others() -> None:
 async def test_a_service_that_stays_away_ends_the_import(failure: Exception) -> None:
     sent: list[int] = []
 
-    async def track(usage: Usage) -> TrackReply:
+    async def track(usage: PlannedCall) -> TrackReply:
         sent.append(usage.row.number)
         if usage.row.number == 2:
             raise failure
@@ -143,16 +143,16 @@ async def test_a_file_that_breaks_off_ends_the_import_as_bad_input() -> None:
         yield usage_of("u", 1)
         raise BadInput("Input/output error")
 
-    async def track(_: Usage) -> TrackReply:
+    async def track(_: PlannedCall) -> TrackReply:
         return reply_of()
 
     with pytest.raises(BadInput):
         await Sender(track, _ignore, _never, in_flight=1).run(usages())
 
 
-def _ignore(_: Usage, __: TrackReply) -> None:
+def _ignore(_: PlannedCall, __: TrackReply) -> None:
     pass
 
 
-def _never(usage: Usage, error: RequestError) -> None:
+def _never(usage: PlannedCall, error: RequestError) -> None:
     raise AssertionError(f"{usage} was refused: {error}")

@@ -43,7 +43,7 @@ Touch = tuple[str, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class ResolvedModel:
     """What a call's provider and model come to: canonical names and the newest price."""
 
     provider: str
@@ -82,7 +82,7 @@ class Catalog:
         # Made once per change: every charge asks for one of these.
         self._own: dict[tuple[str, str], Priced] = {}
         self._defaults: dict[str, Priced] = {}
-        self._routes: dict[tuple[str, str | None, str | None, str | None], Route] = {}
+        self._routes: dict[tuple[str, str | None, str | None, str | None], ResolvedModel] = {}
         for row in prices:
             self._put(row)
 
@@ -159,7 +159,7 @@ class Catalog:
 
     def route(
         self, provider: str, model: str | None, actual: str | None, endpoint: str | None
-    ) -> Route:
+    ) -> ResolvedModel:
         """What a call of these names comes to; most calls come again and again.
 
         Raises:
@@ -172,7 +172,7 @@ class Catalog:
             served, name = found.actual_of(actual, model, endpoint), model or found.default_model
             newest = self._own.get((found.name, name)) or self._defaults.get(found.name)
             touch = (found.name, served == WAVESPEED)
-            route = Route(found.name, served, name, touch, newest or _ESTIMATED)
+            route = ResolvedModel(found.name, served, name, touch, newest or _ESTIMATED)
             if len(self._routes) >= ROUTES_MAX:
                 self._routes.clear()  # an order of use would cost every call more than this
             self._routes[names] = route

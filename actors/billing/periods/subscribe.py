@@ -27,8 +27,8 @@ from messages.stored.events import (
     Event,
     PeriodRolled,
     PlanTerms,
+    StoredSubscription,
     Subscribed,
-    Subscription,
     SubscriptionChanged,
 )
 from messages.subscriptions import Cancel, Resume, Subscribe, SubscriptionChangeReply, Suspend
@@ -58,7 +58,7 @@ def subscribe(account: Account, ask: Subscribe, now: Now) -> Persist:
         )
     )
     terms = with_overrides(plan.terms, overrides)
-    wanted = Subscription(
+    wanted = StoredSubscription(
         plan=plan.terms.name,
         tier=plan.terms.tier,
         price_nano=plan.price_monthly_nano,
@@ -169,7 +169,7 @@ def _keeps(account: Account, ask: Subscribe, plan: Plan, at: int) -> bool:
     return live and subscription is not None and subscription.plan != plan.terms.name
 
 
-def _kept_cycle(earlier: Subscription, ask: Subscribe, current: Period) -> int:
+def _kept_cycle(earlier: StoredSubscription, ask: Subscribe, current: Period) -> int:
     """Where the billing cycle begins: it goes on, or begins anew with the period if it changes."""
     if earlier.billing_cycle == ask.billing_cycle:
         return earlier.cycle
@@ -177,8 +177,8 @@ def _kept_cycle(earlier: Subscription, ask: Subscribe, current: Period) -> int:
 
 
 def _opened(
-    account: Account, wanted: Subscription, ask: Subscribe, terms: PlanTerms, at: int
-) -> tuple[Subscription, PeriodRolled]:
+    account: Account, wanted: StoredSubscription, ask: Subscribe, terms: PlanTerms, at: int
+) -> tuple[StoredSubscription, PeriodRolled]:
     """The subscription from its anchor on, and the event that opens its period of now."""
     anchor = at if ask.period_start is None else to_micros(ask.period_start)
     if not at - BACK_MAX <= anchor <= at:
@@ -220,7 +220,7 @@ def _judged(account: Account, period: Period, terms: PlanTerms, at: int) -> tupl
     return raised_by(crossings, user=account.user, period=period.key, arming=f"{account.seq}:{at}")
 
 
-def _renewal_type(earlier: Subscription | None, plan: Plan) -> str:
+def _renewal_type(earlier: StoredSubscription | None, plan: Plan) -> str:
     if earlier is None:
         return "new"
     if earlier.plan == plan.terms.name or earlier.price_nano == plan.price_monthly_nano:

@@ -16,8 +16,8 @@ from messages.stored.events import (
     Event,
     PeriodRolled,
     PlanTerms,
+    StoredSubscription,
     Subscribed,
-    Subscription,
 )
 from messages.subscriptions import RenewalEntry, SubscriptionState, UsageBefore
 from messages.units import to_datetime, usd
@@ -35,7 +35,7 @@ class Following(NamedTuple):
     """
 
     end: int
-    subscription: Subscription | None
+    subscription: StoredSubscription | None
     renewed: bool
 
 
@@ -44,14 +44,14 @@ def cycle_months(billing_cycle: str) -> int:
     return 12 if billing_cycle == YEARLY else 1
 
 
-def cycle_bounds(subscription: Subscription) -> tuple[int, int]:
+def cycle_bounds(subscription: StoredSubscription) -> tuple[int, int]:
     """Start and end of the billing cycle under way."""
     first = subscription.cycle
     last = first + cycle_months(subscription.billing_cycle)
     return add_months(subscription.anchor, first), add_months(subscription.anchor, last)
 
 
-def following(subscription: Subscription | None, start: int) -> Following:
+def following(subscription: StoredSubscription | None, start: int) -> Following:
     """The period that begins at ``start``, the end of the one before."""
     if subscription is None or subscription.cancelled:
         return Following(month_of(start)[1], subscription, renewed=False)
@@ -68,20 +68,20 @@ def following(subscription: Subscription | None, start: int) -> Following:
     return Following(add_months(subscription.anchor, index + 1), subscription, renewed)
 
 
-def expired(subscription: Subscription, at: int) -> bool:
+def expired(subscription: StoredSubscription, at: int) -> bool:
     """Whether the billing cycle is over and nothing renews it."""
     if subscription.auto_renew or subscription.cancelled or subscription.cancel_at_period_end:
         return False
     return at >= cycle_bounds(subscription)[1]
 
 
-def is_live(subscription: Subscription | None, at: int) -> bool:
+def is_live(subscription: StoredSubscription | None, at: int) -> bool:
     """Whether a plan is in force by the subscription."""
     return subscription is not None and not subscription.cancelled and not expired(subscription, at)
 
 
 def terms_of(
-    subscription: Subscription | None, start: int, before: PlanTerms | None, catalog: Catalog
+    subscription: StoredSubscription | None, start: int, before: PlanTerms | None, catalog: Catalog
 ) -> PlanTerms:
     """The terms of a period that begins at ``start``; ``before``: those of the period before.
 
@@ -103,7 +103,7 @@ def with_overrides(terms: PlanTerms, overrides: tuple[tuple[str, int], ...]) -> 
 
 
 def state_of(
-    subscription: Subscription | None, at: int, *, suspended: bool
+    subscription: StoredSubscription | None, at: int, *, suspended: bool
 ) -> SubscriptionState | None:
     """A subscription as replies show it, as of ``at``."""
     if subscription is None:
@@ -122,7 +122,7 @@ def state_of(
     )
 
 
-def _status(subscription: Subscription, at: int, *, suspended: bool) -> str:
+def _status(subscription: StoredSubscription, at: int, *, suspended: bool) -> str:
     if suspended:
         return "suspended"
     if subscription.cancelled:

@@ -39,7 +39,7 @@ _NOTHING: Final = Personal()
 _OPENINGS: Final = frozenset({KIND[PeriodRolled], KIND[PeriodAdded]})
 
 
-class Row(Protocol):
+class LoggedRow(Protocol):
     """What a page reads of a row of the log."""
 
     @property
@@ -221,7 +221,7 @@ class Page:
         room = self._limit - len(self._entries) + 1  # one more says that there is one
         return min(max(room, FEW, self._scanned), CHUNK)
 
-    def take(self, rows: Sequence[Row], *, last: bool) -> None:
+    def take(self, rows: Sequence[LoggedRow], *, last: bool) -> None:
         """Look at the next rows; ``last`` where none are left behind them."""
         for row in rows:
             if self._wanted.ended(row.at) or self._opens(row):
@@ -235,14 +235,14 @@ class Page:
         self._more = not last
         self.full = last or self._scanned >= SCANNED_MAX
 
-    def _opens(self, row: Row) -> bool:
+    def _opens(self, row: LoggedRow) -> bool:
         """Whether the period that is asked for entered the log here: nothing before is in it."""
         if self._wanted.billing_period is None or row.kind not in _OPENINGS:
             return False
         event = decode_event(row.kind, row.body, row.seq)
         return getattr(event, "key", None) == self._wanted.billing_period
 
-    def _look_at(self, row: Row) -> bool:
+    def _look_at(self, row: LoggedRow) -> bool:
         """Show the row if it matches; False if it does not fit any more.
 
         A page that has all that it may show looks on for the next match: without one it is the
@@ -273,7 +273,7 @@ class Page:
         )
 
 
-def _entry(event: UsageRecorded, row: Row) -> tuple[LogEntry, int]:
+def _entry(event: UsageRecorded, row: LoggedRow) -> tuple[LogEntry, int]:
     """A logged event as a page shows it, and how many bytes it takes there."""
     about = decode_personal(row.personal) or _NOTHING
     at = row.at

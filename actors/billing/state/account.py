@@ -26,7 +26,7 @@ from actors.billing.counters.slots import (
 from actors.billing.limits.limits import LimitTable, Watched, still_armed, table_of
 from actors.billing.state.interning import NOTHING, span
 from actors.billing.state.open_holds import OpenHold, OpenHolds
-from messages.stored.events import Alert, Counters, PlanTerms, Subscription
+from messages.stored.events import Alert, Counters, PlanTerms, StoredSubscription
 
 ACTIVE: Final = "active"
 UNREAD_MAX: Final = 1_000
@@ -180,7 +180,7 @@ class Account:
     before: dict[str, int] = field(default_factory=lambda: NOTHING)
     unread: dict[str, Raised] = field(default_factory=lambda: NOTHING)
     sealed: int = 0
-    subscription: Subscription | None = None
+    subscription: StoredSubscription | None = None
     suspended: bool = False
     holds: OpenHolds | None = None
     ended: dict[str, str] = field(default_factory=lambda: NOTHING, compare=False, repr=False)

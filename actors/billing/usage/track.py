@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec.structs import astuple
 
-from actors.billing.catalog.catalog import Catalog, Priced, Route
+from actors.billing.catalog.catalog import Catalog, Priced, ResolvedModel
 from actors.billing.catalog.prices import (
     BEHIND,
     INPUT,
@@ -106,7 +106,7 @@ _Place = tuple[str, str, int, bool, Counters | None, tuple[Alert, ...]]
 def _event(
     call: Track,
     said: Counts,
-    route: Route,
+    route: ResolvedModel,
     found: Priced,
     charged: tuple[Charge, int | None],
     place: _Place,
@@ -184,7 +184,7 @@ def _moment(timestamp: datetime, at: int) -> int:
 
 
 def _count(
-    account: Account, current: Period, route: Route, counts: Counters, at: int
+    account: Account, current: Period, route: ResolvedModel, counts: Counters, at: int
 ) -> tuple[str, tuple[Alert, ...]]:
     """Count in the current period: the status after it, and which thresholds it crosses."""
     used = current.used

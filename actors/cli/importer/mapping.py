@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from actors.cli.importer.errors import BadInput, BadValue, RowRefused
-from actors.cli.importer.rows import Row
+from actors.cli.importer.rows import InputRow
 from actors.cli.importer.values import CONVERTERS, moment, pairs, text
 
 _METADATA: Final = "metadata."
@@ -76,7 +76,7 @@ class FieldMap:
                     f"no column for {field}: give --map {field}=COLUMN or --set {field}=VALUE"
                 )
 
-    def fields(self, row: Row) -> dict[str, object]:
+    def fields(self, row: InputRow) -> dict[str, object]:
         """All fields of a row, the user among them.
 
         Raises:
@@ -101,7 +101,7 @@ class FieldMap:
                 raise RowRefused("missing", field)
         return found
 
-    def timestamp(self, row: Row) -> datetime | None:
+    def timestamp(self, row: InputRow) -> datetime | None:
         """When the call of a row was made, None if the row does not say or is malformed."""
         if "timestamp" in self._set or row.problem is not None:
             return None

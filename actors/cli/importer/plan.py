@@ -13,7 +13,7 @@ from typing import Any
 
 from actors.cli.importer.errors import BadInput, RowRefused
 from actors.cli.importer.mapping import FieldMap
-from actors.cli.importer.rows import Lines, Row, Rows, open_rows
+from actors.cli.importer.rows import InputRow, Lines, Rows, open_rows
 
 
 class Timestamps(StrEnum):
@@ -25,15 +25,15 @@ class Timestamps(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class PlannedCall:
     """One row as it is sent."""
 
-    row: Row
+    row: InputRow
     user: str
     body: dict[str, Any]
 
 
-class Plan:
+class ImportPlan:
     """An import that was checked: the file can be read and the options fit it.
 
     Args:
@@ -63,9 +63,9 @@ class Plan:
 
     def usages(
         self,
-        on_refused: Callable[[Row, RowRefused], None],
+        on_refused: Callable[[InputRow, RowRefused], None],
         on_read: Callable[[int], None] = lambda _: None,
-    ) -> Iterator[Usage]:
+    ) -> Iterator[PlannedCall]:
         """The rows in order; a row that cannot be sent goes to ``on_refused``.
 
         ``on_read`` is told how many bytes of the file are read.
@@ -78,7 +78,7 @@ class Plan:
                     on_refused(row, error)
                 _tell(lines, on_read)
 
-    def _usage(self, row: Row) -> Usage:
+    def _usage(self, row: InputRow) -> PlannedCall:
         body = self._fields.fields(row)
         user = body.pop("user")
         assert isinstance(user, str)
@@ -90,7 +90,7 @@ class Plan:
                 body["timestamp"] = moment + self._shift
             except OverflowError:
                 raise RowRefused("out of range", "timestamp") from None
-        return Usage(row, user, body)
+        return PlannedCall(row, user, body)
 
     def _last(self) -> datetime:
         with open_rows(self._path, self._kind) as (rows, _):
@@ -115,7 +115,7 @@ def _columns(rows: Rows, wanted: Iterable[str]) -> list[str]:
     return list(seen)
 
 
-def _key(row: Row) -> str:
+def _key(row: InputRow) -> str:
     """The same key for the same row of the same file, so that a rerun counts nothing twice."""
     content = json.dumps([row.line, *row.content]).encode()
     return f"import-{row.line}-{hashlib.blake2b(content, digest_size=12).hexdigest()}"

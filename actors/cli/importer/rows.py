@@ -26,7 +26,7 @@ _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class InputRow:
     """One row of a file.
 
     Attributes:
@@ -96,7 +96,7 @@ class CsvRows:
         self._reader = csv.reader(texts, strict=True, skipinitialspace=True)
         self.columns = self._read_header()
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[InputRow]:
         number = 0
         while True:
             line = self._reader.line_num + 1
@@ -116,7 +116,7 @@ class CsvRows:
                 problem = f"{len(cells)} cells where the header has {len(self.columns)}"
             number += 1
             found: dict[str, object] = dict(zip(self.columns, cells, strict=False))
-            yield Row(number, line, found, (self.columns, cells), problem)
+            yield InputRow(number, line, found, (self.columns, cells), problem)
 
     def _read_header(self) -> tuple[str, ...]:
         try:
@@ -145,7 +145,7 @@ class JsonRows:
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[InputRow]:
         number = 0
         for raw in self._lines:
             cells: dict[str, object] = {}
@@ -163,7 +163,7 @@ class JsonRows:
                     problem = _json_problem(error)
             number += 1
             content = (raw.strip().decode("utf-8", "replace"),)
-            yield Row(number, self._lines.number, cells, content, problem, envelope)
+            yield InputRow(number, self._lines.number, cells, content, problem, envelope)
 
 
 Rows = CsvRows | JsonRows

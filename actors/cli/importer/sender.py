@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from actors.cli.importer.errors import ImporterError, ServiceLost
-from actors.cli.importer.plan import Usage
+from actors.cli.importer.plan import PlannedCall
 from messages.errors import MeterdError, RequestError
 from messages.usage import TrackReply
 
@@ -28,9 +28,9 @@ class Sender:
 
     def __init__(
         self,
-        track: Callable[[Usage], Awaitable[TrackReply]],
-        on_settled: Callable[[Usage, TrackReply], None],
-        on_refused: Callable[[Usage, RequestError], None],
+        track: Callable[[PlannedCall], Awaitable[TrackReply]],
+        on_settled: Callable[[PlannedCall, TrackReply], None],
+        on_refused: Callable[[PlannedCall, RequestError], None],
         in_flight: int,
     ) -> None:
         self._track = track
@@ -38,9 +38,9 @@ class Sender:
         self._on_refused = on_refused
         self._slots = asyncio.Semaphore(in_flight)
         self._ahead = asyncio.Semaphore(in_flight * READ_AHEAD)
-        self._waiting: dict[str, deque[Usage]] = {}
+        self._waiting: dict[str, deque[PlannedCall]] = {}
 
-    async def run(self, usages: Iterable[Usage]) -> None:
+    async def run(self, usages: Iterable[PlannedCall]) -> None:
         """Send all rows and wait for their answers.
 
         Raises:
@@ -60,7 +60,7 @@ class Sender:
         if failure is not None:
             raise failure
 
-    def _enqueue(self, usage: Usage, group: asyncio.TaskGroup) -> None:
+    def _enqueue(self, usage: PlannedCall, group: asyncio.TaskGroup) -> None:
         rows = self._waiting.get(usage.user)
         if rows is not None:
             rows.append(usage)
@@ -77,7 +77,7 @@ class Sender:
             self._ahead.release()
         del self._waiting[user]
 
-    async def _send(self, usage: Usage) -> None:
+    async def _send(self, usage: PlannedCall) -> None:
         try:
             reply = await self._track(usage)
         except RequestError as error:

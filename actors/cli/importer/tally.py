@@ -34,7 +34,7 @@ class Line:
 
 
 @dataclass(slots=True)
-class Tally:
+class ImportTally:
     """All providers; ``None`` collects rows that were refused before they had one."""
 
     providers: dict[str | None, Line] = field(default_factory=dict)

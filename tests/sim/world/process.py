@@ -14,7 +14,7 @@ from typing import Protocol
 
 from tests.sim.world.invariants import Invariant
 from tests.sim.world.trace import Trace
-from tests.support.rig import FakeLink
+from tests.support.rig import FakeConnection
 
 
 class Around(Protocol):
@@ -66,7 +66,7 @@ class Process:
 
 
 @dataclass
-class Wire(FakeLink):
+class Wire(FakeConnection):
     """Where answers and publications of one process leave, looked at as they do.
 
     Attributes:

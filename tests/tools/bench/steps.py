@@ -93,7 +93,7 @@ class Connection:
     async def flush(self) -> None:
         """Everything is taken at once."""
 
-    def connection(self) -> int:
+    def generation(self) -> int:
         return 0
 
     async def unsubscribe(self, _: object) -> None:

@@ -1,4 +1,4 @@
-"""What an overload comes to, in virtual time: the gate against a queue that it cannot see."""
+"""An overload in virtual time: the load shedder against a queue that it cannot see."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_what_the_service_can_take_is_never_refused() -> None:
     world.run(arrivals(1, TOP * 0.9))
     assert not any(answer.refused for answer in world.answers)
     assert p99(world.answers) < 40
-    assert not world.gate.strict
+    assert not world.shedder.strict
 
 
 async def test_as_many_as_may_wait_are_let_in_however_long_they_take() -> None:
@@ -97,7 +97,7 @@ async def test_a_second_after_the_load_everything_is_let_in_and_quick() -> None:
     assert len(after) > 0.5 * 0.9 * 0.8 * TOP
     assert not any(answer.refused for answer in after)
     assert p99(after) < 40
-    assert not world.gate.strict
+    assert not world.shedder.strict
 
 
 async def test_one_user_with_nine_tenths_of_too_much_is_refused_before_the_others() -> None:
@@ -143,9 +143,9 @@ async def test_a_server_that_is_far_away_is_no_overload(way_ms: int) -> None:
     assert not any(answer.refused for answer in world.answers)
     assert p99(world.answers) < 40
     world.run(arrivals(0.5, 5 * TOP, start=world.at / S))
-    assert world.gate.strict
+    assert world.shedder.strict
     world.run(arrivals(1.25, 0.5 * TOP, start=world.at / S))
-    assert not world.gate.strict
+    assert not world.shedder.strict
 
 
 async def test_some_are_let_in_also_where_the_server_itself_is_slow() -> None:
