@@ -1,9 +1,8 @@
 """Load shedding: under an overload, requests are let in by how long they have waited already.
 
 Requests wait where the service does not see them: in the server and in the socket, where the
-server ends the connection in the end. The answer to a PING comes behind all that the server had
-for this connection, so what is read while a PING is unanswered has waited at least since then.
-Where that is long, what is there is read at once into a queue of its own.
+server ends the connection in the end. If what is read has waited long (see `actors.edge.age`),
+all that is there is read at once into a queue of its own.
 
 Until more than `waiting_max` wait together nothing is refused, however long it takes: that much
 the contract promises. From then on, until a while after the last refusal, a request is refused
@@ -21,20 +20,12 @@ from typing import Final, Protocol
 
 import structlog
 
+from actors.edge.age import MS, Age, CommitTime, Connected, Log
 from actors.edge.dispatch import OWN, Edge
 from actors.edge.parser import Deliver
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
-from persistence.writer import Waiter
 
-MS: Final = 1_000_000
-PROBE_NS: Final = 10 * MS
-"""How often a PING is sent while there is something to read."""
-PROBES_MAX: Final = 256
-FAR_NS: Final = 1_000 * MS
-"""The way to a server that was not measured yet."""
-WAY_PROBES: Final = 16_384
-"""The way is the shortest PING; if it grows, the estimate follows over this many PINGs."""
 AHEAD_NS: Final = 20 * MS
 """From this wait on, messages are read ahead of being handled."""
 HOT_NS: Final = 30 * MS
@@ -67,48 +58,40 @@ _WHY: Final = "not executed: too many requests wait"
 _log = structlog.get_logger(__name__)
 
 
-class Wire(Protocol):
+class Wire(Connected, Protocol):
     """What the load shedder needs of a connection."""
-
-    @property
-    def losses(self) -> int:
-        """How often the connection was lost."""
-        ...
-
-    def ping(self) -> asyncio.Future[bool] | None:
-        """Send a PING; done with its answer. None if there is no connection."""
-        ...
 
     def send_ready(self, reply_to: bytes, rest: bytes) -> None:
         """Send an answer whose bytes behind the subject are given."""
 
 
-class Log(Protocol):
-    """What the load shedder needs of a `persistence.writer.Writer`."""
+class _Shares:
+    """Which users send a large share of all requests."""
 
-    accepting: bool
-    next_seq: int
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._counted = 0
+        self._hot: set[str] = set()
 
-    def after(self, seq: int, waiter: Waiter) -> None:
-        """Release the waiter when a position is durable."""
+    def count(self, token: str) -> bool:
+        """Count a request; whether its user is a cause of the overload."""
+        count = self._counts.get(token, 0) + 1
+        self._counts[token] = count
+        self._counted += 1
+        if self._counted == LOT:
+            self._hot = {user for user, sent in self._counts.items() if sent > HOT_COUNT}
+            self._counts.clear()
+            self._counted = 0
+        return count > HOT_COUNT or token in self._hot
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._counts.clear()
+        self._counted = 0
+        self._hot.clear()
 
 
-class _Probe:
-    """A PING on its way, or a place in the log that is not durable yet."""
-
-    def __init__(self, at: int, pong: asyncio.Future[bool] | None) -> None:
-        self.at = at
-        self.pong = pong
-        self.over = False
-
-    def durable(self) -> None:
-        self.over = True
-
-    def lost(self, *, unknown: bool) -> None:  # noqa: ARG002 -- it is over, whatever came of it
-        self.over = True
-
-
-class _Held:
+class _Waiting:
     """A message that was read ahead; ``at`` is when it arrived, at the latest."""
 
     __slots__ = ("at", "headers", "payload", "reply_to", "subject")
@@ -152,16 +135,13 @@ class LoadShedder:
         self._edge = edge
         self._deliver: Deliver = edge.deliver
         self._wire = wire
-        self._log = log
+        self._age = Age(wire)
+        self._commit = CommitTime(log)
         self._ticks = ticks
         self._soon = soon
         self._waiting = waiting
         self._waiting_max = waiting_max
-        self._losses = 0
-        self._probes: deque[_Probe] = deque()
-        self._probed_at = -PROBE_NS
-        self._way_ns = FAR_NS
-        self._queue: deque[_Held] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._bytes = 0
         self._room = waiting_max
         self._now = 0
@@ -172,13 +152,9 @@ class LoadShedder:
         self._grant = 0
         self._working = False
         self._idle: asyncio.Event | None = None  # only while somebody waits for it
-        self._mark: _Probe | None = None
-        self._write_ns = 0
         self._refused_at = 0
         self._refused = 0
-        self._counts: dict[str, int] = {}
-        self._counted = 0
-        self._hot: set[str] = set()
+        self._shares = _Shares()
         self._answers = [_answer(seconds) for seconds in RETRY_AFTER_S]
         self.strict = False
 
@@ -190,7 +166,7 @@ class LoadShedder:
     def after_read(self, count: int) -> Deliver:  # noqa: ARG002 -- the type is After
         """Called after each read; returns who takes the messages of the next one."""
         now = self._ticks()
-        waited = self._waited(now)
+        waited = self._age.waited(now)
         self._now = now
         self._arrived = now - waited
         self._behind = waited >= AHEAD_NS
@@ -209,7 +185,7 @@ class LoadShedder:
             self._begin()
             self._refuse(subject, reply_to)
             return
-        self._queue.append(_Held(self._arrived, subject, reply_to, payload, headers))
+        self._queue.append(_Waiting(self._arrived, subject, reply_to, payload, headers))
         self._bytes += len(payload)
         if not self._working:
             self._working = True
@@ -259,7 +235,7 @@ class LoadShedder:
 
     def _sift(self, now: int) -> None:
         """Let in or refuse some of the queue, in order."""
-        arrived = now + self._until_durable(now)
+        arrived = now + self._commit.until_durable(now)
         if now - self._granted_at > LEAST_NS:
             self._granted_at = now
             self._grant = LEAST
@@ -278,24 +254,15 @@ class LoadShedder:
                 self._refuse(held.subject, held.reply_to)
                 left -= 1
 
-    def _take(self) -> _Held:
+    def _take(self) -> _Waiting:
         held = self._queue.popleft()
         self._bytes -= len(held.payload)
         return held
 
     def _let_in(self, takes: int, subject: bytes) -> bool:
         """Whether a request that takes so long is let in; its user is counted."""
-        token = self._edge.route_of(subject).token
-        count = self._counts.get(token, 0) + 1
-        self._counts[token] = count
-        self._counted += 1
-        if self._counted == LOT:
-            self._hot = {user for user, sent in self._counts.items() if sent > HOT_COUNT}
-            self._counts.clear()
-            self._counted = 0
-        if takes > ALL_NS:
-            return False
-        return takes <= HOT_NS or not (count > HOT_COUNT or token in self._hot)
+        hot = self._shares.count(self._edge.route_of(subject).token)
+        return takes <= HOT_NS or (takes <= ALL_NS and not hot)
 
     def _refuse(self, subject: bytes, reply_to: bytes) -> None:
         route = self._edge.route_of(subject)
@@ -310,43 +277,6 @@ class LoadShedder:
         if reply_to:
             self._wire.send_ready(reply_to, self._answers[self._refused % len(RETRY_AFTER_S)])
 
-    def _waited(self, now: int) -> int:
-        """How long what is read now has waited, at least."""
-        probes = self._probes
-        if self._wire.losses != self._losses:
-            self._losses = self._wire.losses
-            probes.clear()  # nobody will answer them
-            self._way_ns = FAR_NS
-        while probes:
-            pong = probes[0].pong
-            if pong is None or not pong.done():
-                break
-            took = now - probes.popleft().at
-            self._way_ns = min(took, self._way_ns + (took - self._way_ns) // WAY_PROBES)
-        if now - self._probed_at >= PROBE_NS and len(probes) < PROBES_MAX:
-            self._probed_at = now
-            pong = self._wire.ping()
-            if pong is not None:
-                probes.append(_Probe(now, pong))
-        return max(now - probes[0].at - self._way_ns, 0) if probes else 0
-
-    def _until_durable(self, now: int) -> int:
-        """How long it takes until what is appended now is durable, by what it took last."""
-        mark = self._mark
-        if mark is not None and not mark.over:
-            return max(now - mark.at, self._write_ns)
-        if mark is not None:
-            self._write_ns = now - mark.at
-            self._mark = None
-        if self._log.accepting:
-            mark = _Probe(now, None)
-            self._log.after(self._log.next_seq - 1, mark)
-            if mark.over:
-                self._write_ns = 0
-            else:
-                self._mark = mark
-        return self._write_ns
-
     def _begin(self) -> None:
         if not self.strict:
             self.strict = True
@@ -357,11 +287,8 @@ class LoadShedder:
         _log.warning("overload_ends", refused=self._refused)
         self.strict = False
         self._refused = 0
-        self._mark = None
-        self._write_ns = 0
-        self._counts.clear()
-        self._counted = 0
-        self._hot.clear()
+        self._commit.forget()
+        self._shares.clear()
 
 
 def _answer(retry_after: float) -> bytes:
