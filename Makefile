@@ -3,6 +3,8 @@ PYTHON ?= python3
 # `make test VENV=.venv-3.13 PYTHON=python3.13`: all of it with another Python.
 VENV ?= .venv
 export VENV PYTHON
+# Else each process that a test starts compiles all that it imports anew: half a second of each.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := $(VENV)/bin
 RUN := $(VENV)/.run

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -18,6 +19,13 @@ from messages.reports import StatsReply
 from messages.stored.errors import Unreadable, UnreadableEvent
 from messages.stored.events import Event, PeriodRolled, PeriodSealed, PeriodTotals
 from persistence.records import Row, Snapshot
+
+_OF_NO_PERIOD: Final = tuple(
+    field.name
+    for field in dataclasses.fields(Account)
+    if field.compare and field.name not in {"user", "current", "closed"}
+)
+"""What is part of a user's state beside the periods."""
 
 
 class Finding(NamedTuple):
@@ -164,10 +172,7 @@ def _periods_that_differ(log: Account, stored: Account) -> Iterator[tuple[str, s
             one, other = getattr(counted[key], field), getattr(kept[key], field)
             if one != other:
                 yield key, field, one, other
-    for field in (
-        *("seq", "at", "months", "before", "unread", "sealed", "subscription", "suspended"),
-        "holds",
-    ):
+    for field in _OF_NO_PERIOD:
         one, other = getattr(log, field), getattr(stored, field)
         if one != other:
             yield "", field, one, other
