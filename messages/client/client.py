@@ -66,7 +66,10 @@ class UsageClient(Caller):
     """
 
     async def call(self, user: str, verb: str, **fields: object) -> Struct:
-        """Ask for any verb of `messages.verbs`; the reply, as the struct that the verb has."""
+        """Ask for any verb about a user; the reply, as the struct that `messages.verbs` names.
+
+        A verb of the catalogue is about no user: `request_catalog` asks for it.
+        """
         if verb not in _DECODERS:
             raise RequestError("unknown_verb", f"there is no verb {verb!r}")
         return _decode(_DECODERS[verb], await self.request(verb, user, fields))

@@ -92,6 +92,7 @@ def test_each_wheel_owns_one_name_and_their_versions_are_one(wheels: tuple[Path,
         info = f"{name.replace('-', '_')}-{__version__}.dist-info"
         assert {path.partition("/")[0] for path in names_in(wheel)} == {own, info}
         assert metadata_of(wheel)["Version"] == __version__
+        assert any(path.endswith("/LICENSE") for path in names_in(wheel))
     assert f"meterd-client=={__version__}" in needs(server)
     assert {each.partition(">")[0] for each in needs(client)} == {"msgspec", "nats-py"}
 
