@@ -13,7 +13,7 @@ from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.prices import estimate
 from actors.billing.catalog.providers import WAVESPEED
 from actors.billing.change import Change, Now
-from actors.billing.counters.slots import COST, TOKENS, add
+from actors.billing.counters.slots import COST, TOKENS, add, totals
 from actors.billing.effects import Effect, Persist, Reply, Shown
 from actors.billing.paging import BYTES_MAX, fitting
 from actors.billing.periods.rollover import current_of, current_or_opened
@@ -142,11 +142,8 @@ def holds(account: Account, at: int, bytes_max: int = BYTES_MAX) -> HoldsReply:
 
 def held_in_all(account: Account, at: int) -> Held:
     """What all open holds set aside together."""
-    amounts = [hold.amounts for hold in account.open_holds(at)]
-    calls, tokens, cost = (
-        (sum(parts) for parts in zip(*amounts, strict=True)) if amounts else (0,) * 3
-    )
-    return Held(calls, tokens, usd(cost), len(amounts))
+    calls, tokens, cost = totals(account.held(at))
+    return Held(calls, tokens, usd(cost), account.held_count(at))
 
 
 def _open_hold(account: Account, hold_id: str, at: int) -> OpenHold:

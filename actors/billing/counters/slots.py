@@ -148,7 +148,7 @@ def used_providers(used: Slots) -> dict[str, Counters]:
     return {name: counts for name, counts in of_providers(used).items() if any(counts)}
 
 
-def totals(used: Slots) -> Counters:
+def totals(used: Slots | tuple[int, ...]) -> Counters:
     """Calls, tokens and cost over all providers."""
     return (
         sum(used[CALLS:_PROVIDERS:3]),

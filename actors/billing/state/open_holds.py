@@ -2,18 +2,25 @@
 
 A hold is open while now < ``expires_at``. Expired ones leave this state with the next event;
 until then every look at it says as of when.
+
+A look costs what has expired since the one before it, however many holds are open: the sums are
+kept, and the holds wait in the order in which they expire. So one that asks a hundred times (a
+``preflight`` does) costs no more than others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
 from actors.billing.counters.slots import add, no_amounts
 
 HOLDS_MAX: Final = 1_000
 """Open holds of one user."""
-NEVER: Final = 2**63
+_LONG_AGO: Final = -1
+_STALE_MAX: Final = 64
+"""Entries of the queue beyond two for each hold that may be those of holds that are gone."""
 
 
 class OpenHold(NamedTuple):
@@ -33,14 +40,20 @@ class OpenHold(NamedTuple):
 
 
 class OpenHolds:
-    """The holds by id, oldest first, and what they hold by slot (see `counters.slots`)."""
+    """The holds by id, oldest first, and what they hold by slot (see `counters.slots`).
 
-    __slots__ = ("_by_id", "_slots", "_soonest")
+    What has expired by the latest look is in no sum any more, but it is part of the state until
+    `expire`: two of these are equal if they have the same holds, whoever has looked.
+    """
+
+    __slots__ = ("_by_id", "_expired", "_queue", "_since", "_slots")
 
     def __init__(self, holds: Sequence[OpenHold] = ()) -> None:
         self._by_id: dict[str, OpenHold] = {}
         self._slots = no_amounts()
-        self._soonest = NEVER  # no hold ends before
+        self._queue: list[tuple[int, str]] = []  # when each expires; may name ones that are gone
+        self._expired: dict[str, bool] = {}  # as of the latest look
+        self._since = _LONG_AGO  # when the last of them did
         for hold in holds:
             self.put(hold)
 
@@ -59,18 +72,14 @@ class OpenHolds:
     __hash__ = None  # type: ignore[assignment]
 
     def get(self, hold_id: str, at: int) -> OpenHold | None:
-        """The hold, where it is open at ``at``."""
+        """The hold, if it is open at ``at``."""
         hold = self._by_id.get(hold_id)
         return None if hold is None or hold.expires_at <= at else hold
 
     def slots(self, at: int) -> list[int]:
-        """What is held at ``at``, by slot."""
-        if at < self._soonest:
-            return self._slots
-        held = no_amounts()
-        for hold in self.open_at(at):
-            add(held, hold.provider, hold.actual, hold.amounts)
-        return held
+        """What is held at ``at``, by slot: to look at, never to change."""
+        self._look(at)
+        return self._slots
 
     def open_at(self, at: int) -> list[OpenHold]:
         """Those that are open at ``at``."""
@@ -78,31 +87,70 @@ class OpenHolds:
 
     def count_at(self, at: int) -> int:
         """How many are open at ``at``; for one user many callers may hold at once."""
-        return len(self._by_id) if at < self._soonest else len(self.open_at(at))
+        self._look(at)
+        return len(self._by_id) - len(self._expired)
 
     def put(self, hold: OpenHold) -> None:
         """Set amounts aside, or others for a hold that is there."""
         before = self._by_id.get(hold.id)
         if before is not None:
             self._subtract(before)
+        expired = self._expired.pop(hold.id, False)
         self._by_id[hold.id] = hold
         add(self._slots, hold.provider, hold.actual, hold.amounts)
-        self._soonest = min(self._soonest, hold.expires_at)
+        if expired or before is None or before.expires_at != hold.expires_at:
+            self._wait(hold)
 
     def remove(self, hold_id: str) -> None:
         """End a hold."""
         self._subtract(self._by_id.pop(hold_id))
+        self._expired.pop(hold_id, False)
 
     def expire(self, at: int) -> list[str]:
         """Drop the holds that are over at ``at``; their ids."""
-        if at < self._soonest:
+        self._look(at)
+        if not self._expired:
             return []
-        over = [hold.id for hold in self._by_id.values() if hold.expires_at <= at]
+        over = list(self._expired)
         for hold_id in over:
-            self.remove(hold_id)
-        self._soonest = min((hold.expires_at for hold in self), default=NEVER)
+            del self._by_id[hold_id]
+        self._forget()
         return over
 
+    def _look(self, at: int) -> None:
+        """Have the sums be those of ``at``."""
+        if at < self._since:  # the clock went back: what had expired by now is open again
+            for hold_id in self._expired:
+                hold = self._by_id[hold_id]
+                add(self._slots, hold.provider, hold.actual, hold.amounts)
+                heappush(self._queue, (hold.expires_at, hold_id))
+            self._forget()
+        queue = self._queue
+        while queue and queue[0][0] <= at:
+            expires_at, hold_id = heappop(queue)
+            found = self._by_id.get(hold_id)
+            if found is None or found.expires_at != expires_at or hold_id in self._expired:
+                continue  # it ended before, or was extended
+            self._subtract(found)
+            self._expired[hold_id] = True
+            self._since = max(self._since, expires_at)
+
+    def _forget(self) -> None:
+        """No hold is known to have expired."""
+        self._expired.clear()
+        self._since = _LONG_AGO
+
+    def _wait(self, hold: OpenHold) -> None:
+        """Have a hold wait for its end; what ended before it may be thrown out."""
+        if len(self._queue) > 2 * len(self._by_id) + _STALE_MAX:
+            gone = self._expired
+            self._queue = [(x.expires_at, x.id) for x in self if x.id not in gone]
+            heapify(self._queue)
+        else:
+            heappush(self._queue, (hold.expires_at, hold.id))
+
     def _subtract(self, hold: OpenHold) -> None:
-        calls, tokens, cost = hold.amounts
-        add(self._slots, hold.provider, hold.actual, (-calls, -tokens, -cost))
+        """Take a hold out of the sums, if it is in them."""
+        if hold.id not in self._expired:
+            calls, tokens, cost = hold.amounts
+            add(self._slots, hold.provider, hold.actual, (-calls, -tokens, -cost))
