@@ -7,6 +7,7 @@ durable.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -17,6 +18,7 @@ from actors.billing.catalog import changes
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.defaults import default_catalog
 from actors.billing.idempotency import mismatch
+from actors.catalog.pages import show
 from actors.catalog.users import list_users
 from actors.persistent.actor import PersistentActor
 from actors.persistent.context import ActorContext
@@ -28,8 +30,10 @@ from messages.catalog import (
     EstimateCost,
     PlansList,
     PlansPut,
+    PlansReply,
     PricesList,
     PricesPut,
+    PricesReply,
     ProvidersList,
     UsersList,
 )
@@ -43,6 +47,8 @@ _log = structlog.get_logger(__name__)
 
 PARTITION: Final = 0
 """Of the catalogue's rows, which no user's subject can name."""
+LOADED_PER_TURN: Final = 16
+"""Rows that take effect before the loop gets a turn."""
 
 
 class CatalogActor(PersistentActor):
@@ -73,9 +79,12 @@ class CatalogActor(PersistentActor):
                 self._record(request, changes.put_price(self._own, ask, at), at)
             case UsersList() as ask:
                 return Detour(partial(list_users, self.context, request, ask, at), blocks=False)
+            case PlansList() as ask:
+                return self._show(request, changes.plans(self._own, ask), PlansReply)
+            case PricesList() as ask:
+                return self._show(request, changes.prices(self._own, ask), PricesReply)
             case ask:
-                size = self.context.page_bytes_max
-                self._answer(request, _READS[type(ask)](self._own, ask, at, size))
+                self._answer(request, _READS[type(ask)](self._own, ask, at))
         return None
 
     def original(self, request: Request, key: str, row: Row) -> bytes:
@@ -86,7 +95,7 @@ class CatalogActor(PersistentActor):
         return changes.answer(event, key, row.seq, duplicate=True)
 
     def snapshot(self) -> bool:
-        """The catalogue has none: its rows are few."""
+        """The catalogue has none: its state is that of its rows."""
         return False
 
     def _record(self, request: Request, event: CatalogEvent, at: int) -> None:
@@ -100,6 +109,13 @@ class CatalogActor(PersistentActor):
         # In this order: when the caller is told, calls are priced by it.
         context.writer.append([row], _Effect(context.catalog, event, seq))
         context.writer.after(seq, request)
+
+    def _show(
+        self, request: Request, page: changes.Page, reply: type[PlansReply | PricesReply]
+    ) -> Detour:
+        flushed = self.context.writer.flushed()  # as of now: what the page shows may be lost
+        bytes_max = self.context.page_bytes_max
+        return Detour(partial(show, request, page, reply, flushed, bytes_max), blocks=False)
 
     def _answer(self, request: Request, reply: object) -> None:
         request.prepare(reply)
@@ -121,11 +137,9 @@ class _Effect:
         """Nothing has changed; what is stored all the same is found by `recover_catalog`."""
 
 
-_READS: Final[Mapping[type, Callable[[Catalog, Any, int, int], object]]] = {
-    PlansList: lambda catalog, ask, _at, size: changes.plans(catalog, ask, size),
-    PricesList: lambda catalog, ask, _at, size: changes.prices(catalog, ask, size),
-    ProvidersList: lambda catalog, _ask, _at, _size: changes.providers(catalog),
-    EstimateCost: lambda catalog, ask, at, _size: changes.estimate(catalog, ask, at),
+_READS: Final[Mapping[type, Callable[[Catalog, Any, int], object]]] = {
+    ProvidersList: lambda catalog, _ask, _at: changes.providers(catalog),
+    EstimateCost: changes.estimate,
 }
 
 
@@ -139,7 +153,9 @@ async def recover_catalog(context: ActorContext) -> CatalogActor:
     own, at = default_catalog(), 0
     while True:
         rows = await context.queries.history(CATALOG_USER, own.seq, HISTORY_PAGE)
-        for row in rows:
+        for count, row in enumerate(rows, 1):
+            if count % LOADED_PER_TURN == 0:
+                await asyncio.sleep(0)
             try:
                 event = decode_catalog_event(row.kind, row.body, row.seq)
                 own.take(event, row.seq)

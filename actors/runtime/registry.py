@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from functools import partial
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -56,6 +56,7 @@ class Registry:
         ready: see `Loads`.
         limits: the bounds.
         now: monotonic seconds.
+        kept: ids whose actors are never passivated: to load one costs others too much.
     """
 
     def __init__(
@@ -64,11 +65,13 @@ class Registry:
         ready: Callable[[bool], Awaitable[None]],
         limits: Bounds,
         now: Callable[[], float],
+        kept: Collection[str] = (),
     ) -> None:
         self._limits = limits
         self._waiting_max = limits.waiting_max
         self._per_user_max = limits.waiting_per_user_max
         self._now = now
+        self._kept = frozenset(kept)
         self._cells: OrderedDict[str, Cell] = OrderedDict()
         self._detours = asyncio.Semaphore(DETOURS_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -193,10 +196,11 @@ class Registry:
         cell.again = False
         self._cells.move_to_end(cell.user)
 
-    @staticmethod
-    def _releasable(cell: Cell) -> bool:
-        """Whether nothing of a cell is under way."""
-        return not (cell.busy or cell.waiting) and (cell.actor is None or cell.actor.quiescent())
+    def _releasable(self, cell: Cell) -> bool:
+        """Whether a cell may go: nothing of it is under way."""
+        if cell.busy or cell.waiting or cell.user in self._kept:
+            return False
+        return cell.actor is None or cell.actor.quiescent()
 
     def _release(self, cell: Cell) -> None:
         """Passivate a cell."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
-_RUN: Final = asyncio.Handle._run  # type: ignore[attr-defined]  # what the loop calls
+_RUN: Final[Any] = asyncio.Handle._run  # what the loop calls
 
 
 class Turns:
@@ -63,8 +63,9 @@ def turns_of_the_loop() -> Iterator[Turns]:
     def run(handle: asyncio.Handle) -> None:
         turns.measure(lambda: _RUN(handle))
 
-    asyncio.Handle._run = run  # type: ignore[attr-defined]
+    handles: Any = asyncio.Handle
+    handles._run = run
     try:
         yield turns
     finally:
-        asyncio.Handle._run = _RUN  # type: ignore[attr-defined]
+        handles._run = _RUN

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from actors.billing.catalog.price_list import Priced, PriceList
 from actors.billing.catalog.prices import ESTIMATE, Price, rates_of
 from actors.billing.catalog.providers import TEXT, WAVESPEED, Provider, Providers
 from messages.codec import money_of
@@ -21,21 +22,10 @@ TEXT_CALLS: Final = f"{TEXT}_calls"
 WAVESPEED_CALLS: Final = f"{WAVESPEED}_calls"
 MONTHLY_COST: Final = "monthly_cost"
 """The limits that count what spans providers."""
-DEFAULT: Final = "default"
-"""The model whose price holds for the models of its provider without a price."""
 ROUTES_MAX: Final = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Priced:
-    """A price and how it was found: ``catalog``, ``provider_default`` or ``estimate``.
-
-    ``older`` is the price that was valid before.
-    """
-
-    price: Price
-    how: str
-    older: Priced | None = None
+"""Routes that are kept: with names of usual length they take 3 MB."""
+ROUTE_CHARACTERS_MAX: Final = 256
+"""A route with longer names is not kept: nobody fills the memory with names."""
 
 
 Touch = tuple[str, bool]
@@ -67,6 +57,7 @@ class Catalog:
 
     Attributes:
         providers: all providers; they are part of the program.
+        price_list: all prices.
         version: that of the newest change: every change has a number of its own.
         seq: the position of the catalogue's log up to which this is.
     """
@@ -78,13 +69,10 @@ class Catalog:
         self.version = 1
         self.seq = 0
         self._plans = {plan.terms.name: plan for plan in plans}
-        self._rows: dict[tuple[str, str], list[Price]] = {}
-        # Made once per change: every charge asks for one of these.
-        self._own: dict[tuple[str, str], Priced] = {}
-        self._defaults: dict[str, Priced] = {}
+        self.price_list = PriceList()
         self._routes: dict[tuple[str, str | None, str | None, str | None], ResolvedModel] = {}
         for row in prices:
-            self._put(row)
+            self.price_list.put(row)
 
     def take(self, event: CatalogEvent, seq: int) -> None:
         """Let a stored change of the catalogue take effect.
@@ -104,32 +92,14 @@ class Catalog:
             self._plans[event.terms.name] = plan
             self.version = event.terms.version
         else:
-            self._put(price_of(event))
+            self.price_list.put(price_of(event))
+            self._routes.clear()
             self.version = event.version
-
-    def _put(self, row: Price) -> None:
-        rows = self._rows.setdefault((row.provider, row.model), [])
-        rows.append(row)
-        self._routes.clear()
-        # If two prices begin at one moment, the newer one counts.
-        rows.sort(key=lambda row: (row.effective_from, row.version))
-        self._own[row.provider, row.model] = _chain(rows, "catalog")
-        if row.model == DEFAULT:
-            self._defaults[row.provider] = _chain(rows, "provider_default")
 
     @property
     def plans(self) -> tuple[Plan, ...]:
         """All plans, in the order in which they were defined."""
         return tuple(self._plans.values())
-
-    def prices(self, provider: str | None = None, model: str | None = None) -> list[Price]:
-        """All prices by provider, model and moment, also those of the past and the future."""
-        return [
-            row
-            for key in sorted(self._rows)
-            if provider in {None, key[0]} and model in {None, key[1]}
-            for row in self._rows[key]
-        ]
 
     @property
     def free(self) -> PlanTerms:
@@ -148,14 +118,7 @@ class Catalog:
 
         If neither is valid at that moment, it is an estimate.
         """
-        found = self._own.get((provider, model))
-        while found is not None and found.price.effective_from > moment:
-            found = found.older
-        if found is None:
-            found = self._defaults.get(provider)
-            while found is not None and found.price.effective_from > moment:
-                found = found.older
-        return found or _ESTIMATED
+        return self.price_list.at(provider, model, moment) or _ESTIMATED
 
     def route(
         self, provider: str, model: str | None, actual: str | None, endpoint: str | None
@@ -170,9 +133,11 @@ class Catalog:
         if route is None:
             found = self.providers.find(provider)
             served, name = found.actual_of(actual, model, endpoint), model or found.default_model
-            newest = self._own.get((found.name, name)) or self._defaults.get(found.name)
+            newest = self.price_list.newest(found.name, name) or _ESTIMATED
             touch = (found.name, served == WAVESPEED)
-            route = ResolvedModel(found.name, served, name, touch, newest or _ESTIMATED)
+            route = ResolvedModel(found.name, served, name, touch, newest)
+            if sum([len(text) for text in names if text]) > ROUTE_CHARACTERS_MAX:
+                return route
             if len(self._routes) >= ROUTES_MAX:
                 self._routes.clear()  # an order of use would cost every call more than this
             self._routes[names] = route
@@ -200,15 +165,6 @@ class Catalog:
         if not text.isdigit() or len(text) > 15:
             raise InvalidRequest(f"{name} must be an integer from 0 to 10^15 - 1", field)
         return int(text)
-
-
-def _chain(rows: list[Price], how: str) -> Priced:
-    """The prices of one model, the newest moment in front."""
-    found: Priced | None = None
-    for row in rows:
-        found = Priced(row, how, found)
-    assert found is not None
-    return found
 
 
 _ESTIMATED: Final = Priced(ESTIMATE, "estimate")

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Context, Decimal
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from actors.billing.catalog.catalog import Catalog, Plan, is_cost, price_of
 from actors.billing.catalog.prices import INPUT, Price, charge
-from actors.billing.paging import fitting
 from messages.catalog import (
     EstimateCost,
     EstimateReply,
@@ -43,12 +44,15 @@ from messages.units import PRICE_DECIMALS_MAX, to_datetime, to_micros, usd
 _FIRST: Final = to_micros(datetime.min.replace(tzinfo=UTC))
 _LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
 """The moments that replies can show; an offset may lead out of the years of a request."""
+PRICES_OF_MODEL_MAX: Final = 10_000
+"""Prices of one model: one a day for 27 years."""
+ENTRIES_MAX: Final = 4_096
+"""Entries that a page looks at: more of the shortest do not fit into a reply."""
 _TO_USD: Final = Decimal(-PRICE_DECIMALS_MAX)
 _EXACT: Final = Context(prec=40)
 _FIRST_DIMENSIONS: Final = 9
 """So many are in the digest of a price even if they are null: once there were no others."""
 _T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 def put_plan(catalog: Catalog, ask: PlansPut) -> PlanPut:
@@ -76,8 +80,9 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
     """A price from a moment on; charges that were made never change.
 
     Raises:
-        RequestError: ``unknown_provider``, or ``invalid_request``: no price at all, or one from
-            the past for a model that has prices, whose events were charged by them.
+        RequestError: ``unknown_provider``, or ``invalid_request``: no price at all, one from the
+            past for a model that has prices, whose events were charged by them, or one more for
+            a model that has `PRICES_OF_MODEL_MAX`.
     """
     provider = catalog.providers.find(ask.provider).name
     since = at if ask.effective_from is None else to_micros(ask.effective_from)
@@ -85,7 +90,12 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
         raise InvalidRequest(
             "effective_from is not of the years 1 to 9999 in UTC", "effective_from"
         )
-    if since < at and catalog.prices(provider, ask.model):
+    known = catalog.price_list.count(provider, ask.model)
+    if known >= PRICES_OF_MODEL_MAX:
+        raise InvalidRequest(
+            f"the model has {PRICES_OF_MODEL_MAX:,} prices, which is the most", "model"
+        )
+    if since < at and known:
         raise InvalidRequest(
             "effective_from is in the past, and the model had a price then", "effective_from"
         )
@@ -147,36 +157,61 @@ def answer(event: CatalogEvent, key: str, seq: int, *, duplicate: bool = False) 
     )
 
 
-def plans(catalog: Catalog, ask: PlansList, bytes_max: int) -> PlansReply:
-    """All plans; where they do not fit into one reply, a page.
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of plans or prices, before as many entries as fit are shown.
+
+    Attributes:
+        entries: to be shown, made as they are asked for.
+        count: how many they are.
+        start: how many are on the pages before.
+        last: whether there are no others behind them.
+        digest: of the filters, which a cursor is bound to.
+        version, seq: of the catalogue.
+    """
+
+    entries: Iterator[PlanEntry | PriceEntry]
+    count: int
+    start: int
+    last: bool
+    digest: str
+    version: int
+    seq: int
+
+    def reply(self, shown: Sequence[msgspec.Raw], reply: type[PlansReply | PricesReply]) -> Struct:
+        """The reply that shows so many entries, which are encoded."""
+        cursor = None
+        if len(shown) < self.count or not self.last:
+            cursor = cursor_of(str(self.start + len(shown)), self.digest)
+        field = "plans" if reply is PlansReply else "prices"
+        fields: dict[str, Any] = {field: tuple(shown), "next_cursor": cursor}
+        return reply(**fields, version=self.version, seq=self.seq)
+
+
+def plans(catalog: Catalog, ask: PlansList) -> Page:
+    """All plans behind a cursor.
 
     Raises:
         InvalidRequest: the cursor of another list.
     """
-    entries, next_cursor = _page(catalog.plans, _plan_entry, ask.cursor, "plans", bytes_max)
-    return PlansReply(
-        plans=entries,
-        next_cursor=next_cursor,
-        version=catalog.version,
-        seq=catalog.seq,
-    )
+    digest, start = _where(ask.cursor, "plans")
+    shown = catalog.plans[start : start + ENTRIES_MAX]
+    last = start + len(shown) >= len(catalog.plans)
+    entries = map(_plan_entry, shown)
+    return Page(entries, len(shown), start, last, digest, catalog.version, catalog.seq)
 
 
-def prices(catalog: Catalog, ask: PricesList, bytes_max: int) -> PricesReply:
-    """Prices by provider, model and moment; where they do not fit into one reply, a page.
+def prices(catalog: Catalog, ask: PricesList) -> Page:
+    """Prices by provider, model and moment behind a cursor.
 
     Raises:
         RequestError: ``unknown_provider``, or ``invalid_request`` for another's cursor.
     """
     provider = None if ask.provider is None else catalog.providers.find(ask.provider).name
-    rows = catalog.prices(provider, ask.model)
-    entries, next_cursor = _page(rows, _price_entry, ask.cursor, [provider, ask.model], bytes_max)
-    return PricesReply(
-        prices=entries,
-        next_cursor=next_cursor,
-        version=catalog.version,
-        seq=catalog.seq,
-    )
+    digest, start = _where(ask.cursor, [provider, ask.model])
+    shown, more = catalog.price_list.page(provider, ask.model, start, ENTRIES_MAX)
+    entries = map(_price_entry, shown)
+    return Page(entries, len(shown), start, not more, digest, catalog.version, catalog.seq)
 
 
 def providers(catalog: Catalog) -> ProvidersReply:
@@ -242,19 +277,10 @@ def read_cursor(cursor: str, digest: str, kind: Callable[[str], _T]) -> _T:
     return found
 
 
-def _page(
-    rows: Sequence[_R],
-    entry_of: Callable[[_R], _T],
-    cursor: str | None,
-    filters: object,
-    bytes_max: int,
-) -> tuple[tuple[_T, ...], str | None]:
-    """As many entries as fit into a reply, and the cursor that goes on behind them."""
+def _where(cursor: str | None, filters: object) -> tuple[str, int]:
+    """The digest of the filters, and how many entries are before the page."""
     digest = blake2b(msgspec.json.encode(filters), digest_size=6).hexdigest()
-    start = read_cursor(cursor, digest, int) if cursor else 0
-    entries = fitting(map(entry_of, rows[start:]), bytes_max)
-    reached = start + len(entries)
-    return entries, None if reached >= len(rows) else cursor_of(str(reached), digest)
+    return digest, max(read_cursor(cursor, digest, int), 0) if cursor else 0
 
 
 def _required(raw: msgspec.Raw, field: str) -> int:

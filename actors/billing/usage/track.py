@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from msgspec.structs import astuple
 
-from actors.billing.catalog.catalog import Catalog, Priced, ResolvedModel
+from actors.billing.catalog.catalog import Catalog, ResolvedModel
+from actors.billing.catalog.price_list import Priced
 from actors.billing.catalog.prices import (
     BEHIND,
     INPUT,

@@ -1,0 +1,93 @@
+"""The longest turn of the loop, in instructions, whatever is asked: others wait as long as that.
+
+A figure here is a bound and no measurement: a `track` takes some 3,000 instructions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actors.billing.catalog import changes
+from tests.support.rig import Rig, Start
+from tests.support.turns import turns_of_the_loop
+
+TURN = 30_000
+"""Instructions: under two milliseconds on a machine of 2020."""
+
+
+async def with_prices(rig: Rig, count: int) -> None:
+    """Have so many prices of one model, each valid from a day of its own."""
+    for day in range(count):
+        month, rest = divmod(day, 28)
+        since = f"{2030 + month // 12}-{month % 12 + 1:02}-{rest + 1:02}T00:00:00Z"
+        answer = await rig.catalog(
+            "prices.put",
+            provider="openai",
+            model="gpt-9",
+            cost_per_input_token=0.1,
+            effective_from=since,
+        )
+        assert answer.code == "", answer.payload
+
+
+async def test_a_page_of_prices_is_made_in_turns(rig: Rig) -> None:
+    await with_prices(rig, 600)
+    with turns_of_the_loop() as turns:
+        answer = await rig.catalog("prices.list")
+    assert len(answer.body["prices"]) > 600
+    assert turns.total > 5 * TURN
+    assert turns.longest < TURN
+
+
+async def test_prices_are_loaded_in_turns_and_each_costs_the_same(rig: Rig) -> None:
+    totals = []
+    for _ in range(2):
+        await with_prices(rig, 400)
+        rig = await rig.restart()
+        with turns_of_the_loop() as turns:
+            assert len((await rig.catalog("providers.list")).body["providers"]) == 14
+        totals.append(turns.total)
+        assert turns.longest < TURN
+    await rig.stop()
+    assert totals[1] < 2.2 * totals[0]
+
+
+async def test_a_call_long_ago_of_a_model_with_many_prices_is_one_turn_as_any(rig: Rig) -> None:
+    """All prices are of the future: the one of now is behind all of them."""
+    await rig.ask("track", provider="openai", model_used="gpt-9")
+    costs = []
+    for _ in range(2):
+        with turns_of_the_loop() as turns:
+            answer = await rig.ask("track", provider="openai", model_used="gpt-9", tokens_input=5)
+        assert answer.code == ""
+        costs.append(turns.longest)
+        await with_prices(rig, 300)
+    assert costs[1] < 1.1 * costs[0] + 100
+
+
+async def test_the_catalogue_is_never_dropped_to_be_loaded_again(start: Start) -> None:
+    rig = await start(idle_s=1, live_users_max=2)
+    await rig.catalog("providers.list")
+    actor = rig.live("")
+    for number in range(10):
+        await rig.ask("track", f"u{number}", provider="exa")
+        rig.seconds += 100
+        rig.registry.passivate()
+    assert rig.live("") is actor
+    assert len(rig.registry) <= 3
+
+
+async def test_a_model_has_a_most_of_prices_and_the_error_says_so(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "PRICES_OF_MODEL_MAX", 3)
+    await with_prices(rig, 3)
+    row: dict[str, Any] = {"provider": "openai", "model": "gpt-9", "cost_per_input_token": 1}
+    answer = await rig.catalog("prices.put", **row)
+    assert (answer.code, answer.error["field"]) == ("invalid_request", "model")
+    assert answer.error["message"] == "the model has 3 prices, which is the most"
+    assert (await rig.catalog("prices.put", **{**row, "model": "gpt-10"})).code == ""
+    prices = await rig.catalog("prices.list", provider="openai", model="gpt-9")
+    assert len(prices.body["prices"]) == 3
