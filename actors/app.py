@@ -154,6 +154,7 @@ class Service:
                 waiting_per_user_max=config.waiting_per_user_max,
             ),
             now=asyncio.get_running_loop().time,
+            clock=self._clock.now,
             kept=(CATALOG_USER,),
         )
         self._edge = Edge(config.prefix, self._registry.dispatch, connection.replies, self._clock)

@@ -97,8 +97,8 @@ def admit(request: Request, context: ActorContext, now: int) -> bool:
     Raises:
         RequestError: ``deadline_exceeded``, or ``unavailable`` behind a failed write.
     """
-    if request.deadline is not None and request.deadline < now:
-        raise RequestError("deadline_exceeded", "not executed: its deadline had passed")
+    if request.deadline is not None:  # seldom, so that most are spared a call
+        request.check_deadline(now)
     if not context.writer.accepting:
         raise RequestError("unavailable", "not executed: behind a failed write")
     if request.key is None or request.key_is_new:

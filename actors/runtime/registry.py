@@ -20,6 +20,7 @@ import structlog
 
 from actors.runtime.backoff import Backoff
 from actors.runtime.cell import Actor, Cell, Detour
+from actors.runtime.fair_turns import FairTurns
 from actors.runtime.loading import Loads, Recovery
 from actors.runtime.request import Request
 from messages.errors import RequestError
@@ -32,8 +33,6 @@ LOOKED_AT_PER_CLAIM: Final = 64
 """At the cap a new actor pushes out at most the first number, among the second of the oldest."""
 OVERLOADED_S: Final = 1.0
 """``retry_after`` of a refusal because a queue is full."""
-DETOURS_MAX: Final = 8
-"""Reads of the log under way at once: each may hold a whole page in memory."""
 
 _log = structlog.get_logger(__name__)
 
@@ -56,6 +55,7 @@ class Registry:
         ready: see `Loads`.
         limits: the bounds.
         now: monotonic seconds.
+        clock: microseconds since the epoch, which deadlines are in.
         kept: ids whose actors are never passivated: to load one costs others too much.
     """
 
@@ -65,15 +65,17 @@ class Registry:
         ready: Callable[[bool], Awaitable[None]],
         limits: Bounds,
         now: Callable[[], float],
+        clock: Callable[[], int],
         kept: Collection[str] = (),
     ) -> None:
         self._limits = limits
         self._waiting_max = limits.waiting_max
         self._per_user_max = limits.waiting_per_user_max
         self._now = now
+        self._clock = clock
         self._kept = frozenset(kept)
         self._cells: OrderedDict[str, Cell] = OrderedDict()
-        self._detours = asyncio.Semaphore(DETOURS_MAX)
+        self._turns = FairTurns(self._begin_detour)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loads = Loads(recovery, ready, limits.recoveries_max, self._spawn, self._loaded)
         self._backoff = Backoff(now)
@@ -158,6 +160,8 @@ class Registry:
         """Refuse what still waits in stashes and end all tasks."""
         self.open = False
         self._waiting_max = 0  # whatever comes is refused
+        for request in self._turns.clear():
+            request.refuse(RequestError("unavailable", "not executed: the service is stopping"))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -222,19 +226,23 @@ class Registry:
             cell.actor = None
             self._load(cell, after_drop=True)
         else:
-            if detour is not None:
-                cell.busy = cell.busy or detour.blocks
-                task = self._spawn(self._run_detour(cell, request, detour))
-                task.add_done_callback(partial(self._end_detour, request))
+            if detour is None:
+                return
+            if detour.blocks:
+                cell.busy = True
+                self._begin_detour(cell, request, detour)
+            else:
+                self._turns.add(cell, request, detour)
+
+    def _begin_detour(self, cell: Cell, request: Request, detour: Detour) -> None:
+        task = self._spawn(self._run_detour(cell, request, detour))
+        task.add_done_callback(partial(self._end_detour, request, detour))
 
     async def _run_detour(self, cell: Cell, request: Request, detour: Detour) -> None:
         again = False
         try:
-            if detour.blocks:
-                again = await detour.work()
-            else:
-                async with self._detours:
-                    again = await detour.work()
+            request.check_deadline(self._clock())  # it has waited for its turn
+            again = await detour.work()
         except RequestError as error:
             request.refuse(error)
         except JournalError as error:
@@ -249,10 +257,11 @@ class Registry:
             cell.opened().appendleft(request)
         self._resume(cell)
 
-    @staticmethod
-    def _end_detour(request: Request, task: asyncio.Task[None]) -> None:
+    def _end_detour(self, request: Request, detour: Detour, task: asyncio.Task[None]) -> None:
         if task.cancelled():  # perhaps before it began, so nothing in it could answer
             request.refuse(RequestError("unavailable", "not executed: the service is stopping"))
+        if not detour.blocks:
+            self._turns.ended(request.user)
 
     def _resume(self, cell: Cell) -> None:
         """Run the stash in order, until it is empty or a request needs a detour."""

@@ -104,6 +104,15 @@ class Request:
         self.headers: dict[str, str] | None = None
         self.answered = False
 
+    def check_deadline(self, now: int) -> None:
+        """Look at the deadline of a request that is about to run.
+
+        Raises:
+            RequestError: ``deadline_exceeded``.
+        """
+        if self.deadline is not None and self.deadline < now:
+            raise RequestError("deadline_exceeded", "not executed: its deadline had passed")
+
     def prepare(self, reply: Any) -> None:
         """Encode the answer that `durable` will send."""
         self.payload = encode_reply(reply)

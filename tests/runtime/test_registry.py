@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actors.billing.state import snapshot as snapshots
-from actors.runtime import registry
+from actors.runtime.fair_turns import AT_ONCE_MAX
 from persistence.records import Row
 from tests.support.faults import Gate
 from tests.support.rig import Rig, Start, until
@@ -105,7 +105,9 @@ async def test_a_refusal_gives_its_place_back_at_once(start: Start) -> None:
 async def test_no_more_pages_are_read_at_a_time_than_the_cap_allows(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await rig.ask("track", provider="tavily")
+    users = ("alice", "bob", "carol")
+    for user in users:
+        await rig.ask("track", user, provider="tavily")
     newest, gate = rig.journal.newest, Gate()
     running = most = 0
 
@@ -119,13 +121,13 @@ async def test_no_more_pages_are_read_at_a_time_than_the_cap_allows(
 
     monkeypatch.setattr(rig.journal, "newest", counted)
     gate.close()
-    pages = [rig.send("logs") for _ in range(3 * registry.DETOURS_MAX)]
-    await until(lambda: running == registry.DETOURS_MAX)
+    pages = [rig.send("logs", user) for user in users for _ in range(AT_ONCE_MAX)]
+    await until(lambda: running == AT_ONCE_MAX)
     assert (await rig.ask("track", provider="tavily")).code == ""  # they block nobody
     gate.open()
     answers = await rig.answers(*pages)
     assert {len(answer.body["logs"]) for answer in answers} == {1}
-    assert most == registry.DETOURS_MAX
+    assert most == AT_ONCE_MAX
 
 
 async def test_an_idle_actor_leaves_and_comes_back_the_same(start: Start) -> None:
