@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from actors.billing.state.account import Account
 from actors.catalog.actor import recover_catalog
 from actors.persistent.context import ActorContext
 from actors.runtime.cell import Actor
 from actors.runtime.loading import Begun
 from actors.user.actor import UserActor
-from actors.user.recovery import begin, catch_up, load, read_together
+from actors.user.recovery import Restored, begin, load, read_together
 from messages.catalog import CATALOG_USER
 from persistence.records import Loaded
 
@@ -32,9 +31,11 @@ class Restoring:
 
     def begin(self, user: str, stored: Loaded) -> Begun:
         """See `Recovery.begin`."""
-        account, replayed, whole = begin(user, stored, self._context)
-        actor = UserActor(account, self._context, replayed)
-        return Begun(actor, None if whole else partial(self._rest, actor, account))
+        restored = begin(user, stored, self._context)
+        actor = UserActor(restored.account, self._context, restored.rows)
+        whole = restored.whole and not restored.left
+        rest = None if whole else partial(self._rest, actor, restored)
+        return Begun(actor, rest, restored.rows)
 
     async def alone(self, user: str) -> Actor:
         """See `Recovery.alone`."""
@@ -43,5 +44,5 @@ class Restoring:
         account, replayed = await load(user, self._context)
         return UserActor(account, self._context, replayed)
 
-    async def _rest(self, actor: UserActor, account: Account) -> None:
-        actor.ledger.replayed(await catch_up(account, self._context))
+    async def _rest(self, actor: UserActor, restored: Restored) -> None:
+        actor.ledger.replayed(await restored.finish(self._context))

@@ -31,6 +31,8 @@ from messages.units import to_datetime, usd
 from persistence.errors import JournalError
 
 PAGE: Final = 50
+TURN: Final = 16
+"""Users who are looked at before the loop gets a turn."""
 
 _log = structlog.get_logger(__name__)
 
@@ -94,14 +96,18 @@ class _Listing:
         found: dict[str, UserEntry] = {}
         away: list[str] = []
         left: dict[str, int] = {}
-        for name in names:
+        for count, name in enumerate(names, 1):
+            if count % TURN == 0:
+                await asyncio.sleep(0)  # other requests wait for the loop
             account = self._at_rest(name)
             if account is None:
                 away.append(name)
             else:
                 self._look_at(account, found, left)
-        await asyncio.sleep(0)  # other requests wait for the loop
-        for name, account in (await load_together(away, self._context)).items():
+        loaded = await load_together(away, self._context)
+        for count, (name, account) in enumerate(loaded.items(), 1):
+            if count % TURN == 0:
+                await asyncio.sleep(0)
             if account is None:
                 found[name] = UserEntry(user_id=name)
                 continue

@@ -21,6 +21,8 @@ TOGETHER: Final = 64
 """Users that are read together at most."""
 BEGUN_PER_TURN: Final = 32
 """Users that are restored before the loop gets a turn."""
+ROWS_PER_TURN: Final = 64
+"""Rows that are replayed for them, after which it gets one in any case."""
 
 _log = structlog.get_logger(__name__)
 
@@ -31,10 +33,12 @@ class Begun(NamedTuple):
     Attributes:
         actor: the actor.
         rest: what it takes to have all of the state, None if it has; it raises `JournalError`.
+        rows: how many were replayed for it.
     """
 
     actor: Actor
     rest: Callable[[], Awaitable[None]] | None = None
+    rows: int = 0
 
 
 class Recovery(Protocol):
@@ -130,9 +134,11 @@ class Loads:
         if self._waiting:
             self._go_on()
             await asyncio.sleep(0)  # the next ones are read while these are restored
-        for count, cell in enumerate(cells, 1):
-            self._begin(cell, stored)
-            if count % BEGUN_PER_TURN == 0:
+        users = rows = 0
+        for cell in cells:
+            users, rows = users + 1, rows + self._begin(cell, stored)
+            if users == BEGUN_PER_TURN or rows >= ROWS_PER_TURN:
+                users = rows = 0
                 await asyncio.sleep(0)
 
     async def _read(self, cells: Sequence[Cell]) -> Mapping[str, Any] | JournalError:
@@ -148,21 +154,24 @@ class Loads:
             _log.exception("read_of_many_failed")
             return {}
 
-    def _begin(self, cell: Cell, stored: Mapping[str, Any] | JournalError) -> None:
+    def _begin(self, cell: Cell, stored: Mapping[str, Any] | JournalError) -> int:
+        """Restore a user's actor; how many rows were replayed for it here."""
         if isinstance(stored, JournalError):
             self._end(cell, stored)
-        elif cell.user not in stored:
+            return 0
+        if cell.user not in stored:
             self._spawn(self._finish(cell, None))
+            return 0
+        try:
+            begun = self._recovery.begin(cell.user, stored[cell.user])
+        except Exception as error:  # noqa: BLE001 -- as in _finish
+            self._end(cell, error)
+            return 0
+        if begun.rest is None:
+            self._end(cell, begun.actor)
         else:
-            try:
-                begun = self._recovery.begin(cell.user, stored[cell.user])
-            except Exception as error:  # noqa: BLE001 -- as in _finish
-                self._end(cell, error)
-            else:
-                if begun.rest is None:
-                    self._end(cell, begun.actor)
-                else:
-                    self._spawn(self._finish(cell, begun))
+            self._spawn(self._finish(cell, begun))
+        return begun.rows
 
     async def _finish(self, cell: Cell, begun: Begun | None) -> None:
         """Load what one user needs beyond the read for many."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -12,9 +12,11 @@ from actors.billing.state.account import Account
 from actors.persistent.context import ActorContext
 from actors.user.replay import replay, start_of
 from persistence.errors import JournalError
-from persistence.records import Loaded
+from persistence.records import Entry, Loaded
 
 HISTORY_PAGE: Final = 1_000
+REPLAYED_PER_TURN: Final = 64
+"""Rows that are replayed before the loop gets a turn."""
 TOGETHER: Final = 64
 """Users that are read together."""
 TAIL: Final = 256
@@ -48,10 +50,34 @@ async def read_together(users: Sequence[str], context: ActorContext) -> dict[str
     return await context.queries.load(users, TAIL) if users else {}
 
 
-def begin(user: str, loaded: Loaded, context: ActorContext) -> tuple[Account, int, bool]:
-    """The state of what was read, the rows replayed for it, and whether it is as `load` gives it.
+class Restored(NamedTuple):
+    """A user's state as far as it was made in one turn of the loop.
 
-    If it is not, `catch_up` has to follow.
+    Attributes:
+        account: the state.
+        rows: how many rows were replayed for it.
+        left: rows that were read and are still to be replayed.
+        whole: whether there are none behind them.
+    """
+
+    account: Account
+    rows: int
+    left: Sequence[Entry]
+    whole: bool
+
+    async def finish(self, context: ActorContext) -> int:
+        """Replay what is left; how many rows that were.
+
+        Raises:
+            Unavailable: the log cannot be read now.
+            Corrupt: a row cannot be read.
+        """
+        await _replay_in_turns(self.account, self.left)
+        return len(self.left) + (0 if self.whole else await catch_up(self.account, context))
+
+
+def begin(user: str, loaded: Loaded, context: ActorContext) -> Restored:
+    """The state of what was read, or the first part of it.
 
     Raises:
         Corrupt: a row cannot be read.
@@ -61,10 +87,11 @@ def begin(user: str, loaded: Loaded, context: ActorContext) -> tuple[Account, in
     if snapshot is not None:
         start = start_of(user, snapshot, context.writer.durable)
         if start is None:
-            return account, 0, False  # the tail is that behind the snapshot
+            return Restored(account, 0, (), whole=False)  # the tail is that behind the snapshot
         account = start
-    replay(account, tail)
-    return account, len(tail), len(tail) < TAIL
+    now, left = tail[:REPLAYED_PER_TURN], tail[REPLAYED_PER_TURN:]
+    replay(account, now)
+    return Restored(account, len(now), left, whole=len(tail) < TAIL)
 
 
 async def load_together(users: Sequence[str], context: ActorContext) -> dict[str, Account | None]:
@@ -82,10 +109,9 @@ async def load_together(users: Sequence[str], context: ActorContext) -> dict[str
             if user not in loaded:
                 found[user], _ = await load(user, context)
             else:
-                account, _, whole = begin(user, loaded[user], context)
-                if not whole:
-                    await catch_up(account, context)
-                found[user] = account
+                restored = begin(user, loaded[user], context)
+                await restored.finish(context)
+                found[user] = restored.account
         except JournalError as error:
             _log.error("user_unreadable", user=user, error=str(error))
             found[user] = None
@@ -98,7 +124,14 @@ async def catch_up(account: Account, context: ActorContext) -> int:
     count = 0
     while True:
         rows = await context.queries.history(account.user, account.seq, HISTORY_PAGE)
-        replay(account, [(row.seq, row.kind, row.at, row.body) for row in rows])
+        entries = [(row.seq, row.kind, row.at, row.body) for row in rows]
+        await _replay_in_turns(account, entries)
         count += len(rows)
         if len(rows) < HISTORY_PAGE:
             return count
+
+
+async def _replay_in_turns(account: Account, entries: Sequence[Entry]) -> None:
+    for start in range(0, len(entries), REPLAYED_PER_TURN):
+        await asyncio.sleep(0)  # other requests wait for the loop
+        replay(account, entries[start : start + REPLAYED_PER_TURN])

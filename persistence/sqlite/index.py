@@ -131,14 +131,10 @@ class LogIndex:
 
     async def users(self, after: str, limit: int, prefix: str) -> list[str]:
         """Users that have rows, in order, after one; without the nameless one."""
-        after = max(after, "")
         # A user's id orders as its UTF-8 bytes do. What leaves memory is in the file before.
-        recent = {
-            user
-            for tail in self._tails
-            for user in tail.users
-            if user > after and user.startswith(prefix)
-        }
+        for tail in tuple(self._tails):
+            await tail.names.sort()
+        recent = {user for tail in self._tails for user in tail.names.after(after, limit, prefix)}
         found = await self._reader.read(
             "SELECT user_id FROM users WHERE user_id > ? AND user_id >= ? ORDER BY user_id LIMIT ?",
             after,

@@ -7,6 +7,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
+from persistence.sqlite.recent_users import RecentUsers
+
 _POSITION_BITS: Final = 48
 _POSITION: Final = (1 << _POSITION_BITS) - 1
 _MARK: Final = 0xFFFF
@@ -46,16 +48,18 @@ class RecentPositions:
         count: how many rows it has.
         last: the newest position.
         users: who has rows in it.
+        names: the same users in order.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.last = 0
         self.users: dict[str, int | _Rows] = {}
+        self.names = RecentUsers()
 
     def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Take in rows, of which the first four fields are those of a `Row`."""
-        users = self.users
+        users, names = self.users, self.names.unsorted
         for row in rows:
             seq: int = row[0]
             user: str = row[2]
@@ -64,6 +68,7 @@ class RecentPositions:
             before = users.get(user)
             if before is None:
                 users[user] = seq | mark << _POSITION_BITS
+                names.append(user)
                 continue
             if isinstance(before, int):
                 many = _Rows()

@@ -15,7 +15,8 @@ from persistence.errors import Refused, Unavailable
 from persistence.records import Row
 from persistence.sqlite import index, index_file
 from persistence.sqlite.journal import SQLiteJournal
-from tests.support.rows import make_rows, of_user
+from tests.support.rows import make_row, make_rows, of_user
+from tests.support.turns import turns_of_the_loop
 
 ALL = 1_000_000
 LUMP = 50
@@ -230,3 +231,21 @@ async def test_a_log_that_cannot_be_read_is_refused_and_leaves_no_thread_behind(
         thread.join(2)
         assert not thread.is_alive(), "it keeps the process from ending"
     assert caught.tb is not None  # until here: whoever collects it collects the connections
+
+
+async def test_a_list_of_many_recent_users_is_made_in_turns_and_costs_the_rows_that_it_shows(
+    directory: Path, random_: random.Random
+) -> None:
+    journal = await SQLiteJournal.open(directory, FORM)
+    users = [f"u{number}" for number in range(30_000)]
+    random_.shuffle(users)
+    rows = [make_row(seq, user) for seq, user in enumerate(users, 1)]
+    await journal.append(rows)
+    with turns_of_the_loop() as turns:
+        assert await journal.users("", 1) == ["u0"]
+    assert turns.longest < 10_000
+    with turns_of_the_loop() as turns:
+        assert await journal.users("u1", 3, "u1") == ["u10", "u100", "u1000"]
+    assert turns.total < 10_000
+    assert await journal.users("", 40_000) == sorted(users)
+    await journal.close()

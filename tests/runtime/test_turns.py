@@ -91,3 +91,33 @@ async def test_a_model_has_a_most_of_prices_and_the_error_says_so(
     assert (await rig.catalog("prices.put", **{**row, "model": "gpt-10"})).code == ""
     prices = await rig.catalog("prices.list", provider="openai", model="gpt-9")
     assert len(prices.body["prices"]) == 3
+
+
+async def test_a_page_of_users_is_made_in_turns(rig: Rig) -> None:
+    for number in range(300):
+        await rig.ask("track", f"u{number}", provider="exa")
+    with turns_of_the_loop() as turns:
+        live = await rig.catalog("users.list", limit=300)
+    assert turns.longest < TURN
+    rig = await rig.restart()
+    with turns_of_the_loop() as turns:
+        away = await rig.catalog("users.list", limit=300)
+    await rig.stop()
+    assert turns.longest < TURN
+    assert len(live.body["users"]) == 300
+    assert live.body["users"] == away.body["users"]
+
+
+async def test_users_with_many_rows_behind_their_snapshots_are_loaded_in_turns(rig: Rig) -> None:
+    users = [f"u{number}" for number in range(8)]
+    for user in users:
+        events = [{"provider": "exa"}] * (60 if user != "u0" else 700)
+        await rig.ask("batch", user, events=events)
+    rig = await rig.restart()
+    with turns_of_the_loop() as turns:
+        asked = [rig.send("enforce", user, provider="exa") for user in users]
+        answers = await rig.answers(*asked)
+    await rig.stop()
+    assert {answer.code for answer in answers} == {""}
+    assert turns.total > 5 * TURN
+    assert turns.longest < 2 * TURN  # it may have the rows of two users
