@@ -22,7 +22,7 @@ import structlog
 
 from actors.edge.age import MS, Age, CommitTime, Connected, Log
 from actors.edge.dispatch import OWN, Edge
-from actors.edge.parser import Deliver
+from actors.edge.parser import TURN_NS, Deliver
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
 
@@ -41,7 +41,8 @@ LOT: Final = 2_048
 HOT_COUNT: Final = LOT // 16
 """A user with more of them is a cause of the overload."""
 SLICE: Final = 2_048
-"""Work per turn of the loop, so that commits and reads have their turns."""
+"""Work per turn of the loop, so that commits and reads have their turns; a turn also ends after
+`TURN_NS`, whatever is in it."""
 AT_LEAST_NS: Final = 10 * MS
 """How long reading may come before handling."""
 LEAST_NS: Final = 50 * MS
@@ -212,7 +213,7 @@ class LoadShedder:
             if self.strict:
                 self._sift(now)
             else:
-                self._handle(SLICE)
+                self._handle(now)
         elif self.strict:
             # Unread messages cannot be refused, and their users are not known.
             left = 0 if self._grant else SLICE
@@ -227,8 +228,9 @@ class LoadShedder:
             if self._idle is not None:
                 self._idle.set()
 
-    def _handle(self, left: int) -> None:
-        while self._queue and left > 0:
+    def _handle(self, now: int) -> None:
+        left = SLICE
+        while self._queue and left > 0 and self._ticks() - now <= TURN_NS:
             held = self._take()
             self._deliver(held.subject, held.reply_to, held.payload, held.headers)
             left -= HANDLED
@@ -244,15 +246,16 @@ class LoadShedder:
             held = self._take()
             if self._let_in(arrived - held.at, held.subject):
                 self._granted_at = now
-                self._deliver(held.subject, held.reply_to, held.payload, held.headers)
-                left -= HANDLED
             elif self._grant > 0:
                 self._grant -= 1
-                self._deliver(held.subject, held.reply_to, held.payload, held.headers)
-                left -= HANDLED
             else:
                 self._refuse(held.subject, held.reply_to)
                 left -= 1
+                continue
+            self._deliver(held.subject, held.reply_to, held.payload, held.headers)
+            left -= HANDLED
+            if self._ticks() - now > TURN_NS:
+                return
 
     def _take(self) -> _Waiting:
         held = self._queue.popleft()

@@ -36,6 +36,9 @@ _STREAM_SYNC: Final = "1s"
 _STREAM_MEMORY_MAX: Final = 16 * 1024 * 1024
 _STREAM_FILES_MAX: Final = 1024 * 1024 * 1024
 _LOG_FILES_MAX: Final = 3
+_PENDING_MAX: Final = 512 * 1024 * 1024
+"""What may wait for a client before the server ends its connection. Its default of 64 MiB is less
+than 150 of the largest batches that come at once."""
 _PR_SET_PDEATHSIG: Final = 1
 _LOG_PREFIX: Final = re.compile(r"^\[\d+\] \S+ \S+ \[\w+\]\s*")
 
@@ -152,6 +155,7 @@ class EmbeddedServer:
             "logfile_size_limit": _LOG_BYTES_MAX,
             "logfile_max_num": _LOG_FILES_MAX,
             "mappings": {source: destination},
+            "max_pending": _PENDING_MAX,
         }
         if self._jetstream:
             settings["jetstream"] = {

@@ -7,12 +7,17 @@ to a function, nothing that a client can send ends the loop, and answers go stra
 transport: its own queue and task would cost each answer two more turns of the event loop, and
 in a busy service a turn waits for a commit.
 
+A read has up to 32 KiB, which may be a hundred small requests or a dozen that take milliseconds
+each. So after some milliseconds the rest of it waits for the next turn of the loop, as if it had
+come with the next read.
+
 It uses private names of nats-py, so `supported` checks them, a contract test holds them, and
 the plain subscription of `actors.edge.connection` stays beside it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -20,6 +25,7 @@ import structlog
 from nats.errors import ProtocolError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
+from actors.clock import SystemClock
 from actors.edge.outgoing import drop_unsent
 
 Deliver = Callable[[bytes, bytes, bytes, bytes], None]
@@ -44,6 +50,12 @@ _PRIVATE: Final = (
     "_transport",
 )
 
+TURN_NS: Final = 4_000_000
+"""So long a read may keep the loop; then others have their turn."""
+LOOK_BYTES: Final = 2_048
+"""After messages of so many bytes the clock is looked at."""
+MESSAGE_BYTES: Final = 64
+"""What a message counts beside its payload."""
 _NOTHING_SERVED: Final = b"-"  # not the id of any subscription
 
 _log = structlog.get_logger(__name__)
@@ -78,6 +90,7 @@ class InlineParser(Parser):
         self._deliver: Deliver = _ignore
         self._after: After = _the_same
         self._room: Room = _enough
+        self._ticks: Callable[[], int] = SystemClock().ticks
         super().__init__(client)
 
     @classmethod
@@ -116,7 +129,14 @@ class InlineParser(Parser):
         data = self._rest + data if self._rest else data
         position, count, resets = 0, 0, self._resets
         served, deliver = self._served, self._deliver
-        while True:
+        weight, begun = 0, self._ticks()
+        while self._resets == resets:
+            if weight > LOOK_BYTES:
+                weight = 0
+                if self._ticks() - begun > TURN_NS:
+                    await self._end_turn(count)
+                    count, begun, deliver = 0, self._ticks(), self._deliver
+                    continue
             end = data.find(b"\r\n", position)
             if end < 0:
                 break
@@ -128,12 +148,11 @@ class InlineParser(Parser):
                     break
                 position = stop + 2
                 count += 1
+                weight += stop - end + MESSAGE_BYTES
                 deliver(words[1], words[3], data[start:stop], b"")
                 continue
             if words[0] != b"MSG" and words[0] != b"HMSG":
                 await self._control(data[position : end + 2])
-                if self._resets != resets:
-                    return  # the connection was lost: the rest of its bytes is useless
                 position = end + 2
                 continue
             start = end + 2
@@ -146,11 +165,25 @@ class InlineParser(Parser):
             reply = words[3] if len(words) == 5 + headed else b""
             if words[2] == served:
                 count += 1
+                weight += stop - end + MESSAGE_BYTES
                 deliver(words[1], reply, data[body:stop], data[start:body])
                 continue
             await self._message(words[1], int(words[2]), reply, data[start:body], data[body:stop])
-        self._rest = data[position:]
+        await self._end(data[position:], count, resets)
+
+    async def _end(self, rest: bytes, count: int, resets: int) -> None:
+        """End a read; ``rest`` is what begins the next one."""
+        if self._resets != resets:
+            return  # the connection was lost: the rest of its bytes is useless
+        self._rest = rest
         self._deliver = self._after(count)
+        while (room := self._room()) is not None:
+            await room
+
+    async def _end_turn(self, count: int) -> None:
+        """Let others have their turn in the midst of a read, as if it ended here."""
+        self._deliver = self._after(count)
+        await asyncio.sleep(0)
         while (room := self._room()) is not None:
             await room
 

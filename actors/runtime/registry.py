@@ -31,6 +31,9 @@ PASSIVATED_MAX: Final = 1_000
 RELEASED_PER_CLAIM: Final = 4
 LOOKED_AT_PER_CLAIM: Final = 64
 """At the cap a new actor pushes out at most the first number, among the second of the oldest."""
+RESUMED_PER_TURN: Final = 64
+TURN_S: Final = 0.004
+"""At most so many requests of a stash are run, or so long, before others have their turn."""
 OVERLOADED_S: Final = 1.0
 """``retry_after`` of a refusal because a queue is full."""
 
@@ -264,16 +267,26 @@ class Registry:
             self._turns.ended(request.user)
 
     def _resume(self, cell: Cell) -> None:
-        """Run the stash in order, until it is empty or a request needs a detour."""
+        """Run the stash in order, until it is empty or a request needs a detour.
+
+        It may hold thousands of requests: after some of them others have their turn.
+        """
         cell.busy = False
+        left, until = RESUMED_PER_TURN, self._now() + TURN_S
         while not cell.busy:
             if cell.actor is None:
                 if cell.stash:
                     self._load(cell, after_drop=True)
                 return
+            if left == 0 or self._now() > until:
+                if cell.stash:
+                    cell.busy = True  # later requests wait behind these
+                    asyncio.get_running_loop().call_soon(self._resume, cell)
+                return
             request = cell.take()
             if request is None:
                 return
+            left -= 1
             self._handle(cell, request)
 
     def _drop(self, cell: Cell) -> None:

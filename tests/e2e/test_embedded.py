@@ -235,3 +235,23 @@ def test_a_server_whose_parent_is_killed_is_gone_within_two_seconds(
             assert server.recv(65_536).startswith(b"INFO ")
             parent.kill()
             assert server.recv(65_536) == b""
+
+
+async def test_the_largest_batches_of_200_callers_may_wait_for_the_service(servers: Make) -> None:
+    """More than 80 MB: the default of the server ends the connection at 64 MiB."""
+    server, batch, count = servers(jetstream=False), b"x" * 429_000, 200
+    address = urlsplit(await server.start())
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(b'CONNECT {"verbose":false}\r\nSUB usage.v1.> 1\r\nPING\r\n')
+    while await reader.readline() != b"PONG\r\n":
+        pass
+    sender = await nats.connect(address.geturl())
+    for _ in range(count):
+        await sender.publish("usage.v1.batch.alice", batch)
+        await sender.flush()  # nobody has read any of them
+    await sender.close()
+    for _ in range(count):
+        line = (await reader.readline()).split()
+        assert line[0] == b"MSG", line
+        await reader.readexactly(int(line[-1]) + 2)
+    writer.close()

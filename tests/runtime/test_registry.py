@@ -13,6 +13,7 @@ from actors.runtime.fair_turns import AT_ONCE_MAX
 from persistence.records import Row
 from tests.support.faults import Gate
 from tests.support.rig import Rig, Start, until
+from tests.support.turns import turns_of_the_loop
 
 SEED = 20_260_305
 
@@ -339,3 +340,16 @@ async def test_a_user_has_a_stash_only_while_a_request_waits_in_it(rig: Rig) -> 
 
     await rig.ask("track", provider="tavily")
     assert cells["alice"].stash is None
+
+
+async def test_what_waited_for_a_load_is_run_in_turns_and_in_order(rig: Rig) -> None:
+    rig.journal.reads.close()
+    asked = [rig.track(cost=1) for _ in range(1_000)]
+    await rig.journal.reads.waiting.wait()
+    with turns_of_the_loop() as turns:
+        rig.journal.reads.open()
+        asked += [rig.track(cost=1) for _ in range(5)]
+        answers = await rig.answers(*asked)
+    assert rig.order(*asked) == asked
+    assert [answer.body["seq"] for answer in answers] == list(range(2, 1_007))
+    assert turns.longest < turns.total / 8
