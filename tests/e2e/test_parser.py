@@ -24,7 +24,6 @@ from actors.edge import connection as link
 from actors.edge import parser
 from actors.edge.connection import Connection
 from actors.edge.parser import (
-    TURN_NS,
     Deliver,
     InlineParser,
     supported,
@@ -334,72 +333,3 @@ async def test_without_it_headers_errors_and_bad_requests_are_the_same(
     await asyncio.to_thread(talk)
     await service.stop()
     await connection.close()
-
-
-def slow_messages(count: int, size: int) -> bytes:
-    return b"".join(
-        message(b"usage.v1.preflight.a", SERVED, b"r", b"x" * size) for _ in range(count)
-    )
-
-
-async def test_a_read_full_of_slow_requests_gives_others_their_turn() -> None:
-    """Each takes a millisecond of a clock of our own; the limit is four."""
-    parser, calls, at = inline_parser(), [], 0
-    turns = 0
-
-    def deliver(*_: bytes) -> None:
-        nonlocal at
-        at += 1_000_000
-        calls.append(turns)
-
-    def other() -> None:
-        nonlocal turns
-        turns += 1
-        asyncio.get_running_loop().call_soon(other)
-
-    handled: list[int] = []
-
-    def after(count: int) -> Deliver:
-        handled.append(count)
-        return deliver
-
-    parser._ticks = lambda: at
-    parser.serve(SERVED, deliver, after)
-    asyncio.get_running_loop().call_soon(other)
-    await parser.parse(slow_messages(14, 2_500) + b"MSG half")
-    assert len(calls) == 14
-    assert max(calls.count(turn) for turn in calls) == TURN_NS // 1_000_000 + 1
-    assert sum(handled) == 14  # who is told of reads is told of each part of one
-    assert parser._rest == b"MSG half"
-
-
-async def test_a_read_of_quick_requests_is_one_turn() -> None:
-    parser = inline_parser()
-    handled: list[int] = []
-
-    def after(count: int) -> Deliver:
-        handled.append(count)
-        return parser.nc.deliver  # type: ignore[no-any-return]
-
-    parser._ticks = lambda: 0
-    parser.serve(SERVED, parser.nc.deliver, after)
-    await parser.parse(slow_messages(120, 150))
-    assert handled == [120]
-
-
-async def test_what_is_left_of_a_read_is_dropped_if_the_connection_is_lost_between_its_turns() -> (
-    None
-):
-    parser, at, delivered = inline_parser(), 0, 0
-
-    def deliver(*_: bytes) -> None:
-        nonlocal at, delivered
-        at, delivered = at + TURN_NS + 1, delivered + 1
-
-    parser._ticks = lambda: at
-    parser.serve(SERVED, deliver, lambda _: deliver)
-    parser.nc._pending = []
-    asyncio.get_running_loop().call_soon(parser.reset)
-    await parser.parse(slow_messages(5, 3_000) + b"MSG half")
-    assert delivered == 1
-    assert parser._rest == b""
