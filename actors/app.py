@@ -148,6 +148,7 @@ class Service:
             self._ready,
             Bounds(
                 live_max=config.live_users_max,
+                live_bytes_max=config.live_bytes_max,
                 idle_s=config.idle_s,
                 recoveries_max=config.recoveries_max,
                 waiting_max=config.waiting_max,

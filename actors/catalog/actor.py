@@ -94,6 +94,10 @@ class CatalogActor(PersistentActor):
             raise mismatch(key)
         return changes.answer(event, key, row.seq, duplicate=True)
 
+    def weight(self) -> int:
+        """It is never passivated, so it does not count."""
+        return 0
+
     def snapshot(self) -> bool:
         """The catalogue has none: its state is that of its rows."""
         return False

@@ -20,7 +20,11 @@ from messages.units import to_micros
 from messages.verbs import BY_NAME, CATALOG_COMMANDS, KEYED
 
 ROUTES_MAX: Final = 65_536
-"""Routes that are kept; with the longest tokens they fill 30 MB."""
+ROUTES_BYTES_MAX: Final = 32 * 1024 * 1024
+"""So many routes are kept, of so many bytes. Only those of requests that can be valid are, so that
+nobody pushes them out, or fills the memory, with what is none."""
+ROUTE_BYTES: Final = 500
+"""A route's bytes beside its texts, of which it has up to three."""
 KEY_CHARACTERS_MAX: Final = 128
 OF_USER: Final = "of_user"
 CATALOG: Final = "catalog"
@@ -85,6 +89,7 @@ class Edge:
         self.tallies = {verb: Tally() for verb in BY_NAME}
         self._other = Tally()
         self._routes: dict[bytes, Route] = {}
+        self._routes_bytes = 0
 
     def deliver(self, subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> None:
         """Take one message; every request gets its answer from here or from its actor."""
@@ -166,10 +171,17 @@ class Edge:
             silent=kind in {OWN, OTHER},
             changes=name in KEYED,
         )
-        if len(self._routes) >= ROUTES_MAX:
-            self._routes.clear()  # an order of use would cost every message more than this
-        self._routes[subject] = route
+        if wrong is None and name in self.tallies:
+            self._keep(subject, route)
         return route
+
+    def _keep(self, subject: bytes, route: Route) -> None:
+        size = ROUTE_BYTES + 3 * len(subject)
+        if len(self._routes) >= ROUTES_MAX or self._routes_bytes + size > ROUTES_BYTES_MAX:
+            self._routes.clear()  # an order of use would cost every message more than this
+            self._routes_bytes = 0
+        self._routes[subject] = route
+        self._routes_bytes += size
 
 
 def _message_id(headers: bytes) -> str | None:

@@ -34,6 +34,10 @@ class Actor(Protocol):
         """Whether nothing of its state is still to become durable."""
         ...
 
+    def weight(self) -> int:
+        """About how many bytes its state takes."""
+        ...
+
     def snapshot(self) -> bool:
         """Have the state written if that is worth it; returns whether. Called when quiescent."""
         ...
@@ -46,7 +50,16 @@ class Cell:
     there is none, and an empty deque takes 760 bytes.
     """
 
-    __slots__ = ("actor", "again", "busy", "stash", "used_at", "user", "waiting")
+    __slots__ = (
+        "actor",
+        "again",
+        "busy",
+        "stash",
+        "used_at",
+        "user",
+        "waiting",
+        "weight",
+    )
 
     def __init__(self, user: str) -> None:
         self.user = user
@@ -56,6 +69,7 @@ class Cell:
         self.waiting = 0
         self.again = False  # used again since it was queued
         self.used_at = 0.0
+        self.weight = 0  # bytes of its actor when it was last weighed
 
     def opened(self) -> deque[Request]:
         """The stash, for a request to wait in."""

@@ -44,6 +44,7 @@ class Bounds(NamedTuple):
     """The registry's bounds."""
 
     live_max: int
+    live_bytes_max: int
     idle_s: float
     recoveries_max: int
     waiting_max: int
@@ -82,6 +83,7 @@ class Registry:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loads = Loads(recovery, ready, limits.recoveries_max, self._spawn, self._loaded)
         self._backoff = Backoff(now)
+        self._bytes = 0
         self._idle: asyncio.Event | None = None  # only while somebody waits for it
         self.waiting = 0
         self.open = True
@@ -172,7 +174,7 @@ class Registry:
             cell.refuse("not executed: the service is stopping")
 
     def _claim(self, user: str) -> Cell:
-        if len(self._cells) >= self._limits.live_max:
+        if len(self._cells) >= self._limits.live_max or self._bytes > self._limits.live_bytes_max:
             self._make_room()
         cell = self._cells[user] = Cell(user)
         self._load(cell, after_drop=False)
@@ -213,7 +215,18 @@ class Registry:
         """Passivate a cell."""
         if cell.actor is not None:
             cell.actor.snapshot()
+        self._remove(cell)
+
+    def _remove(self, cell: Cell) -> None:
+        self._bytes -= cell.weight
         del self._cells[cell.user]
+
+    def _weigh(self, cell: Cell, actor: Actor) -> None:
+        """Count the bytes of an actor; if all take too many, release some that are idle."""
+        before, cell.weight = cell.weight, actor.weight()
+        self._bytes += cell.weight - before
+        if self._bytes > self._limits.live_bytes_max:
+            self._make_room()
 
     def _handle(self, cell: Cell, request: Request) -> None:
         actor = cell.actor
@@ -229,6 +242,8 @@ class Registry:
             cell.actor = None
             self._load(cell, after_drop=True)
         else:
+            if request.grew:
+                self._weigh(cell, actor)
             if detour is None:
                 return
             if detour.blocks:
@@ -302,11 +317,12 @@ class Registry:
         """The actor of a cell is there, or it cannot be loaded."""
         if actor is None:
             delay = self._backoff.failed(cell.user)
-            del self._cells[cell.user]
+            self._remove(cell)
             cell.refuse("not executed: the user's state cannot be loaded", delay)
             return
         self._backoff.loaded(cell.user)
         cell.actor = actor
+        self._weigh(cell, actor)
         self._resume(cell)
 
     def _refusal(self, user: str, cell: Cell | None) -> RequestError | None:

@@ -50,6 +50,7 @@ class Request:
         key_is_new: whether the key is known to be new.
         deadline: microseconds since the epoch, None without one.
         tally: counts its verb's requests and errors.
+        grew: whether its actor's state may have grown by more than a few bytes.
         facts: what its actor looked up for it before it can be handled, None before.
         owner: counts it as waiting, once it was dispatched.
         cell: the place in the registry where it waits.
@@ -64,6 +65,7 @@ class Request:
         "command",
         "deadline",
         "facts",
+        "grew",
         "headers",
         "key",
         "key_is_new",
@@ -98,6 +100,7 @@ class Request:
         self.key_is_new = False
         self.deadline = deadline
         self.facts: Any = None
+        self.grew = False
         self.owner: Owner | None = None
         self.cell: Any = None
         self.payload = b""

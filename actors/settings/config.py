@@ -34,6 +34,7 @@ class Config:
         personal_secret_file: has the secret of the hashes.
         data_dir: holds the database.
         live_users_max: actors kept in memory.
+        live_bytes_max: about how many bytes their states may take together.
         idle_s: an actor without a message for so long is snapshotted and dropped.
         recoveries_max: users loaded from disk at the same time.
         waiting_max: requests that wait in all; more are refused.
@@ -64,6 +65,7 @@ class Config:
     personal_secret_file: str = ""
     data_dir: Path = Path("data")
     live_users_max: int = 100_000
+    live_bytes_max: int = 1_073_741_824
     idle_s: float = 900.0
     recoveries_max: int = 256
     waiting_max: int = 32_768
@@ -76,6 +78,7 @@ class Config:
 _BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "nats_port": (0, 65_535),
     "live_users_max": (1, 10_000_000),
+    "live_bytes_max": (1_048_576, 549_755_813_888),
     "idle_s": (0.01, 604_800),
     "recoveries_max": (1, 4_096),
     "waiting_max": (32_768, 1_048_576),

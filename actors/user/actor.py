@@ -11,6 +11,7 @@ from typing import Final
 
 from actors.billing.idempotency import original
 from actors.billing.state.account import Account
+from actors.billing.state.weight import weight
 from actors.persistent.actor import PersistentActor
 from actors.persistent.context import ActorContext
 from actors.runtime.cell import Detour
@@ -72,6 +73,10 @@ class UserActor(PersistentActor):
         return original(
             request.command, event, row.personal, key, row.seq, row.at, catalog, privacy
         )
+
+    def weight(self) -> int:
+        """See `Actor.weight`."""
+        return weight(self.ledger.account)
 
     def snapshot(self) -> bool:
         """Have the state written if replaying the rest of the log would cost more."""

@@ -57,6 +57,7 @@ def batch(ledger: Ledger, request: Request, ask: Batch, at: int) -> Detour | Non
     request.payload = work.reply(request.key or "")
     if work.rows:
         context.writer.append(work.rows, request)
+        request.grew = True
         ledger.grown()
     else:
         context.writer.after(account.seq, request)

@@ -39,6 +39,8 @@ def _track(ledger: Ledger, request: Request, call: Track, at: int) -> Detour | N
     rows: list[Row] = []
     request.payload = ledger.count(call, key, at, rows, ended)
     ledger.context.writer.append(rows, request)
+    if ledger.account.grew:
+        ledger.account.grew, request.grew = False, True
     ledger.grown()
     return None
 

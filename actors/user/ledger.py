@@ -83,6 +83,7 @@ class Ledger:
         shown = effect.shown or change.reply(events[-1], at)
         request.payload = fast.reply(shown, key, last)
         writer.append(self._rows_of(effect, key, at, seq), request)
+        request.grew = True
         self.grown()
 
     def count(

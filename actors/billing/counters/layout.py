@@ -14,8 +14,10 @@ class Layout(Struct, frozen=True, eq=False, weakref=True):
     Attributes:
         actual, models: the slot of a name's calls; those of its tokens and cost are behind it.
         size: how many slots a period of this layout has.
+        weight: about how many bytes it takes.
     """
 
     actual: dict[str, int]
     models: dict[str, int]
     size: int
+    weight: int

@@ -38,6 +38,12 @@ NUMBER_MAX: Final = 2**64 - 1
 one takes two thirds as long as with a sign."""
 STEPS_KEPT: Final = 256
 """Steps from one layout to the next that are known, each with the layout that it leads to."""
+STEP_CHARACTERS_MAX: Final = 128
+"""Of the names of such a step: longer ones are not kept for others."""
+ENTRY_BYTES: Final = 100
+"""What a name in a layout takes beside its text."""
+TEXT_BYTES: Final = 50
+"""What a text takes beside its characters."""
 Slots: TypeAlias = "array[int] | list[int]"
 """Counters by slot: a list if one of them does not fit into an array, else an array."""
 
@@ -242,8 +248,14 @@ def layout_of(actual: Iterable[str], models: Iterable[str]) -> Layout:
             {sys.intern(name): _SLOTS + _PAIR * place for place, name in enumerate(names[0])},
             {sys.intern(name): _SLOTS + _PAIR * place + 3 for place, name in enumerate(names[1])},
             _SLOTS + _PAIR * max(len(names[0]), len(names[1])),
+            sum([text_bytes(name) + ENTRY_BYTES for both in names for name in both]),
         )
     return layout
+
+
+def text_bytes(text: str) -> int:
+    """About how many bytes a text takes, with its UTF-8, which it keeps once it was encoded."""
+    return TEXT_BYTES + (len(text) if text.isascii() else 8 * len(text))
 
 
 NO_NAMES: Final = layout_of((), ())
@@ -257,10 +269,20 @@ def grown(used: Slots, layout: Layout) -> Slots:
     return used + array("Q", _ZEROS_OF_PAIR * missing)
 
 
-# Users come to the same names in the same few orders, and each who is replayed comes to them anew.
-@lru_cache(maxsize=STEPS_KEPT)
 def with_names(layout: Layout, actual: str, model: str) -> tuple[Layout, str, str]:
     """The layout that has room for a call, and under which names the call is counted."""
+    if len(actual) + len(model) > STEP_CHARACTERS_MAX:
+        return _with_names(layout, actual, model)
+    return _step(layout, actual, model)
+
+
+# Users come to the same names in the same few orders, and each who is replayed comes to them anew.
+@lru_cache(maxsize=STEPS_KEPT)
+def _step(layout: Layout, actual: str, model: str) -> tuple[Layout, str, str]:
+    return _with_names(layout, actual, model)
+
+
+def _with_names(layout: Layout, actual: str, model: str) -> tuple[Layout, str, str]:
     actual, model = _counted_as(layout.actual, actual), _counted_as(layout.models, model)
     if actual not in layout.actual or model not in layout.models:
         names = dict.fromkeys((*layout.actual, actual)), dict.fromkeys((*layout.models, model))

@@ -169,6 +169,7 @@ class Account:
         suspended: whether the user may make no calls.
         holds: the open holds, None if there are none.
         ended: how the newest holds ended, by id. Not part of the state: the log knows it too.
+        grew: whether it got a name or an alert. For whoever weighs the state, no part of it.
     """
 
     user: str
@@ -184,6 +185,7 @@ class Account:
     suspended: bool = False
     holds: OpenHolds | None = None
     ended: dict[str, str] = field(default_factory=lambda: NOTHING, compare=False, repr=False)
+    grew: bool = field(default=False, compare=False, repr=False)
 
     def period(self, key: str) -> Period | None:
         """The period of a key, where it is the current one or within the grace."""

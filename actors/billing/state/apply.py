@@ -59,7 +59,7 @@ def apply(account: Account, event: Event, at: int, seq: int) -> None:
                 period = _known(account, event.billing_period)
                 before = account.before = owned(account.before)
                 before[event.provider] = before.get(event.provider, 0) + 1
-            _count(period, event)
+            _count(account, period, event)
             period.last_updated = at
             if (
                 event.hold_status == "settled"
@@ -85,13 +85,14 @@ def _known(account: Account, key: str) -> Period:
     return period
 
 
-def _count(period: Period, event: UsageRecorded) -> None:
+def _count(account: Account, period: Period, event: UsageRecorded) -> None:
     cost, provider, actual = event.cost_nano, event.provider, event.actual
     tokens = event.tokens_input + event.tokens_output
     try:
         of_actual, of_model = period.layout.actual[actual], period.layout.models[event.model]
     except KeyError:
         of_actual, of_model = period.places(actual, event.model)
+        account.grew = True
     period.used = count(period.used, provider, actual, (of_actual, of_model), tokens, cost)
     if event.status_code >= 400:
         period.errors += 1
@@ -108,6 +109,7 @@ def _raise(account: Account, period: Period, alerts: Sequence[Alert], at: int, s
         while len(unread) > UNREAD_MAX:
             del unread[next(iter(unread))]
         period.levels, account.unread = levels, unread
+        account.grew = True
     period.rearm()
 
 

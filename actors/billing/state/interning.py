@@ -11,6 +11,8 @@ import sys
 from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeVar
 
+FEW: Final = 24
+"""Items of a dict that is looked for among those of others: the months of two years."""
 _T = TypeVar("_T")
 
 
@@ -41,8 +43,10 @@ def owned(mapping: dict[str, _T]) -> dict[str, _T]:
 
 
 def shared(mapping: dict[str, int]) -> dict[str, int]:
-    """One dict for equal ones of few items in the same order."""
-    return _shared(tuple(mapping.items())) if mapping else NOTHING
+    """One dict for equal ones of few items in the same order; many items are seldom the same."""
+    if not mapping:
+        return NOTHING
+    return _shared(tuple(mapping.items())) if len(mapping) <= FEW else Shared(mapping)
 
 
 @lru_cache(maxsize=4096)

@@ -14,10 +14,12 @@ from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
-from actors.billing.counters.slots import add, no_amounts
+from actors.billing.counters.slots import add, no_amounts, text_bytes
 
 HOLDS_MAX: Final = 1_000
 """Open holds of one user."""
+HOLD_BYTES: Final = 500
+"""What one takes beside its texts, also in the queue."""
 _LONG_AGO: Final = -1
 _STALE_MAX: Final = 64
 """Entries of the queue beyond two for each hold that may be those of holds that are gone."""
@@ -44,9 +46,12 @@ class OpenHolds:
 
     What has expired by the latest look is in no sum any more, but it is part of the state until
     `expire`: two of these are equal if they have the same holds, whoever has looked.
+
+    Attributes:
+        weight: about how many bytes they take.
     """
 
-    __slots__ = ("_by_id", "_expired", "_queue", "_since", "_slots")
+    __slots__ = ("_by_id", "_expired", "_queue", "_since", "_slots", "weight")
 
     def __init__(self, holds: Sequence[OpenHold] = ()) -> None:
         self._by_id: dict[str, OpenHold] = {}
@@ -54,6 +59,7 @@ class OpenHolds:
         self._queue: list[tuple[int, str]] = []  # when each expires; may name ones that are gone
         self._expired: dict[str, bool] = {}  # as of the latest look
         self._since = _LONG_AGO  # when the last of them did
+        self.weight = 0
         for hold in holds:
             self.put(hold)
 
@@ -93,7 +99,9 @@ class OpenHolds:
     def put(self, hold: OpenHold) -> None:
         """Set amounts aside, or others for a hold that is there."""
         before = self._by_id.get(hold.id)
-        if before is not None:
+        if before is None:
+            self.weight += weight_of(hold)
+        else:
             self._subtract(before)
         expired = self._expired.pop(hold.id, False)
         self._by_id[hold.id] = hold
@@ -103,7 +111,9 @@ class OpenHolds:
 
     def remove(self, hold_id: str) -> None:
         """End a hold."""
-        self._subtract(self._by_id.pop(hold_id))
+        hold = self._by_id.pop(hold_id)
+        self.weight -= weight_of(hold)
+        self._subtract(hold)
         self._expired.pop(hold_id, False)
 
     def expire(self, at: int) -> list[str]:
@@ -113,7 +123,7 @@ class OpenHolds:
             return []
         over = list(self._expired)
         for hold_id in over:
-            del self._by_id[hold_id]
+            self.weight -= weight_of(self._by_id.pop(hold_id))
         self._forget()
         return over
 
@@ -154,3 +164,8 @@ class OpenHolds:
         if hold.id not in self._expired:
             calls, tokens, cost = hold.amounts
             add(self._slots, hold.provider, hold.actual, (-calls, -tokens, -cost))
+
+
+def weight_of(hold: OpenHold) -> int:
+    """About how many bytes a hold takes; it does not change when it is extended."""
+    return HOLD_BYTES + text_bytes(hold.id) + text_bytes(hold.model) + text_bytes(hold.actual)

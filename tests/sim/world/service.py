@@ -307,5 +307,8 @@ class Broken:
     def quiescent(self) -> bool:
         return self.actor.quiescent()
 
+    def weight(self) -> int:
+        return self.actor.weight()
+
     def snapshot(self) -> bool:
         return self.actor.snapshot()
