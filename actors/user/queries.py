@@ -14,7 +14,7 @@ from actors.billing.periods.subscription import state_of
 from actors.billing.reports import usage_log
 from actors.billing.reports.alerts import alert_reply, alerts_reply, unread_alerts
 from actors.billing.reports.stats import find_period, stats
-from actors.billing.reports.trends import MONTHS, projections, trends
+from actors.billing.reports.trends import MONTHS, newest, projections, trends
 from actors.billing.state.account import Period
 from actors.billing.state.snapshot import period_of, totals_of
 from actors.billing.wire import fast
@@ -135,11 +135,12 @@ def _with_periods(
     # What left the state had ended a grace before; of periods that overlap it may begin later
     # than one that is still there.
     later = sum(period.start >= account.at - GRACE for period in account.closed)
+    live = newest(account.closed, months)
     if not account.sealed or later + 1 >= months:
-        ledger.answer(request, reply((), account.closed, current))
+        ledger.answer(request, reply((), live, current))
         return None
     # The live ones go on counting while the others are read.
-    known = [period_of(totals_of(period)) for period in account.closed]
+    known = [period_of(totals_of(period)) for period in live]
     last = period_of(totals_of(current))
     reading = _reading(ledger)
 

@@ -121,3 +121,14 @@ async def test_users_with_many_rows_behind_their_snapshots_are_loaded_in_turns(r
     assert {answer.code for answer in answers} == {""}
     assert turns.total > 5 * TURN
     assert turns.longest < 2 * TURN  # it may have the rows of two users
+
+
+async def test_trends_of_a_user_with_many_closed_periods_take_a_short_turn(rig: Rig) -> None:
+    for _ in range(120):
+        answer = await rig.ask("subscribe", plan="Pro", billing_cycle="monthly", period="new")
+        assert answer.code == ""
+        rig.clock.at += 1_000_000
+    assert len(rig.live("alice").account.closed) > 100
+    with turns_of_the_loop() as turns:
+        assert len((await rig.ask("trends", months=6)).body["periods"]) == 6
+    assert turns.longest < TURN

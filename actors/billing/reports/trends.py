@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from actors.billing.counters.slots import total_cost
@@ -41,6 +41,18 @@ def trends(periods: Iterable[Period], current: Period, months: int, seq: int) ->
         provider_trends={name: _trend(name, columns) for name in names},
         seq=seq,
     )
+
+
+def newest(periods: Sequence[Period], months: int) -> Sequence[Period]:
+    """Of periods in the order of their opening, those that `trends` of so many months can show.
+
+    A user may have a thousand closed ones. Before the last ones to begin none is shown.
+    """
+    if len(periods) <= months:
+        return periods
+    starts = [period.start for period in periods]
+    order = sorted(range(len(periods)), key=starts.__getitem__)  # of equal ones the last opened
+    return [periods[place] for place in sorted(order[-months:])]
 
 
 def projections(period: Period, at: int) -> Projections:
