@@ -5,16 +5,28 @@ A figure here is a bound and no measurement: a `track` takes some 3,000 instruct
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from actors.billing.catalog import changes
-from tests.support.rig import Rig, Start
-from tests.support.turns import turns_of_the_loop
+from messages.subjects import PREFIX
+from tests.support.rig import Answer, Rig, Start
+from tests.support.turns import Turns, turns_of_the_loop
 
 TURN = 30_000
 """Instructions: under two milliseconds on a machine of 2020."""
+
+
+async def measured(rig: Rig, subject: str, **body: Any) -> tuple[Turns, Answer]:
+    """Ask something; the turns that it took, that in which it arrived among them."""
+    payload = json.dumps(body).encode()
+    with turns_of_the_loop() as turns:
+        to = turns.measure(lambda: rig.deliver(f"{PREFIX}.{subject}", payload))
+        answer = await rig.answer(to)
+    assert answer.code == "", answer.payload
+    return turns, answer
 
 
 async def with_prices(rig: Rig, count: int) -> None:
@@ -34,8 +46,7 @@ async def with_prices(rig: Rig, count: int) -> None:
 
 async def test_a_page_of_prices_is_made_in_turns(rig: Rig) -> None:
     await with_prices(rig, 600)
-    with turns_of_the_loop() as turns:
-        answer = await rig.catalog("prices.list")
+    turns, answer = await measured(rig, "catalog.prices.list")
     assert len(answer.body["prices"]) > 600
     assert turns.total > 5 * TURN
     assert turns.longest < TURN
@@ -46,8 +57,8 @@ async def test_prices_are_loaded_in_turns_and_each_costs_the_same(rig: Rig) -> N
     for _ in range(2):
         await with_prices(rig, 400)
         rig = await rig.restart()
-        with turns_of_the_loop() as turns:
-            assert len((await rig.catalog("providers.list")).body["providers"]) == 14
+        turns, answer = await measured(rig, "catalog.providers.list")
+        assert len(answer.body["providers"]) == 14
         totals.append(turns.total)
         assert turns.longest < TURN
     await rig.stop()
@@ -59,8 +70,8 @@ async def test_a_call_long_ago_of_a_model_with_many_prices_is_one_turn_as_any(ri
     await rig.ask("track", provider="openai", model_used="gpt-9")
     costs = []
     for _ in range(2):
-        with turns_of_the_loop() as turns:
-            answer = await rig.ask("track", provider="openai", model_used="gpt-9", tokens_input=5)
+        call = {"provider": "openai", "model_used": "gpt-9", "tokens_input": 5}
+        turns, answer = await measured(rig, "track.alice", **call)
         assert answer.code == ""
         costs.append(turns.longest)
         await with_prices(rig, 300)
@@ -96,12 +107,10 @@ async def test_a_model_has_a_most_of_prices_and_the_error_says_so(
 async def test_a_page_of_users_is_made_in_turns(rig: Rig) -> None:
     for number in range(300):
         await rig.ask("track", f"u{number}", provider="exa")
-    with turns_of_the_loop() as turns:
-        live = await rig.catalog("users.list", limit=300)
+    turns, live = await measured(rig, "catalog.users.list", limit=300)
     assert turns.longest < TURN
     rig = await rig.restart()
-    with turns_of_the_loop() as turns:
-        away = await rig.catalog("users.list", limit=300)
+    turns, away = await measured(rig, "catalog.users.list", limit=300)
     await rig.stop()
     assert turns.longest < TURN
     assert len(live.body["users"]) == 300
@@ -129,6 +138,6 @@ async def test_trends_of_a_user_with_many_closed_periods_take_a_short_turn(rig: 
         assert answer.code == ""
         rig.clock.at += 1_000_000
     assert len(rig.live("alice").account.closed) > 100
-    with turns_of_the_loop() as turns:
-        assert len((await rig.ask("trends", months=6)).body["periods"]) == 6
+    turns, answer = await measured(rig, "trends.alice", months=6)
+    assert len(answer.body["periods"]) == 6
     assert turns.longest < TURN

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+_T = TypeVar("_T")
 
 _RUN: Final[Any] = asyncio.Handle._run  # what the loop calls
 
@@ -29,7 +31,7 @@ class Turns:
         self.total = 0
         self._count = 0
 
-    def measure(self, work: Callable[[], object]) -> object:
+    def measure(self, work: Callable[[], _T]) -> _T:
         """Run something, as a turn of its own."""
         self._count = 0
         sys.settrace(self._trace)
