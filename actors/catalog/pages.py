@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Iterable
-from typing import Final
-
-from msgspec import Raw
+from collections.abc import Awaitable
 
 from actors.billing.catalog.changes import Page
+from actors.persistent.in_turns import fitting_in_turns
 from actors.runtime.request import Request
 from messages.catalog import PlansReply, PricesReply
-from messages.codec import encode_reply
-
-TURN: Final = 32
-"""Entries that are shown before the loop gets a turn: half a millisecond."""
 
 
 async def show(
@@ -36,23 +29,8 @@ async def show(
     Raises:
         JournalError: a change that the page shows was lost.
     """
-    shown = await _fitting(page.entries, bytes_max)
+    shown = await fitting_in_turns(page.entries, bytes_max)
     await flushed
     request.prepare(page.reply(shown, reply))
     request.durable()
     return False
-
-
-async def _fitting(entries: Iterable[object], bytes_max: int) -> list[Raw]:
-    """The first entries, encoded, as many as fit; at least one if there is any."""
-    found: list[Raw] = []
-    size = 0
-    for entry in entries:
-        encoded = encode_reply(entry)
-        size += len(encoded) + 1
-        if found and size > bytes_max:
-            break
-        found.append(Raw(encoded))
-        if len(found) % TURN == 0:
-            await asyncio.sleep(0)
-    return found

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from actors.billing.admission.decide import enforce
-from actors.billing.admission.holds import holds
+from actors.billing.admission.holds import entry_of, held_in_all, holds
 from actors.billing.periods.calendar import GRACE
 from actors.billing.periods.rollover import current_of
 from actors.billing.periods.subscription import state_of
@@ -18,11 +18,12 @@ from actors.billing.reports.trends import MONTHS, newest, projections, trends
 from actors.billing.state.account import Period
 from actors.billing.state.snapshot import period_of, totals_of
 from actors.billing.wire import fast
+from actors.persistent.in_turns import TURN, fitting_in_turns
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.user.ledger import Handler, Ledger
 from actors.user.log_reads import Reading
-from messages.admission import Enforce, Holds
+from messages.admission import Enforce, Holds, HoldsReply
 from messages.reports import Alerts, Dashboard, DashboardReply, Logs, Stats, Trends
 from messages.subscriptions import Subscription, SubscriptionReply
 
@@ -36,8 +37,23 @@ def _enforce(ledger: Ledger, request: Request, ask: Enforce, at: int) -> None:
     ledger.respond(request, fast.enforced(decision, account.seq))
 
 
-def _holds(ledger: Ledger, request: Request, _: Holds, at: int) -> None:
-    ledger.answer(request, holds(ledger.account, at, ledger.context.page_bytes_max))
+def _holds(ledger: Ledger, request: Request, _: Holds, at: int) -> Detour | None:
+    account, bytes_max = ledger.account, ledger.context.page_bytes_max
+    if account.held_count(at) <= TURN:
+        ledger.answer(request, holds(account, at, bytes_max))
+        return None
+    # They go on changing while they are shown.
+    open_now, held, seq = account.open_holds(at), held_in_all(account, at), account.seq
+    flushed = ledger.context.writer.flushed()
+
+    async def work() -> bool:
+        shown: Any = tuple(await fitting_in_turns(map(entry_of, open_now), bytes_max))
+        await flushed
+        request.prepare(HoldsReply(holds=shown, held=held, seq=seq))
+        request.durable()
+        return False
+
+    return _detour(work)
 
 
 def _stats(ledger: Ledger, request: Request, ask: Stats, at: int) -> Detour | None:

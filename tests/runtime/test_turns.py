@@ -141,3 +141,18 @@ async def test_trends_of_a_user_with_many_closed_periods_take_a_short_turn(rig: 
     turns, answer = await measured(rig, "trends.alice", months=6)
     assert len(answer.body["periods"]) == 6
     assert turns.longest < TURN
+
+
+async def test_a_list_of_as_many_holds_as_there_may_be_is_made_in_turns(rig: Rig) -> None:
+    await rig.ask("subscribe", plan="Enterprise", billing_cycle="monthly")
+    for number in range(10):
+        operations = [{"provider": "exa"}] * 100
+        hold = {"ttl": 60, "event_id": f"{number}"}
+        assert (await rig.ask("preflight", operations=operations, hold=hold)).body["allowed"]
+    turns, answer = await measured(rig, "holds.alice")
+    assert turns.longest < TURN
+    assert turns.total > 3 * TURN
+    assert [entry["hold_id"] for entry in answer.body["holds"]] == [
+        f"{number}.{index}" for number in range(10) for index in range(100)
+    ]
+    assert answer.body["held"] == {"calls": 1_000, "tokens": 0, "cost": 5, "open": 1_000}

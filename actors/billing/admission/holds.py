@@ -122,22 +122,23 @@ def release(account: Account, ask: Release, now: Now) -> Persist:
 
 def holds(account: Account, at: int, bytes_max: int = BYTES_MAX) -> HoldsReply:
     """The open holds, oldest first, as many as fit."""
-    shown = (
-        HoldEntry(
-            hold_id=hold.id,
-            provider=hold.provider,
-            actual_provider_name=hold.actual,
-            model_used=hold.model,
-            calls=hold.amounts[0],
-            tokens=hold.amounts[1],
-            cost=usd(hold.amounts[2]),
-            created_at=to_datetime(hold.created_at),
-            expires_at=to_datetime(hold.expires_at),
-        )
-        for hold in account.open_holds(at)
-    )
-    entries = fitting(shown, bytes_max)
+    entries = fitting(map(entry_of, account.open_holds(at)), bytes_max)
     return HoldsReply(holds=entries, held=held_in_all(account, at), seq=account.seq)
+
+
+def entry_of(hold: OpenHold) -> HoldEntry:
+    """How a list shows a hold."""
+    return HoldEntry(
+        hold_id=hold.id,
+        provider=hold.provider,
+        actual_provider_name=hold.actual,
+        model_used=hold.model,
+        calls=hold.amounts[0],
+        tokens=hold.amounts[1],
+        cost=usd(hold.amounts[2]),
+        created_at=to_datetime(hold.created_at),
+        expires_at=to_datetime(hold.expires_at),
+    )
 
 
 def held_in_all(account: Account, at: int) -> Held:
