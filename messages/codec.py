@@ -7,11 +7,13 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from json.encoder import encode_basestring
+from operator import attrgetter
 from typing import Any, Final, get_args
 
 import msgspec
 
 from .errors import ERRORS, ErrorReply, InvalidRequest, RequestError
+from .moments import MOMENTS, cut, may_be_finer
 from .scalars import ABSENT
 from .stored.errors import UnreadableEvent
 from .stored.events import KIND, CatalogEvent, Event, PeriodRolled, Personal, UsageRecorded
@@ -91,18 +93,32 @@ def _checking(verb: Verb) -> Decode:
     decode: Decode = _batch if kind is Batch else msgspec.json.Decoder(kind).decode
     text_field, cloud = opaque_field(verb), kind is Track
     limit = BATCH_BYTES_MAX if kind is Batch else BODY_BYTES_MAX
+    moments, absent = _moments_of(kind)
 
     def decode_body(body: bytes) -> Command:
         if len(body) > limit:
             raise RequestError("too_large", f"the body is over {limit} bytes")
         try:
-            return decode(body or b"{}")
+            command = decode(body or b"{}")
+            if moments(command) == absent or not may_be_finer(body):
+                return command
+            return decode(cut(body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            # What is finer than a microsecond may be all that is wrong: at the end of the year
+            # 9999, where it is rounded out of time.
+            if may_be_finer(body) and (whole := cut(body)) != body:
+                return decode_body(whole)
             if cloud and _CLOUD_MARK in body and _is_cloud_event(body):
                 return _decode_cloud_event(body)
             raise _refusal(error, text_field) from None
 
     return decode_body
+
+
+def _moments_of(kind: Any) -> tuple[Callable[[Command], object], object]:
+    """What reads the times of a command, and what it reads if there are none."""
+    names = [name for name in MOMENTS if name in kind.__struct_fields__]
+    return attrgetter(*names), None if len(names) == 1 else (None,) * len(names)
 
 
 def _batch(body: bytes) -> Batch:
@@ -123,7 +139,10 @@ def decode_batch(batch: Batch) -> list[Track | RequestError]:
         # Nearly always all are good and plain: to take each apart by itself takes twice as long.
         plain = _TRACKS_DECODER.decode(batch.events)
         calls = [*plain]
-        if any(call.deadline is not None for call in plain):
+        timed = any(call.timestamp is not None for call in plain)
+        if any(call.deadline is not None for call in plain) or (
+            timed and may_be_finer(bytes(batch.events))
+        ):
             calls = _decode_each(batch)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         calls = _decode_each(batch)
