@@ -269,6 +269,7 @@ def decode_error(body: bytes) -> RequestError:
         retry_after=found.retry_after,
         event_id=found.event_id,
         error_id=found.error_id,
+        now=found.now,
     )
 
 

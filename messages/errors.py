@@ -9,6 +9,7 @@ MeterdError
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
@@ -53,7 +54,7 @@ ERRORS: Final[dict[str, ErrorCode]] = {
 
 
 class ErrorBody(Struct, frozen=True, kw_only=True):
-    """What an error reply says; ``retry_after`` is in seconds."""
+    """What an error reply says; ``retry_after`` is in seconds, ``now`` the service's time."""
 
     code: str
     message: str
@@ -62,6 +63,7 @@ class ErrorBody(Struct, frozen=True, kw_only=True):
     retry_after: float | None = None
     event_id: str | None = None
     error_id: str | None = None
+    now: datetime | None = None
 
 
 class ErrorReply(Struct, frozen=True):
@@ -77,7 +79,8 @@ class MeterdError(Exception):
 class RequestError(MeterdError):
     """The service answers with a code of the table.
 
-    Raised inside the service by the rules, and by the client for an error reply.
+    Raised inside the service by the rules, and by the client for an error reply. ``now`` is the
+    service's time as of the reply, None for an error that is none of the service's.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class RequestError(MeterdError):
         retry_after: float | None = None,
         event_id: str | None = None,
         error_id: str | None = None,
+        now: datetime | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
@@ -97,6 +101,7 @@ class RequestError(MeterdError):
         self.retry_after = retry_after
         self.event_id = event_id
         self.error_id = error_id
+        self.now = now
 
     @property
     def retryable(self) -> bool:
@@ -104,8 +109,8 @@ class RequestError(MeterdError):
         row = ERRORS.get(self.code)
         return row is not None and row.retryable
 
-    def body(self, event_id: str | None = None) -> ErrorBody:
-        """The error as the wire carries it."""
+    def body(self, event_id: str | None = None, now: datetime | None = None) -> ErrorBody:
+        """The error as the wire carries it, with the time ``now``."""
         return ErrorBody(
             code=self.code,
             message=self.message,
@@ -114,6 +119,7 @@ class RequestError(MeterdError):
             retry_after=self.retry_after,
             event_id=self.event_id or event_id,
             error_id=self.error_id,
+            now=now or self.now,
         )
 
 

@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from actors.clock import SystemClock
 from actors.edge.outgoing import HEADERS_BYTES_MAX, Outgoing, Refusal, instead_of
 from actors.edge.parser import After, Deliver, InlineParser, supported
 from actors.runtime.request import Replies
@@ -61,7 +62,8 @@ class Connection:
         self.reconnected = reconnected
         self._closing = closing
         self._parser = InlineParser.install(client) if supported(client) else None
-        self._outgoing = Outgoing(client, prefix) if self._parser is not None else None
+        self._clock = SystemClock()
+        self._outgoing = Outgoing(client, prefix, self._clock) if self._parser is not None else None
         self._refusal = Refusal(prefix)
         self._backlog: asyncio.Queue[tuple[bytes, bytes, dict[str, str] | None]] = asyncio.Queue()
         self._sender: asyncio.Task[None] | None = None
@@ -205,8 +207,12 @@ class Connection:
         if self._refusal.of(reply_to):
             return
         if len(payload) + HEADERS_BYTES_MAX > self.client.max_payload:
-            payload, headers = instead_of(payload, self.client.max_payload)
+            payload, headers = instead_of(payload, self.client.max_payload, self.now())
         self._backlog.put_nowait((reply_to, payload, headers))
+
+    def now(self) -> int:
+        """See `Replies`."""
+        return self._clock.now()
 
     @property
     def losses(self) -> int:

@@ -25,6 +25,7 @@ from actors.edge.dispatch import OWN, Edge
 from actors.edge.parser import TURN_NS, Deliver
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
+from messages.units import to_datetime
 
 AHEAD_NS: Final = 20 * MS
 """From this wait on, messages are read ahead of being handled."""
@@ -53,7 +54,12 @@ HANDLED: Final = 16
 """How much of a slice a request takes that is let in; a refusal takes one."""
 RETRY_AFTER_S: Final[tuple[float, ...]] = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 """In turn, so that those who were refused together do not come back together."""
+STAMP_MICROS: Final = 1_000
+"""How old the time in a refusal may be: to write it anew for each takes half as long again."""
 
+_SOME_MICROS: Final = 1_000_000_123_456
+_SOME_TIME: Final = b"1970-01-12T13:46:40.123456"
+"""A time in the text of a refusal, which takes as many bytes at any other time."""
 _WHY: Final = "not executed: too many requests wait"
 
 _log = structlog.get_logger(__name__)
@@ -64,6 +70,10 @@ class Wire(Connected, Protocol):
 
     def send_ready(self, reply_to: bytes, rest: bytes) -> None:
         """Send an answer whose bytes behind the subject are given."""
+
+    def now(self) -> int:
+        """What time it is, in microseconds."""
+        ...
 
 
 class _Shares:
@@ -156,7 +166,9 @@ class LoadShedder:
         self._refused_at = 0
         self._refused = 0
         self._shares = _Shares()
-        self._answers = [_answer(seconds) for seconds in RETRY_AFTER_S]
+        self._unstamped = [_answer(seconds) for seconds in RETRY_AFTER_S]
+        self._answers: list[bytes] = []
+        self._stamped_at = 0
         self.strict = False
 
     @property
@@ -278,7 +290,16 @@ class LoadShedder:
         self._refused += 1
         self._refused_at = self._now
         if reply_to:
+            now = self._wire.now()
+            if not 0 <= now - self._stamped_at < STAMP_MICROS:
+                self._stamp(now)
             self._wire.send_ready(reply_to, self._answers[self._refused % len(RETRY_AFTER_S)])
+
+    def _stamp(self, now: int) -> None:
+        """Make the refusals of this moment."""
+        text = to_datetime(now).isoformat(timespec="microseconds")[: len(_SOME_TIME)].encode()
+        self._answers = [head + text + tail for head, tail in self._unstamped]
+        self._stamped_at = now
 
     def _begin(self) -> None:
         if not self.strict:
@@ -294,10 +315,12 @@ class LoadShedder:
         self._shares.clear()
 
 
-def _answer(retry_after: float) -> bytes:
-    """A refusal, from behind the subject that it goes to."""
+def _answer(retry_after: float) -> tuple[bytes, bytes]:
+    """A refusal, from behind the subject that it goes to: what is before its time and behind."""
     error = RequestError("overloaded", _WHY, retry_after=retry_after)
-    payload = encode_reply(ErrorReply(error.body()))
+    payload = encode_reply(ErrorReply(error.body(None, to_datetime(_SOME_MICROS))))
     lines = "".join(f"{name}: {value}\r\n" for name, value in error_headers(error).items())
     block = f"NATS/1.0\r\n{lines}\r\n".encode()
-    return b" %d %d\r\n%b%b\r\n" % (len(block), len(block) + len(payload), block, payload)
+    whole = b" %d %d\r\n%b%b\r\n" % (len(block), len(block) + len(payload), block, payload)
+    head, _, tail = whole.partition(_SOME_TIME)
+    return head, tail

@@ -12,9 +12,11 @@ from typing import Any, Final
 import structlog
 from nats.aio.transport import TcpTransport
 
+from actors.clock import Clock, SystemClock
 from messages.codec import clip, encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
 from messages.subjects import PREFIX
+from messages.units import to_datetime
 
 HEADERS_BYTES_MAX: Final = 1024
 UNSENT_BYTES_MAX: Final = 1 << 20
@@ -69,11 +71,11 @@ class Refusal:
         return True
 
 
-def instead_of(payload: bytes, limit: int) -> tuple[bytes, dict[str, str]]:
-    """The error to send instead of an answer that is too large for the server."""
+def instead_of(payload: bytes, limit: int, now: int) -> tuple[bytes, dict[str, str]]:
+    """The error to send, ``now``, instead of an answer that is too large for the server."""
     _log.error("reply_too_large", size=len(payload), limit=limit)
     why = RequestError("internal", "the reply is over the max_payload of the NATS server")
-    return encode_reply(ErrorReply(why.body())), error_headers(why)
+    return encode_reply(ErrorReply(why.body(None, to_datetime(now)))), error_headers(why)
 
 
 class Outgoing:
@@ -82,10 +84,12 @@ class Outgoing:
     Args:
         client: nats-py's client.
         prefix: what the subjects start with on which nobody is answered: see `Refusal`.
+        clock: that of the service.
     """
 
-    def __init__(self, client: Any, prefix: str = PREFIX) -> None:
+    def __init__(self, client: Any, prefix: str = PREFIX, clock: Clock | None = None) -> None:
         self._client = client
+        self._clock = clock or SystemClock()
         self._refusal = Refusal(prefix)
         # Inboxes begin with an underscore, and what is refused does not: one byte says so.
         self._surely_good = -1 if prefix.startswith("_") else _UNDERSCORE
@@ -98,7 +102,7 @@ class Outgoing:
         if reply_to[0] != self._surely_good and self._refusal.of(reply_to):
             return
         if len(payload) + HEADERS_BYTES_MAX > self._client._max_payload:
-            payload, headers = instead_of(payload, self._client._max_payload)
+            payload, headers = instead_of(payload, self._client._max_payload, self.now())
         pieces = self._pieces
         if not pieces:
             self._loop.call_soon(self.hand_over)  # where nobody does it before
@@ -117,6 +121,10 @@ class Outgoing:
         if not self._pieces:
             self._loop.call_soon(self.hand_over)
         self._pieces.append(b"HPUB %b%b" % (reply_to, rest))
+
+    def now(self) -> int:
+        """See `Replies`."""
+        return self._clock.now()
 
     def ping(self) -> asyncio.Future[bool] | None:
         """Send a PING; done when its answer is read. None if there is no connection."""

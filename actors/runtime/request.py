@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
+from messages.units import to_datetime
 
 
 class Replies(Protocol):
@@ -13,6 +14,10 @@ class Replies(Protocol):
 
     def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Send one answer; never blocks, never raises."""
+
+    def now(self) -> int:
+        """What time it is, for answers that say so, in microseconds."""
+        ...
 
 
 class Tally:
@@ -125,7 +130,8 @@ class Request:
         if self.tally is not None:
             self.tally.errors += self.headers is None  # once, also where another error follows
             self.tally.last_error = str(error)
-        self.payload = encode_reply(ErrorReply(error.body(self.key)))
+        now = to_datetime(self.replies.now())
+        self.payload = encode_reply(ErrorReply(error.body(self.key, now)))
         self.headers = error_headers(error)
 
     def durable(self) -> None:

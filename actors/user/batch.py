@@ -7,6 +7,7 @@ answered with its error and never fails the others.
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Final
 
 from actors.billing.idempotency import original
@@ -17,6 +18,7 @@ from actors.user.ledger import Ledger
 from actors.user.lookups import Facts, find, may_have_ended
 from messages.codec import decode_batch, decode_event, encode_reply, quoted
 from messages.errors import ErrorReply, RequestError
+from messages.units import to_datetime
 from messages.usage import Batch, Track
 from persistence.records import Row
 
@@ -24,6 +26,8 @@ REPLY_BYTES: Final = 480
 """What the reply of one event takes at most, without its texts and alerts."""
 RESULT_BYTES_MAX: Final = 4096
 """Far above what any result takes: its key, of 128 characters, takes 770 bytes at most."""
+_LONG: Final = datetime(2000, 1, 1, microsecond=1, tzinfo=UTC)
+"""A time whose text is as long as any."""
 
 Calls = list[Track | RequestError]
 
@@ -51,7 +55,7 @@ def batch(ledger: Ledger, request: Request, ask: Batch, at: int) -> Detour | Non
         if known or ended:
             return find(request, context, keys=known, holds=ended)
     assert facts.batch is not None
-    work = _Work(ledger, facts, at)
+    work = _Work(ledger, facts, at, to_datetime(request.replies.now()))
     for call, key in zip(*facts.batch, strict=True):
         work.take(call, key)
     request.payload = work.reply(request.key or "")
@@ -67,11 +71,12 @@ def batch(ledger: Ledger, request: Request, ask: Batch, at: int) -> Detour | Non
 class _Work:
     """One batch while its events are judged."""
 
-    def __init__(self, ledger: Ledger, facts: Facts, at: int) -> None:
+    def __init__(self, ledger: Ledger, facts: Facts, at: int, now: datetime) -> None:
         self.rows: list[Row] = []
         self._ledger = ledger
         self._facts = facts
         self._at = at
+        self._now = now
         self._results: list[bytes] = []
         self._newest_known = 0  # position of the newest event that came before
         self._duplicates = 0
@@ -93,7 +98,7 @@ class _Work:
             if key in self._facts.repeated:
                 known[key] = self.rows[-1]
         except RequestError as error:
-            self._results.append(_refused(error, key))
+            self._results.append(_refused(error, key, self._now))
             self._rejected += 1
 
     def reply(self, key: str) -> bytes:
@@ -128,11 +133,11 @@ def _check_size(calls: Calls, keys: list[str], bytes_max: int) -> None:
 def _size_of(call: Track | RequestError, key: str) -> int:
     """What the result of an event takes in the reply, at most."""
     if isinstance(call, RequestError):
-        return len(_refused(call, key)) + 1
+        return len(_refused(call, key, _LONG)) + 1
     return REPLY_BYTES + sum(
         len(quoted(text).encode()) for text in (key, call.actual_provider_name) if text
     )
 
 
-def _refused(error: RequestError, key: str) -> bytes:
-    return encode_reply(ErrorReply(error.body(key)))
+def _refused(error: RequestError, key: str, now: datetime) -> bytes:
+    return encode_reply(ErrorReply(error.body(key, now)))

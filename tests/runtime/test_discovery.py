@@ -13,6 +13,7 @@ import pytest
 
 from actors.edge.connection import Connection
 from actors.edge.ownership import Claim
+from tests.support.meter import NOON
 from tests.support.rig import Rig, until
 
 Callback = Callable[[Any], Awaitable[None]]
@@ -54,6 +55,9 @@ class BusConnection:
 
     def send(self, reply_to: bytes, payload: bytes, headers: object = None) -> None:
         self._bus.publish(self, reply_to.decode(), payload)
+
+    def now(self) -> int:
+        return NOON
 
     async def publish(self, subject: str, payload: bytes, *, reply: str) -> None:
         self._bus.publish(self, subject, payload, reply)

@@ -14,11 +14,12 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from actors.edge.dispatch import Edge
-from actors.edge.load_shedding import LoadShedder
+from actors.edge.load_shedding import STAMP_MICROS, LoadShedder
 from actors.edge.parser import Deliver
 from actors.runtime.request import Request
 from messages.codec import decode_error
 from messages.subjects import PREFIX
+from messages.units import to_micros
 from persistence.writer import Waiter
 
 US: Final = 1_000
@@ -140,7 +141,7 @@ class World:
         self._answered(reply_to, refused=headers is not None)
 
     def send_ready(self, reply_to: bytes, rest: bytes) -> None:
-        assert _says_overloaded(rest)
+        assert _says_overloaded(rest, self.now())
         self.at += self.costs.refusal
         self._answered(reply_to, refused=True)
 
@@ -189,7 +190,11 @@ def _subject(user: str) -> bytes:
 
 
 @cache
-def _says_overloaded(rest: bytes) -> bool:
-    """Whether the bytes behind a subject are a whole refusal; it has few of them, ready."""
+def _says_overloaded(rest: bytes, now: int) -> bool:
+    """Whether the bytes behind a subject are a whole refusal of now; it has few of them, ready."""
+    sizes, _, whole = rest.partition(b"\r\n")
+    assert int(sizes.split()[1]) == len(whole) - 2
     error = decode_error(rest[rest.rindex(b'{"error"') : -2])
+    assert error.now is not None
+    assert 0 <= now - to_micros(error.now) < STAMP_MICROS
     return error.code == "overloaded" and bool(error.retry_after)

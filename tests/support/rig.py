@@ -107,6 +107,7 @@ class FakeConnection:
     publishing: Gate = field(default_factory=Gate)
     deliver: Deliver | None = None
     heard: dict[str, Callable[[Any], Awaitable[None]]] = field(default_factory=dict)
+    clock: SetClock = field(default_factory=SetClock)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -125,6 +126,9 @@ class FakeConnection:
             self.arrived.set()
 
     losses = 0
+
+    def now(self) -> int:
+        return self.clock.now()
 
     def ping(self) -> None:
         """Nobody would answer."""
@@ -213,6 +217,7 @@ class Rig:
         self.clock = clock or SetClock(at)
         self.seconds = 0.0  # of the registry's clock
         self.link = link or FakeConnection()
+        self.link.clock = self.clock
         self.ended: list[str] = []
         self.on_ended: Callable[[], None] = lambda: None
         self.over = False
@@ -310,6 +315,7 @@ class Rig:
         """The one answer to a request."""
         await self.link.until(lambda: to in self.link.answers)
         (answer,) = self.link.answers[to]
+        assert not answer.error or answer.error["now"], answer  # the service's time
         return answer
 
     async def answers(self, *to: str) -> list[Answer]:

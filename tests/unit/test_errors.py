@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -35,7 +36,10 @@ def test_the_codes_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize("code", TABLE)
 def test_an_error_reply_has_every_field_and_tells_the_client_all(code: str) -> None:
-    error = RequestError(code, "no", field="cost", retry_after=1.5, event_id="e-1", error_id="d-1")
+    now = datetime(2026, 3, 15, 12, microsecond=7, tzinfo=UTC)
+    error = RequestError(
+        code, "no", field="cost", retry_after=1.5, event_id="e-1", error_id="d-1", now=now
+    )
     raw = encode_reply(ErrorReply(error.body("another")))
     assert json.loads(raw) == {
         "error": {
@@ -46,6 +50,7 @@ def test_an_error_reply_has_every_field_and_tells_the_client_all(code: str) -> N
             "retry_after": 1.5,
             "event_id": "e-1",
             "error_id": "d-1",
+            "now": "2026-03-15T12:00:00.000007Z",
         }
     }
     assert vars(decode_error(raw)) == vars(error)

@@ -34,6 +34,7 @@ from messages.subjects import PREFIX, decode_user, encode_user, partition_of, re
 from messages.units import USER_ID_BYTES_MAX
 from messages.usage import Batch, CloudTrack, Track
 from messages.verbs import COMMANDS
+from tests.support.meter import NOON
 from tests.support.mutations import VERBS, mutated
 
 BODY_BYTES_MAX = 64 * 1024
@@ -199,6 +200,9 @@ class Sink:
     def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
         assert headers is None or all(value.isprintable() for value in headers.values())
         self.sent.append((reply_to, payload))
+
+    def now(self) -> int:
+        return NOON
 
 
 pieces = st.one_of(
