@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain, repeat
 from types import TracebackType
@@ -24,6 +24,7 @@ from ..errors import MeterdError, NoAnswer, NoService, RequestError
 from ..redacting import check_servers, secrets_in, shown, without
 from ..subjects import PREFIX, check_prefix, request_subject
 from ..verbs import KEYED
+from .clocks import ServiceClock
 
 BUDGET_S: Final = 2.0
 ATTEMPT_S: Final = 1.0
@@ -92,10 +93,10 @@ def _new_key() -> str:
 class Caller:
     """Sends requests to meterd and returns the replies as they came.
 
-    Every call has one budget of time for all its tries and sends it along as its deadline, so
-    the clocks of caller and service may differ by less than the budget. It is repeated where
-    nobody answers, where the service says ``retryable``, where the connection is lost, and
-    where no reply comes: safe for changes too, because of their key.
+    Every call has one budget of time for all its tries and sends it along as its deadline, by the
+    service's clock: if that is not the caller's, one try learns by how much, and later calls know.
+    A call is repeated where nobody answers, where the service says ``retryable``, where the
+    connection is lost, and where no reply comes: safe for changes too, because of their key.
 
     Every call raises:
         RequestError: the service refuses; `code` and `field` say what. ``invalid_user`` and
@@ -131,7 +132,7 @@ class Caller:
         self._budget_s = budget_s
         self._attempt_s = attempt_s
         self._clock = clock
-        self._now = now
+        self._service_clock = ServiceClock(now)
         self._sleep = sleep
         self._uniform = uniform
         self._new_key = new_key
@@ -213,7 +214,7 @@ class Caller:
     async def request_upkeep(self, what: str, user: str) -> bytes:
         """Have the service look after one user's state, such as ``rebuild``."""
         subject = request_subject(f"{self._prefix}.ctl", what, user)
-        return await self._exchange(subject, b"", None)
+        return await self._exchange(subject, lambda _: b"", None)
 
     def _keyed(self, verb: str, sent: dict[str, object]) -> str | None:
         """Give a change its key; a preflight changes something only where it holds."""
@@ -230,16 +231,26 @@ class Caller:
         self, subject: str, sent: dict[str, object], event_id: str | None, size_max: int
     ) -> bytes:
         _check_amounts(sent)
-        sent.setdefault("deadline", self._now() + timedelta(seconds=self._budget_s))
-        payload = encode_reply(sent)
-        # nats-py closes the connection for good where the server finds a message too large.
-        limit = min(size_max, self._nc.max_payload)
-        if len(payload) > limit:
-            raise RequestError("too_large", f"the body is over {limit} bytes")
+        given = "deadline" in sent
+
+        def payload(left_s: float) -> bytes:
+            if not given:
+                sent["deadline"] = self._service_clock.after(left_s)
+            body = encode_reply(sent)
+            # nats-py closes the connection for good where the server finds a message too large.
+            limit = min(size_max, self._nc.max_payload)
+            if len(body) > limit:
+                raise RequestError("too_large", f"the body is over {limit} bytes")
+            return body
+
         return await self._exchange(subject, payload, event_id)
 
-    async def _exchange(self, subject: str, payload: bytes, event_id: str | None) -> bytes:
-        end = self._clock() + self._budget_s
+    async def _exchange(
+        self, subject: str, payload_of: Callable[[float], bytes], event_id: str | None
+    ) -> bytes:
+        """Try until there is a reply; ``payload_of`` makes the body, with so many seconds left."""
+        end, corrected = self._clock() + self._budget_s, False
+        payload = payload_of(self._budget_s)
         unknown: MeterdError | None = None  # once its outcome is unknown, a change stays so
         for low, high in chain(_PAUSES, repeat(_PAUSES[-1])):
             timeout_s = min(self._attempt_s, end - self._clock())
@@ -252,7 +263,15 @@ class Caller:
                 failure: MeterdError = error
                 pause = max(pause, error.retry_after or 0)
                 may_have_happened = error.code == "outcome_unknown"
-                over = error.code == "deadline_exceeded"  # ours: the end of the budget
+                over = error.code == "deadline_exceeded"
+                left_s = end - self._clock()
+                if over and left_s > 0:  # by our own clock it has not passed
+                    if not corrected and self._service_clock.learn(error):
+                        before, payload = payload, payload_of(left_s)
+                        corrected = True
+                        if payload != before:  # the deadline was ours
+                            continue
+                    failure = self._service_clock.named(error)
             except (NoService, NoAnswer) as error:
                 failure = error
                 may_have_happened = isinstance(error, NoAnswer)
