@@ -34,6 +34,7 @@ from actors.factory import Restoring
 from actors.maintenance.archive import Archiving
 from actors.maintenance.control import Upkeep
 from actors.persistent.context import ActorContext
+from actors.persistent.timeline import Timeline
 from actors.publishing.alert_stream import AlertStream
 from actors.publishing.outbox import MARK_S, Relay
 from actors.publishing.outbox import RETRY_S as PUBLISH_RETRY_S
@@ -130,13 +131,15 @@ class Service:
             on_released=connection.hand_over,
             retry_s=waits.log_retry,
         )
+        writer = self._writer
+        self._times = Timeline(self._clock, lambda: writer.next_seq)
         self._context = ActorContext(
             queries=journal,
             retention=journal,
             writer=self._writer,
             keys=KeyFilter(),
             catalog=default_catalog(),
-            clock=self._clock,
+            times=self._times,
             snapshot_events=config.snapshot_events,
             page_bytes_max=min(PAGE_BYTES_MAX, connection.client.max_payload - PAGE_OVERHEAD_BYTES),
             privacy=privacy,
@@ -184,6 +187,7 @@ class Service:
             claim = Claim(self._connection, prefix, self._instance, claim_s=claim_s)
             await self._load_while(claim.take(own_server=own_server))
             self.watch(await self._writer.start(), "the journal's writer ended")
+            self._times.begin()
             self.watch(await self._relay.start(), "the relay of the outbox ended")
             self.watch(asyncio.create_task(self._sweep()), "the sweep of idle users ended")
             self._subscription = await self._connection.serve(

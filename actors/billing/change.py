@@ -24,14 +24,15 @@ class Now:
     """What a decision depends on, beside the state and the command.
 
     Attributes:
-        at: when it is, in microseconds; never before the user's newest event.
+        at: when it is for the user, in microseconds; never before the newest event.
         key: the request's idempotency key; empty if it has none.
         catalog: prices and plans.
         headrooms: those that were asked for last.
         found: what a look-up in the log found, if the verb needs one: see `user.lookups`.
+        ahead: how far `at` is ahead of the clock, in microseconds: callers go by the clock.
     """
 
-    __slots__ = ("_change", "at", "catalog", "found", "headrooms", "key")
+    __slots__ = ("_change", "ahead", "at", "catalog", "found", "headrooms", "key")
 
     def __init__(
         self,
@@ -41,8 +42,10 @@ class Now:
         catalog: Catalog,
         headrooms: Headrooms,
         found: Collection[str] = (),
+        ahead: int = 0,
     ) -> None:
         self.at = at
+        self.ahead = ahead
         self.key = key
         self.catalog = catalog
         self.headrooms = headrooms

@@ -70,21 +70,25 @@ class CatalogActor(PersistentActor):
         return self._own.seq
 
     def take(self, request: Request, now: int) -> Detour | None:
-        """See `PersistentActor`."""
+        """See `PersistentActor`.
+
+        The rows are in order of time, but prices are in force by the clock, whatever it showed
+        before.
+        """
         at = max(now, self._at)
         match request.command:
             case PlansPut() as ask:
                 self._record(request, changes.put_plan(self._own, ask), at)
             case PricesPut() as ask:
-                self._record(request, changes.put_price(self._own, ask, at), at)
+                self._record(request, changes.put_price(self._own, ask, now), at)
             case UsersList() as ask:
-                return Detour(partial(list_users, self.context, request, ask, at), blocks=False)
+                return Detour(partial(list_users, self.context, request, ask, now), blocks=False)
             case PlansList() as ask:
                 return self._show(request, changes.plans(self._own, ask), PlansReply)
             case PricesList() as ask:
                 return self._show(request, changes.prices(self._own, ask), PricesReply)
             case ask:
-                self._answer(request, _READS[type(ask)](self._own, ask, at))
+                self._answer(request, _READS[type(ask)](self._own, ask, now))
         return None
 
     def original(self, request: Request, key: str, row: Row) -> bytes:

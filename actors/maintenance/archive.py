@@ -67,7 +67,7 @@ class Archiving:
             InvalidRequest: it is no day, or too young.
             JournalError: it cannot be read or written; what is done is done.
         """
-        before = moment_of(day, self._context.clock.now())
+        before = moment_of(day, self._context.times.now())
         while self._step is not None and not self._step.done() and self._before != before:
             await asyncio.wait([self._step])
         if self._closed:

@@ -62,7 +62,7 @@ class PersistentActor(ABC):
             RequestError: the request is refused before it is looked at.
         """
         context = self.context
-        now = context.clock.now()
+        now = context.times.now()
         if not admit(request, context, now):
             return Detour(partial(self._look_up, request), blocks=True)
         try:

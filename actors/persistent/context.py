@@ -10,7 +10,7 @@ from actors.billing.reports.usage_log import PAGE_BYTES_MAX
 from actors.billing.state.account import Account
 from actors.billing.state.headroom import Headrooms
 from actors.billing.usage.privacy import Privacy
-from actors.clock import Clock
+from actors.persistent.timeline import Timeline
 from persistence.journal import LogQueries, Retention
 from persistence.key_filter import KeyFilter
 from persistence.writer import Writer
@@ -30,7 +30,7 @@ class ActorContext:
     writer: Writer
     keys: KeyFilter
     catalog: Catalog
-    clock: Clock
+    times: Timeline
     snapshot_events: int
     page_bytes_max: int = PAGE_BYTES_MAX
     privacy: Privacy | None = None

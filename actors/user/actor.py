@@ -60,7 +60,9 @@ class UserActor(PersistentActor):
         """Let a boundary that has passed take effect, then have the verb's handler decide."""
         ledger = self.ledger
         account = ledger.account
-        at = max(now, account.at)
+        at, times = now, self.context.times
+        if now <= account.at or account.seq < times.since:
+            at = times.of(account.user, account.at, account.seq, now)
         if account.current is not None and account.current.end <= at:
             ledger.roll(at)
         command = request.command

@@ -54,7 +54,8 @@ def _change(ledger: Ledger, request: Request, ask: Any, at: int) -> Detour | Non
     context, facts = ledger.context, request.facts
     found = () if facts is None else facts.raised
     change = CHANGES[type(ask)]
-    now = Now(change, at, request.key or "", context.catalog, context.headrooms, found)
+    key, ahead = request.key or "", at - context.times.latest
+    now = Now(change, at, key, context.catalog, context.headrooms, found, ahead)
     ledger.take(request, change.decide(ledger.account, ask, now), at)
     return None
 

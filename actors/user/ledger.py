@@ -95,7 +95,8 @@ class Ledger:
         """
         context, account = self.context, self.account
         seq = context.writer.next_seq + len(rows)
-        before, event = track(account, call, at, context.catalog, ended)
+        ahead = at - context.times.latest
+        before, event = track(account, call, at, context.catalog, ended, ahead)
         if before:
             opening = self._rows_of(Persist(before), None, at, seq)
             rows += opening

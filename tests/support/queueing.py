@@ -126,6 +126,9 @@ class World:
     def now(self) -> int:
         return self.at // US
 
+    def elapsed(self) -> int:
+        return self.at // US
+
     def ticks(self) -> int:
         return self.at
 

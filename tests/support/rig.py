@@ -30,14 +30,34 @@ WAIT_S: Final = 10.0
 """Far longer than anything takes; only a test that fails waits so long."""
 
 
-@dataclass
 class SetClock:
-    """A clock that stands where it is put, in microseconds."""
+    """A clock that stands where it is put, in microseconds.
 
-    at: int = NOON
+    To put it ahead is time that passes; to put it back, or to `step`, is that it is set.
+    """
+
+    def __init__(self, at: int = NOON) -> None:
+        self._at = at
+        self.passed = 0
+
+    @property
+    def at(self) -> int:
+        return self._at
+
+    @at.setter
+    def at(self, at: int) -> None:
+        self.passed += max(at - self._at, 0)
+        self._at = at
+
+    def step(self, by: int) -> None:
+        """Set the clock, while no time passes."""
+        self._at += by
 
     def now(self) -> int:
-        return self.at
+        return self._at
+
+    def elapsed(self) -> int:
+        return self.passed
 
     def ticks(self) -> int:
         return 0

@@ -84,6 +84,12 @@ class Tortured(Book):
         """The newest position that is known: the last one, once the log was read."""
         return self.rows[-1].seq if self.rows else max(self.seen.values(), default=0)
 
+    def about_to_send(self, sent: Sent) -> None:
+        """As of any book; the clock stands between its steps."""
+        super().about_to_send(sent)
+        for key, _, _ in sent.changes():
+            self.readings[sent.user, key].add(self.clock.now())
+
     def move(self, by: int) -> None:
         """Move the service's clock."""
         super().move(by)

@@ -76,7 +76,7 @@ def subscribe(account: Account, ask: Subscribe, now: Now) -> Persist:
         wanted = replace(wanted, anchor=earlier.anchor, cycle=_kept_cycle(earlier, ask, current))
         alerts = _judged(account, current, terms, at)
     else:
-        wanted, rolled = _opened(account, wanted, ask, terms, at)
+        wanted, rolled = _opened(account, wanted, ask, terms, now)
         sealed = sealing(account, at)
         _bound(account, len(sealed), at)
         before = (*sealed, rolled)
@@ -177,11 +177,14 @@ def _kept_cycle(earlier: StoredSubscription, ask: Subscribe, current: Period) ->
 
 
 def _opened(
-    account: Account, wanted: StoredSubscription, ask: Subscribe, terms: PlanTerms, at: int
+    account: Account, wanted: StoredSubscription, ask: Subscribe, terms: PlanTerms, now: Now
 ) -> tuple[StoredSubscription, PeriodRolled]:
     """The subscription from its anchor on, and the event that opens its period of now."""
-    anchor = at if ask.period_start is None else to_micros(ask.period_start)
-    if not at - BACK_MAX <= anchor <= at:
+    at = now.at
+    anchor, latest = at, at
+    if ask.period_start is not None:
+        anchor, latest = to_micros(ask.period_start), at - now.ahead
+    if not latest - BACK_MAX <= anchor <= latest:
         raise InvalidRequest("period_start is ahead of now or over 366 days back", "period_start")
     index, months = index_of(anchor, at), cycle_months(wanted.billing_cycle)
     cycle = index - index % months if wanted.auto_renew else 0

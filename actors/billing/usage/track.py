@@ -55,15 +55,18 @@ def track(
     at: int,
     catalog: Catalog,
     ended: Mapping[str, str] | None = None,
+    ahead: int = 0,
 ) -> tuple[tuple[Event, ...], UsageRecorded]:
     """Price a call that was made and say in which period it counts.
 
     Args:
         account: whose call it is.
         call: the call.
-        at: now.
+        at: now, in the user's time.
         catalog: the prices and plans.
         ended: how holds ended that are not open any more, by id; others are unknown.
+        ahead: how far the user's time is ahead of the clock. A call that says when it was made
+            was made as long ago in the user's time; its price is that of the clock's time.
 
     Returns:
         What opens the periods that it needs, mostly nothing, and the call.
@@ -76,11 +79,11 @@ def track(
     said: Counts = astuple(call)[COUNTS]
     if said[BEHIND] != NOTHING:
         check_parts(said)
-    moment = at if call.timestamp is None else _moment(call.timestamp, at)
+    moment = at if call.timestamp is None else _moment(call.timestamp, at, ahead)
     charged_at = min(at, moment)
     found = route.newest
-    if found.price.effective_from > charged_at:
-        found = catalog.price(route.provider, route.model, charged_at)
+    if found.price.effective_from > charged_at - ahead:
+        found = catalog.price(route.provider, route.model, charged_at - ahead)
     cost = charge(found.price, said)
     billed = None if call.cost is ABSENT else money_of(call.cost, "cost")
     tokens = (said[INPUT] or 0) + (said[OUTPUT] or 0)
@@ -91,11 +94,11 @@ def track(
         current, before = opened(account, at, catalog)
     if charged_at < current.start:
         key, adjusted, added = _late(account, current, charged_at, counts, catalog)
-        place = (key, current.status, moment, True, adjusted, NO_ALERTS)
+        place = (key, current.status, moment - ahead, True, adjusted, NO_ALERTS)
         before += added
     else:
         status, alerts = _count(account, current, route, counts, at)
-        place = (current.key, status, moment, False, None, alerts)
+        place = (current.key, status, moment - ahead, False, None, alerts)
     settled = NO_HOLD if call.hold_id is None else _settle(account, call.hold_id, at, ended)
     return before, _event(call, said, route, found, (cost, billed), place, settled)
 
@@ -168,13 +171,13 @@ def _settle(
     return account.ended.get(hold_id) or (ended or {}).get(hold_id, "unknown"), True
 
 
-def _moment(timestamp: datetime, at: int) -> int:
-    """When a call was made.
+def _moment(timestamp: datetime, at: int, ahead: int) -> int:
+    """When a call was made, in the user's time.
 
     Raises:
         RequestError: ``timestamp_out_of_range``.
     """
-    moment = to_micros(timestamp)
+    moment = to_micros(timestamp) + ahead
     if not at - GRACE <= moment <= at + AHEAD:
         raise RequestError(
             "timestamp_out_of_range",

@@ -27,11 +27,13 @@ class Calls:
         self.alerts: list[dict[str, Any]] = []
         self.keys: dict[str, tuple[Any, dict[str, Any]]] = {}
         self.now = 0
+        self.ahead = 0
         self.catalogue = Catalogue()
 
-    def ask(self, verb: str, body: dict[str, Any], now: int) -> dict[str, Any]:
-        """One command."""
+    def ask(self, verb: str, body: dict[str, Any], now: int, ahead: int = 0) -> dict[str, Any]:
+        """One command, at ``now`` in the user's time, which is so far ahead of the clock."""
         self.now = now
+        self.ahead = ahead
         if self.current is not None and now >= self.current.end:
             self._roll()
         for hold in self.holds:
@@ -210,11 +212,12 @@ class Calls:
     def _track(self, body: dict[str, Any]) -> dict[str, Any]:
         tokens = body.get("tokens_input", 0) + body.get("tokens_output", 0)
         call = self._call(body, tokens, 0)
-        when = body.get("timestamp", self.now)
+        # A call was made as long ago in the user's time as it was by the clock.
+        when = body["timestamp"] + self.ahead if "timestamp" in body else self.now
         if not self.now - GRACE <= when <= self.now + 300 * SECOND:
             raise Refused("timestamp_out_of_range", "timestamp")
         moment = min(when, self.now)
-        row, how = self.catalogue.unit_prices(call.provider, call.model, moment)
+        row, how = self.catalogue.unit_prices(call.provider, call.model, moment - self.ahead)
         cost, inp, out = r.price(row, body)
         catalog = None
         if "cost" in body:
@@ -278,7 +281,7 @@ class Calls:
         for index, event in enumerate(body["events"]):
             keyed = {**event, "event_id": event.get("event_id") or f"{body['event_id']}.{index}"}
             try:
-                results.append(self.ask("track", keyed, self.now))
+                results.append(self.ask("track", keyed, self.now, self.ahead))
             except Refused as error:
                 results.append({"error": list(error.args)})
         return {"results": results, "duplicate": False}

@@ -134,8 +134,10 @@ class Model(Calls):
             self.sub = wanted
             alerts = self._replan(self._plan())
         else:
-            anchor = body.get("period_start", now)
-            if not now - 366 * DAY <= anchor <= now:
+            anchor = latest = now
+            if "period_start" in body:
+                anchor, latest = body["period_start"], now - self.ahead
+            if not latest - 366 * DAY <= anchor <= latest:
                 raise Refused("invalid_request", "period_start")
             index = r.month_index(anchor, now)
             months = 12 if yearly else 1

@@ -8,7 +8,9 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from messages.catalog import CATALOG_USER
+from messages.codec import decode_catalog_event
 from messages.dimensions import DIMENSIONS
+from messages.stored.events import PricePut
 from persistence.records import Row
 from tests.sim.model.catalogue import Catalogue
 from tests.sim.model.reference import Refused
@@ -42,12 +44,19 @@ class Catalogs:
                 continue
             assert row.key is not None
             verb, body = book.asked[CATALOG_USER, row.key]
-            made = self.made[-1].catalogue.put(verb, body, row.at)
+            made = self.made[-1].catalogue.put(verb, body, self._time_of(row))
             self.made.append(Made(row.seq, row.at, made))
             reply = book.replies.get((CATALOG_USER, row.key))
             if reply is not None:
                 found, wanted = shown(verb, reply), made.told(verb, body)
                 assert found == wanted, (verb, body, found, wanted)
+
+    def _time_of(self, row: Row) -> int:
+        """When a change was made, by the clock, which may have been behind the row before."""
+        event = decode_catalog_event(row.kind, row.body)
+        shown = self._book.readings.get((CATALOG_USER, row.key or ""), set())
+        since = event.effective_from if isinstance(event, PricePut) else row.at
+        return since if since in shown else row.at
 
     def between(self, low: int, high: int) -> list[Catalogue]:
         """Those that may be in force where ``low`` is and what is behind ``high`` is not."""
@@ -71,7 +80,7 @@ class Catalogs:
             elif sent.key is None:
                 (made,) = self._between(answer.body["seq"], answer.body["seq"])
                 found = shown(sent.verb, answer.payload)
-                wanted = made.catalogue.ask(sent.verb, sent.body, max(sent.at, made.at))
+                wanted = made.catalogue.ask(sent.verb, sent.body, sent.at)
                 assert found == wanted, (sent, found, wanted)
             compared += 1
         return compared
@@ -82,7 +91,7 @@ class Catalogs:
         error = sent.answer.error
         for made in self._between(sent.low, sent.high):
             try:
-                made.catalogue.put(sent.verb, sent.body, max(sent.at or 0, made.at))
+                made.catalogue.put(sent.verb, sent.body, sent.at or made.at)
             except Refused as refused:
                 if refused.args == (error["code"], error["field"]):
                     return True

@@ -66,7 +66,8 @@ class Sent:
             durable when its answer came.
         durable: what was durable when it was sent.
         catalog: the newest change of the catalogue that had taken effect by then, surely.
-        at: what the clock showed meanwhile; None where it moved.
+        at: what time it was for the user meanwhile; None where the clock moved.
+        ahead: how far that is ahead of the clock.
     """
 
     user: str
@@ -83,6 +84,7 @@ class Sent:
     durable: int = 0
     catalog: int = 0
     at: int | None = None
+    ahead: int = 0
 
     def deliver(self, rig: Rig, reply: str | None = None) -> str:
         """Send it; where its answer goes."""
@@ -242,7 +244,11 @@ class Book(World):
             return None
         arrival.heard = True
         sent.low, sent.high = low, high
-        sent.at = at if moves == self.moves and at == self.clock.now() else None
+        sent.at = None
+        if moves == self.moves and at == self.clock.now():
+            shown, own = self.ahead.get(user, (at, at))
+            sent.at = own if shown == at else at
+            sent.ahead = sent.at - at
         self._note(sent, answer)
         return answer
 

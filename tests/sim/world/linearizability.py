@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 from messages.codec import decode_event
@@ -133,17 +134,19 @@ class Serial:
         """Make a row's change in the model, under the catalogue that was in force.
 
         A change of the catalogue takes effect when it is durable, at a moment that no position
-        tells: it was one of a few.
+        tells: it was one of a few. So is what the clock showed, where the user was ahead of it.
         """
         event = decode_event(row.kind, row.body)
         if isinstance(event, PeriodRolled | Subscribed | SubscriptionChanged):
             self._terms = event.terms or self._terms
         made = self._catalogs.between(self._catalog, row.seq)[::-1]
+        shown = self._book.readings.get((self._user, row.key or ""), {row.at})
+        worlds = list(product(made, sorted({max(row.at - clock, 0) for clock in shown})))
         tried: list[Any] = []
-        for catalogue in made:
-            model = self.model if len(made) == 1 else copy.deepcopy(self.model)
+        for catalogue, ahead in worlds:
+            model = self.model if len(worlds) == 1 else copy.deepcopy(self.model)
             model.catalogue = catalogue
-            found = wrong(model.ask(verb, body, row.at)) or stored_otherwise(
+            found = wrong(model.ask(verb, body, row.at, ahead)) or stored_otherwise(
                 model, row, self._terms
             )
             if not found:
@@ -194,7 +197,9 @@ class Serial:
             model = copy.deepcopy(self.model)
             model.catalogue = catalogue
             try:
-                model.ask(sent.verb, self._told(sent.verb, sent.body), max(self._at, sent.at or 0))
+                at = max(self._at, sent.at or 0)
+                ahead = at - ((sent.at or at) - sent.ahead)
+                model.ask(sent.verb, self._told(sent.verb, sent.body), at, ahead)
             except Refused as error:
                 if not differences(sent.verb, sent.answer, ("error", *error.args)):
                     return True

@@ -59,8 +59,11 @@ class TickingClock(SetClock):
     """The clock of the machine: it runs with the loop, and may be set."""
 
     def now(self) -> int:
+        return self.at + self.elapsed()
+
+    def elapsed(self) -> int:
         passed = int(asyncio.get_running_loop().time() * MICROS_PER_SECOND)
-        return (self.at + passed) // TICK * TICK
+        return passed // TICK * TICK
 
 
 def in_virtual_time(make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:

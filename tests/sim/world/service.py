@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,6 +24,7 @@ from messages.errors import ERRORS
 from messages.subjects import PREFIX
 from messages.units import MICROS_PER_DAY
 from persistence.records import Row, Snapshot
+from persistence.writer import Waiter
 from tests.sim.world.disk import Disk, Store
 from tests.sim.world.invariants import Invariant, Violated, judging
 from tests.sim.world.loop import TickingClock
@@ -48,6 +49,8 @@ class World:
         clock: that of the machine.
         latest: the latest that it ever showed.
         moves: how often it was set.
+        ahead: for users who are ahead of the clock, what it showed and their own time.
+        readings: what the clock may have shown when a change was decided, by user and key.
         begun_at: what was durable when the process began; it has read all of the catalogue.
         wake_at: when clients go on, in the loop's time.
         up: set while there is a service.
@@ -68,6 +71,10 @@ class World:
     clock: SetClock = field(default_factory=lambda: TickingClock(NOON))
     latest: int = 0
     moves: int = 0
+    ahead: dict[str, tuple[int, int]] = field(default_factory=dict)
+    readings: defaultdict[tuple[str, str], set[int]] = field(
+        default_factory=lambda: defaultdict(set)
+    )
     begun_at: int = 0
     wake_at: float = 0.0
     calm: bool = False
@@ -145,6 +152,7 @@ class World:
         )
         rig.writer._block_rows_max = rng.choice([1, 3, 4096])
         rig.on_ended = self.failed.set
+        self._note_times(rig)
         self.trace.note("begin")
         self.failed.clear()
         process.fuse = None if self.calm else fuse
@@ -156,6 +164,25 @@ class World:
         self.rig, self.process = rig, process
         self.up.set()
         return True
+
+    def _note_times(self, rig: Rig) -> None:
+        """Note the time by which the service decides, which no answer tells."""
+        times, writer = rig.service._times, rig.writer
+        of, append = times.of, writer.append
+
+        def noting_of(user: str, newest_at: int, newest_seq: int, now: int) -> int:
+            at = of(user, newest_at, newest_seq, now)
+            self.ahead[user] = now, at
+            return at
+
+        def noting_append(rows: Sequence[Row], waiter: Waiter | None = None) -> None:
+            for row in rows:
+                if row.key is not None:
+                    self.readings[row.user, row.key].add(times.latest)
+            append(rows, waiter)
+
+        times.of = noting_of  # type: ignore[method-assign]
+        writer.append = noting_append  # type: ignore[method-assign]
 
     async def _survived(self, process: Process, work: Coroutine[Any, Any, None]) -> bool:
         """Do something of the service; False where its process ends on the way."""
@@ -197,7 +224,7 @@ class World:
     def move(self, by: int) -> None:
         """Set the clock."""
         self.see()
-        self.clock.at += by
+        self.clock.step(by)
         self.see()
         self.moves += 1
 
