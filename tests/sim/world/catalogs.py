@@ -54,9 +54,10 @@ class Catalogs:
     def _time_of(self, row: Row) -> int:
         """When a change was made, by the clock, which may have been behind the row before."""
         event = decode_catalog_event(row.kind, row.body)
-        shown = self._book.readings.get((CATALOG_USER, row.key or ""), set())
-        since = event.effective_from if isinstance(event, PricePut) else row.at
-        return since if since in shown else row.at
+        shown = self._book.readings.get((CATALOG_USER, row.key or ""), {row.at})
+        if isinstance(event, PricePut) and event.effective_from in shown:
+            return event.effective_from
+        return min(shown)  # it was tried more than once, perhaps
 
     def between(self, low: int, high: int) -> list[Catalogue]:
         """Those that may be in force where ``low`` is and what is behind ``high`` is not."""
