@@ -300,7 +300,9 @@ class Book(World):
             assert code in {*may, *NOT_NOW}, (sent, answer.payload)
             assert code != "deadline_exceeded" or sent.deadline is not None
             return
-        past = sent.deadline is not None and sent.at is not None and sent.deadline < sent.at
+        past = sent.deadline is not None and (
+            sent.at is not None and sent.deadline < sent.at - sent.ahead
+        )
         with judging(Invariant.CONTRACT):
             assert not past, (sent, "was executed after its deadline")
         assert body.get("event_id", sent.key) == sent.key
