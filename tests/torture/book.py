@@ -85,7 +85,7 @@ class Tortured(Book):
         return self.rows[-1].seq if self.rows else max(self.seen.values(), default=0)
 
     def about_to_send(self, sent: Sent) -> None:
-        """As of any book; the clock stands between its steps."""
+        """As of any book; the clock stands between its steps, of which some may come before."""
         super().about_to_send(sent)
         for key, _, _ in sent.changes():
             self.readings[sent.user, key].add(self.clock.now())
@@ -93,6 +93,8 @@ class Tortured(Book):
     def move(self, by: int) -> None:
         """Move the service's clock."""
         super().move(by)
+        for shown in self.readings.values():
+            shown.add(self.clock.now())
         self.line.stage.shim.set_clock(self.clock.at)
 
     def moment(self, *, changes: bool = False) -> Moment:
