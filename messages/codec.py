@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -12,34 +11,29 @@ from typing import Any, Final, get_args
 
 import msgspec
 
+from .clipping import clipped_track
+from .cloudevents import is_structured, structured
 from .errors import ERRORS, ErrorReply, InvalidRequest, RequestError
 from .moments import MOMENTS, cut, may_be_finer
+from .refusals import UNREADABLE, clip, closest, refusal
 from .scalars import ABSENT
 from .stored.errors import UnreadableEvent
 from .stored.events import KIND, CatalogEvent, Event, PeriodRolled, Personal, UsageRecorded
 from .stored.names import USAGE_NAMES
 from .stored.older import LONG_USAGE, decode_long_usage
-from .units import MONEY_DECIMALS_MAX, parse_amount
-from .usage import Batch, CloudEvent, CloudTrack, Keyed, Marked, Track
-from .verbs import CATALOG_VERBS, VERBS, Command, Verb, opaque_field
+from .units import MONEY_DECIMALS_MAX, parse_amount, round_amount
+from .usage import Batch, Keyed, Track
+from .verbs import BY_NAME, CATALOG_VERBS, VERBS, Command, Verb, opaque_field
 
 BODY_BYTES_MAX: Final = 64 * 1024
 BATCH_BYTES_MAX: Final = 512 * 1024
 BATCH_EVENTS_MAX: Final = 1_000
 BATCH_FIELD: Final = "events"
 
-_FIELD_OF_OBJECT: Final = re.compile(
-    r"^Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL
-)
-_FIELD_OF_PATH: Final = re.compile(r" - at (?:`key` in )?`\$\.?([^.`\[]*)")
-_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
-
-_CLOUD_EVENT_DECODER: Final = msgspec.json.Decoder(CloudEvent)
 _BATCH_DECODER: Final = msgspec.json.Decoder(Batch)
 _TRACK_DECODER: Final = msgspec.json.Decoder(Track)
 _TRACKS_DECODER: Final = msgspec.json.Decoder(list[Track])
 _RAWS_DECODER: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_CLOUD_MARK: Final = b'"specversion"'
 _EVENTS: Final[dict[str, Any]] = {
     name: kind for kind, name in KIND.items() if kind not in get_args(CatalogEvent)
 }
@@ -54,7 +48,6 @@ OPENINGS_KEPT: Final = 64
 _CATALOG_EVENT_DECODERS: Final[dict[str, msgspec.json.Decoder[CatalogEvent]]] = {
     KIND[kind]: msgspec.json.Decoder(kind) for kind in get_args(CatalogEvent)
 }
-_MARKED_DECODER: Final = msgspec.json.Decoder(Marked)
 _KEY_DECODER: Final = msgspec.json.Decoder(Keyed)
 _PERSONAL_DECODER: Final = msgspec.json.Decoder(Personal)
 _UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
@@ -75,7 +68,7 @@ def decoder_of(verb: str) -> Decode:
     """The decoder of a user's verb, or of the catalogue's, such as ``catalog.plans.list``."""
 
     def unknown(_: bytes) -> Command:
-        raise RequestError("unknown_verb", f"there is no verb {clip(verb)!r}")
+        raise unknown_verb(verb)
 
     return _DECODERS.get(verb) or _CATALOG_DECODERS.get(verb) or unknown
 
@@ -83,15 +76,21 @@ def decoder_of(verb: str) -> Decode:
 def decode_command(verb: str, body: bytes) -> Command:
     """Decode and check the body of one verb; see `Decode`."""
     if verb not in _DECODERS:
-        raise RequestError("unknown_verb", f"there is no verb {clip(verb)!r}")
+        raise unknown_verb(verb)
     return _DECODERS[verb](body)
+
+
+def unknown_verb(verb: str) -> RequestError:
+    """The error for what is no verb."""
+    similar = closest(verb, BY_NAME)
+    return RequestError("unknown_verb", f"there is no verb {clip(verb)!r}{similar}")
 
 
 def _checking(verb: Verb) -> Decode:
     """The decoder of a verb, with its refusals."""
     kind: Any = verb.command
     decode: Decode = _batch if kind is Batch else msgspec.json.Decoder(kind).decode
-    text_field, cloud = opaque_field(verb), kind is Track
+    text_field, is_track = opaque_field(verb), kind is Track
     limit = BATCH_BYTES_MAX if kind is Batch else BODY_BYTES_MAX
     moments, absent = _moments_of(kind)
 
@@ -103,14 +102,16 @@ def _checking(verb: Verb) -> Decode:
             if moments(command) == absent or not may_be_finer(body):
                 return command
             return decode(cut(body))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             # What is finer than a microsecond may be all that is wrong: at the end of the year
             # 9999, where it is rounded out of time.
             if may_be_finer(body) and (whole := cut(body)) != body:
                 return decode_body(whole)
-            if cloud and _CLOUD_MARK in body and _is_cloud_event(body):
-                return _decode_cloud_event(body)
-            raise _refusal(error, text_field) from None
+            if not is_track:
+                raise refusal(error, kind, text_field) from None
+            if is_structured(body):
+                return structured(body, _track_in_data)
+            return _clipped(body or b"{}", error)
 
     return decode_body
 
@@ -119,6 +120,28 @@ def _moments_of(kind: Any) -> tuple[Callable[[Command], object], object]:
     """What reads the times of a command, and what it reads if there are none."""
     names = [name for name in MOMENTS if name in kind.__struct_fields__]
     return attrgetter(*names), None if len(names) == 1 else (None,) * len(names)
+
+
+def _track_in_data(body: bytes) -> Track:
+    try:
+        return _TRACK_DECODER.decode(body)
+    except UNREADABLE as error:
+        return _clipped(body, error)
+
+
+def _clipped(body: bytes, error: Exception) -> Track:
+    """A ``track`` that the strict decoder refuses, if no more than its side fields are wrong."""
+    if isinstance(error, msgspec.ValidationError):
+        try:
+            return clipped_track(body)
+        except UNREADABLE as still:
+            # More is wrong than the side fields. What is nested too deep is what the strict
+            # decoder has not looked into.
+            refused = refusal(still, Track, None)
+            if refused.field is None and isinstance(still, RecursionError):
+                refused.field = refusal(error, Track, None).field
+            raise refused from None
+    raise refusal(error, Track, "cost") from None
 
 
 def _batch(body: bytes) -> Batch:
@@ -144,7 +167,7 @@ def decode_batch(batch: Batch) -> list[Track | RequestError]:
             timed and may_be_finer(bytes(batch.events))
         ):
             calls = _decode_each(batch)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         calls = _decode_each(batch)
     if len(calls) > BATCH_EVENTS_MAX:
         raise RequestError(
@@ -156,8 +179,8 @@ def decode_batch(batch: Batch) -> list[Track | RequestError]:
 def _decode_each(batch: Batch) -> list[Track | RequestError]:
     try:
         events = _RAWS_DECODER.decode(batch.events)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _refusal(error, "events") from None
+    except UNREADABLE as error:
+        raise refusal(error, Batch, "events") from None
     return [_decode_track(bytes(event)) for event in events[: BATCH_EVENTS_MAX + 1]]
 
 
@@ -171,40 +194,6 @@ def _decode_track(body: bytes) -> Track | RequestError:
         error.event_id = key_of(body)
         return error
     return call
-
-
-def _is_cloud_event(body: bytes) -> bool:
-    """Whether the mark is a field of the body, not a part of some text in it."""
-    try:
-        return _MARKED_DECODER.decode(body).specversion is not ABSENT
-    except (ValueError, RecursionError):  # DecodeError is a ValueError
-        return False
-
-
-def _decode_cloud_event(body: bytes) -> CloudTrack:
-    """A ``track`` in the envelope of a CloudEvent."""
-    try:
-        envelope = _CLOUD_EVENT_DECODER.decode(body)
-        call = _TRACK_DECODER.decode(envelope.data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _refusal(error, "data") from None
-    sent = msgspec.structs.asdict(call)
-    sent["event_id"] = call.event_id or envelope.id
-    sent["timestamp"] = call.timestamp or envelope.time
-    return CloudTrack(**sent, source=envelope.source)
-
-
-def _refusal(error: Exception, text_field: str | None) -> InvalidRequest:
-    """What a caller is told about a body that cannot be decoded."""
-    if isinstance(error, msgspec.ValidationError):
-        text = str(error)
-        found = _FIELD_OF_PATH.search(text) or _FIELD_OF_OBJECT.search(text)
-        return InvalidRequest(clip(text), clip(found[1]) if found and found[1] else None)
-    if isinstance(error, msgspec.DecodeError):
-        return InvalidRequest(f"not JSON: {clip(str(error))}")
-    if isinstance(error, UnicodeDecodeError):
-        return InvalidRequest("not UTF-8")
-    return InvalidRequest("nested too deep", text_field)
 
 
 def key_of(body: bytes) -> str | None:
@@ -225,17 +214,44 @@ def money_of(raw: msgspec.Raw, field: str, decimals_max: int = MONEY_DECIMALS_MA
     """
     if raw is ABSENT:
         return None
+    text = _number_of(raw, field)
+    if text is None:
+        return None
+    try:
+        return parse_amount(Decimal(text), decimals_max)
+    except InvalidOperation:  # an exponent that no decimal can hold
+        raise InvalidRequest(f"{field} is out of range", field) from None
+    except ValueError as error:
+        raise InvalidRequest(f"{field} {error}", field) from None
+
+
+def billed_of(raw: msgspec.Raw) -> tuple[int | None, bool]:
+    """The nano-USD of the ``cost`` of a call, rounded half to even, and whether it was rounded.
+
+    Raises:
+        InvalidRequest: not a number, negative or too large, as it was sent.
+    """
+    text = None if raw is ABSENT else _number_of(raw, "cost")
+    if text is None:
+        return None, False
+    try:
+        return round_amount(Decimal(text), MONEY_DECIMALS_MAX)
+    except InvalidOperation:  # an exponent that no decimal can hold
+        if "e-" in text.lower() and not text.startswith("-"):
+            return 0, True
+        raise InvalidRequest("cost is out of range", "cost") from None
+    except ValueError as error:
+        raise InvalidRequest(f"cost {error}", "cost") from None
+
+
+def _number_of(raw: msgspec.Raw, field: str) -> str | None:
+    """The text of a JSON number, None for null."""
     text = bytes(raw)
     if text == b"null":
         return None
     if text[:1] not in b"-0123456789" or not text:
         raise InvalidRequest(f"Expected a number - at `$.{field}`", field)
-    try:
-        return parse_amount(Decimal(text.decode("ascii")), decimals_max)
-    except InvalidOperation:  # an exponent that no decimal can hold
-        raise InvalidRequest(f"{field} is out of range", field) from None
-    except ValueError as error:
-        raise InvalidRequest(f"{field} {error}", field) from None
+    return text.decode("ascii")
 
 
 _DECODERS: Final[dict[str, Decode]] = {verb.name: _checking(verb) for verb in VERBS}
@@ -333,8 +349,3 @@ def _unreadable(kind: str, seq: int | None, error: Exception) -> UnreadableEvent
 def decode_personal(body: str | None) -> Personal | None:
     """The personal fields of a usage event, None if there are none or they were erased."""
     return None if body is None else _PERSONAL_DECODER.decode(body)
-
-
-def clip(text: str, length: int = 200) -> str:
-    """Text that is safe in a header or a log line: printable ASCII, bounded."""
-    return _UNPRINTABLE.sub("?", text[:length])

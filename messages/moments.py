@@ -45,6 +45,12 @@ def cut(body: bytes) -> bytes:
     return _cut(body, inner=True)
 
 
+def cut_text(text: str) -> str:
+    """The text of a time to whole microseconds; any other text as it is."""
+    parts = _PARTS.fullmatch(text)
+    return text if parts is None else parts[1] + parts[3]
+
+
 def _cut(body: bytes, *, inner: bool) -> bytes:
     try:
         fields = _OBJECT.decode(body)

@@ -10,10 +10,17 @@ from msgspec import Meta, Raw
 ABSENT: Final = Raw(b"null")
 """A money field that was left out; money is kept as the text of its JSON number."""
 
+TEXT_MAX: Final = 256
+ENDPOINT_MAX: Final = 1024
+ERROR_TEXT_MAX: Final = 4096
+METADATA_KEY_MAX: Final = 64
+"""Of texts, in code points."""
+METADATA_PAIRS_MAX: Final = 16
+
 Key = Annotated[str, Meta(min_length=1, max_length=128)]
-Text = Annotated[str, Meta(max_length=256)]
-Endpoint = Annotated[str, Meta(max_length=1024)]
-ErrorText = Annotated[str, Meta(max_length=4096)]
+Text = Annotated[str, Meta(max_length=TEXT_MAX)]
+Endpoint = Annotated[str, Meta(max_length=ENDPOINT_MAX)]
+ErrorText = Annotated[str, Meta(max_length=ERROR_TEXT_MAX)]
 Tokens = Annotated[int, Meta(ge=0, le=10**9)]
 Count = Annotated[int, Meta(ge=0, le=10**6)]
 Size = Annotated[int, Meta(ge=0, le=10**12)]
@@ -22,8 +29,8 @@ StatusCode = Annotated[int, Meta(ge=100, le=599)]
 Moment = Annotated[datetime, Meta(tz=True)]
 PeriodKey = Annotated[str, Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])(\.([2-9]|[1-9][0-9]+))?\Z")]
 Metadata = Annotated[
-    dict[Annotated[str, Meta(max_length=64)], Text],
-    Meta(max_length=16),
+    dict[Annotated[str, Meta(max_length=METADATA_KEY_MAX)], Text],
+    Meta(max_length=METADATA_PAIRS_MAX),
 ]
 Version = Annotated[int, Meta(ge=0)]
 Calls = Annotated[int, Meta(ge=1, le=1000)]

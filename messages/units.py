@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation
 from typing import Final
 
 NANO_PER_USD: Final = 10**9
@@ -25,6 +25,8 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 # Wide enough for any sum of charges; Inexact is trapped so that nothing rounds in silence.
 _EXACT: Final = Context(prec=60, Emax=999_999, Emin=-999_999, traps=[InvalidOperation, Inexact])
+# A bounded amount has 16 digits at most, whatever its text has.
+_NEAREST: Final = Context(prec=20, Emax=999_999, Emin=-999_999, traps=[InvalidOperation])
 
 _NOTHING: Final = Decimal(0)
 _TO_USD: Final = Decimal(-9)
@@ -71,6 +73,18 @@ def parse_amount(number: Decimal, decimals_max: int) -> int:
     if amount > USD_MAX * 10**decimals_max:
         raise ValueError(f"must not be over {USD_MAX} USD")
     return amount
+
+
+def round_amount(number: Decimal, decimals_max: int) -> tuple[int, bool]:
+    """As `parse_amount`, but what is finer is rounded half to even; and whether it was.
+
+    Raises:
+        ValueError: negative, or above 1,000,000 USD.
+    """
+    if not number.is_finite() or not 0 < number <= USD_MAX:
+        return parse_amount(number, decimals_max), False
+    near = number.quantize(Decimal((0, (1,), -decimals_max)), ROUND_HALF_EVEN, _NEAREST)
+    return parse_amount(near, decimals_max), near != number
 
 
 def usd(nano: int) -> Decimal:

@@ -15,6 +15,7 @@ from msgspec import Meta, Raw, Struct
 from .dimensions import COUNT_FIELDS
 from .scalars import (
     ABSENT,
+    TEXT_MAX,
     Count,
     Endpoint,
     ErrorText,
@@ -67,13 +68,28 @@ COUNTS: Final = slice(_FIRST, _FIRST + len(COUNT_FIELDS))
 assert Track.__struct_fields__[COUNTS] == COUNT_FIELDS, COUNT_FIELDS
 
 
-class CloudTrack(Track, frozen=True, kw_only=True, gc=False):
-    """A ``track`` that came as a CloudEvent 1.0.
+SIDE_FIELDS: Final = (
+    "endpoint",
+    "method",
+    "user_agent",
+    "ip_address",
+    "error_message",
+    "cost",
+    "metadata",
+)
+"""The fields that are cut if they do not fit, in the order in which ``clipped`` names them."""
 
-    The event's ``id`` is its key, where the data has none, and ``source`` a part of its content.
+
+class ConvertedTrack(Track, frozen=True, kw_only=True, gc=False):
+    """A ``track`` that was not sent as it is here: side fields were cut, or it is a CloudEvent.
+
+    ``clipped`` names the side fields that are not as they were sent, but for the cost, which is
+    rounded when it is read. ``source`` is that of a CloudEvent and a part of its content; the
+    event's ``id`` is the key if the data has none.
     """
 
-    source: Text = ""
+    clipped: tuple[str, ...] = ()
+    source: Text | None = None
 
 
 class Keyed(Struct):
@@ -88,16 +104,21 @@ class Marked(Struct):
     specversion: Raw = ABSENT
 
 
-class CloudEvent(Struct, frozen=True, kw_only=True):
-    """The envelope of CloudEvents 1.0 in structured JSON; its extensions are left alone."""
+class Envelope(Struct, frozen=True, kw_only=True):
+    """The attributes of a CloudEvent 1.0; its extensions are left alone."""
 
     specversion: Literal["1.0"]
     id: Key
-    source: Annotated[str, Meta(min_length=1, max_length=256)]
-    type: Annotated[str, Meta(min_length=1, max_length=256)]
-    data: Raw
+    source: Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
+    type: Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
     time: Moment | None = None
-    datacontenttype: Literal["application/json"] | None = None
+    datacontenttype: Text | None = None
+
+
+class CloudEvent(Envelope, frozen=True, kw_only=True):
+    """A CloudEvent in structured JSON."""
+
+    data: Raw
 
 
 class Reset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,6 +157,7 @@ class TrackReply(Struct, kw_only=True, gc=False):
     hold_status: str | None
     late_settle: bool
     alerts: tuple[str, ...]
+    clipped: tuple[str, ...] = ()
     seq: int
 
 

@@ -17,8 +17,8 @@ from actors.clock import SystemClock
 from actors.edge.outgoing import HEADERS_BYTES_MAX, Outgoing, Refusal, instead_of
 from actors.edge.parser import After, Deliver, InlineParser, supported
 from actors.runtime.request import Replies
-from messages.codec import clip
 from messages.redacting import check_servers, secrets_in, shown, without
+from messages.refusals import clip
 from messages.subjects import PREFIX
 
 CONNECT_S: Final = 10.0

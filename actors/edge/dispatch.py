@@ -13,10 +13,13 @@ from actors.clock import Clock
 from actors.runtime.request import Replies, Request, Tally
 from messages.admission import Preflight
 from messages.catalog import CATALOG_USER
-from messages.codec import Decode, clip, decoder_of, key_of
+from messages.cloudevents import with_headers
+from messages.codec import Decode, decoder_of, key_of
 from messages.errors import InvalidRequest, RequestError
+from messages.refusals import clip
 from messages.subjects import decode_user, partition_of
 from messages.units import to_micros
+from messages.usage import Track
 from messages.verbs import BY_NAME, CATALOG_COMMANDS, KEYED
 
 ROUTES_MAX: Final = 65_536
@@ -120,7 +123,10 @@ class Edge:
 
     def _fill(self, request: Request, route: Route, payload: bytes, headers: bytes) -> None:
         try:
-            request.command = command = route.decode(payload)
+            command = route.decode(payload)
+            if headers and isinstance(command, Track):
+                command = with_headers(command, headers)
+            request.command = command
         except RequestError:
             if route.changes:  # for the error, where the rest of the body has one
                 request.key = key_of(payload) or _message_id(headers)

@@ -13,8 +13,9 @@ import structlog
 from nats.aio.transport import TcpTransport
 
 from actors.clock import Clock, SystemClock
-from messages.codec import clip, encode_reply, error_headers
+from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
+from messages.refusals import clip
 from messages.subjects import PREFIX
 from messages.units import to_datetime
 

@@ -16,9 +16,9 @@ from nats.aio.msg import Msg
 
 from actors.edge.connection import Connection
 from actors.runtime.request import Request
-from messages.codec import clip
 from messages.control import Forget, Rebuild
 from messages.errors import RequestError
+from messages.refusals import clip
 from messages.subjects import decode_user
 from persistence.errors import JournalError
 

@@ -22,7 +22,7 @@ from messages.units import to_datetime
 from messages.usage import Batch, Track
 from persistence.records import Row
 
-REPLY_BYTES: Final = 480
+REPLY_BYTES: Final = 580
 """What the reply of one event takes at most, without its texts and alerts."""
 RESULT_BYTES_MAX: Final = 4096
 """Far above what any result takes: its key, of 128 characters, takes 770 bytes at most."""

@@ -23,7 +23,7 @@ from actors.user.recovery import load
 from messages.admission import Preflight
 from messages.control import Forget, Rebuild
 from messages.reports import Ack
-from messages.usage import Batch, CloudTrack, Track
+from messages.usage import Batch, ConvertedTrack, Track
 from persistence.records import Row
 
 
@@ -128,7 +128,7 @@ _LOOK_UPS: Final[Mapping[type, Callable[[Ledger, Request, Any], Detour | None]]]
 HANDLERS: Final[Mapping[type, Handler]] = {
     **dict.fromkeys(CHANGES, _change),
     Track: _track,
-    CloudTrack: _track,
+    ConvertedTrack: _track,
     Batch: batch,
     Rebuild: _rebuild,
     Forget: _forget,

@@ -148,7 +148,8 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False, rename=US
     ``timestamp`` is when the call was made as its caller says, absent where that is when it
     arrived. ``response_time`` is in seconds. ``adjusted`` is what a period that was announced
     as closed counts after this late event. ``late_settle``: the hold that
-    it names was not open any more. ``source`` is that of a CloudEvent.
+    it names was not open any more. ``source`` is that of a CloudEvent. ``clipped`` names the side
+    fields that are not as they were sent.
     """
 
     provider: str
@@ -185,6 +186,7 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False, rename=US
     alerts: tuple[Alert, ...] = ()
     late_settle: bool = False
     source: str | None = None
+    clipped: tuple[str, ...] = ()
 
 
 ERASED: Final = "{}"

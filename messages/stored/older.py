@@ -12,6 +12,8 @@ from .events import UsageRecorded
 LONG_USAGE: Final = '{"provider":'
 """How every call with full names begins, and no call of today's form."""
 
+LATER: Final = frozenset({"clipped"})
+"""Fields that no such call has: they came after the form."""
 _ALWAYS: Final = frozenset({"status", "priced"})
 _PRICE_VERSION: Final = 0
 
@@ -25,7 +27,10 @@ def _long(field: FieldInfo) -> tuple[str, Any] | tuple[str, Any, Any]:
 
 
 _LONG: Final = msgspec.defstruct(
-    "LongUsage", [_long(field) for field in fields(UsageRecorded)], frozen=True, gc=False
+    "LongUsage",
+    [_long(field) for field in fields(UsageRecorded) if field.name not in LATER],
+    frozen=True,
+    gc=False,
 )
 _DECODER: Final = msgspec.json.Decoder(_LONG)
 

@@ -256,6 +256,7 @@ EVENTS["usage.2.unpriced"] = replace(
     hold_id="h-1",
     hold_status="settled",
 )
+EVENTS["usage.3"] = replace(EVENTS["usage.2"], clipped=("user_agent", "cost", "metadata"))
 EVENTS["usage.1"] = replace(EVENTS["usage"], hold_status="unknown", late_settle=False, source=None)
 CATALOG_EVENTS: Final[dict[str, CatalogEvent]] = {
     "plan": PlanPut(

@@ -158,6 +158,12 @@ BOUNDS: dict[str, dict[str, tuple[list[Any], list[Any]]]] = {
         "deadline": MOMENT,
     },
 }
+SIDE_FIELDS = ("endpoint", "method", "user_agent", "ip_address", "error_message", "metadata")
+for _field in SIDE_FIELDS:
+    good, wrong = BOUNDS["track"][_field]
+    # What does not fit is cut (tests/unit/test_clipping.py); what is of another type is refused.
+    cut = [one for one in wrong if isinstance(one, dict if _field == "metadata" else str)]
+    BOUNDS["track"][_field] = (good, [one for one in wrong if one not in cut])
 FIELDS = [(verb, field) for verb, fields in BOUNDS.items() for field in fields]
 MONEY = [
     ("track", "cost"),

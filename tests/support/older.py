@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 
 from messages.codec import decode_event, encode_reply
 from messages.stored.events import UsageRecorded
+from messages.stored.older import LATER
 from persistence.records import Row
 
 LEFT_OUT = {
@@ -31,9 +32,13 @@ LEFT_OUT = {
 
 def long_form(event: UsageRecorded) -> str:
     """What was stored of a call."""
-    fields = asdict(event).items()
+    fields = {name: value for name, value in asdict(event).items() if name not in LATER}
     return encode_reply(
-        {name: value for name, value in fields if value is not None and value != LEFT_OUT.get(name)}
+        {
+            name: value
+            for name, value in fields.items()
+            if value is not None and value != LEFT_OUT.get(name)
+        }
     ).decode()
 
 

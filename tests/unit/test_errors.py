@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from messages.codec import clip, decode_error, encode_reply, error_headers
+from messages.codec import decode_error, encode_reply, error_headers
 from messages.errors import ERRORS, ErrorReply, InvalidRequest, RequestError
+from messages.refusals import clip
 
 # The table of the contract, section 2.
 TABLE = {

@@ -32,7 +32,7 @@ from messages.errors import ERRORS, ErrorReply, InvalidRequest, RequestError
 from messages.stored.errors import UnreadableEvent
 from messages.subjects import PREFIX, decode_user, encode_user, partition_of, request_subject
 from messages.units import USER_ID_BYTES_MAX
-from messages.usage import Batch, CloudTrack, Track
+from messages.usage import Batch, ConvertedTrack, Track
 from messages.verbs import COMMANDS
 from tests.support.meter import NOON
 from tests.support.mutations import VERBS, mutated
@@ -113,7 +113,7 @@ def taken_or_refused(verb: str, body: bytes) -> None:
     except RequestError as error:
         check_error(error, body)
         return
-    assert type(command) in {COMMANDS.get(verb, type(command)), CloudTrack}
+    assert type(command) in {COMMANDS.get(verb, type(command)), ConvertedTrack}
     # What is taken is JSON to everybody else too; events of a batch are judged one by one.
     assert isinstance(json.loads(body.decode(errors="replace") or "{}"), dict)
 

@@ -148,7 +148,7 @@ def test_a_known_key_is_answered_before_the_later_checks(fields: dict[str, Any])
     mismatch(logged(), a_track(**body(**fields)))
 
 
-@pytest.mark.parametrize("cost", ["1", -1, Decimal("1e-10"), True])
+@pytest.mark.parametrize("cost", ["1", -1, "1e-10", True])
 def test_a_body_that_is_no_track_is_refused_under_a_known_key_too(cost: object) -> None:
     with pytest.raises(InvalidRequest) as caught:
         again(logged(), a_track(**body(cost=cost)))

@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from messages.codec import clip
 from messages.errors import RequestError
+from messages.refusals import clip, closest
 
 WAVESPEED: Final = "wavespeed"
 TEXT: Final = "ai_text_generation"
@@ -75,7 +75,9 @@ class Providers:
         provider = self._by_name.get(name)
         if provider is None:
             raise RequestError(
-                "unknown_provider", f"there is no provider {clip(name, 64)!r}", field="provider"
+                "unknown_provider",
+                f"there is no provider {clip(name, 64)!r}{closest(name, self._by_name)}",
+                field="provider",
             )
         return provider
 

@@ -12,11 +12,11 @@ from typing import Final
 
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.usage.privacy import Privacy, personal_of
-from messages.codec import decode_personal, money_of
+from messages.codec import billed_of, decode_personal
 from messages.dimensions import COUNT_FIELDS, COUNTED, Counts
 from messages.errors import RequestError
 from messages.stored.events import ERASED, Personal, UsageRecorded
-from messages.usage import CloudTrack, Track
+from messages.usage import ConvertedTrack, Track
 
 _NOTHING: Final = Personal()
 _ABSENT: Final = tuple([counted.absent for counted in COUNTED])
@@ -50,7 +50,7 @@ def same_call(
 
 
 def _same_fields(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
-    billed = money_of(call.cost, "cost")
+    billed, _ = billed_of(call.cost)
     try:
         provider = catalog.providers.find(call.provider)
     except RequestError:
@@ -69,7 +69,7 @@ def _same_fields(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
         and call.response_size == event.response_size
         and (call.retry_count or 0) == event.retry_count
         and call.hold_id == event.hold_id
-        and (call.source if isinstance(call, CloudTrack) else None) == event.source
+        and (call.source if isinstance(call, ConvertedTrack) else None) == event.source
     )
 
 

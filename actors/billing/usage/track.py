@@ -28,7 +28,7 @@ from actors.billing.limits.thresholds import raised_by
 from actors.billing.periods.calendar import AHEAD, GRACE, month_of, new_key
 from actors.billing.periods.rollover import opened
 from actors.billing.state.account import Account, Period, status_of
-from messages.codec import money_of
+from messages.codec import billed_of
 from messages.dimensions import Counts
 from messages.errors import RequestError
 from messages.scalars import ABSENT
@@ -42,11 +42,12 @@ from messages.stored.events import (
     UsageRecorded,
 )
 from messages.units import to_micros
-from messages.usage import COUNTS, CloudTrack, Track
+from messages.usage import COUNTS, SIDE_FIELDS, ConvertedTrack, Track
 
 NO_EVENTS: Final[tuple[Event, ...]] = ()
 NO_ALERTS: Final[tuple[Alert, ...]] = ()
 NO_HOLD: Final = (None, False)
+NOT_CONVERTED: Final[tuple[str | None, tuple[str, ...]]] = (None, ())
 
 
 def track(
@@ -85,7 +86,7 @@ def track(
     if found.price.effective_from > charged_at - ahead:
         found = catalog.price(route.provider, route.model, charged_at - ahead)
     cost = charge(found.price, said)
-    billed = None if call.cost is ABSENT else money_of(call.cost, "cost")
+    billed, rounded = (None, False) if call.cost is ABSENT else billed_of(call.cost)
     tokens = (said[INPUT] or 0) + (said[OUTPUT] or 0)
     counts = (1, tokens, cost[0] if billed is None else billed)
 
@@ -100,7 +101,20 @@ def track(
         status, alerts = _count(account, current, route, counts, at)
         place = (current.key, status, moment - ahead, False, None, alerts)
     settled = NO_HOLD if call.hold_id is None else _settle(account, call.hold_id, at, ended)
-    return before, _event(call, said, route, found, (cost, billed), place, settled)
+    converted = NOT_CONVERTED
+    if rounded or type(call) is not Track:
+        converted = _converted(call, rounded=rounded)
+    return before, _event(call, said, route, found, (cost, billed), place, settled, converted)
+
+
+def _converted(call: Track, *, rounded: bool) -> tuple[str | None, tuple[str, ...]]:
+    """The source of a CloudEvent, and what is not as it was sent."""
+    source, clipped = NOT_CONVERTED
+    if isinstance(call, ConvertedTrack):
+        source, clipped = call.source, call.clipped
+    if rounded:
+        clipped = tuple([name for name in SIDE_FIELDS if name == "cost" or name in clipped])
+    return source, clipped
 
 
 _Place = tuple[str, str, int, bool, Counters | None, tuple[Alert, ...]]
@@ -115,6 +129,7 @@ def _event(
     charged: tuple[Charge, int | None],
     place: _Place,
     settled: tuple[str | None, bool],
+    converted: tuple[str | None, tuple[str, ...]],
 ) -> UsageRecorded:
     (cost, cost_input, cost_output), billed = charged
     key, status, moment, late, adjusted, alerts = place
@@ -156,7 +171,8 @@ def _event(
         settled[0],
         alerts,
         settled[1],
-        call.source if type(call) is CloudTrack else None,
+        converted[0],
+        converted[1],
     )
 
 

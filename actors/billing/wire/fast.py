@@ -35,7 +35,7 @@ from messages.units import MICROS_PER_SECOND, NANO_PER_USD, to_datetime, usd_tex
 Answer: TypeAlias = Shown | Event | Struct
 """What a change is answered with: what was decided, the event that says it, or a whole reply."""
 
-_PLAIN: Final = '"hold_status":null,"late_settle":false,"alerts":[]'
+_PLAIN: Final = '"hold_status":null,"late_settle":false,"alerts":[],"clipped":[]'
 
 
 def enforced(decision: Decision, seq: int) -> bytes:
@@ -91,7 +91,8 @@ def tracked(event: UsageRecorded, key: str, seq: int, *, duplicate: bool = False
     about = _about(
         event.billing_period, event.status, event.priced, event.provider, event.actual, event.late
     )
-    plain = event.hold_id is None and event.hold_status is None and not event.alerts
+    plain = event.hold_id is None and event.hold_status is None
+    plain = plain and not event.alerts and not event.clipped
     rest = _PLAIN if plain else _rest(event)
     return (
         f'{{"usage_logged":true,"event_id":{quoted(key)},'
@@ -116,7 +117,7 @@ def _rest(event: UsageRecorded) -> str:
     alerts = ",".join([quoted(alert.id) for alert in event.alerts])
     return (
         f'"hold_status":{status},"late_settle":{"true" if late_settle else "false"},'
-        f'"alerts":[{alerts}]'
+        f'"alerts":[{alerts}],"clipped":[{",".join([quoted(name) for name in event.clipped])}]'
     )
 
 

@@ -176,5 +176,6 @@ def _tracked(event: UsageRecorded, about: dict[str, Any]) -> TrackReply:
         hold_status=event.hold_status,
         late_settle=event.late_settle or event.hold_status not in {None, "settled"},
         alerts=tuple(alert.id for alert in event.alerts),
+        clipped=event.clipped,
         **about,
     )
