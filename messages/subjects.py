@@ -56,6 +56,18 @@ def decode_user(token: str) -> str:
     return check_user_id(raw.decode())  # UnicodeDecodeError is a ValueError
 
 
+def right_token(token: str) -> str:
+    """``"; the token of x is y"`` if what was sent is a user id as it is; else empty."""
+    if not token:
+        return f"; the user id is the last token of a subject, such as {PREFIX}.track.alice"
+    if "=" in token:  # it may be half encoded: to encode it again would be wrong
+        return ""
+    try:
+        return f"; the token of the user id {token!r} is {encode_user(token)}"
+    except ValueError:  # too long, or not text
+        return ""
+
+
 @lru_cache(maxsize=1024)  # a user who is not live is asked for three times in a row
 def partition_of(token: str) -> int:
     """The partition of a user's token: FNV-1a 32 modulo 64, as nats-server's ``partition()``."""

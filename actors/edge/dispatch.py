@@ -17,10 +17,10 @@ from messages.cloudevents import with_headers
 from messages.codec import Decode, decoder_of, key_of
 from messages.errors import InvalidRequest, RequestError
 from messages.refusals import clip
-from messages.subjects import decode_user, partition_of
+from messages.subjects import decode_user, partition_of, right_token
 from messages.units import to_micros
 from messages.usage import Track
-from messages.verbs import BY_NAME, CATALOG_COMMANDS, KEYED
+from messages.verbs import BY_NAME, CATALOG_COMMANDS, COMMANDS, KEYED
 
 ROUTES_MAX: Final = 65_536
 ROUTES_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -29,6 +29,8 @@ nobody pushes them out, or fills the memory, with what is none."""
 ROUTE_BYTES: Final = 500
 """A route's bytes beside its texts, of which it has up to three."""
 KEY_CHARACTERS_MAX: Final = 128
+WRONG_CHARACTERS_MAX: Final = 600
+"""Room for why a token is refused, with the right one."""
 OF_USER: Final = "of_user"
 CATALOG: Final = "catalog"
 OWN: Final = "own"
@@ -153,6 +155,10 @@ class Edge:
             _, partition, name, token = tokens
         elif len(tokens) == 2:
             name, token = tokens
+        elif tokens[0] in COMMANDS:  # a user id that was not encoded, or none
+            name, token = tokens[0], ".".join(tokens[1:])
+        elif len(tokens) > 2 and tokens[0] == "p" and tokens[2] in COMMANDS:
+            name, token = tokens[2], ".".join(tokens[3:])
         else:
             name, token, kind = ".".join(tokens), "", OWN if tokens[0] in OWN_SUBJECTS else OTHER
             kind = CATALOG if name in CATALOG_COMMANDS else kind
@@ -164,7 +170,7 @@ class Edge:
                 if partition is not None and partition != str(partition_of(token)):
                     wrong = "the subject's partition is not that of the user"
             except ValueError as error:
-                wrong = clip(str(error))
+                wrong = clip(f"{error}{right_token(token)}", WRONG_CHARACTERS_MAX)
         tally = self.tallies.get(name, self._other)
         route = Route(
             kind,

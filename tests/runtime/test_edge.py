@@ -79,7 +79,7 @@ async def test_only_the_users_own_partition_is_served(rig: Rig) -> None:
     "subject",
     [
         *("nothing.alice", "Track.alice", "alert.alice", "event.alice", "nothing.alice", "p.alice"),
-        *("track.a.b", "catalog.plans.take", "p.1.track", "p.1.track.a.b", "", "."),
+        *("catalog.plans.take", "p.1", "p.1.nothing.a.b", "", "."),
         *("p.8.nothing.alice", "tr\udcffck.alice", "*.alice", "x.y.z.alice", "a" * 4000),
     ],
 )
@@ -126,6 +126,40 @@ async def test_a_body_makes_a_request_whatever_its_headers_begin_with(rig: Rig) 
 async def test_a_verb_without_a_user_is_invalid_user(rig: Rig) -> None:
     refused(await served(rig, "usage.v1.track"), "invalid_user")
     refused(await served(rig, "usage.v1.track."), "invalid_user")
+
+
+@pytest.mark.parametrize(
+    ("subject", "right"),
+    [
+        ("track.alice@example.com", "alice=40example=2Ecom"),
+        ("stats.a.b", "a=2Eb"),
+        ("track.a@b", "a=40b"),
+        ("p.1.track.a.b", "a=2Eb"),
+        ("reset.a..b.", "a=2E=2Eb=2E"),
+        ("track.alice=40example.com", None),  # half encoded: nobody knows what was meant
+        ("p.1.track", "the last token"),
+        ("track." + "a." * 200, None),
+        ("track.\udcff.x", None),
+    ],
+)
+async def test_a_verb_with_a_wrong_number_of_tokens_is_told_the_right_token(
+    rig: Rig, subject: str, right: str | None
+) -> None:
+    body = b'{"provider":"exa"}' if "track" in subject else b"{}"
+    answer = await served(rig, f"usage.v1.{subject}", body)
+    refused(answer, "invalid_user")
+    message = answer.error["message"]
+    if right is None:
+        assert "the token of" not in message
+    else:
+        assert message.endswith(right) or right in message
+    assert len(answer.payload) < 1_500
+
+
+async def test_a_subject_with_too_many_tokens_still_names_the_key_of_its_request(rig: Rig) -> None:
+    body = b'{"provider":"exa","event_id":"k"}'
+    answer = await served(rig, "usage.v1.track.alice@example.com", body)
+    assert answer.error["event_id"] == "k"
 
 
 async def test_other_verbs_without_a_reply_subject_are_ignored(rig: Rig) -> None:
