@@ -17,7 +17,7 @@ from .scalars import (
 
 
 class Subscribe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Put the user on a plan; ``overrides`` replace limits of the plan for this user."""
+    """Put the user on a plan; ``overrides`` decide limits for this user, null lifts one."""
 
     plan: Text
     billing_cycle: Literal["monthly", "yearly"]
@@ -69,7 +69,7 @@ class SubscriptionState(Struct, kw_only=True):
     current_period_end: datetime
     auto_renew: bool
     cancel_at_period_end: bool
-    overrides: dict[str, Number]
+    overrides: dict[str, Number | None]
 
 
 class SubscriptionChangeReply(Struct, kw_only=True):

@@ -35,7 +35,8 @@ def subscribe(
     period: Annotated[KeepOrNew | None, typer.Option(help="Of the period under way.")] = None,
     period_start: Moment = None,
     override: Annotated[
-        list[str] | None, typer.Option(metavar="LIMIT=NUMBER", help="May be given again.")
+        list[str] | None,
+        typer.Option(metavar="LIMIT=NUMBER", help="May be given again; none lifts a limit."),
     ] = None,
     event_id: EventId = None,
     url: Url = None,

@@ -78,13 +78,17 @@ def metadata(pairs: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def overrides(pairs: Iterable[str]) -> dict[str, int | Decimal]:
-    """Options ``limit=number`` as one object; cost limits in USD."""
-    found: dict[str, int | Decimal] = {}
+def overrides(pairs: Iterable[str]) -> dict[str, int | Decimal | None]:
+    """Options ``limit=number`` as one object; cost limits in USD, ``none`` lifts one."""
+    found: dict[str, int | Decimal | None] = {}
     for pair in pairs:
         name, separator, number = pair.partition("=")
         if not separator or not name:
-            raise typer.BadParameter(f"{pair!r}: write limit=number", param_hint="--override")
+            why = f"{pair!r}: write limit=number, or limit=none"
+            raise typer.BadParameter(why, param_hint="--override")
+        if number == "none":
+            found[name] = None
+            continue
         value = money(number)
         found[name] = value if name.endswith("_cost") or value != int(value) else int(value)
     return found

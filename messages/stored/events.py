@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from .names import USAGE_NAMES
 
@@ -26,7 +26,9 @@ class PlanTerms(Struct, frozen=True, cache_hash=True):
     """A plan as it holds for one period of one user.
 
     ``limits`` are (name, value) pairs in the order of the plan: calls and tokens as counts,
-    cost limits in nano-USD.
+    cost limits in nano-USD. ``overridden`` names those that an override decides: they are hard,
+    and 0 closes them in every tier. It is unset in a plan, and in what was stored before it was
+    there: there an override is like a limit of the plan.
     """
 
     name: str
@@ -34,6 +36,7 @@ class PlanTerms(Struct, frozen=True, cache_hash=True):
     version: int
     limits: tuple[tuple[str, int], ...]
     features: tuple[str, ...] = ()
+    overridden: tuple[str, ...] | UnsetType = UNSET
 
 
 class Alert(Struct, frozen=True, kw_only=True):
@@ -84,6 +87,8 @@ class StoredSubscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Period k is [anchor + k months, anchor + (k + 1) months); the billing cycle under way
     begins with period ``cycle``. ``price_nano`` is the plan's price per month.
+    ``hard_overrides`` decide limits for this user, None lifts one; ``overrides`` are what was
+    stored before: limits that are like those of the plan.
     """
 
     plan: str
@@ -96,6 +101,7 @@ class StoredSubscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cancel_at_period_end: bool = False
     cancelled: bool = False
     overrides: tuple[tuple[str, int], ...] = ()
+    hard_overrides: tuple[tuple[str, int | None], ...] = ()
 
 
 class PeriodRolled(Struct, frozen=True, kw_only=True, omit_defaults=True):

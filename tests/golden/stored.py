@@ -246,6 +246,14 @@ EVENTS: Final[dict[str, Event]] = {
         change="resume", content="0123456789abcdef01234567"
     ),
 }
+EVENTS["subscribed.decided"] = Subscribed(
+    subscription=replace(
+        BARE_SUBSCRIPTION, hard_overrides=(("exa_calls", None), ("openai_calls", 0))
+    ),
+    terms=replace(BARE, limits=(("openai_calls", 0),), overridden=("openai_calls",)),
+    renewal_type="new",
+    content="0123456789abcdef01234567",
+)
 EVENTS["usage.2"] = replace(EVENTS["usage"], price_version=7)
 EVENTS["usage.2.bare"] = EVENTS["usage.bare"]
 EVENTS["usage.2.unpriced"] = replace(

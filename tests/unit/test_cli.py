@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 from rich.console import Console, RenderableType
+from typer import BadParameter
 from typer.testing import CliRunner, Result
 
 from actors.__main__ import main
-from actors.cli import commands, views
+from actors.cli import commands, options, views
 from actors.cli.main import command_line
 from actors.settings.config import Config
 from messages.client.client import UsageClient
@@ -324,3 +325,10 @@ def test_a_person_reads_what_was_counted() -> None:
     assert "start again" in rendered(views.reset_done(RESET))
     page = LogsReply(logs=(entry_of(1),), next_cursor=None, total_count=7, seq=1)
     assert "1 of 7 entries" in rendered(views.logged(page))
+
+
+def test_an_override_is_a_number_or_none_which_lifts_the_limit() -> None:
+    found = options.overrides(["openai_calls=5", "exa_calls=none", "monthly_cost=2.5"])
+    assert found == {"openai_calls": 5, "exa_calls": None, "monthly_cost": Decimal("2.5")}
+    with pytest.raises(BadParameter, match="limit=none"):
+        options.overrides(["openai_calls"])

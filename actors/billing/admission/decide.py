@@ -216,6 +216,8 @@ def _refusal(violated: list[LimitUse], period: Period, amounts: Counters) -> tup
 
     first, used, held = min(violated, key=lambda found: _ORDER.index(reason_of(found[0])))
     reason = reason_of(first)
+    if first.disabled and first.name in (period.terms.overridden or ()):
+        return reason, f"{first.name} is closed for this user by an override."
     if first.disabled:
         return reason, f"{first.name} is not part of the {period.terms.name} plan."
     unit = "USD" if first.unit == COST else UNITS[first.unit]

@@ -14,6 +14,7 @@ from actors.billing.catalog.providers import TEXT, WAVESPEED, Provider, Provider
 from messages.codec import money_of
 from messages.dimensions import DIMENSIONS
 from messages.errors import InvalidRequest
+from messages.refusals import closest
 from messages.stored.errors import UnreadableEvent
 from messages.stored.events import KIND, CatalogEvent, PlanPut, PlanTerms, PricePut
 
@@ -26,6 +27,7 @@ ROUTES_MAX: Final = 4096
 """Routes that are kept: with names of usual length they take 3 MB."""
 ROUTE_CHARACTERS_MAX: Final = 256
 """A route with longer names is not kept: nobody fills the memory with names."""
+_UNITS: Final = ("calls", "tokens", "cost")
 
 
 Touch = tuple[str, bool]
@@ -149,13 +151,7 @@ class Catalog:
         Raises:
             InvalidRequest: there is no such limit, or it cannot have that value.
         """
-        provider, _, unit = name.rpartition("_")
-        known = name in {TEXT_CALLS, MONTHLY_COST} or (
-            unit in {"calls", "tokens", "cost"}
-            and any(provider == known.name for known in self.providers.all)
-        )
-        if not known:
-            raise InvalidRequest(f"there is no limit {name[:64]!r}", field)
+        self._check_limit(name, field)
         if is_cost(name):
             amount = money_of(raw, field)
             if amount is None:
@@ -165,6 +161,23 @@ class Catalog:
         if not text.isdigit() or len(text) > 15:
             raise InvalidRequest(f"{name} must be an integer from 0 to 10^15 - 1", field)
         return int(text)
+
+    def override_value(self, name: str, raw: msgspec.Raw, field: str) -> int | None:
+        """As `limit_value`, and None for null: the limit is lifted."""
+        if bytes(raw) == b"null":
+            self._check_limit(name, field)
+            return None
+        return self.limit_value(name, raw, field)
+
+    def _check_limit(self, name: str, field: str) -> None:
+        provider, _, unit = name.rpartition("_")
+        known = name in {TEXT_CALLS, MONTHLY_COST} or (
+            unit in _UNITS and any(provider == known.name for known in self.providers.all)
+        )
+        if not known:
+            names = [f"{known.name}_{unit}" for known in self.providers.all for unit in _UNITS]
+            similar = closest(name, (TEXT_CALLS, MONTHLY_COST, *names))
+            raise InvalidRequest(f"there is no limit {name[:64]!r}{similar}", field)
 
 
 _ESTIMATED: Final = Priced(ESTIMATE, "estimate")

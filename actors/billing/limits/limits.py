@@ -38,7 +38,7 @@ class Limit:
         value: the bound, in nano-USD for COST.
         warns_at: the usage from which a threshold is reached.
         hard: whether it refuses; soft limits only warn.
-        disabled: the plan does not allow such calls (a free plan's 0).
+        disabled: no such call is allowed (a 0 of a free plan or of an override).
         provider: whose calls it counts, None if it counts cost or a group.
         window: over which it counts.
         rendered: a place for whoever shows limits; empty until this one is shown.
@@ -79,6 +79,7 @@ class LimitTable:
         values = dict(terms.limits)
         self._grouped = values.get(TEXT_CALLS, 0) > 0
         self._free = terms.tier == FREE_TIER
+        self._overridden = frozenset(terms.overridden or ())
         found = (self._limit(name, value) for name, value in terms.limits)
         self.limits = tuple(limit for limit in found if limit is not None)
         self.by_name = {limit.name: limit for limit in self.limits}
@@ -104,7 +105,8 @@ class LimitTable:
         return found
 
     def _limit(self, name: str, value: int) -> Limit | None:
-        if value == 0 and not self._free:
+        overridden = name in self._overridden
+        if value == 0 and not self._free and not overridden:
             return None
         found = slot_of(name)
         if found is None:
@@ -112,7 +114,8 @@ class LimitTable:
         slot, unit = found
         provider = name.rpartition("_")[0]
         disabled = value == 0
-        soft = self._grouped and unit == CALLS and provider in TEXT_PROVIDERS and not disabled
+        grouped = self._grouped and unit == CALLS and provider in TEXT_PROVIDERS
+        soft = grouped and not disabled and not overridden
         of_one = provider if provider in NAMES and not is_cost(name) else None
         warns_at = -(-value * THRESHOLDS[0] // 100)
         return Limit(name, slot, unit, value, warns_at, not soft, disabled, of_one)

@@ -53,7 +53,7 @@ def subscribe(account: Account, ask: Subscribe, now: Now) -> Persist:
         raise RequestError("unknown_plan", f"there is no plan {ask.plan[:64]!r}", field="plan")
     overrides = tuple(
         sorted(
-            (name, catalog.limit_value(name, raw, "overrides"))
+            (name, catalog.override_value(name, raw, "overrides"))
             for name, raw in (ask.overrides or {}).items()
         )
     )
@@ -65,7 +65,7 @@ def subscribe(account: Account, ask: Subscribe, now: Now) -> Persist:
         billing_cycle=ask.billing_cycle,
         anchor=at,
         auto_renew=ask.auto_renew is not False,
-        overrides=overrides,
+        hard_overrides=overrides,
     )
     earlier, current = account.subscription, account.current
     before: tuple[Event, ...] = ()

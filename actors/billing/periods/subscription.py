@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from actors.billing.catalog.catalog import Catalog
+from actors.billing.catalog.catalog import FREE_TIER, Catalog
 from actors.billing.periods.calendar import add_months, index_of, month_of
 from messages.admission import Number
 from messages.stored.events import (
@@ -92,14 +92,32 @@ def terms_of(
     plan = catalog.plan(subscription.plan)
     if plan is None or (before is not None and expired(subscription, start)):
         return before or catalog.free
-    return with_overrides(plan.terms, subscription.overrides)
+    return with_overrides(plan.terms, overrides_of(subscription))
 
 
-def with_overrides(terms: PlanTerms, overrides: tuple[tuple[str, int], ...]) -> PlanTerms:
-    """A plan's terms with some limits replaced or added for one user."""
+Overrides = tuple[tuple[str, int | None], ...]
+"""Limits that are decided for one user, by name; None lifts one."""
+
+
+def overrides_of(subscription: StoredSubscription) -> Overrides:
+    """What is decided for the user. A 0 of before is what it was: in a paid tier, no limit."""
+    if subscription.hard_overrides or not subscription.overrides:
+        return subscription.hard_overrides
+    lifts = subscription.tier != FREE_TIER
+    return tuple((name, value or (None if lifts else 0)) for name, value in subscription.overrides)
+
+
+def with_overrides(terms: PlanTerms, overrides: Overrides) -> PlanTerms:
+    """A plan's terms with some limits replaced, added or lifted for one user."""
     if not overrides:
         return terms
-    return replace(terms, limits=tuple((dict(terms.limits) | dict(overrides)).items()))
+    decided = dict(overrides)
+    limits = {**dict(terms.limits), **decided}
+    return replace(
+        terms,
+        limits=tuple((name, value) for name, value in limits.items() if value is not None),
+        overridden=tuple(name for name, value in overrides if value is not None),
+    )
 
 
 def state_of(
@@ -118,7 +136,7 @@ def state_of(
         current_period_end=to_datetime(end),
         auto_renew=subscription.auto_renew,
         cancel_at_period_end=subscription.cancel_at_period_end,
-        overrides={name: _shown(name, value) for name, value in subscription.overrides},
+        overrides={name: _shown(name, value) for name, value in overrides_of(subscription)},
     )
 
 
@@ -130,8 +148,8 @@ def _status(subscription: StoredSubscription, at: int, *, suspended: bool) -> st
     return "expired" if expired(subscription, at) else "active"
 
 
-def _shown(name: str, value: int) -> Number:
-    return usd(value) if name.endswith("_cost") else value
+def _shown(name: str, value: int | None) -> Number | None:
+    return usd(value) if value is not None and name.endswith("_cost") else value
 
 
 def renewal_of(event: Event, at: int, seq: int) -> RenewalEntry | None:

@@ -84,8 +84,10 @@ def value_of(limit: str, number: Any) -> int:
 
 
 def with_overrides(plan: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """A plan with some limits replaced."""
-    return {**plan, "limits": {**plan["limits"], **overrides}}
+    """A plan with some limits decided for one user; None lifts one."""
+    limits = {**plan["limits"], **overrides}
+    kept = {name: value for name, value in limits.items() if value is not None}
+    return {**plan, "limits": kept, "decided": {*overrides}}
 
 
 def rounded(amount: Fraction) -> int:
@@ -118,12 +120,13 @@ def limits_of(plan: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for limit, number in plan["limits"].items():
         value = value_of(limit, number)
-        if value == 0 and not free:
+        decided = limit in plan.get("decided", ())
+        if value == 0 and not free and not decided:
             continue
         unit = limit.rpartition("_")[2]
         owner = limit.rpartition("_")[0]
         grouped = value_of("x", plan["limits"].get("ai_text_generation_calls", 0)) > 0
-        soft = grouped and unit == "calls" and owner in TEXT and value > 0
+        soft = grouped and unit == "calls" and owner in TEXT and value > 0 and not decided
         found.append(
             {"name": limit, "unit": unit, "value": value, "hard": not soft, "off": value == 0}
         )

@@ -215,7 +215,9 @@ class Model(Calls):
             "current_period_end": r.cycle_end(sub),
             "auto_renew": sub["auto_renew"],
             "cancel_at_period_end": sub["at_end"],
-            "overrides": {k: r.value_of(k, v) for k, v in sub["overrides"].items()},
+            "overrides": {
+                k: None if v is None else r.value_of(k, v) for k, v in sub["overrides"].items()
+            },
         }
 
     def _dashboard(self, _: dict[str, Any]) -> dict[str, Any]:

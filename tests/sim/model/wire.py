@@ -120,7 +120,7 @@ def subscription(x: dict[str, Any]) -> dict[str, Any]:
     """A subscription as the model has it."""
     times = {part: micros(x[part]) for part in ("current_period_start", "current_period_end")}
     overrides = {
-        name: nano(value) if name.endswith("_cost") else value
+        name: nano(value) if name.endswith("_cost") and value is not None else value
         for name, value in x["overrides"].items()
     }
     return {**x, **times, "overrides": overrides}

@@ -334,7 +334,7 @@ class Client:
         return {
             "plan": rng.choice(["Free", "Basic", "Pro", "team", "Enterprise", "Enterprise"]),
             "billing_cycle": rng.choice(["monthly", "yearly"]),
-            "overrides": {name: rng.randrange(12) for name in names},
+            "overrides": {name: rng.choice([None, *range(12)]) for name in names},
             **self._some(drawn),
         }
 
