@@ -22,7 +22,10 @@ class CountFields(TypedDict, total=False):
 
 
 class TrackFields(CountFields, total=False):
-    """What `UsageClient.track` takes; ``cost`` in USD, ``response_time`` in seconds."""
+    """What `UsageClient.track` takes; ``cost`` in USD, ``response_time`` in seconds.
+
+    Side fields that do not fit are cut by the service: see ``clipped`` of the reply.
+    """
 
     provider: Required[str]
     event_id: str | None
@@ -41,7 +44,7 @@ class TrackFields(CountFields, total=False):
     timestamp: datetime | None
     cost: Decimal | int | None
     hold_id: str | None
-    metadata: Mapping[str, str] | None
+    metadata: Mapping[str, object] | None
 
 
 class EnforceFields(TypedDict, total=False):
@@ -86,14 +89,14 @@ class ExtendFields(TypedDict, total=False):
 
 
 class SubscribeFields(TypedDict, total=False):
-    """What `UsageClient.subscribe` takes; cost limits of ``overrides`` in USD."""
+    """What `UsageClient.subscribe` takes; cost limits of ``overrides`` in USD, None lifts one."""
 
     plan: Required[str]
     billing_cycle: Required[str]
     auto_renew: bool | None
     period_start: datetime | None
     period: str | None
-    overrides: Mapping[str, int | Decimal] | None
+    overrides: Mapping[str, int | Decimal | None] | None
     event_id: str | None
 
 

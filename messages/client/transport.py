@@ -104,7 +104,7 @@ class Caller:
         NoService: nobody answered within the budget; nothing was executed.
         NoAnswer: no reply within the budget; a change may have happened. Repeat it with the
             ``event_id`` of the error to learn which.
-        TypeError: money that is not an `int` or a `Decimal`.
+        TypeError: money that is not an `int` or a `Decimal`, a user id that is not a `str`.
 
     Args:
         nc: a connected client of nats-py.
@@ -196,7 +196,7 @@ class Caller:
         if verb in KEYED:
             event_id = self._keyed(verb, sent)
         try:
-            subject = request_subject(self._prefix, verb, user)
+            subject = request_subject(self._prefix, verb, _checked(user))
         except ValueError as error:
             raise RequestError("invalid_user", str(error)) from None
         size_max = BATCH_BYTES_MAX if verb == "batch" else BODY_BYTES_MAX
@@ -213,7 +213,7 @@ class Caller:
 
     async def request_upkeep(self, what: str, user: str) -> bytes:
         """Have the service look after one user's state, such as ``rebuild``."""
-        subject = request_subject(f"{self._prefix}.ctl", what, user)
+        subject = request_subject(f"{self._prefix}.ctl", what, _checked(user))
         return await self._exchange(subject, lambda _: b"", None)
 
     def _keyed(self, verb: str, sent: dict[str, object]) -> str | None:
@@ -333,6 +333,12 @@ def _without_none(body: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in body.items() if value is not None}
 
 
+def _checked(user: object) -> str:
+    if not isinstance(user, str):
+        raise TypeError(f"a user id must be a str, not a {type(user).__name__}: {repr(user)[:60]}")
+    return user
+
+
 def _check_amounts(body: Mapping[str, object]) -> None:
     """Refuse money that is a binary float, wherever it is in the body."""
     for name, value in body.items():
@@ -340,17 +346,19 @@ def _check_amounts(body: Mapping[str, object]) -> None:
             if name in _AMOUNTS:
                 for limit, amount in value.items():
                     _check_money(f"{name}.{limit}", amount)
-            else:
+            elif name != "metadata":  # whatever is in there is no money
                 _check_amounts(value)
         elif isinstance(value, list | tuple):
             for part in value:
                 if isinstance(part, Mapping):
                     _check_amounts(part)
-        elif value is not None and (name in _MONEY or name.startswith("cost_per_")):
+        elif name in _MONEY or name.startswith("cost_per_"):
             _check_money(name, value)
 
 
 def _check_money(name: str, value: object) -> None:
+    if value is None:  # left out, or an override that lifts its limit
+        return
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         kind = type(value).__name__
         raise TypeError(

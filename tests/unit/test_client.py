@@ -11,6 +11,7 @@ import nats.errors
 import pytest
 
 from messages.client.client import UsageClient
+from messages.client.fields import TrackFields
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, MeterdError, NoAnswer, NoService, RequestError
 from messages.usage import ResetReply, TrackReply
@@ -371,3 +372,35 @@ async def test_a_budget_that_has_run_out_is_no_news_of_the_clocks() -> None:
         await client_of(nc).track("alice", provider="openai")
     assert "clock" not in str(caught.value)
     assert len(nc.sent) == 2
+
+
+@pytest.mark.parametrize("user", [123, None, b"alice", 1.5, ["alice"], True])
+async def test_a_user_id_that_is_not_text_is_a_type_error_that_says_what_it_was(user: Any) -> None:
+    nc = FakeConnection([TRACKED])
+    for ask in (client_of(nc).track(user, provider="openai"), client_of(nc).stats(user)):
+        with pytest.raises(
+            TypeError, match=f"a user id must be a str, not a {type(user).__name__}"
+        ):
+            await ask
+    with pytest.raises(TypeError, match="a user id must be a str"):
+        await client_of(nc).request_upkeep("rebuild", user)
+    assert nc.sent == []
+
+
+async def test_side_fields_are_sent_as_they_are_for_the_service_to_clip() -> None:
+    nc = FakeConnection([TRACKED])
+    metadata = {"cost": 0.1, "n": 1, "limits": {"a": 0.5}, "none": None, "list": [{"cost": 1.5}]}
+    call: TrackFields = {"provider": "openai", "user_agent": "u" * 300, "metadata": metadata}
+    call["cost"] = Decimal("1e-12")
+    await client_of(nc).track("alice", **call)
+    await client_of(nc).request("batch", "alice", {"events": [call]})
+    assert nc.sent[0][1]["metadata"] == nc.sent[1][1]["events"][0]["metadata"] == metadata
+    assert nc.sent[0][1]["user_agent"] == "u" * 300
+
+
+async def test_none_in_overrides_is_sent_and_lifts_a_limit() -> None:
+    nc = FakeConnection([b"{}"])
+    overrides: dict[str, int | Decimal | None] = {"openai_calls": None, "exa_calls": 0}
+    body = {"plan": "Pro", "billing_cycle": "monthly", "overrides": overrides}
+    await client_of(nc).request("subscribe", "alice", body)
+    assert nc.sent[0][1]["overrides"] == overrides
