@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from actors.clock import SystemClock
-from actors.edge.outgoing import HEADERS_BYTES_MAX, Outgoing, Refusal, instead_of
+from actors.edge.outgoing import HEADERS_BYTES_MAX, SURELY_SHORT, Outgoing, Refusal, instead_of
 from actors.edge.parser import After, Deliver, InlineParser, supported
 from actors.runtime.request import Replies
 from messages.redacting import check_servers, secrets_in, shown, without
@@ -204,7 +204,7 @@ class Connection:
         if self._outgoing is not None:
             self._outgoing.send(reply_to, payload, headers)
             return
-        if self._refusal.of(reply_to):
+        if self._refusal.of(reply_to) or len(reply_to) > SURELY_SHORT:
             return
         if len(payload) + HEADERS_BYTES_MAX > self.client.max_payload:
             payload, headers = instead_of(payload, self.client.max_payload, self.now())
@@ -213,6 +213,11 @@ class Connection:
     def now(self) -> int:
         """See `Replies`."""
         return self._clock.now()
+
+    @property
+    def undeliverable(self) -> int:
+        """How many answers were dropped because their reply subject was too long."""
+        return 0 if self._outgoing is None else self._outgoing.undeliverable
 
     @property
     def losses(self) -> int:

@@ -13,6 +13,7 @@ import structlog
 from nats.aio.transport import TcpTransport
 
 from actors.clock import Clock, SystemClock
+from actors.edge.repeated import Repeated
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
 from messages.refusals import clip
@@ -25,7 +26,12 @@ UNSENT_BYTES_MAX: Final = 1 << 20
 UNREAD_FROM_BYTES: Final = 32 << 20
 """Where so many bytes of answers are unsent, nothing is read until the server has taken them."""
 _UNDERSCORE: Final = 95
-_OF_SERVER: Final = (b"$JS.API.", b"$SYS.", b"$SRV.")
+_OF_SERVER: Final = b"$"
+"""What the subjects of the server itself begin with, in whatever JetStream domain."""
+CONTROL_LINE_BYTES_MAX: Final = 4096
+"""What a server takes by default; it ends the connection of whoever sends more."""
+SURELY_SHORT: Final = CONTROL_LINE_BYTES_MAX - 40
+"""A reply subject of at most so many bytes fits, with the verb, the sizes and the line's end."""
 
 _log = structlog.get_logger(__name__)
 
@@ -59,7 +65,7 @@ class Refusal:
     """
 
     def __init__(self, prefix: str) -> None:
-        self._closed = (prefix.encode() + b".", *_OF_SERVER)
+        self._closed = (prefix.encode() + b".", _OF_SERVER)
         self._told = False
 
     def of(self, reply_to: bytes) -> bool:
@@ -97,6 +103,12 @@ class Outgoing:
         self._loop = asyncio.get_running_loop()
         self._pieces: list[bytes] = []
         self._unread_from = UNREAD_FROM_BYTES
+        self._undeliverable = Repeated(_log.warning, "reply_subject_too_long")
+
+    @property
+    def undeliverable(self) -> int:
+        """How many answers were dropped because their reply subject was too long."""
+        return self._undeliverable.count
 
     def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Send one answer. Best effort: while the connection is down little is kept."""
@@ -104,24 +116,28 @@ class Outgoing:
             return
         if len(payload) + HEADERS_BYTES_MAX > self._client._max_payload:
             payload, headers = instead_of(payload, self._client._max_payload, self.now())
-        pieces = self._pieces
-        if not pieces:
-            self._loop.call_soon(self.hand_over)  # where nobody does it before
         if headers is None:
-            pieces.append(b"PUB %b %d\r\n%b\r\n" % (reply_to, len(payload), payload))
-            return
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        block = f"NATS/1.0\r\n{lines}\r\n".encode()
-        sizes = (reply_to, len(block), len(block) + len(payload), block, payload)
-        pieces.append(b"HPUB %b %d %d\r\n%b%b\r\n" % sizes)
+            piece = b"PUB %b %d\r\n%b\r\n" % (reply_to, len(payload), payload)
+        else:
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            block = f"NATS/1.0\r\n{lines}\r\n".encode()
+            sizes = (reply_to, len(block), len(block) + len(payload), block, payload)
+            piece = b"HPUB %b %d %d\r\n%b%b\r\n" % sizes
+        self._collect(reply_to, piece)
 
     def send_ready(self, reply_to: bytes, rest: bytes) -> None:
         """Send an answer with headers, whose bytes behind the subject are given."""
         if reply_to[0] != self._surely_good and self._refusal.of(reply_to):
             return
+        self._collect(reply_to, b"HPUB %b%b" % (reply_to, rest))
+
+    def _collect(self, reply_to: bytes, piece: bytes) -> None:
+        if len(reply_to) > SURELY_SHORT and piece.index(b"\r\n") > CONTROL_LINE_BYTES_MAX:
+            self._undeliverable.note(size=len(reply_to))
+            return
         if not self._pieces:
-            self._loop.call_soon(self.hand_over)
-        self._pieces.append(b"HPUB %b%b" % (reply_to, rest))
+            self._loop.call_soon(self.hand_over)  # if nobody does it before
+        self._pieces.append(piece)
 
     def now(self) -> int:
         """See `Replies`."""

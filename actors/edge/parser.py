@@ -27,6 +27,7 @@ from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from actors.clock import SystemClock
 from actors.edge.outgoing import drop_unsent
+from actors.edge.repeated import Repeated
 
 Deliver = Callable[[bytes, bytes, bytes, bytes], None]
 """Takes subject, reply subject (empty without one), payload and raw header block (as well)."""
@@ -91,6 +92,8 @@ class InlineParser(Parser):
         self._after: After = _the_same
         self._room: Room = _enough
         self._ticks: Callable[[], int] = SystemClock().ticks
+        self._dropped = Repeated(_log.error, "message_dropped")
+        self._failed = Repeated(_log.error, "control_line_failed")
         super().__init__(client)
 
     @classmethod
@@ -200,7 +203,7 @@ class InlineParser(Parser):
         except (ProtocolError, OSError):
             raise  # nats-py reconnects
         except Exception:  # noqa: BLE001 -- as for messages
-            _log.exception("control_line_failed")
+            self._failed.note(exc_info=True)
             super().reset()  # it may hold the line still
 
     async def _message(
@@ -210,4 +213,4 @@ class InlineParser(Parser):
         try:
             await client._process_msg(sid, subject, reply, payload, headers)
         except Exception:  # noqa: BLE001 -- whatever it is, it must not end the read loop
-            _log.exception("message_dropped", sid=sid)
+            self._dropped.note(sid=sid, exc_info=True)

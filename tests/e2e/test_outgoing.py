@@ -10,7 +10,13 @@ import pytest
 import structlog.testing
 from nats.aio.transport import TcpTransport
 
-from actors.edge.outgoing import HEADERS_BYTES_MAX, UNSENT_BYTES_MAX, Outgoing, Refusal
+from actors.edge.outgoing import (
+    CONTROL_LINE_BYTES_MAX,
+    HEADERS_BYTES_MAX,
+    UNSENT_BYTES_MAX,
+    Outgoing,
+    Refusal,
+)
 from actors.edge.parser import Deliver, InlineParser
 
 
@@ -80,6 +86,7 @@ async def test_no_answer_goes_where_the_service_or_the_server_takes_orders(prefi
     closed = ["alert.bob.openai_calls.80", "suspend.bob", "p.7.cancel.bob", "ctl.claim.meterd"]
     subjects = [f"{prefix}.{what}".encode() for what in closed]
     subjects += [b"$JS.API.STREAM.DELETE.METERD_ALERTS", b"$SYS.REQ.SERVER.PING", b"$SRV.PING"]
+    subjects += [b"$JS.hub.API.STREAM.PURGE.METERD_ALERTS", b"$KV.bucket.key", b"$JS.ACK.a", b"$"]
     with structlog.testing.capture_logs() as lines:
         for subject in subjects:
             outgoing.send(subject, b"{}")
@@ -91,7 +98,7 @@ async def test_no_answer_goes_where_the_service_or_the_server_takes_orders(prefi
 
 
 @pytest.mark.parametrize(
-    "subject", [b"r", b"_INBOX.a.b", b"_", b"usage.v2.x", b"usage.v1x.y", b"$JS.ACK.a", b"\xff"]
+    "subject", [b"r", b"_INBOX.a.b", b"_", b"usage.v2.x", b"usage.v1x.y", b"a.$JS", b"\xff"]
 )
 async def test_an_answer_goes_to_any_other_subject(subject: bytes) -> None:
     sink = Sink()
@@ -113,6 +120,21 @@ async def test_an_answer_that_the_server_would_not_take_is_replaced_by_an_error(
     assert data.count(b"HPUB r ") == 1
     assert b'"code":"internal"' in data
     assert [line["event"] for line in lines] == ["reply_too_large"]
+
+
+async def test_an_answer_whose_control_line_is_too_long_is_dropped_counted_and_told_once() -> None:
+    sink = Sink()
+    outgoing = Outgoing(sink)
+    fits = CONTROL_LINE_BYTES_MAX - len(b"PUB  2")
+    with structlog.testing.capture_logs() as lines:
+        for size in (fits, fits + 1, fits + 2, 5_000):
+            outgoing.send(b"_" * size, b"{}")
+        outgoing.send(b"_" * fits, b"{}", {"Nats-Service-Error-Code": "400"})
+        outgoing.send_ready(b"_" * fits, b" 10 12\r\n{}")
+    outgoing.hand_over()
+    assert sink.written == [b"PUB " + b"_" * fits + b" 2\r\n{}\r\n"]
+    assert [line["event"] for line in lines] == ["reply_subject_too_long"]
+    assert outgoing.undeliverable == 5
 
 
 def waiting(sink: Sink) -> None:

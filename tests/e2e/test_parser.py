@@ -191,8 +191,10 @@ async def test_a_message_that_nats_py_chokes_on_does_not_end_the_read_loop() -> 
 
     calls._process_msg = broken
     with structlog.testing.capture_logs() as lines:
-        await parser.parse(b"MSG a 3 2\r\n{}\r\nMSG b 7 2\r\n{}\r\n")
-    assert [line["event"] for line in lines] == ["message_dropped"]
+        await parser.parse(b"MSG a 3 2\r\n{}\r\n" * 4_000 + b"MSG b 7 2\r\n{}\r\n")
+        assert [line["event"] for line in lines] == ["message_dropped"]  # told once
+        parser._dropped._report()  # a minute later
+    assert [line.get("again") for line in lines] == [None, 3_999]
     assert [call[2] for call in calls.calls] == [b"b"]
 
 
