@@ -308,4 +308,5 @@ class Service:
             "durable_seq": self._writer.durable,
             "accepting": self._writer.accepting,
             "overloaded": self._shedder.strict,
+            **self._connection.figures(),
         }

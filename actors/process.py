@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final
 
 from actors.app import DISK_FAILED, VERSION, End, Service, StartError
@@ -29,6 +30,7 @@ from persistence.sqlite.journal import SQLiteJournal
 
 FAILED: Final = 1
 MISUSED: Final = 2
+_CLOSED: Final = "NATS closed the connection; the log on stderr says why"
 # The collector's default thresholds cost a third of the throughput: the many containers of
 # live users are walked again and again. What exists after start is taken out of its sight.
 _GC_THRESHOLDS: Final = (200_000, 20, 50)
@@ -64,7 +66,8 @@ async def _serve(config: Config, *, embedded: bool) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, "")
-    options, privacy = connect_options(config), privacy_of(config)
+    options, privacy = partial(connect_options, config), privacy_of(config)
+    options()  # what is wrong is said before anything is opened
     async with AsyncExitStack() as stack:
         journal = await SQLiteJournal.open(config.data_dir, FORM, ticks=SystemClock().ticks)
         stack.push_async_callback(_close, journal, over)
@@ -74,7 +77,7 @@ async def _serve(config: Config, *, embedded: bool) -> int:
         service = Service(config, journal, connection, end, privacy=privacy)
         stack.push_async_callback(service.stop)
         await service.start(own_server=embedded)
-        service.watch(asyncio.create_task(connection.closed.wait()), "NATS closed the connection")
+        service.watch(asyncio.create_task(connection.closed.wait()), _CLOSED)
         _settle_memory()
         ready = {
             "event": "ready",

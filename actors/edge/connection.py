@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
-import nats
 import nats.errors
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from actors.clock import SystemClock
+from actors.edge.live_client import LiveClient, Options
+from actors.edge.outages import Outages
 from actors.edge.outgoing import HEADERS_BYTES_MAX, SURELY_SHORT, Outgoing, Refusal, instead_of
 from actors.edge.parser import After, Deliver, InlineParser, supported
 from actors.runtime.request import Replies
@@ -22,8 +22,6 @@ from messages.refusals import clip
 from messages.subjects import PREFIX
 
 CONNECT_S: Final = 10.0
-QUIET_S: Final = 10.0
-"""How long after one refusal of the server further ones are counted only."""
 CANCEL_S: Final = 0.1
 # Far above what the registry lets wait: overload is answered, never dropped in silence.
 PENDING_MESSAGES_MAX: Final = 1_048_576
@@ -42,21 +40,24 @@ class Connection:
     Attributes:
         client: nats-py's client.
         url: where it leads, without secrets.
+        outages: says whether the connection is away, and why.
         closed: set when the connection is over for good.
         reconnected: called, each of them, after every reconnect; they must not raise.
     """
 
     def __init__(
         self,
-        client: Client,
+        client: LiveClient,
         url: str,
         *,
         closing: asyncio.Event,
         closed: asyncio.Event,
         reconnected: list[Callable[[], None]],
+        outages: Outages,
         prefix: str = PREFIX,
     ) -> None:
         self.client: Any = client
+        self.outages = outages
         self.url = url
         self.closed = closed
         self.reconnected = reconnected
@@ -73,9 +74,11 @@ class Connection:
 
     @classmethod
     async def connect(
-        cls, url: str, options: dict[str, Any], *, name: str, prefix: str = PREFIX
+        cls, url: str, options: Options | dict[str, Any], *, name: str, prefix: str = PREFIX
     ) -> Connection:
         """Connect once, then keep connected; nobody is answered below ``prefix``.
+
+        ``options`` are those of nats-py, or give them: then they are asked for at each try.
 
         Raises:
             ConnectionFailed: no connection within 10 s, or refused.
@@ -87,43 +90,39 @@ class Connection:
         async def on_failure(error: Exception) -> None:
             failures[:] = [error]  # tried again and again; told once, where that was in vain
 
-        async def on_disconnected() -> None:
-            if not closing.is_set():
-                _log.warning("nats_disconnected")
-
         async def on_reconnected() -> None:
-            _log.info("nats_reconnected")
+            outages.end()
             for tell in reconnected:
                 tell()
 
         async def on_closed() -> None:
             closed.set()
 
+        given = options() if callable(options) else options
+        read = options if callable(options) else lambda: given
+        address = shown(url)
+        secrets = secrets_in(url, given.get("password"))
+        outages = Outages(secrets)
         settings: dict[str, Any] = {
             "name": name,
             "no_echo": True,
             "max_outstanding_pings": 2,
-            "error_cb": _Complaints().tell,
-            "closed_cb": on_closed,
-            "disconnected_cb": on_disconnected,
-            "reconnected_cb": on_reconnected,
-            **options,
+            **given,
         }
-        first = {
+        first = {**settings, "allow_reconnect": False, "error_cb": on_failure}
+        lasting = {
             **settings,
-            "allow_reconnect": False,
-            "error_cb": on_failure,
-            "closed_cb": None,
-            "disconnected_cb": None,
+            "error_cb": outages.on_error,
+            "closed_cb": on_closed,
+            "reconnected_cb": on_reconnected,
         }
-        address = shown(url)
-        secrets = secrets_in(url, options.get("password"))
         try:
             servers = check_servers(url)
             # The first try must fail loudly; later ones wait for ever.
-            probe = await _in_time(nats.connect(servers, **first))
+            probe, client = LiveClient(read, outages), LiveClient(read, outages)
+            await _in_time(probe.connect(servers, **first))
             await probe.close()
-            client = await _in_time(nats.connect(servers, **settings))
+            await _in_time(client.connect(servers, **lasting))
         except (OSError, nats.errors.Error, TimeoutError, ValueError) as error:
             cause = failures[0] if failures else error
             why = without(secrets, str(cause)) or type(cause).__name__
@@ -134,6 +133,7 @@ class Connection:
             closing=closing,
             closed=closed,
             reconnected=reconnected,
+            outages=outages,
             prefix=prefix,
         )
 
@@ -214,6 +214,17 @@ class Connection:
         """See `Replies`."""
         return self._clock.now()
 
+    def figures(self) -> dict[str, Any]:
+        """What of the connection says whether the service can serve."""
+        outages = self.outages
+        return {
+            "connected": self.client.is_connected and not outages.is_away,
+            "connection_losses": outages.losses,
+            "connection_reason": outages.reason or None,
+            "subscription_refused": outages.untaken or None,
+            "answers_undeliverable": self.undeliverable,
+        }
+
     @property
     def undeliverable(self) -> int:
         """How many answers were dropped because their reply subject was too long."""
@@ -264,13 +275,16 @@ class Connection:
         if self._sender is not None:
             await self._backlog.join()
             self._sender.cancel()
+        if not self.client.is_connected:
+            self.client.discard()
         try:
             self.hand_over()
             if self.client.is_connected:
                 await self.client.flush(timeout=5)
             await self.client.close()
-        except (nats.errors.Error, OSError, TimeoutError, RuntimeError) as error:
-            # RuntimeError is uvloop's word for a connection that is gone already.
+        except RuntimeError:  # uvloop's word for a connection that was lost in this turn
+            _log.warning("close_failed", error="the connection was lost meanwhile")
+        except (nats.errors.Error, OSError, TimeoutError) as error:
             _log.warning("close_failed", error=str(error) or type(error).__name__)
 
     async def _send_backlog(self) -> None:
@@ -284,32 +298,8 @@ class Connection:
                 self._backlog.task_done()
 
 
-class _Complaints:
-    """Logs what nats-py and the server complain of.
-
-    Each answer to a reply subject that the service may not use is a complaint of the server's:
-    a caller who names such subjects must not be able to fill the log.
-    """
-
-    def __init__(self) -> None:
-        self._now = asyncio.get_running_loop().time
-        self._quiet_until = 0.0
-        self._untold = 0
-
-    async def tell(self, error: Exception) -> None:
-        # Must never raise: an exception here ends nats-py's read loop.
-        text = str(error) or type(error).__name__
-        if "permissions violation" in text.lower():
-            if self._now() < self._quiet_until:
-                self._untold += 1
-                return
-            self._quiet_until = self._now() + QUIET_S
-        _log.warning("nats_error", error=clip(text), untold=self._untold)
-        self._untold = 0
-
-
-async def _in_time(connecting: Coroutine[Any, Any, Client]) -> Client:
-    """The client, where it connects within `CONNECT_S`.
+async def _in_time(connecting: Coroutine[Any, Any, None]) -> None:
+    """Connect, within `CONNECT_S`.
 
     Until Python 3.12 `asyncio.wait_for`, which nats-py tries with, swallows a cancellation that
     comes in the moment in which a try fails; it would then try for ever. So it is said again.
@@ -323,4 +313,4 @@ async def _in_time(connecting: Coroutine[Any, Any, Client]) -> Client:
             await asyncio.wait({task}, timeout=CANCEL_S)
     if task.cancelled():
         raise TimeoutError
-    return task.result()
+    task.result()

@@ -1,4 +1,4 @@
-"""Lines of the log that would repeat without end: one at once, then how many more, by the minute."""
+"""Lines of the log that would repeat without end: one at once, then their number by the minute."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ class Config:
         nats_port: where `meterd up` lets its own server listen on loopback; 0: a free port.
         nats_server: the nats-server binary for `meterd up`; empty: PATH, then the package.
         nats_creds, nats_user, nats_password, nats_nkey_seed_file: as NATS clients know them.
+        nats_password_file: has the password, instead of `nats_password`.
         nats_tls_ca, nats_tls_cert, nats_tls_key, nats_tls_hostname: as NATS clients know them.
         nats_inbox_prefix: what the subjects start with on which answers to own requests come.
         alert_stream: auto: alerts go into the stream METERD_ALERTS where the server has
@@ -50,6 +51,7 @@ class Config:
     nats_creds: str = ""
     nats_user: str = ""
     nats_password: str = ""
+    nats_password_file: str = ""
     nats_nkey_seed_file: str = ""
     nats_tls_ca: str = ""
     nats_tls_cert: str = ""

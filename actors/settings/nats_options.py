@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import re
 import ssl
+from collections import UserString
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +19,14 @@ _RECONNECT: Final[dict[str, Any]] = {
 }
 # Where a file has its seed: nothing else, or between lines of dashes.
 _SEED: Final = re.compile(rb"\A\s*(\S+)\s*\Z")
+_JWT: Final = re.compile(rb"-BEGIN NATS USER JWT-+\s+\S")
 _CREDS: Final = re.compile(rb"-BEGIN USER NKEY SEED-+\s+(\S+)\s")
 
 
 def connect_options(config: Config) -> dict[str, Any]:
     """The credentials, TLS and reconnect options of every connection of the project.
 
+    They have what the files hold now: a connection that is to follow changes asks again.
     Callbacks, name and servers are the caller's.
 
     Raises:
@@ -32,14 +35,16 @@ def connect_options(config: Config) -> dict[str, Any]:
     logging.getLogger("asyncio").addFilter(_is_news)
     options = {**_RECONNECT, "inbox_prefix": config.nats_inbox_prefix}
     if config.nats_user:
-        options |= {"user": config.nats_user, "password": config.nats_password}
-    elif config.nats_password:
-        raise ConfigError("METERD_NATS_PASSWORD needs METERD_NATS_USER")
+        options |= {"user": config.nats_user, "password": _password(config)}
+    elif config.nats_password or config.nats_password_file:
+        variable = f"METERD_NATS_PASSWORD{'' if config.nats_password else '_FILE'}"
+        raise ConfigError(f"{variable} needs METERD_NATS_USER")
     if config.nats_creds:
-        options["user_credentials"] = _key_file("METERD_NATS_CREDS", config.nats_creds, _CREDS)
+        text, _ = _key_file("METERD_NATS_CREDS", config.nats_creds, _CREDS)
+        options["user_credentials"] = UserString(text)
     if config.nats_nkey_seed_file:
         variable, name = "METERD_NATS_NKEY_SEED_FILE", config.nats_nkey_seed_file
-        options["nkeys_seed"] = _key_file(variable, name, _SEED)
+        _, options["nkeys_seed_str"] = _key_file(variable, name, _SEED)
     if any((config.nats_tls_ca, config.nats_tls_cert, config.nats_tls_key)):
         options["tls"] = _tls(config)
     if config.nats_tls_hostname:
@@ -54,17 +59,44 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "eof_received() has no effect" not in record.getMessage()
 
 
-def _key_file(variable: str, name: str, seed: re.Pattern[bytes]) -> str:
+def _password(config: Config) -> str:
+    if not config.nats_password_file:
+        return config.nats_password
+    if config.nats_password:
+        raise ConfigError("METERD_NATS_PASSWORD and METERD_NATS_PASSWORD_FILE are both set")
+    text = _secret_file("METERD_NATS_PASSWORD_FILE", config.nats_password_file)
+    try:
+        password = text.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        password = ""
+    if not password:
+        raise ConfigError("METERD_NATS_PASSWORD_FILE: the file has no password")
+    return password
+
+
+def _secret_file(variable: str, name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        # The name is not shown: if the secret itself was given instead, it would be in the log.
+        raise ConfigError(f"{variable}: {error.strerror}") from None
+
+
+def _key_file(variable: str, name: str, seed: re.Pattern[bytes]) -> tuple[str, str]:
+    """The whole text of a file, and the seed in it.
+
+    nats-py is given texts: it would read the file itself, in a loop that never ends if a
+    credentials file is cut off, as one is that is being written.
+    """
     if importlib.util.find_spec("nkeys") is None:
         raise ConfigError(f"{variable} needs the package nkeys: pip install 'meterd[auth]'")
-    try:
-        found = seed.search(Path(name).read_bytes())
-    except OSError as error:
-        # The name is not shown: if the seed itself was given instead, it would be in the log.
-        raise ConfigError(f"{variable}: {error.strerror}") from None
+    content = _secret_file(variable, name)
+    found = seed.search(content)
     if found is None or not _is_seed(found[1]):
         raise ConfigError(f"{variable}: the file has no nkey seed")
-    return name
+    if seed is _CREDS and _JWT.search(content) is None:
+        raise ConfigError(f"{variable}: the file has no JWT")
+    return content.decode("ascii", "replace"), found[1].decode()
 
 
 def _is_seed(text: bytes) -> bool:

@@ -150,6 +150,10 @@ class FakeConnection:
     def now(self) -> int:
         return self.clock.now()
 
+    def figures(self) -> dict[str, Any]:
+        """Say nothing of a connection, which it is none."""
+        return {}
+
     def ping(self) -> None:
         """Nobody would answer."""
 

@@ -8,7 +8,7 @@ import pytest
 from actors.settings.config import _BOUNDS, Config, ConfigError, load
 
 TEXTS = [
-    *("nats_url", "nats_server", "nats_creds", "nats_user", "nats_password"),
+    *("nats_url", "nats_server", "nats_creds", "nats_user", "nats_password", "nats_password_file"),
     *(
         "personal_secret_file",
         "nats_nkey_seed_file",

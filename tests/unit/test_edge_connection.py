@@ -1,35 +1,91 @@
+"""What the log says of a connection that nats-py and the server complain of, or that is away."""
+
 from __future__ import annotations
+
+import ssl
 
 import nats.errors
 import structlog.testing
 
-from actors.edge.connection import QUIET_S, _Complaints
+from actors.edge.outages import EVERY_S, REASONS_MAX, CredentialsUnreadable, Outages
 
 
-def refusal(number: int) -> nats.errors.Error:
-    text = f'nats: permissions violation for publish to "_inbox_other.{number}"'
-    return nats.errors.Error(text)
+class Watch:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def __call__(self) -> float:
+        return self.at
 
 
-async def test_refusals_of_the_server_cannot_fill_the_log() -> None:
-    now = 100.0
-    complaints = _Complaints()
-    complaints._now = lambda: now
+def refused(subject: str) -> Exception:
+    return nats.errors.Error(f'nats: permissions violation for publish to "{subject}"')
+
+
+async def test_refusals_of_subjects_that_a_caller_named_do_not_fill_the_log() -> None:
+    now = Watch()
+    outages = Outages(now=now)
     with structlog.testing.capture_logs() as lines:
         for number in range(1_000):
-            await complaints.tell(refusal(number))
-        await complaints.tell(nats.errors.StaleConnectionError())  # any other is told at once
-        for number in range(5):
-            await complaints.tell(refusal(number))
-        now += QUIET_S
-        await complaints.tell(refusal(0))
-    assert [line["untold"] for line in lines] == [0, 999, 5]
-    assert "_inbox_other.0" in lines[0]["error"]
-    assert "stale" in lines[1]["error"]
+            await outages.on_error(refused(f"x{number}"))
+        now.at = EVERY_S
+        await outages.on_error(refused("y"))
+    assert [line["untold"] for line in lines] == [0, 999]
+
+
+async def test_nats_away_is_a_line_at_once_one_a_minute_and_one_at_the_end() -> None:
+    now = Watch()
+    outages = Outages(now=now)
+    with structlog.testing.capture_logs() as lines:
+        await outages.on_error(nats.errors.UnexpectedEOF())  # told when it is a loss
+        outages.begin(nats.errors.UnexpectedEOF())
+        for _ in range(600):  # in 150 seconds
+            now.at += 0.25
+            await outages.on_error(ConnectionRefusedError("nobody"))
+        assert (outages.is_away, outages.reason) == (True, "nobody")
+        outages.end()
+        outages.end()
+    assert [line["event"] for line in lines] == [
+        *("nats_disconnected", "nats_away", "nats_away", "nats_reconnected")
+    ]
+    assert lines[-1]["attempts"] == 600
+    assert (outages.is_away, outages.losses) == (False, 1)
+
+
+async def test_what_a_person_can_put_right_is_told_at_once_and_in_a_bounded_number_of_lines() -> (
+    None
+):
+    outages = Outages(["secret"], now=Watch())
+    reasons = [
+        nats.errors.Error("nats: 'Authorization Violation'"),
+        ssl.SSLError("certificate expired"),
+        CredentialsUnreadable("no seed in secret"),
+        *(nats.errors.Error(f"nats: {number}") for number in range(1_000)),
+    ]
+    with structlog.testing.capture_logs() as lines:
+        outages.begin(nats.errors.UnexpectedEOF())
+        for _ in range(2):
+            for reason in reasons:
+                await outages.on_error(reason)
+    told = [line["reason"] for line in lines if line["event"] == "nats_refused"]
+    assert told[:2] == ["Authorization Violation", "('certificate expired',)"]
+    assert told[2] == "no seed in ***"
+    assert len(told) == REASONS_MAX
+
+
+async def test_a_refused_subscription_is_always_told_and_kept_for_the_figures() -> None:
+    outages = Outages(now=Watch())
+    why = 'permissions violation for subscription to "usage.v1.>"'
+    with structlog.testing.capture_logs() as lines:
+        await outages.on_error(refused("a"))
+        await outages.on_error(nats.errors.Error(f"nats: {why}"))
+    assert lines[-1]["error"] == why == outages.untaken
 
 
 async def test_what_a_server_says_is_bounded_and_printable_in_the_log() -> None:
     with structlog.testing.capture_logs() as lines:
-        await _Complaints().tell(nats.errors.Error("a\x1b[2J" + "x" * 10_000))
+        await Outages().on_error(nats.errors.Error("a\x1b[2J" + "x" * 10_000))
     assert lines[0]["error"].isprintable()
     assert len(lines[0]["error"]) <= 200
