@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -29,7 +29,7 @@ from actors.edge.connection import Connection
 from actors.edge.discovery import NAME, QUEUE, Discovery
 from actors.edge.dispatch import Edge
 from actors.edge.load_shedding import LoadShedder
-from actors.edge.ownership import CLAIM_S, Claim
+from actors.edge.ownership import CLAIM_S, Claim, above, subject_of
 from actors.factory import Restoring
 from actors.maintenance.archive import Archiving
 from actors.maintenance.control import Upkeep
@@ -185,7 +185,8 @@ class Service:
         try:
             prefix, claim_s = self._config.prefix, self._waits.claim
             claim = Claim(self._connection, prefix, self._instance, claim_s=claim_s)
-            await self._load_while(claim.take(own_server=own_server))
+            self._connection.may_refuse(map(subject_of, above(prefix)))
+            await self._load_while(claim, own_server=own_server)
             self.watch(await self._writer.start(), "the journal's writer ended")
             self._times.begin()
             self.watch(await self._relay.start(), "the relay of the outbox ended")
@@ -243,9 +244,9 @@ class Service:
         task.add_done_callback(on_done)
         self._stack.push_async_callback(cancel)
 
-    async def _load_while(self, taking: Coroutine[Any, Any, str | None]) -> None:
+    async def _load_while(self, claim: Claim, *, own_server: bool) -> None:
         """Read what the log knows while other meterds may answer the claim."""
-        claiming = asyncio.create_task(taking)
+        claiming = asyncio.create_task(claim.take(own_server=own_server))
         try:
             await self._context.queries.load_keys(self._context.keys)
             await recover_catalog(self._context)  # before the first call is priced
@@ -254,7 +255,9 @@ class Service:
             claiming.cancel()
             await asyncio.gather(claiming, return_exceptions=True)
         if rival is not None:
-            raise StartError(f"another meterd ({rival}) serves {self._config.prefix} here")
+            theirs, ours = claim.rival_prefix, self._config.prefix
+            overlaps = "" if theirs == ours else f", whose subjects and those of {ours} overlap"
+            raise StartError(f"another meterd ({rival}) serves {theirs} here{overlaps}")
 
     async def _drain(self) -> None:
         if self._subscription is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
 import nats.errors
@@ -213,6 +213,10 @@ class Connection:
     def now(self) -> int:
         """See `Replies`."""
         return self._clock.now()
+
+    def may_refuse(self, subjects: Iterable[str]) -> None:
+        """Say nothing if the server does not let the service use these subjects."""
+        self.outages.optional.update(f'"{subject.lower()}"' for subject in subjects)
 
     def figures(self) -> dict[str, Any]:
         """What of the connection says whether the service can serve."""

@@ -39,6 +39,7 @@ class Outages:
         is_away: whether there is no connection now, although there was one.
         losses: how often it was lost.
         reason: why it was lost or cannot be made, as last heard; empty if never.
+        optional: subjects in quotation marks, of which a refusal is passed over.
         untaken: the newest subscription that the server does not let the service have.
     """
 
@@ -51,6 +52,7 @@ class Outages:
         self.is_away = False
         self.losses = 0
         self.reason = ""
+        self.optional: set[str] = set()
         self.untaken = ""
 
     def begin(self, error: Exception) -> None:
@@ -97,6 +99,8 @@ class Outages:
         text = self._text(error)
         lower = text.lower()
         if "permissions violation" in lower:
+            if any(subject in lower for subject in self.optional):
+                return
             if "for subscription" in lower:
                 self.untaken = text
             elif self._now() < self._quiet_until:

@@ -23,18 +23,39 @@ RECLAIM_S: Final = 10.0
 
 
 class _Claimant(msgspec.Struct):
-    """What a claim says, and the answer to one."""
+    """What a claim says, and the answer to one; an older meterd says no prefix."""
 
     id: str
     holds: bool
+    prefix: str = ""
+
+
+def subject_of(prefix: str) -> str:
+    """Where a prefix is claimed."""
+    return f"{prefix}.ctl.claim.{NAME}"
+
+
+def above(prefix: str) -> list[str]:
+    """The prefixes that have this one inside of them: a meterd of theirs would get its requests."""
+    tokens = prefix.split(".")
+    return [".".join(tokens[:count]) for count in range(1, len(tokens))]
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether a subject can begin with both prefixes."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 class Claim:
-    """Makes sure that one meterd serves a prefix.
+    """Makes sure that one meterd serves a prefix, and none a prefix above or below it.
 
     Everyone who claims a prefix or holds it answers a claim. A claimant that hears of a holder
     gives up; of two that claim at once, the one with the greater id does, whichever of them
     hears of the other: the one that came first may have claimed before the other listened.
+
+    A claim is made, and listened for, on the prefix and on each one above it. So it is heard by
+    whoever serves one of these, and by whoever serves one below. Prefixes side by side hear each
+    other on those above, and do not mind.
 
     Args:
         connection: to NATS.
@@ -43,6 +64,9 @@ class Claim:
         claim_s: seconds for which a start listens for another meterd.
         claim_own_s: the same on a server that this process has just started.
         reclaim_s: seconds until a holder makes sure again that it is the only one.
+
+    Attributes:
+        rival_prefix: what the other meterd serves, if there is one.
     """
 
     def __init__(
@@ -56,21 +80,24 @@ class Claim:
         reclaim_s: float = RECLAIM_S,
     ) -> None:
         self._connection = connection
-        self._subject = f"{prefix}.ctl.claim.{NAME}"
+        self._prefix = prefix
+        self._subjects = [subject_of(name) for name in (prefix, *above(prefix))]
         self._instance = instance
         self._claim_s = claim_s
         self._claim_own_s = claim_own_s
         self._reclaim_s = reclaim_s
         self._rival: str | None = None
+        self.rival_prefix = prefix
         self._heard = asyncio.Event()
         self._holds = False
 
     async def take(self, *, own_server: bool = False) -> str | None:
         """Claim the prefix: None if it is ours, else the id of who has it."""
-        await self._connection.listen(self._subject, self._on_claim)
+        for subject in self._subjects:
+            await self._connection.listen(subject, self._on_claim)
         inbox = self._connection.client.new_inbox()
         subscription = await self._connection.listen(inbox, self._on_answer)
-        await self._connection.client.publish(self._subject, self._say(), reply=inbox)
+        await self._claim(inbox)
         try:
             async with asyncio.timeout(self._claim_own_s if own_server else self._claim_s):
                 await self._heard.wait()
@@ -92,23 +119,37 @@ class Claim:
                     await self._heard.wait()
             except TimeoutError:
                 with suppress(nats.errors.Error, OSError):
-                    await self._connection.client.publish(self._subject, self._say(), reply=inbox)
+                    await self._claim(inbox)
+
+    async def _claim(self, inbox: str) -> None:
+        for subject in self._subjects:
+            await self._connection.client.publish(subject, self._say(), reply=inbox)
 
     def _say(self) -> bytes:
-        return msgspec.json.encode(_Claimant(self._instance, self._holds))
+        return msgspec.json.encode(_Claimant(self._instance, self._holds, self._prefix))
 
     async def _on_claim(self, message: Msg) -> None:
-        if message.reply:
+        other = _decoded(message)
+        if message.reply and (other is None or self._concerns(other)):
             self._connection.send(message.reply.encode(), self._say())
             if not self._holds:  # anybody can claim: a holder gives way to an answer alone
                 await self._on_answer(message)
 
     async def _on_answer(self, message: Msg) -> None:
-        try:
-            other = msgspec.json.decode(message.data, type=_Claimant)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        other = _decoded(message)
+        if other is None or not self._concerns(other):
             return
         lesser = other.id < self._instance
         if (other.holds and lesser) if self._holds else (other.holds or lesser):
-            self._rival = other.id
+            self._rival, self.rival_prefix = other.id, other.prefix or self._prefix
             self._heard.set()
+
+    def _concerns(self, other: _Claimant) -> bool:
+        return not other.prefix or overlap(self._prefix, other.prefix)
+
+
+def _decoded(message: Msg) -> _Claimant | None:
+    try:
+        return msgspec.json.decode(message.data, type=_Claimant)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

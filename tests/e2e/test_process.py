@@ -114,6 +114,28 @@ def test_two_prefixes_live_side_by_side_on_one_server(make: Make, nats_server: N
             assert client.request(subject, {"provider": "exa"}).json()["seq"] == 2
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("usage.v1", "usage.v1.staging"),
+        ("usage.v1.staging", "usage.v1"),
+        ("usage.v1.staging.eu", "usage"),
+        ("usage.v1.p", "usage.v1"),
+    ],
+)
+def test_a_prefix_inside_of_another_refuses_to_start_whichever_came_first(
+    make: Make, nats_server: NatsServer, first: str, second: str
+) -> None:
+    service = make("serve", nats_url=nats_server.url, prefix=first).start()
+    refused(make("serve", nats_url=nats_server.url, prefix=second), f"serves {first} ", second)
+    beside = make("serve", nats_url=nats_server.url, prefix=f"{first}x").start()
+    for one, name in ((service, first), (beside, f"{first}x")):
+        with RawClient(nats_server.url) as client:
+            answers = [client.request(f"{name}.track.alice", {"provider": "exa"}) for _ in "12345"]
+        assert [answer.json()["seq"] for answer in answers] == [2, 3, 4, 5, 6]
+        assert one.terminate() == 0
+
+
 @pytest.mark.parametrize("command", ["up", "serve"])
 def test_a_second_meterd_on_a_data_directory_refuses(
     make: Make, nats_server: NatsServer, command: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -216,6 +218,21 @@ def test_nobody_comes_in_without_a_key_of_the_file(secured: Secured, key: Key | 
     for port, origin in ((secured.server.port, ""), (secured.websocket, ORIGIN)):
         with pytest.raises(RefusedError, match="Authorization"):
             Wire(port, secured.trust, key, "_INBOX_app", origin=origin)
+
+
+def test_a_socket_that_does_not_sign_in_is_closed_and_there_is_room_for_many(
+    secured: Secured,
+) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", secured.server.port), 10) as plain,
+        plain.makefile("rb") as lines,
+    ):
+        info = json.loads(lines.readline().removeprefix(b"INFO "))
+        assert info["tls_required"]
+        with secured.trust.wrap_socket(plain, server_hostname="127.0.0.1") as signed:
+            said = b"".join(iter(lambda: signed.recv(4_096), b""))
+    assert b"Authentication Timeout" in said
+    assert int(re.findall(r"^max_connections: (\d+)", CONFIG.read_text(), re.MULTILINE)[0]) > 50_000
 
 
 def test_a_page_of_another_site_does_not_come_in(secured: Secured) -> None:

@@ -95,6 +95,25 @@ async def test_prefixes_do_not_stand_in_each_others_way() -> None:
     bus = Bus()
     assert await claim(bus, "a", "usage.v1").take() is None
     assert await claim(bus, "b", "other.v1").take() is None
+    assert await claim(bus, "c", "usage.v1x").take() is None
+    assert await claim(bus, "d", "usage.v2.a").take() is None
+    assert await claim(bus, "e", "usage.v2.b").take() is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("usage.v1", "usage"), ("a", "a.b.c.d"), ("a.b", "a.b.p")]
+)
+async def test_a_prefix_inside_of_another_is_not_taken_whoever_claims_first(
+    one: str, other: str
+) -> None:
+    for first, second in ((one, other), (other, one)):
+        bus = Bus()
+        assert await claim(bus, "b", first).take() is None
+        late = claim(bus, "a", second)
+        assert await late.take() == "b"
+        assert late.rival_prefix == first
+        both = [claim(Bus(), "x"), claim(bus := Bus(), "c", first), claim(bus, "d", second)]
+        assert await asyncio.gather(*(each.take() for each in both)) == [None, None, "c"]
 
 
 async def test_of_two_holders_that_did_not_hear_each_other_the_one_with_the_greater_id_ends() -> (

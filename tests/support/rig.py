@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -149,6 +149,9 @@ class FakeConnection:
 
     def now(self) -> int:
         return self.clock.now()
+
+    def may_refuse(self, subjects: Iterable[str]) -> None:
+        """Nobody refuses anything."""
 
     def figures(self) -> dict[str, Any]:
         """Say nothing of a connection, which it is none."""

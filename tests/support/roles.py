@@ -35,15 +35,17 @@ BODIES: Final[dict[str, Any]] = {verb.name: dict(verb.least) for verb in BY_NAME
 STREAM: Final = "METERD_ALERTS"
 PUBLISHERS: Final[dict[str, frozenset[str]]] = {
     **{f"$JS.API.STREAM.{verb}.{STREAM}": SERVICE for verb in ("INFO", "CREATE", "UPDATE")},
+    "$JS.API.STREAM.NAMES": SERVICE,
     f"{PREFIX}.alert.bob.openai_calls.80": SERVICE,
     f"{PREFIX}.event.reset.bob": SERVICE,
     f"{PREFIX}.ctl.claim.meterd": SERVICE,
+    "usage.ctl.claim.meterd": SERVICE,  # the prefix above
     **{f"{inbox}.x": SERVICE for inbox in INBOXES.values()},
     **dict.fromkeys(
         [
             *("_INBOX.x", "_INBOX_other.x", "anything", f"{PREFIX}.x", f"{PREFIX}.catalog"),
             *(f"{PREFIX}.unheard.alice", f"{PREFIX}.p.1.unheard.alice", f"{PREFIX}.ctl.x.alice"),
-            *("usage.v2.track.alice", "$JS.API.INFO", "$JS.API.STREAM.NAMES"),
+            *("usage.v2.track.alice", "$JS.API.INFO", "$JS.API.STREAM.LIST"),
             *(f"$JS.API.STREAM.{verb}.{STREAM}" for verb in ("DELETE", "PURGE", "MSG.GET")),
             *("$JS.API.STREAM.CREATE.OTHER", f"$JS.API.STREAM.MSG.DELETE.{STREAM}"),
             *(f"$JS.API.CONSUMER.CREATE.{STREAM}", f"$JS.API.CONSUMER.CREATE.{STREAM}.c"),
