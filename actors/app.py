@@ -30,6 +30,7 @@ from actors.edge.discovery import NAME, QUEUE, Discovery
 from actors.edge.dispatch import Edge
 from actors.edge.load_shedding import LoadShedder
 from actors.edge.ownership import CLAIM_S, Claim, above, subject_of
+from actors.edge.streams import NAMES, capturing
 from actors.factory import Restoring
 from actors.maintenance.archive import Archiving
 from actors.maintenance.control import Upkeep
@@ -185,7 +186,7 @@ class Service:
         try:
             prefix, claim_s = self._config.prefix, self._waits.claim
             claim = Claim(self._connection, prefix, self._instance, claim_s=claim_s)
-            self._connection.may_refuse(map(subject_of, above(prefix)))
+            self._connection.may_refuse([NAMES, *map(subject_of, above(prefix))])
             await self._load_while(claim, own_server=own_server)
             self.watch(await self._writer.start(), "the journal's writer ended")
             self._times.begin()
@@ -208,6 +209,7 @@ class Service:
             await Upkeep(prefix, self._connection, dispatch, self._snapshot, archive).serve()
             await self._connection.flush()
             self.watch(asyncio.create_task(claim.keep()), "another meterd serves the prefix too")
+            self._accompany(asyncio.create_task(self._look_for_streams()))
         except (nats.errors.Error, OSError) as error:
             why = str(error) or type(error).__name__
             raise StartError(f"NATS does not let the service start: {why}") from error
@@ -243,6 +245,26 @@ class Service:
 
         task.add_done_callback(on_done)
         self._stack.push_async_callback(cancel)
+
+    def _accompany(self, task: asyncio.Task[None]) -> None:
+        """Own a task that may end before the service does."""
+
+        async def cancel() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._stack.push_async_callback(cancel)
+
+    async def _look_for_streams(self) -> None:
+        prefix = self._config.prefix
+        for name in await capturing(self._connection.client, prefix):
+            _log.warning(
+                "requests_captured",
+                stream=name,
+                subjects=f"{prefix}.>",
+                effect="callers get the stream's answer in place of meterd's",
+                cure="take the subjects of requests out of the stream",
+            )
 
     async def _load_while(self, claim: Claim, *, own_server: bool) -> None:
         """Read what the log knows while other meterds may answer the claim."""

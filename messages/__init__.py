@@ -37,7 +37,15 @@ if TYPE_CHECKING:
         SubscribeFields,
         TrackFields,
     )
-    from .errors import InvalidRequest, MeterdError, NoAnswer, NoService, RequestError
+    from .errors import (
+        AnswerBlocked,
+        InvalidRequest,
+        MeterdError,
+        NoAnswer,
+        NoService,
+        NotPermitted,
+        RequestError,
+    )
     from .publications import PeriodNotice
     from .reports import (
         AckReply,
@@ -68,6 +76,7 @@ __all__ = [
     "AckReply",
     "AlertReply",
     "AlertsReply",
+    "AnswerBlocked",
     "BatchReply",
     "DashboardReply",
     "EnforceFields",
@@ -86,6 +95,7 @@ __all__ = [
     "MeterdError",
     "NoAnswer",
     "NoService",
+    "NotPermitted",
     "OperationFields",
     "OperationReply",
     "PeriodNotice",

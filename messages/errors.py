@@ -4,7 +4,9 @@ MeterdError
 ├── RequestError       the service answered with a code of the table
 │   └── InvalidRequest    invalid_request, naming the field
 ├── NoService          nobody answered within the budget; not executed
+│   └── NotPermitted      the NATS server does not let the caller ask
 └── NoAnswer           no reply within the budget; a change may have happened
+    └── AnswerBlocked     no reply can arrive, whatever time it gets
 """
 
 from __future__ import annotations
@@ -143,3 +145,24 @@ class NoAnswer(MeterdError):
     def __init__(self, message: str, event_id: str | None = None) -> None:
         super().__init__(message)
         self.event_id = event_id
+
+
+class NotPermitted(NoService):
+    """The NATS server does not let this caller use a subject: the request was not executed.
+
+    Attributes:
+        subject: which it is.
+    """
+
+    def __init__(self, subject: str, message: str = "") -> None:
+        super().__init__(
+            message or f"the NATS server does not let this caller publish on {subject}"
+        )
+        self.subject = subject
+
+
+class AnswerBlocked(NoAnswer):
+    """The answer cannot arrive: a change may or may not have happened.
+
+    The server does not let the caller listen for it, or a stream answers first.
+    """

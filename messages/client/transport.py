@@ -20,11 +20,12 @@ import nats.errors
 from nats.aio.client import Client
 
 from ..codec import BATCH_BYTES_MAX, BODY_BYTES_MAX, decode_error, encode_reply
-from ..errors import MeterdError, NoAnswer, NoService, RequestError
+from ..errors import AnswerBlocked, MeterdError, NoAnswer, NoService, NotPermitted, RequestError
 from ..redacting import check_servers, secrets_in, shown, without
 from ..subjects import PREFIX, check_prefix, request_subject
 from ..verbs import KEYED
 from .clocks import ServiceClock
+from .blocked import blocked_of, check_answer
 
 BUDGET_S: Final = 2.0
 ATTEMPT_S: Final = 1.0
@@ -101,10 +102,14 @@ class Caller:
     Every call raises:
         RequestError: the service refuses; `code` and `field` say what. ``invalid_user`` and
             ``too_large`` are raised before anything is sent.
-        NoService: nobody answered within the budget; nothing was executed.
+        NoService: nobody answered within the budget; nothing was executed. At once, as
+            NotPermitted, if the NATS server does not let the caller use the subject.
         NoAnswer: no reply within the budget; a change may have happened. Repeat it with the
             ``event_id`` of the error to learn which.
         TypeError: money that is not an `int` or a `Decimal`, a user id that is not a `str`.
+            ``event_id`` of the error to learn which. At once, as AnswerBlocked, if the NATS
+            server does not let the caller hear answers, or a stream answers first.
+        TypeError: money that is not an `int` or a `Decimal`.
 
     Args:
         nc: a connected client of nats-py.
@@ -129,6 +134,7 @@ class Caller:
     ) -> None:
         self._nc = nc
         self._prefix = check_prefix(prefix)
+        self._blocked = blocked_of(nc)
         self._budget_s = budget_s
         self._attempt_s = attempt_s
         self._clock = clock
@@ -275,7 +281,7 @@ class Caller:
             except (NoService, NoAnswer) as error:
                 failure = error
                 may_have_happened = isinstance(error, NoAnswer)
-                over = self._nc.is_closed
+                over = self._nc.is_closed or isinstance(error, NotPermitted | AnswerBlocked)
             if may_have_happened and event_id is not None:
                 unknown = failure
             if over or self._clock() + pause >= end:
@@ -288,17 +294,24 @@ class Caller:
     ) -> bytes:
         if not self._nc.is_connected:  # nats-py would buffer it, past every deadline
             raise NoService("not connected to NATS")
+        self._blocked.check()
+        scope = asyncio.timeout(timeout_s)  # sending may wait too, where the peer stalls
+        self._blocked.waits(scope, self._prefix, subject)
         try:
-            async with asyncio.timeout(timeout_s):  # sending may wait too, where the peer stalls
+            async with scope:
                 reply = await self._nc.request(subject, payload, timeout=timeout_s)
         except nats.errors.NoRespondersError:
             raise NoService(f"no meterd answers on {self._prefix}") from None
         except OSError:  # which a timeout is as well
-            raise NoAnswer("no reply from meterd in time", event_id) from None
+            late = NoAnswer("no reply from meterd in time", event_id)
+            raise (self._blocked.why(scope, event_id) or late) from None
         except nats.errors.Error as error:  # closed, draining or full: nothing was sent
             raise NoService(str(error)) from None
+        finally:
+            self._blocked.done(scope)
         if reply.headers and "Nats-Service-Error-Code" in reply.headers:
             raise _error_of(reply)
+        check_answer(reply.data, subject, event_id)
         return reply.data
 
 

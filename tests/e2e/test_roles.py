@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import pytest
 from actors.settings.config import load
 from actors.settings.nats_options import connect_options
 from messages.client.client import UsageClient
-from messages.errors import NoAnswer
+from messages.errors import AnswerBlocked, NotPermitted
 from messages.subjects import PARTITIONS, PREFIX, partition_of
 from messages.verbs import CATALOG_COMMANDS, COMMANDS
 from tests.support.meterd import METERD
@@ -289,12 +290,27 @@ async def test_a_python_caller_signs_in_with_an_inbox_of_its_role(stage: Stage) 
     async with await UsageClient.connect(config.nats_url, **connect_options(config)) as client:
         reply = await client.track("frank", provider="exa")
         assert reply.usage_logged
+        with pytest.raises(NotPermitted) as refused:
+            await client.stats("frank")
+        assert refused.value.subject == f"{PREFIX}.stats.frank"
+        with pytest.raises(NotPermitted):
+            await client.subscription("frank")
+        found = await asyncio.gather(
+            *(client.enforce("frank", provider="exa") for _ in range(20)),
+            *(client.stats("frank") for _ in range(20)),
+            return_exceptions=True,
+        )
+        kinds = [type(one).__name__ for one in found]
+        assert kinds == ["EnforceReply"] * 20 + ["NotPermitted"] * 20
     options = {**connect_options(config), "inbox_prefix": "_INBOX_reader"}
     async with await UsageClient.connect(
-        config.nats_url, budget_s=0.5, connect_s=5, **options
+        config.nats_url, budget_s=600, attempt_s=600, connect_s=5, **options
     ) as client:
-        with pytest.raises(NoAnswer):  # the server does not let it listen there
-            await client.enforce("frank", provider="exa")
+        with pytest.raises(AnswerBlocked, match=r"_INBOX_reader\..*inbox prefix") as blocked:
+            await client.track("frank", provider="exa", event_id="k")
+        assert blocked.value.event_id == "k"
+        with pytest.raises(NotPermitted, match="_INBOX_reader"):  # known, so it is not sent
+            await client.track("frank", provider="exa")
 
 
 def test_a_second_meterd_with_the_key_of_the_service_is_refused(

@@ -12,6 +12,8 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
+from messages.client.client import UsageClient
+from messages.errors import AnswerBlocked
 from messages.subjects import PREFIX, request_subject
 from tests.support.nats import NatsServer, start_nats_server
 from tests.support.service import Service
@@ -153,4 +155,34 @@ def nats_with_stream(tmp_path: Path) -> Iterator[NatsServer]:
     store = json.dumps(str(tmp_path / "jetstream"))
     server = start_nats_server(tmp_path, f"jetstream: {{ store_dir: {store} }}")
     yield server
+    server.kill()
+
+
+@pytest.mark.parametrize("captured", ["usage.v1.>", "usage.v1.*.*", "usage.>"])
+async def test_a_stream_that_captures_requests_is_named_at_the_start_and_to_the_caller(
+    tmp_path: Path, captured: str
+) -> None:
+    server = start_nats_server(tmp_path, f"jetstream: {{ store_dir: '{tmp_path}/js' }}")
+    settings = {"METERD_NATS_URL": server.url, "METERD_ALERT_STREAM": "off"}
+    connection = await nats.connect(server.url)
+    jetstream = connection.jetstream()
+    if captured == "usage.>":  # and callers see nothing
+        await jetstream.add_stream(name="OTHERS", subjects=[captured], no_ack=True)
+    else:
+        await jetstream.add_stream(name="OTHERS", subjects=[captured])
+    await jetstream.add_stream(name="ALERTS", subjects=["x.v1.alert.>"])
+    with Service(tmp_path / "data", command="serve", env=settings) as service:
+        async with await UsageClient.connect(server.url, budget_s=60) as client:
+            if captured == "usage.>":
+                assert (await client.track("alice", provider="exa")).usage_logged
+            else:
+                with pytest.raises(AnswerBlocked, match="stream OTHERS captures") as found:
+                    await client.track("alice", provider="exa", event_id="k")
+                assert found.value.event_id == "k"
+        while "requests_captured" not in service.stderr:
+            await connection.flush()
+        assert service.terminate() == 0
+        lines = [line for line in service.stderr.splitlines() if "requests_captured" in line]
+        assert [json.loads(line)["stream"] for line in lines] == ["OTHERS"]
+    await connection.close()
     server.kill()

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Final, Self, cast
 
+import nats.errors
+
 from actors.app import Service, Waits
 from actors.edge.connection import Connection
 from actors.edge.parser import Deliver
@@ -135,8 +137,14 @@ class FakeConnection:
         async def publish(subject: str, payload: bytes, **_: str) -> None:
             """A claim, which nobody hears."""
 
+        async def request(subject: str, payload: bytes, **_: float) -> None:
+            raise nats.errors.NoRespondersError
+
         return SimpleNamespace(
-            new_inbox=lambda: "_INBOX.claim", publish=publish, max_payload=1_048_576
+            new_inbox=lambda: "_INBOX.claim",
+            publish=publish,
+            request=request,
+            max_payload=1_048_576,
         )
 
     def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:

@@ -15,6 +15,7 @@ import messages
 PUBLIC = {
     *("UsageClient", "outcomes", "__version__"),
     *("MeterdError", "RequestError", "InvalidRequest", "NoService", "NoAnswer"),
+    *("NotPermitted", "AnswerBlocked"),
     *("TrackReply", "BatchReply", "ResetReply", "EnforceReply", "LimitState", "PreflightReply"),
     *("OperationReply", "Held", "HoldReply", "ReleaseReply", "HoldEntry", "HoldsReply"),
     *("StatsReply", "Usage", "PlanLimits", "LogsReply", "LogEntry", "TrendsReply"),
