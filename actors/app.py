@@ -142,10 +142,11 @@ class Service:
             catalog=default_catalog(),
             times=self._times,
             snapshot_events=config.snapshot_events,
-            page_bytes_max=min(PAGE_BYTES_MAX, connection.client.max_payload - PAGE_OVERHEAD_BYTES),
             privacy=privacy,
             live=self._live,
         )
+        self._fit_pages()
+        connection.on_connected(self._fit_pages)
         self._archiving = Archiving(self._context)
         self._registry = Registry(
             Restoring(self._context),
@@ -245,6 +246,11 @@ class Service:
 
         task.add_done_callback(on_done)
         self._stack.push_async_callback(cancel)
+
+    def _fit_pages(self) -> None:
+        """Have pages fit into a message of the server that the connection leads to now."""
+        room = self._connection.client.max_payload - PAGE_OVERHEAD_BYTES
+        self._context.page_bytes_max = min(PAGE_BYTES_MAX, room)
 
     def _accompany(self, task: asyncio.Task[None]) -> None:
         """Own a task that may end before the service does."""

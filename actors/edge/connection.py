@@ -214,6 +214,10 @@ class Connection:
         """See `Replies`."""
         return self._clock.now()
 
+    def on_connected(self, tell: Callable[[], None]) -> None:
+        """Have this called at each reconnect, before a message arrives; it must not raise."""
+        self.client.connected.append(tell)
+
     def may_refuse(self, subjects: Iterable[str]) -> None:
         """Say nothing if the server does not let the service use these subjects."""
         self.outages.optional.update(f'"{subject.lower()}"' for subject in subjects)

@@ -31,12 +31,17 @@ class LiveClient(Client):
     Args:
         options: gives the credentials among its options; what it raises fails one try.
         outages: is told of losses.
+
+    Attributes:
+        connected: called, each of them, when a connection is there and before anything arrives
+            on it; they must not raise.
     """
 
     def __init__(self, options: Options, outages: Outages) -> None:
         super().__init__()
         self._read_options = options
         self._outages = outages
+        self.connected: list[Callable[[], None]] = []
 
     def discard(self) -> None:
         """Forget what is unsent: there is no connection to send it on."""
@@ -51,6 +56,8 @@ class LiveClient(Client):
             raise
         except Exception as error:
             raise ConnectionError(str(error) or type(error).__name__) from error
+        for tell in self.connected:
+            tell()
 
     def _renew(self) -> None:
         try:

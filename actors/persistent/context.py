@@ -16,10 +16,11 @@ from persistence.key_filter import KeyFilter
 from persistence.writer import Writer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ActorContext:
     """What all actors share.
 
+    ``page_bytes_max`` is what a page of a reply may have; it follows the connection.
     ``headrooms`` are those that were asked for last.
     ``privacy`` has the rules for personal fields, None if all are kept as they come.
     ``live`` gives the state of a user who is in memory: to look at, at once, never to change.

@@ -92,3 +92,25 @@ def test_a_reply_that_cannot_fit_is_an_error_and_the_service_goes_on(small: Serv
         reply = client.request(LOGS)
         assert reply.json()["error"]["code"] == "internal"
         assert client.request(request_subject(PREFIX, "stats", "alice")).json()["total_calls"] == 1
+
+
+def test_pages_follow_the_connection_to_a_server_that_takes_less_and_back(tmp_path: Path) -> None:
+    server = start_nats_server(tmp_path)
+    env = {"METERD_NATS_URL": server.url}
+    sizes: list[int] = []
+    with Service(tmp_path / "data", command="serve", env=env) as service:
+        with RawClient(server.url) as client:
+            for number in range(100):
+                track(client, f"k{number}", error_message="x" * 2_000)
+        for limit in (1_048_576, 65_536, 1_048_576):
+            server.kill()
+            server = start_nats_server(tmp_path, f"max_payload: {limit}", port=server.port)
+            with RawClient(server.url) as client:
+                while (reply := client.request(LOGS, {"limit": 1_000})).status == "503":
+                    pass  # the service is not back yet
+            sizes.append(len(reply.json()["logs"]))
+            assert len(reply.body) <= limit
+        assert service.terminate() == 0
+    server.kill()
+    assert sizes[0] == sizes[2] == 100
+    assert 20 < sizes[1] < 32

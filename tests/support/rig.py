@@ -158,6 +158,9 @@ class FakeConnection:
     def now(self) -> int:
         return self.clock.now()
 
+    def on_connected(self, tell: Callable[[], None]) -> None:
+        """It stays connected."""
+
     def may_refuse(self, subjects: Iterable[str]) -> None:
         """Nobody refuses anything."""
 
