@@ -27,7 +27,8 @@ from actors.catalog.actor import recover_catalog
 from actors.clock import Clock, SystemClock
 from actors.edge.connection import Connection
 from actors.edge.discovery import NAME, QUEUE, Discovery
-from actors.edge.dispatch import Edge
+from actors.edge.dispatch import OWN, Edge
+from actors.edge.fence import Fence
 from actors.edge.load_shedding import LoadShedder
 from actors.edge.ownership import CLAIM_S, Claim, above, subject_of
 from actors.edge.streams import NAMES, capturing
@@ -44,6 +45,8 @@ from actors.runtime.request import Request
 from actors.settings.config import Config
 from actors.user.actor import UserActor
 from messages.catalog import CATALOG_USER, PlansList
+from messages.codec import encode_reply, error_headers
+from messages.errors import ErrorReply, RequestError
 from messages.units import to_datetime
 from persistence.errors import NotStored
 from persistence.journal import Journal
@@ -209,7 +212,12 @@ class Service:
             dispatch, archive = self._registry.dispatch, self._archiving.step
             await Upkeep(prefix, self._connection, dispatch, self._snapshot, archive).serve()
             await self._connection.flush()
-            self.watch(asyncio.create_task(claim.keep()), "another meterd serves the prefix too")
+            fence = Fence(self._clock.ticks, claim_s, self._refuse)
+            self._connection.put_behind(fence)
+            self._stack.callback(fence.disarm)
+            self.watch(
+                asyncio.create_task(claim.keep(fence)), "another meterd serves the prefix too"
+            )
             self._accompany(asyncio.create_task(self._look_for_streams()))
         except (nats.errors.Error, OSError) as error:
             why = str(error) or type(error).__name__
@@ -246,6 +254,12 @@ class Service:
 
         task.add_done_callback(on_done)
         self._stack.push_async_callback(cancel)
+
+    def _refuse(self, subject: bytes, reply_to: bytes, why: RequestError) -> None:
+        """Refuse a request that was not looked at."""
+        if reply_to and self._edge.route_of(subject).kind is not OWN:
+            body = encode_reply(ErrorReply(why.body()))
+            self._connection.send_past(reply_to, body, error_headers(why))
 
     def _fit_pages(self) -> None:
         """Have pages fit into a message of the server that the connection leads to now."""

@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from actors.clock import SystemClock
+from actors.edge.fence import Fence
 from actors.edge.live_client import LiveClient, Options
 from actors.edge.outages import Outages
 from actors.edge.outgoing import HEADERS_BYTES_MAX, SURELY_SHORT, Outgoing, Refusal, instead_of
@@ -237,6 +238,28 @@ class Connection:
     def undeliverable(self) -> int:
         """How many answers were dropped because their reply subject was too long."""
         return 0 if self._outgoing is None else self._outgoing.undeliverable
+
+    def send_past(
+        self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None
+    ) -> None:
+        """Send an answer also while a fence keeps the others."""
+        if self._outgoing is not None:
+            self._outgoing.send_past(reply_to, payload, headers)
+        else:
+            self.send(reply_to, payload, headers)
+
+    def put_behind(self, fence: Fence) -> None:
+        """Have requests and answers wait while the fence is closed, as it is at each reconnect.
+
+        They do not if this nats-py is not known.
+        """
+        if self._parser is None or self._outgoing is None:
+            return
+        fence.on_open = self._outgoing.hand_over
+        self._outgoing.guard(fence.stands)
+        self._parser.guard(fence.guard)
+        self.on_connected(fence.close)
+        fence.arm()
 
     @property
     def losses(self) -> int:

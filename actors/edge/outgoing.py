@@ -6,7 +6,7 @@ The queue and the task of nats-py would cost each answer two more turns of the e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import structlog
@@ -85,6 +85,11 @@ def instead_of(payload: bytes, limit: int, now: int) -> tuple[bytes, dict[str, s
     return encode_reply(ErrorReply(why.body(None, to_datetime(now)))), error_headers(why)
 
 
+def _open() -> bool:
+    """Let answers leave: the default until `guard` is called."""
+    return False
+
+
 class Outgoing:
     """Hands answers to the transport, those of one read or one commit in one piece.
 
@@ -103,6 +108,7 @@ class Outgoing:
         self._loop = asyncio.get_running_loop()
         self._pieces: list[bytes] = []
         self._unread_from = UNREAD_FROM_BYTES
+        self._stands: Callable[[], bool] = _open
         self._undeliverable = Repeated(_log.warning, "reply_subject_too_long")
 
     @property
@@ -156,11 +162,26 @@ class Outgoing:
 
     def hand_over(self) -> None:
         """Send what was collected, ahead of what the client is asked to send after this."""
-        if not self._pieces:
+        if not self._pieces or self._stands():
             return
         data = b"".join(self._pieces)
         self._pieces.clear()
         if not self._write(data):
+            self._queue(data)
+
+    def guard(self, stands: Callable[[], bool]) -> None:
+        """Keep answers while this says True; then `hand_over` is to be called."""
+        self._stands = stands
+
+    def send_past(
+        self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None
+    ) -> None:
+        """Send one answer past those that are kept."""
+        kept, self._pieces = self._pieces, []
+        self.send(reply_to, payload, headers)
+        data = b"".join(self._pieces)
+        self._pieces = kept
+        if data:
             self._queue(data)
 
     def push(self) -> None:

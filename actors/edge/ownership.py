@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 
 from actors.edge.connection import Connection
 from actors.edge.discovery import NAME
+from actors.edge.fence import Fence
 
 CLAIM_S: Final = 0.3
 """How long a start listens for another meterd on the same prefix."""
@@ -28,6 +29,8 @@ class _Claimant(msgspec.Struct):
     id: str
     holds: bool
     prefix: str = ""
+    asks: bool = False
+    """Whether a holder has not heard others for a while: one that took the prefix has it."""
 
 
 def subject_of(prefix: str) -> str:
@@ -89,7 +92,9 @@ class Claim:
         self._rival: str | None = None
         self.rival_prefix = prefix
         self._heard = asyncio.Event()
+        self._news = asyncio.Event()
         self._holds = False
+        self._asks = False
 
     async def take(self, *, own_server: bool = False) -> str | None:
         """Claim the prefix: None if it is ours, else the id of who has it."""
@@ -106,32 +111,61 @@ class Claim:
         await subscription.unsubscribe()
         return self._rival
 
-    async def keep(self) -> None:
-        """Claim again and again; returns when there is another holder, with the lesser id.
+    async def keep(self, fence: Fence | None = None) -> None:
+        """Claim again and again; returns when there is another holder that has the prefix.
 
         A holder that NATS could not reach while another meterd started has not heard its claim.
+        Nor has one that stood still: the fence is closed then, and opened when it is known that
+        there is no other.
         """
         inbox = self._connection.client.new_inbox()
         await self._connection.listen(inbox, self._on_answer)
-        while not self._heard.is_set():
-            try:
-                async with asyncio.timeout(self._reclaim_s):
-                    await self._heard.wait()
-            except TimeoutError:
-                with suppress(nats.errors.Error, OSError):
-                    await self._claim(inbox)
+        if fence is not None:
+            fence.on_close = self._news.set
+        while self._rival is None:
+            closed = fence is not None and fence.closed
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._claim_s if closed else self._reclaim_s):
+                    await self._news.wait()
+            self._news.clear()
+            with suppress(nats.errors.Error, OSError):
+                await self._make_sure(inbox, fence)
+        if fence is not None:
+            fence.lose()
+
+    async def _make_sure(self, inbox: str, fence: Fence | None) -> None:
+        if self._rival is not None:
+            return
+        if fence is not None and fence.closed:
+            await self._ask_again(inbox, fence)
+        else:
+            await self._claim(inbox)
+
+    async def _ask_again(self, inbox: str, fence: Fence) -> None:
+        """Open the fence if nobody has taken the prefix meanwhile."""
+        count = fence.count
+        self._asks = True
+        await self._claim(inbox)
+        await self._connection.flush()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._claim_s):
+                await self._heard.wait()
+        fence.stands()  # did it stand still while it asked?
+        if self._rival is None and fence.count == count:
+            self._asks = False
+            fence.open()
 
     async def _claim(self, inbox: str) -> None:
         for subject in self._subjects:
             await self._connection.client.publish(subject, self._say(), reply=inbox)
 
     def _say(self) -> bytes:
-        return msgspec.json.encode(_Claimant(self._instance, self._holds, self._prefix))
+        return msgspec.json.encode(_Claimant(self._instance, self._holds, self._prefix, self._asks))
 
     async def _on_claim(self, message: Msg) -> None:
         other = _decoded(message)
         if message.reply and (other is None or self._concerns(other)):
-            self._connection.send(message.reply.encode(), self._say())
+            self._connection.send_past(message.reply.encode(), self._say())
             if not self._holds:  # anybody can claim: a holder gives way to an answer alone
                 await self._on_answer(message)
 
@@ -140,9 +174,16 @@ class Claim:
         if other is None or not self._concerns(other):
             return
         lesser = other.id < self._instance
-        if (other.holds and lesser) if self._holds else (other.holds or lesser):
+        if self._asks:
+            gives_way = other.holds and (lesser or not other.asks)
+        elif self._holds:
+            gives_way = other.holds and lesser and not other.asks
+        else:
+            gives_way = other.holds or lesser
+        if gives_way:
             self._rival, self.rival_prefix = other.id, other.prefix or self._prefix
             self._heard.set()
+            self._news.set()
 
     def _concerns(self, other: _Claimant) -> bool:
         return not other.prefix or overlap(self._prefix, other.prefix)

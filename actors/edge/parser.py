@@ -36,6 +36,9 @@ After = Callable[[int], Deliver]
 Room = Callable[[], Awaitable[object] | None]
 """What to await before the next read, None if there is room for its answers."""
 
+Guard = Callable[[Deliver], Deliver]
+"""Called ahead of each read with who takes its messages; returns who does."""
+
 _PRIVATE: Final = (
     "_pings_outstanding",
     "_pongs",
@@ -76,6 +79,11 @@ def _enough() -> Awaitable[object] | None:
     return None
 
 
+def _anyone(deliver: Deliver) -> Deliver:
+    """Let messages through: the default until `guard` is called."""
+    return deliver
+
+
 def supported(client: Any) -> bool:
     """Whether the client has what this module builds on."""
     return all(hasattr(client, name) for name in _PRIVATE) and type(client._ps) is Parser
@@ -92,6 +100,7 @@ class InlineParser(Parser):
         self._after: After = _the_same
         self._room: Room = _enough
         self._ticks: Callable[[], int] = SystemClock().ticks
+        self._guard: Guard = _anyone
         self._dropped = Repeated(_log.error, "message_dropped")
         self._failed = Repeated(_log.error, "control_line_failed")
         super().__init__(client)
@@ -120,6 +129,10 @@ class InlineParser(Parser):
         self._after = after
         self._room = room
 
+    def guard(self, guard: Guard) -> None:
+        """Ask this ahead of each read who takes its messages; it must not raise."""
+        self._guard = guard
+
     def reset(self) -> None:
         """Forget a half-read message: the connection was lost."""
         self._rest = b""
@@ -131,14 +144,14 @@ class InlineParser(Parser):
         """Take the next bytes of the connection."""
         data = self._rest + data if self._rest else data
         position, count, resets = 0, 0, self._resets
-        served, deliver = self._served, self._deliver
+        served, deliver = self._served, self._guard(self._deliver)
         weight, begun = 0, self._ticks()
         while self._resets == resets:
             if weight > LOOK_BYTES:
                 weight = 0
                 if self._ticks() - begun > TURN_NS:
                     await self._end_turn(count)
-                    count, begun, deliver = 0, self._ticks(), self._deliver
+                    count, begun, deliver = 0, self._ticks(), self._guard(self._deliver)
                     continue
             end = data.find(b"\r\n", position)
             if end < 0:

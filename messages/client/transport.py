@@ -105,11 +105,9 @@ class Caller:
         NoService: nobody answered within the budget; nothing was executed. At once, as
             NotPermitted, if the NATS server does not let the caller use the subject.
         NoAnswer: no reply within the budget; a change may have happened. Repeat it with the
-            ``event_id`` of the error to learn which.
-        TypeError: money that is not an `int` or a `Decimal`, a user id that is not a `str`.
             ``event_id`` of the error to learn which. At once, as AnswerBlocked, if the NATS
             server does not let the caller hear answers, or a stream answers first.
-        TypeError: money that is not an `int` or a `Decimal`.
+        TypeError: money that is not an `int` or a `Decimal`, a user id that is not a `str`.
 
     Args:
         nc: a connected client of nats-py.

@@ -59,6 +59,11 @@ class BusConnection:
     def now(self) -> int:
         return NOON
 
+    send_past = send
+
+    async def flush(self) -> None:
+        """Everything has arrived."""
+
     async def publish(self, subject: str, payload: bytes, *, reply: str) -> None:
         self._bus.publish(self, subject, payload, reply)
 

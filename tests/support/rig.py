@@ -153,6 +153,11 @@ class FakeConnection:
             self.answers.setdefault(to, []).append(Answer(to, payload, headers))
             self.arrived.set()
 
+    send_past = send
+
+    def put_behind(self, fence: object) -> None:
+        """Nothing waits behind a fence."""
+
     losses = 0
 
     def now(self) -> int:
