@@ -19,7 +19,6 @@ from actors.edge.outgoing import HEADERS_BYTES_MAX, SURELY_SHORT, Outgoing, Refu
 from actors.edge.parser import After, Deliver, InlineParser, supported
 from actors.runtime.request import Replies
 from messages.redacting import check_servers, secrets_in, shown, without
-from messages.refusals import clip
 from messages.subjects import PREFIX
 
 CONNECT_S: Final = 10.0

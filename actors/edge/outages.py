@@ -10,8 +10,8 @@ from typing import Final
 import nats.errors
 import structlog
 
-from messages.codec import clip
 from messages.redacting import without
+from messages.refusals import clip
 
 EVERY_S: Final = 60.0
 """How often NATS is said to be still away, and how long refusals of subjects are counted."""

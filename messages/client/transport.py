@@ -24,8 +24,8 @@ from ..errors import AnswerBlocked, MeterdError, NoAnswer, NoService, NotPermitt
 from ..redacting import check_servers, secrets_in, shown, without
 from ..subjects import PREFIX, check_prefix, request_subject
 from ..verbs import KEYED
-from .clocks import ServiceClock
 from .blocked import blocked_of, check_answer
+from .clocks import ServiceClock
 
 BUDGET_S: Final = 2.0
 ATTEMPT_S: Final = 1.0
