@@ -17,7 +17,13 @@ from messages.client.client import decode_stats
 from messages.codec import decode_event, encode_reply
 from messages.reports import StatsReply
 from messages.stored.errors import Unreadable, UnreadableEvent
-from messages.stored.events import Event, PeriodRolled, PeriodSealed, PeriodTotals
+from messages.stored.events import (
+    Event,
+    PeriodClosed,
+    PeriodRolled,
+    PeriodSealed,
+    PeriodTotals,
+)
 from persistence.records import Row, Snapshot
 
 _OF_NO_PERIOD: Final = tuple(
@@ -61,6 +67,10 @@ def closed_by(account: Account, event: Event) -> Iterator[tuple[Period, PeriodTo
     if isinstance(event, PeriodRolled) and event.closed is not None:
         if account.current is not None:
             yield account.current, event.closed
+    elif isinstance(event, PeriodClosed):
+        # That of another period has the late call of the row behind it.
+        if account.current is not None and account.current.key == event.totals.key:
+            yield account.current, event.totals
     elif isinstance(event, PeriodSealed):
         period = account.period(event.totals.key)
         if period is not None:

@@ -21,7 +21,9 @@ from messages.stored.events import (
     KIND,
     CountersReset,
     Event,
+    PeriodClosed,
     PeriodRolled,
+    PeriodTotals,
     StoredSubscription,
     Subscribed,
     SubscriptionChanged,
@@ -43,7 +45,9 @@ def notifies(event: Event) -> bool:
     """Whether an event has something to publish."""
     if type(event) is UsageRecorded:  # nearly always
         return bool(event.alerts) or event.adjusted is not None
-    return isinstance(event, PeriodRolled | CountersReset | Subscribed | SubscriptionChanged)
+    return isinstance(
+        event, PeriodRolled | PeriodClosed | CountersReset | Subscribed | SubscriptionChanged
+    )
 
 
 def notices_of(prefix: str, user: str, event: Event, at: int, seq: int) -> list[Notice]:
@@ -89,8 +93,8 @@ def _told(event: Event, at: int, seq: int) -> list[tuple[str, dict[str, Any]]]:
             return [("period_adjusted", {"billing_period": event.billing_period, "totals": totals})]
         case CountersReset():
             return [("reset", {"billing_period": event.billing_period, "reason": event.reason})]
-        case PeriodRolled():
-            return _rolled(event, at, seq)
+        case PeriodRolled() | PeriodClosed():
+            return _over(event, at, seq)
         case Subscribed():
             return [_changed("subscribe", event.subscription, at, suspended=event.suspended)]
         case SubscriptionChanged():
@@ -100,21 +104,14 @@ def _told(event: Event, at: int, seq: int) -> list[tuple[str, dict[str, Any]]]:
             return []
 
 
-def _rolled(event: PeriodRolled, at: int, seq: int) -> list[tuple[str, dict[str, Any]]]:
+def _over(
+    event: PeriodRolled | PeriodClosed, at: int, seq: int
+) -> list[tuple[str, dict[str, Any]]]:
+    if isinstance(event, PeriodClosed):
+        return [_closed(event.totals, seq)]
     told: list[tuple[str, dict[str, Any]]] = []
-    if event.closed is not None:
-        closed = period_of(event.closed)
-        told.append(
-            (
-                "period_closed",
-                {
-                    "billing_period": closed.key,
-                    "period_start": to_datetime(closed.start),
-                    "period_end": to_datetime(closed.end),
-                    "stats": summary(closed, seq=seq),
-                },
-            )
-        )
+    if event.closed is not None and not event.announced:
+        told.append(_closed(event.closed, seq))
     told.append(
         (
             "period_opened",
@@ -129,6 +126,16 @@ def _rolled(event: PeriodRolled, at: int, seq: int) -> list[tuple[str, dict[str,
         change = "renew" if event.renewed else "end"
         told.append(_changed(change, event.subscription, at, suspended=event.suspended))
     return told
+
+
+def _closed(totals: PeriodTotals, seq: int) -> tuple[str, dict[str, Any]]:
+    period = period_of(totals)
+    return "period_closed", {
+        "billing_period": period.key,
+        "period_start": to_datetime(period.start),
+        "period_end": to_datetime(period.end),
+        "stats": summary(period, seq=seq),
+    }
 
 
 def _changed(

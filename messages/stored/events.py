@@ -109,7 +109,8 @@ class PeriodRolled(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``slept`` are the starts of the newest periods between the two in which nothing was written.
     ``subscription`` is there where the boundary changed it, ``renewed`` where a billing cycle
-    began with it; ``suspended``: the user is.
+    began with it; ``suspended``: the user is; ``announced``: a `PeriodClosed` came before, so that
+    the end of ``closed`` is not published again.
     """
 
     key: str
@@ -121,6 +122,17 @@ class PeriodRolled(Struct, frozen=True, kw_only=True, omit_defaults=True):
     subscription: StoredSubscription | None = None
     renewed: bool = False
     suspended: bool = False
+    announced: bool = False
+
+
+class PeriodClosed(Struct, frozen=True, kw_only=True):
+    """A period that is over is published as closed, with these totals; no other one is opened.
+
+    It is the current one, which ends without a call that would open the next; or one that got its
+    first usage when it was over: then the totals have that call, which is the row just behind.
+    """
+
+    totals: PeriodTotals
 
 
 class PeriodAdded(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -353,6 +365,7 @@ class PricePut(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 Event = (
     PeriodRolled
+    | PeriodClosed
     | PeriodAdded
     | PeriodSealed
     | CountersReset
@@ -371,6 +384,7 @@ CatalogEvent = PlanPut | PricePut
 
 KIND: Final[dict[type[Event | CatalogEvent], str]] = {
     PeriodRolled: "period_rolled",
+    PeriodClosed: "period_closed",
     PeriodAdded: "period_added",
     PeriodSealed: "period_sealed",
     CountersReset: "reset",

@@ -34,6 +34,7 @@ STORAGE: Final[dict[str, Storage]] = {
     "hold_released": Storage.COMMON,
     "preflight": Storage.RARE,
     "period_rolled": Storage.RARE,
+    "period_closed": Storage.RARE,
     "period_added": Storage.RARE,
     "period_sealed": Storage.RARE,
     "reset": Storage.RARE,

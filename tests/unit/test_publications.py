@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from actors.billing.publications import Notice, notices_of, notifies
+from actors.billing.state.apply import apply
 from messages.codec import encode_reply
 from messages.stored.events import KIND, Event
 from tests.support.meter import Entry, Meter, micros, nano, plan
@@ -157,3 +158,70 @@ def test_notices_stay_within_what_a_server_takes() -> None:
     meter.at = APRIL
     meter.wake()
     assert max(len(notice.payload) for row in meter.log for notice in notices(row)) < 900 * 1024
+
+
+def told(meter: Meter) -> list[tuple[str, str, Any]]:
+    """What was published of periods that are over: kind, period and its calls."""
+    found = []
+    for row in meter.log:
+        for body in bodies(row):
+            if body["kind"] in {"period_closed", "period_adjusted"}:
+                counted = body["stats"] or body["totals"]
+                calls = counted["total_calls" if body["stats"] else "calls"]
+                found.append((body["kind"], body["billing_period"], calls))
+    return found
+
+
+def test_a_period_that_was_slept_through_is_announced_with_its_first_late_usage() -> None:
+    meter = Meter(at=micros("2026-11-20T00:00:00Z"))
+    meter.track("gemini", tokens_input=1000)
+    meter.at = micros("2027-01-05T00:00:00Z")
+    meter.track("gemini")
+    late = "2026-12-20T00:00:00Z"
+    meter.track("gemini", tokens_input=500, status_code=500, timestamp=late)
+    assert told(meter) == [("period_closed", "2026-11", 1), ("period_closed", "2026-12", 1)]
+    (body,) = bodies(meter.log[-2])
+    stats = body["stats"]
+    assert (stats["total_tokens"], stats["error_count"]) == (500, 1)
+    assert (body["period_start"], body["period_end"]) == (
+        "2026-12-01T00:00:00Z",
+        "2027-01-01T00:00:00Z",
+    )
+    shown = json.loads(encode_reply(meter.stats("2026-12")))
+    assert {k: v for k, v in json.loads(encode_reply(stats)).items() if k != "seq"} == {
+        k: v for k, v in shown.items() if k != "seq"
+    }
+    meter.track("gemini", timestamp=late)
+    assert told(meter)[2:] == [("period_adjusted", "2026-12", 2)]
+
+
+def test_a_new_user_whose_first_call_is_late_has_its_period_announced() -> None:
+    meter = Meter(at=micros("2027-01-05T00:00:00Z"))
+    meter.track("gemini", timestamp="2026-12-20T00:00:00Z")
+    assert told(meter) == [("period_closed", "2026-12", 1)]
+    for _ in range(2):
+        meter.track("gemini", timestamp="2026-12-21T00:00:00Z")
+    assert told(meter)[1:] == [("period_adjusted", "2026-12", 2), ("period_adjusted", "2026-12", 3)]
+
+
+def test_a_period_that_an_older_log_never_announced_is_announced_with_its_next_late_usage() -> None:
+    meter = Meter(at=micros("2027-01-05T00:00:00Z"))
+    meter.track("gemini", timestamp="2026-12-20T00:00:00Z")
+    older = Meter(at=meter.at)
+    for row in meter.log:
+        if row.kind != "period_closed":
+            apply(older.account, row.event, row.at, row.seq)
+            older.log.append(row)
+    older.track("gemini", timestamp="2026-12-21T00:00:00Z")
+    assert told(older) == [("period_closed", "2026-12", 2)]
+
+
+def test_every_late_event_tells_of_its_period_whatever_came_before() -> None:
+    meter = Meter(at=micros("2026-12-20T00:00:00Z"))
+    meter.track("gemini")
+    meter.reset()
+    meter.do("subscribe", plan="Pro", billing_cycle="monthly")
+    for day in ("2026-12-01", "2026-11-20", "2026-12-19", "2026-11-21"):
+        before = len(told(meter))
+        meter.track("gemini", timestamp=f"{day}T00:00:00Z")
+        assert len(told(meter)) == before + 1

@@ -196,14 +196,14 @@ def test_a_late_event_makes_a_month_known_that_was_slept_through() -> None:
     assert keys(meter.wake()) == ["2026-03"]
     reply = meter.track(timestamp=micros("2026-02-20T00:00:00Z"))
     assert (reply.billing_period, reply.late) == ("2026-02", True)
-    added = meter.log[-2].event
+    added = meter.log[-3].event
     assert isinstance(added, PeriodAdded)
     assert (added.start, added.end) == (micros("2026-02-01T00:00:00Z"), MARCH)
     assert added.terms == meter.catalog.free
     again = meter.track(timestamp=micros("2026-02-21T00:00:00Z"))
     assert again.billing_period == "2026-02"
     assert kinds(meter.log)[-2:] == ["usage", "usage"]
-    assert meter.usage[-1].adjusted is None  # nobody was told that it closed
+    assert [event.adjusted for event in meter.usage[-2:]] == [None, (2, 0, 0)]
     assert meter.stats("2026-02").total_calls == 2
 
 
@@ -211,7 +211,7 @@ def test_a_late_event_may_lie_in_the_month_before_the_first() -> None:
     meter = Meter(at=micros("2026-03-05T00:00:00Z"))
     reply = meter.track(timestamp=micros("2026-02-20T00:00:00Z"))
     assert (reply.billing_period, reply.late, reply.usage_status) == ("2026-02", True, "active")
-    assert kinds(meter.log) == ["period_rolled", "period_added", "usage"]
+    assert kinds(meter.log) == ["period_rolled", "period_added", "period_closed", "usage"]
     assert meter.current.key == "2026-03"
     assert not any(meter.current.used)
     assert meter.reset() is None  # nothing current was counted

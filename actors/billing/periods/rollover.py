@@ -61,6 +61,7 @@ def opening(account: Account, at: int, catalog: Catalog) -> PeriodRolled:
         subscription=None if subscription is account.subscription else subscription,
         renewed=renewed,
         suspended=account.suspended,
+        announced=current.announced,
     )
 
 

@@ -197,6 +197,7 @@ def _opened(
         closed=None if current is None else totals_of(current),
         # If this is the first period, late calls may reach the subscription's earlier ones.
         slept=() if current else tuple(add_months(anchor, back) for back in range(index)),
+        announced=current is not None and current.announced,
     )
     return replace(wanted, anchor=anchor, cycle=cycle), rolled
 

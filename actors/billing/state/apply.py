@@ -32,6 +32,7 @@ from messages.stored.events import (
     HoldPlaced,
     HoldReleased,
     PeriodAdded,
+    PeriodClosed,
     PeriodRolled,
     PeriodSealed,
     PlanTerms,
@@ -59,8 +60,8 @@ def apply(account: Account, event: Event, at: int, seq: int) -> None:
                 period = _known(account, event.billing_period)
                 before = account.before = owned(account.before)
                 before[event.provider] = before.get(event.provider, 0) + 1
-            _count(account, period, event)
-            period.last_updated = at
+            if count_in(period, event, at):
+                account.grew = True
             if (
                 event.hold_status == "settled"
                 and not event.late_settle
@@ -85,19 +86,23 @@ def _known(account: Account, key: str) -> Period:
     return period
 
 
-def _count(account: Account, period: Period, event: UsageRecorded) -> None:
+def count_in(period: Period, event: UsageRecorded, at: int) -> bool:
+    """Count a call in its period; whether that has new names in it."""
+    grew = False
     cost, provider, actual = event.cost_nano, event.provider, event.actual
     tokens = event.tokens_input + event.tokens_output
     try:
         of_actual, of_model = period.layout.actual[actual], period.layout.models[event.model]
     except KeyError:
         of_actual, of_model = period.places(actual, event.model)
-        account.grew = True
+        grew = True
     period.used = count(period.used, provider, actual, (of_actual, of_model), tokens, cost)
     if event.status_code >= 400:
         period.errors += 1
     if event.response_time:
         period.response_micros += round(event.response_time * MICROS_PER_SECOND)
+    period.last_updated = at
+    return grew
 
 
 def _raise(account: Account, period: Period, alerts: Sequence[Alert], at: int, seq: int) -> None:
@@ -128,6 +133,10 @@ def _roll(account: Account, event: PeriodRolled, _at: int, _seq: int) -> None:
     account.current = Period(event.key, event.start, event.end, event.terms, slept=event.slept)
     if event.subscription is not None:
         account.subscription = event.subscription
+
+
+def _close(account: Account, event: PeriodClosed, _at: int, _seq: int) -> None:
+    _known(account, event.totals.key).announced = True
 
 
 def _add(account: Account, event: PeriodAdded, _at: int, _seq: int) -> None:
@@ -232,6 +241,7 @@ def _remember(account: Account, hold_id: str, how: str) -> None:
 
 _EFFECTS: Final[Mapping[type[Event], Callable[[Account, Any, int, int], None]]] = {
     PeriodRolled: _roll,
+    PeriodClosed: _close,
     PeriodAdded: _add,
     PeriodSealed: _seal,
     CountersReset: _reset,

@@ -28,6 +28,8 @@ from actors.billing.limits.thresholds import raised_by
 from actors.billing.periods.calendar import AHEAD, GRACE, month_of, new_key
 from actors.billing.periods.rollover import opened
 from actors.billing.state.account import Account, Period, status_of
+from actors.billing.state.apply import count_in
+from actors.billing.state.snapshot import period_of, totals_of
 from messages.codec import billed_of
 from messages.dimensions import Counts
 from messages.errors import RequestError
@@ -38,6 +40,7 @@ from messages.stored.events import (
     Counters,
     Event,
     PeriodAdded,
+    PeriodClosed,
     PlanTerms,
     UsageRecorded,
 )
@@ -93,17 +96,18 @@ def track(
     current, before = account.current, NO_EVENTS
     if current is None:
         current, before = opened(account, at, catalog)
-    if charged_at < current.start:
-        key, adjusted, added = _late(account, current, charged_at, counts, catalog)
-        place = (key, current.status, moment - ahead, True, adjusted, NO_ALERTS)
-        before += added
-    else:
-        status, alerts = _count(account, current, route, counts, at)
-        place = (current.key, status, moment - ahead, False, None, alerts)
     settled = NO_HOLD if call.hold_id is None else _settle(account, call.hold_id, at, ended)
     converted = NOT_CONVERTED
     if rounded or type(call) is not Track:
         converted = _converted(call, rounded=rounded)
+    if charged_at < current.start:
+        period, adjusted, added = _late(account, current, charged_at, counts, catalog)
+        place = (period.key, current.status, moment - ahead, True, adjusted, NO_ALERTS)
+        event = _event(call, said, route, found, (cost, billed), place, settled, converted)
+        closed = () if period.announced else (_closed_with(period, event, at),)
+        return (*before, *added, *closed), event
+    status, alerts = _count(account, current, route, counts, at)
+    place = (current.key, status, moment - ahead, False, None, alerts)
     return before, _event(call, said, route, found, (cost, billed), place, settled, converted)
 
 
@@ -225,20 +229,27 @@ def _count(
 
 def _late(
     account: Account, current: Period, moment: int, counts: Counters, catalog: Catalog
-) -> tuple[str, Counters | None, tuple[Event, ...]]:
+) -> tuple[Period, Counters | None, tuple[Event, ...]]:
     """Count in an earlier period, which this event makes known if it was not known.
 
-    Its key, its totals after this where its end was published, and what makes it known.
+    It, its totals after this where its end was published, and what makes it known.
     """
     # Where periods overlap in time, the one that was opened last counts.
     for period in reversed(account.closed):
         if period.start <= moment < period.end:
             calls, tokens, cost = period.totals()
             adjusted = (calls + counts[0], tokens + counts[1], cost + counts[2])
-            return period.key, adjusted if period.announced else None, NO_EVENTS
+            return period, adjusted if period.announced else None, NO_EVENTS
     start, end, terms = _gap(account, current, moment, catalog)
     added = PeriodAdded(key=new_key(start, account.months), start=start, end=end, terms=terms)
-    return added.key, None, (added,)
+    return Period(added.key, start, end, terms), None, (added,)
+
+
+def _closed_with(period: Period, event: UsageRecorded, at: int) -> PeriodClosed:
+    """What publishes a period that was over before anybody was told of it, with this call."""
+    counted = period_of(totals_of(period))  # the state changes by `apply` alone
+    count_in(counted, event, at)
+    return PeriodClosed(totals=totals_of(counted))
 
 
 def _gap(
