@@ -37,9 +37,9 @@ from actors.maintenance.archive import Archiving
 from actors.maintenance.control import Upkeep
 from actors.persistent.context import ActorContext
 from actors.persistent.timeline import Timeline
-from actors.publishing.alert_stream import AlertStream
 from actors.publishing.outbox import MARK_S, Relay
 from actors.publishing.outbox import RETRY_S as PUBLISH_RETRY_S
+from actors.publishing.streams import ALERTS, EVENTS, Streams
 from actors.runtime.registry import Bounds, Registry
 from actors.runtime.request import Request
 from actors.settings.config import Config
@@ -122,9 +122,11 @@ class Service:
         self._instance = secrets.token_hex(11)
         self._stack = AsyncExitStack()
         self._subscription: Subscription | None = None
-        stream = AlertStream(connection, config.prefix, wanted=config.alert_stream.lower() != "off")
+        wanted = ((config.keeps_alerts, ALERTS), (config.keeps_events, EVENTS))
+        kept = [stream for is_wanted, stream in wanted if is_wanted]
+        streams = Streams(connection, config.prefix, kept)
         self._relay = Relay(
-            config.prefix, journal, stream, retry_s=waits.publish_retry, mark_s=waits.mark
+            config.prefix, journal, streams, retry_s=waits.publish_retry, mark_s=waits.mark
         )
         self._writer = Writer(
             journal,

@@ -108,7 +108,7 @@ async def _start_server(config: Config, stack: AsyncExitStack, end: End) -> str:
         port=config.nats_port,
         prefix=config.prefix,
         binary=config.nats_server,
-        jetstream=config.alert_stream.lower() != "off",
+        jetstream=config.streamed,
     )
     url = await server.start()
     stack.push_async_callback(server.stop)

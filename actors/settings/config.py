@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from messages.subjects import PREFIX, check_prefix
 
+OFF: Final = "off"
+
 
 class ConfigError(Exception):
     """A setting is wrong; the message names it."""
@@ -27,8 +29,9 @@ class Config:
         nats_password_file: has the password, instead of `nats_password`.
         nats_tls_ca, nats_tls_cert, nats_tls_key, nats_tls_hostname: as NATS clients know them.
         nats_inbox_prefix: what the subjects start with on which answers to own requests come.
-        alert_stream: auto: alerts go into the stream METERD_ALERTS where the server has
-            JetStream; off: never, and the server of `meterd up` has none.
+        alert_stream, event_stream: auto: alerts and events go into the streams METERD_ALERTS
+            and METERD_EVENTS where the server has JetStream; off: never. With both off the
+            server of `meterd up` has none.
         prefix: what every subject starts with.
         personal_user_agent, personal_ip_address, personal_error_message, personal_metadata:
             what becomes of the field before anything is stored: keep, hash or drop.
@@ -59,6 +62,7 @@ class Config:
     nats_tls_hostname: str = ""
     nats_inbox_prefix: str = "_INBOX"
     alert_stream: str = "auto"
+    event_stream: str = "auto"
     prefix: str = PREFIX
     personal_user_agent: str = "keep"
     personal_ip_address: str = "keep"
@@ -76,6 +80,21 @@ class Config:
     drain_s: float = 30.0
     log_level: str = "info"
 
+    @property
+    def keeps_alerts(self) -> bool:
+        """Whether alerts are to go into a stream."""
+        return self.alert_stream.lower() != OFF
+
+    @property
+    def keeps_events(self) -> bool:
+        """Whether events are to go into a stream."""
+        return self.event_stream.lower() != OFF
+
+    @property
+    def streamed(self) -> bool:
+        """Whether there is a use for JetStream."""
+        return self.keeps_alerts or self.keeps_events
+
 
 _BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "nats_port": (0, 65_535),
@@ -91,7 +110,8 @@ _BOUNDS: Final[dict[str, tuple[float, float]]] = {
 _RULES: Final = ("keep", "hash", "drop")
 _WORDS: Final = {
     "log_level": ("debug", "info", "warning", "error"),
-    "alert_stream": ("auto", "off"),
+    "alert_stream": ("auto", OFF),
+    "event_stream": ("auto", OFF),
     "personal_user_agent": _RULES,
     "personal_ip_address": _RULES,
     "personal_error_message": _RULES,

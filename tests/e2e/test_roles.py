@@ -30,6 +30,7 @@ from tests.support.roles import (
     PUBLISHERS,
     ROLES,
     STREAM,
+    STREAMS,
     SUBSCRIBERS,
     UPKEEP,
     VERBS,
@@ -166,7 +167,10 @@ def test_a_dashboard_gets_the_alerts_of_every_user(stage: Stage) -> None:
                 app.request(f"{PREFIX}.track.{user}", {"provider": "tavily"})
             alert = board.wait(f"{PREFIX}.alert.{user}.tavily_calls.80")
             assert alert.json()["threshold_percentage"] == 80
-    assert '"alerts_streamed"' in stage.service.stderr
+    streamed = [
+        json.loads(line) for line in stage.service.stderr.splitlines() if '"streamed"' in line
+    ]
+    assert {line["stream"] for line in streamed} == set(STREAMS)
 
 
 def test_nobody_has_the_service_answer_where_he_may_not_publish_himself(stage: Stage) -> None:

@@ -1,9 +1,10 @@
-"""The stream of alerts, on real servers: who was away catches up, and nothing is lost."""
+"""The streams of alerts and events, on real servers: who was away catches up, nothing is lost."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from tests.support.nats import NatsServer, start_nats_server
 from tests.support.service import Service
 
 STREAM = "METERD_ALERTS"
+EVENT_STREAM = "METERD_EVENTS"
 ALERTS = f"{PREFIX}.alert.>"
+EVENTS = f"{PREFIX}.event.>"
 WAIT_S = 20
 
 
@@ -45,18 +48,52 @@ async def use_up(client: Client, user: str) -> list[str]:
     return ids
 
 
-async def stored(js: JetStreamContext, count: int) -> list[str]:
-    """The ids of the first alerts of the stream, for a subscriber that was away."""
-    subscription = await js.subscribe(ALERTS, stream=STREAM, ordered_consumer=True)
+async def kept(js: JetStreamContext, stream: str, subjects: str, count: int) -> list[Any]:
+    """The first notices of a stream, for a subscriber that was away."""
+    subscription = await js.subscribe(subjects, stream=stream, ordered_consumer=True)
     found = [await subscription.next_msg(timeout=WAIT_S) for _ in range(count)]
     await subscription.unsubscribe()
-    assert all(json.loads(m.data)["id"] == (m.headers or {})["Nats-Msg-Id"] for m in found)
-    return [json.loads(message.data)["id"] for message in found]
+    bodies = [json.loads(message.data) for message in found]
+    ids = [(message.headers or {})["Nats-Msg-Id"] for message in found]
+    assert [body["id"] for body in bodies] == ids
+    return bodies
+
+
+async def stored(js: JetStreamContext, count: int) -> list[str]:
+    """The ids of the first alerts of the stream, for a subscriber that was away."""
+    return [alert["id"] for alert in await kept(js, STREAM, ALERTS, count)]
+
+
+async def events(js: JetStreamContext, count: int) -> list[tuple[str, str]]:
+    """The first events of the stream: kind and user."""
+    found = await kept(js, EVENT_STREAM, EVENTS, count)
+    return [(event["kind"], event["user_id"]) for event in found]
 
 
 async def test_a_subscriber_that_was_away_catches_up(client: Client) -> None:
     ids = await use_up(client, "alice") + await use_up(client, "bob")
     assert await stored(client.jetstream(), 6) == ids
+
+
+async def test_a_subscriber_of_events_that_was_away_catches_up(client: Client) -> None:
+    await ask(client, "track", "alice", provider="exa")
+    await ask(client, "subscribe", "alice", plan="Pro", billing_cycle="monthly")
+    await ask(client, "track", "bob", provider="exa", timestamp=last_month())
+    assert await events(client.jetstream(), 6) == [
+        ("period_opened", "alice"),
+        ("period_closed", "alice"),
+        ("period_opened", "alice"),
+        ("subscription_changed", "alice"),
+        ("period_opened", "bob"),
+        ("period_closed", "bob"),
+    ]
+
+
+def last_month() -> str:
+    """A moment of last month to which a call may be late."""
+    now = datetime.now(UTC)
+    moment = min(now.replace(day=1) - timedelta(days=1), now - timedelta(days=2))
+    return moment.isoformat()
 
 
 async def test_what_jetstream_says_on_a_verb_is_no_request(client: Client) -> None:
@@ -119,6 +156,8 @@ async def test_after_kill_9_every_alert_is_in_the_stream_once(
         js = connection.jetstream()
         assert sorted(await stored(js, len(ids))) == sorted(ids)
         assert (await js.stream_info(STREAM)).state.messages == len(ids)
+        assert await events(js, 4) == [("period_opened", f"u{number}") for number in range(4)]
+        assert (await js.stream_info(EVENT_STREAM)).state.messages == 4
     await connection.close()
 
 
@@ -145,7 +184,43 @@ async def test_without_jetstream_alerts_are_published_plainly(
     ids = await use_up(connection, "alice")
     heard = [json.loads((await subscription.next_msg(timeout=WAIT_S)).data) for _ in ids]
     assert [alert["id"] for alert in heard] == ids
-    assert "no_alert_stream" in serve.stderr
+    assert {line["stream"] for line in no_stream(serve)} == {STREAM, EVENT_STREAM}
+    await connection.close()
+
+
+def no_stream(service: Service) -> list[Any]:
+    """The log lines that say of a stream that it is not used."""
+    return [json.loads(line) for line in service.stderr.splitlines() if '"no_stream"' in line]
+
+
+async def test_a_stream_of_somebody_else_in_the_way_leaves_events_plain_and_alerts_streamed(
+    nats_with_stream: NatsServer, tmp_path: Path
+) -> None:
+    connection = await nats.connect(nats_with_stream.url)
+    js = connection.jetstream()
+    await js.add_stream(name="OTHER", subjects=[f"{PREFIX}.event.reset.*"])
+    heard = await connection.subscribe(EVENTS)
+    await connection.flush()
+    env = {"METERD_NATS_URL": nats_with_stream.url}
+    with Service(tmp_path / "data", command="serve", env=env) as service:
+        ids = await use_up(connection, "alice")
+        assert await stored(js, 3) == ids
+        event = json.loads((await heard.next_msg(timeout=WAIT_S)).data)
+        assert (event["kind"], event["user_id"]) == ("period_opened", "alice")
+        assert {line["stream"] for line in no_stream(service)} == {EVENT_STREAM}
+    await connection.close()
+
+
+async def test_each_stream_can_be_turned_off_by_itself(
+    nats_with_stream: NatsServer, tmp_path: Path
+) -> None:
+    connection = await nats.connect(nats_with_stream.url)
+    js = connection.jetstream()
+    env = {"METERD_NATS_URL": nats_with_stream.url, "METERD_ALERT_STREAM": "off"}
+    with Service(tmp_path / "data", command="serve", env=env):
+        await use_up(connection, "alice")
+        assert await events(js, 1) == [("period_opened", "alice")]
+    assert [stream.config.name for stream in await js.streams_info()] == [EVENT_STREAM]
     await connection.close()
 
 

@@ -266,7 +266,7 @@ class Rig:
         self.over = False
         self.sent: list[str] = []
         self._numbers = itertools.count(1)
-        config = Config(alert_stream="off", **settings)
+        config = Config(alert_stream="off", event_stream="off", **settings)
         self.service = Service(
             config,
             self.journal,

@@ -33,8 +33,13 @@ UPKEEP: Final = (
 BODIES: Final[dict[str, Any]] = {verb.name: dict(verb.least) for verb in BY_NAME.values()}
 
 STREAM: Final = "METERD_ALERTS"
+STREAMS: Final = (STREAM, "METERD_EVENTS")
 PUBLISHERS: Final[dict[str, frozenset[str]]] = {
-    **{f"$JS.API.STREAM.{verb}.{STREAM}": SERVICE for verb in ("INFO", "CREATE", "UPDATE")},
+    **{
+        f"$JS.API.STREAM.{verb}.{stream}": SERVICE
+        for verb in ("INFO", "CREATE", "UPDATE")
+        for stream in STREAMS
+    },
     "$JS.API.STREAM.NAMES": SERVICE,
     f"{PREFIX}.alert.bob.openai_calls.80": SERVICE,
     f"{PREFIX}.event.reset.bob": SERVICE,
@@ -47,6 +52,7 @@ PUBLISHERS: Final[dict[str, frozenset[str]]] = {
             *(f"{PREFIX}.unheard.alice", f"{PREFIX}.p.1.unheard.alice", f"{PREFIX}.ctl.x.alice"),
             *("usage.v2.track.alice", "$JS.API.INFO", "$JS.API.STREAM.LIST"),
             *(f"$JS.API.STREAM.{verb}.{STREAM}" for verb in ("DELETE", "PURGE", "MSG.GET")),
+            *(f"$JS.API.STREAM.{verb}.METERD_EVENTS" for verb in ("DELETE", "PURGE", "MSG.GET")),
             *("$JS.API.STREAM.CREATE.OTHER", f"$JS.API.STREAM.MSG.DELETE.{STREAM}"),
             *(f"$JS.API.CONSUMER.CREATE.{STREAM}", f"$JS.API.CONSUMER.CREATE.{STREAM}.c"),
             *(f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.c", f"$JS.ACK.{STREAM}.c.1.1.1.1.1"),

@@ -17,7 +17,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from actors.publishing.alert_stream import STREAM
+from actors.publishing.streams import ALERTS
 from messages.subjects import PREFIX, encode_user
 from persistence.records import Row
 from persistence.sqlite.data_dir import DATABASE
@@ -114,10 +114,10 @@ class Line:
     async def streamed(self) -> dict[str, set[tuple[str, bytes]]]:
         """All that the stream of alerts has, by the id of each."""
         manager = self._open.jsm()
-        last = (await manager.stream_info(STREAM)).state.last_seq
+        last = (await manager.stream_info(ALERTS.name)).state.last_seq
         found: dict[str, set[tuple[str, bytes]]] = defaultdict(set)
         for seq in range(1, last + 1):
-            message = await manager.get_msg(STREAM, seq)
+            message = await manager.get_msg(ALERTS.name, seq)
             name = (message.headers or {})["Nats-Msg-Id"]
             found[name].add((message.subject or "", message.data or b""))
         return found

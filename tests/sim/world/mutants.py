@@ -20,8 +20,8 @@ from actors.billing.state.account import Account
 from actors.catalog import actor as catalog
 from actors.persistent import actor as persistent
 from actors.publishing import outbox
-from actors.publishing.alert_stream import AlertStream
 from actors.publishing.outbox import Relay
+from actors.publishing.streams import Streams
 from actors.runtime.cell import Cell
 from actors.runtime.registry import Registry
 from actors.runtime.request import Request
@@ -209,7 +209,7 @@ def flush_forgotten(patch: Patch) -> None:
     async def flush(self: Any) -> None:
         """Does not ask."""
 
-    patch.setattr(AlertStream, "flush", flush)
+    patch.setattr(Streams, "flush", flush)
 
 
 def outbox_not_told_of_a_failure(patch: Patch) -> None:

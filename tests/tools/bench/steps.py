@@ -137,7 +137,7 @@ async def cost(count: int, users: int) -> float:
         # A clock that stands still: no write is slow, so every block is written on the loop.
         journal = await SQLiteJournal.open(Path(directory), FORM, ticks=lambda: 0)
         link: Any = Connection()
-        service = Service(Config(alert_stream="off"), journal, link, print)
+        service = Service(Config(alert_stream="off", event_stream="off"), journal, link, print)
         await service.start()
         await feed(link, messages(WARM, users))
         sent = messages(count, users)

@@ -1,17 +1,17 @@
-"""Alerts through a JetStream stream, if the server has JetStream, so that subscribers catch up.
+"""Alerts and events through JetStream streams, if the server has JetStream, to catch up with.
 
-If it has not, or the account may not use it, alerts are published plainly, as all else is.
-Which of the two is found out at the start, after every reconnect, and again while it is plain.
-In the stream an alert is known to be sent when its PubAck has come; its id keeps it from being
-stored twice.
+If it has not, or the account may not use it, they are published plainly. Which of the two is
+found out for each stream by itself: at the start, after every reconnect, and again while it is
+plain. In a stream a notice is known to be sent when its PubAck has come; its id keeps it from
+being stored twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 import nats.errors
 import structlog
@@ -19,18 +19,16 @@ from nats.aio.msg import Msg
 
 from actors.edge.connection import Connection
 
-STREAM: Final = "METERD_ALERTS"
 MAX_AGE_S: Final = 30 * 86_400
-MAX_BYTES: Final = 256 * 1024 * 1024
 DUPLICATES_S: Final = 3_600
 """How long the server knows an id again: far longer than a restart takes."""
 API_S: Final = 2.0
 ACK_S: Final = 5.0
 PATIENCE_S: Final = 10.0
-"""A stream that was there and fails is tried again for so long; then alerts go plainly."""
+"""A stream that was there and fails is tried again for so long; then its notices go plainly."""
 PAUSE_MIN_S: Final = 30.0
 PAUSE_MAX_S: Final = 600.0
-"""How long alerts go plainly until the server is asked again; doubled each time."""
+"""How long notices go plainly until the server is asked again; doubled each time."""
 
 _NS: Final = 1_000_000_000
 _NOT_FOUND: Final = 10_059
@@ -39,39 +37,50 @@ _NAME_IN_USE: Final = 10_058
 _log = structlog.get_logger(__name__)
 
 
+class Kept(NamedTuple):
+    """What a stream keeps.
+
+    Attributes:
+        name: the stream's name.
+        what: the token of the subjects behind the prefix.
+        description: for people, in the stream's configuration.
+        max_bytes: of the stream; an event of a closed period has some 4 KB, an alert 0.5 KB.
+    """
+
+    name: str
+    what: str
+    description: str
+    max_bytes: int
+
+
+ALERTS: Final = Kept("METERD_ALERTS", "alert", "Alerts of meterd", 256 * 1024 * 1024)
+EVENTS: Final = Kept("METERD_EVENTS", "event", "Events of meterd", 512 * 1024 * 1024)
+
+
 class StreamError(Exception):
-    """The server, or what is there, does not let alerts go through the stream."""
+    """The server, or what is there, does not let notices go through a stream."""
 
     def __init__(self, why: str, code: int = 0) -> None:
         super().__init__(why)
         self.code = code
 
 
-class AlertStream:
-    """A publisher of notices: alerts go into the stream.
+class Streams:
+    """A `Publisher` of notices: those that a stream keeps go into it, the others plainly.
 
     Args:
         connection: to NATS.
         prefix: what every subject starts with.
-        wanted: whether a stream is to be used at all.
+        kept: the streams that are to be used.
     """
 
-    def __init__(self, connection: Connection, prefix: str, *, wanted: bool = True) -> None:
+    def __init__(self, connection: Connection, prefix: str, kept: Sequence[Kept]) -> None:
         self._connection = connection
-        self._alerts = f"{prefix}.alert."
-        self._wanted = wanted
-        self._acks = PubAcks(connection)
-        self._now = asyncio.get_running_loop().time
-        self._streamed: bool | None = None  # None: never found out
-        self._known = False  # whether it is known of this connection
-        self._generation: int | None = None
-        self._failing_since: float | None = None
-        self._ask_at = 0.0  # while alerts go plainly
-        self._pause_s = PAUSE_MIN_S
+        self._streams = [Stream(connection, prefix, one) for one in kept]
 
     def watch(self, changed: Callable[[], None]) -> None:
         """See `Publisher.watch`."""
-        if self._wanted:
+        if self._streams:
             self._connection.reconnected.append(changed)
 
     def generation(self) -> int:
@@ -79,13 +88,63 @@ class AlertStream:
         return self._connection.generation()
 
     async def prepare(self) -> None:
-        """Find out whether alerts go into the stream, where that is not known now.
+        """Find out which streams take notices, where that is not known now.
 
         Raises:
-            ConnectionError: there is no connection, or the stream fails for the moment.
+            ConnectionError: there is no connection, or a stream fails for the moment.
         """
-        if not self._wanted:
-            return
+        for stream in self._streams:
+            await stream.prepare()
+
+    async def publish(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None = None
+    ) -> None:
+        """See `Publisher.publish`. Raises what nats-py raises."""
+        for stream in self._streams:
+            if stream.takes(subject):
+                await stream.publish(subject, payload, headers or {})
+                return
+        await self._connection.publish(subject, payload, headers)
+
+    async def flush(self) -> None:
+        """Wait until the server has everything published before, and each stream what it keeps.
+
+        Raises:
+            ConnectionError: a stream did not take a notice; it is to be published again.
+        """
+        await self._connection.flush()
+        for stream in self._streams:
+            await stream.settle()
+
+
+class Stream:
+    """One stream, as far as it is known.
+
+    Args:
+        connection: to NATS.
+        prefix: what every subject starts with.
+        kept: what it keeps.
+    """
+
+    def __init__(self, connection: Connection, prefix: str, kept: Kept) -> None:
+        self._connection = connection
+        self._kept = kept
+        self._subjects = f"{prefix}.{kept.what}."
+        self._acks = PubAcks(connection, kept.name)
+        self._now = asyncio.get_running_loop().time
+        self._streamed: bool | None = None  # None: never found out
+        self._known = False  # whether it is known of this connection
+        self._generation: int | None = None
+        self._failing_since: float | None = None
+        self._ask_at = 0.0  # while notices go plainly
+        self._pause_s = PAUSE_MIN_S
+
+    def takes(self, subject: str) -> bool:
+        """Whether a notice on this subject goes into the stream."""
+        return self._streamed is True and subject.startswith(self._subjects)
+
+    async def prepare(self) -> None:
+        """See `Streams.prepare`."""
         self._acks.forget()
         generation = self._connection.generation()
         if generation != self._generation:
@@ -99,34 +158,25 @@ class AlertStream:
             why = str(error) or type(error).__name__
             self._failed(why)
             if self._streamed:
-                raise ConnectionError(f"no stream {STREAM}: {why}") from error
+                raise ConnectionError(f"no stream {self._kept.name}: {why}") from error
             return
         if not self._streamed:
-            _log.info("alerts_streamed", stream=STREAM)
+            _log.info("streamed", stream=self._kept.name, subjects=f"{self._subjects}>")
         self._streamed = self._known = True
 
-    async def publish(
-        self, subject: str, payload: bytes, headers: dict[str, str] | None = None
-    ) -> None:
-        """See `Publisher.publish`. Raises what nats-py raises."""
-        if self._streamed and subject.startswith(self._alerts):
-            headers = {**(headers or {}), "Nats-Expected-Stream": STREAM}
-            await self._acks.publish(subject, payload, headers)
-        else:
-            await self._connection.publish(subject, payload, headers)
+    async def publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+        """Publish a notice that the stream `takes`. Raises what nats-py raises."""
+        expected = {**headers, "Nats-Expected-Stream": self._kept.name}
+        await self._acks.publish(subject, payload, expected)
 
-    async def flush(self) -> None:
-        """Wait until the server has everything published before, and the stream every alert.
-
-        Raises:
-            ConnectionError: the stream did not take an alert; it is to be published again.
-        """
-        await self._connection.flush()
+    async def settle(self) -> None:
+        """Wait for the answers; see `Streams.flush`."""
         if self._acks.expected:
             why = await self._acks.settled()
             if why is not None:
                 self._failed(why)
-                raise ConnectionError(f"the stream {STREAM} did not take an alert: {why}")
+                name, what = self._kept.name, self._kept.what
+                raise ConnectionError(f"the stream {name} did not take an {what}: {why}")
             self._pause_s = PAUSE_MIN_S
         self._failing_since = None
 
@@ -139,25 +189,26 @@ class AlertStream:
             return
         if self._streamed is not False:
             tell = _log.warning if self._streamed else _log.info
-            tell("no_alert_stream", why=why, alerts="published plainly")
+            how = "published plainly"
+            tell("no_stream", stream=self._kept.name, why=why, **{f"{self._kept.what}s": how})
         self._streamed, self._known, self._failing_since = False, True, None
         self._ask_at = now + self._pause_s
         self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
 
     async def _ensure(self) -> None:
-        """See that the stream is there with our alerts: make it or widen it.
+        """See that the stream is there with our subjects: make it or widen it.
 
         Raises:
             StreamError: it may not be made or widened, or does not say what it took.
         """
-        subject = f"{self._alerts}>"
+        subject, name = f"{self._subjects}>", self._kept.name
         try:
             config = await self._ask("INFO")
         except StreamError as error:
             if error.code != _NOT_FOUND:
                 raise
             try:
-                await self._ask("CREATE", _config(subject))
+                await self._ask("CREATE", _config(self._kept, subject))
             except StreamError as other:
                 if other.code != _NAME_IN_USE:
                     raise
@@ -170,11 +221,11 @@ class AlertStream:
             # What the server said, whole: a field that we do not know is not taken away.
             await self._ask("UPDATE", {**config, "subjects": [*subjects, subject]})
         if config.get("no_ack"):
-            raise StreamError(f"{STREAM} is set to acknowledge nothing")
+            raise StreamError(f"{name} is set to acknowledge nothing")
 
     async def _ask(self, operation: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The stream's configuration after ``operation``, which has been done."""
-        subject = f"$JS.API.STREAM.{operation}.{STREAM}"
+        subject = f"$JS.API.STREAM.{operation}.{self._kept.name}"
         payload = b"" if body is None else json.dumps(body).encode()
         message: Msg = await self._connection.client.request(subject, payload, timeout=API_S)
         answer = _object(message.data)
@@ -191,10 +242,14 @@ class PubAcks:
     nats-py's own way leaves the answer that is an error waiting for ever, with one of a limited
     number of places.
 
+    Args:
+        connection: to NATS.
+        stream: the name of the stream whose answers count.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, stream: str) -> None:
         self._connection = connection
+        self._stream = stream
         self._waiting: set[str] = set()  # the reply subjects of what is not answered yet
         self._refusal: str | None = None
         self._settled = asyncio.Event()
@@ -248,9 +303,9 @@ class PubAcks:
         answer = _object(message.data)
         if isinstance(error := answer.get("error"), dict):
             self._note(message.subject, str(error.get("description")))
-        elif answer.get("stream") == STREAM:  # stored now, or known already
+        elif answer.get("stream") == self._stream:  # stored now, or known already
             self._note(message.subject, None)
-        # Else a subscriber has answered the alert, which is no word of the stream.
+        # Else a subscriber has answered the notice, which is no word of the stream.
 
     def _note(self, reply_to: str, refusal: str | None) -> None:
         self._waiting.discard(reply_to)
@@ -281,16 +336,16 @@ def _covers(wider: str, narrower: str) -> bool:
     return len(have) == len(want)
 
 
-def _config(subject: str) -> dict[str, Any]:
+def _config(kept: Kept, subject: str) -> dict[str, Any]:
     return {
-        "name": STREAM,
-        "description": "Alerts of meterd",
+        "name": kept.name,
+        "description": kept.description,
         "subjects": [subject],
         "retention": "limits",
         "storage": "file",
         "discard": "old",
         "max_age": MAX_AGE_S * _NS,
-        "max_bytes": MAX_BYTES,
+        "max_bytes": kept.max_bytes,
         "max_msgs": -1,
         "max_consumers": -1,
         "num_replicas": 1,
