@@ -34,6 +34,7 @@ from actors.edge.ownership import CLAIM_S, Claim, above, subject_of
 from actors.edge.streams import NAMES, capturing
 from actors.factory import Restoring
 from actors.maintenance.archive import Archiving
+from actors.maintenance.closing import LOOK_S, Closing
 from actors.maintenance.control import Upkeep
 from actors.persistent.context import ActorContext
 from actors.persistent.timeline import Timeline
@@ -79,12 +80,14 @@ class Waits:
         log_retry: until the end of the log is asked for again, if it cannot be read.
         publish_retry: until a publication that failed is tried again.
         mark: without a notice, until the published position is stored.
+        look: between two looks for periods that are over.
     """
 
     claim: float = CLAIM_S
     log_retry: float = LOG_RETRY_S
     publish_retry: float = PUBLISH_RETRY_S
     mark: float = MARK_S
+    look: float = LOOK_S
 
 
 DEFAULT_WAITS: Final = Waits()
@@ -168,6 +171,7 @@ class Service:
             clock=self._clock.now,
             kept=(CATALOG_USER,),
         )
+        self._closing = Closing(journal, self._registry, self._clock, look_s=waits.look)
         self._edge = Edge(config.prefix, self._registry.dispatch, connection.replies, self._clock)
         self._shedder = LoadShedder(
             self._edge,
@@ -220,6 +224,7 @@ class Service:
             self.watch(
                 asyncio.create_task(claim.keep(fence)), "another meterd serves the prefix too"
             )
+            self.watch(asyncio.create_task(self._closing.run()), "the look for ends ended")
             self._accompany(asyncio.create_task(self._look_for_streams()))
         except (nats.errors.Error, OSError) as error:
             why = str(error) or type(error).__name__
@@ -228,6 +233,7 @@ class Service:
     async def stop(self) -> None:
         """Drain: answer every request that was taken, snapshot, publish what is left."""
         await self._archiving.close()
+        self._closing.halt()
         try:
             async with asyncio.timeout(self._config.drain_s):
                 await self._drain()
@@ -335,7 +341,10 @@ class Service:
         await self._writer.ready()
 
     def _on_durable(self, block: Block) -> None:
-        self._relay.take(block.rows)
+        noticed = [row for row in block.rows if row.notify]
+        if noticed:
+            self._relay.take(noticed)
+            self._closing.take(noticed)
 
     def _on_failure(self, users: set[str]) -> None:
         self._registry.forget(users)

@@ -1,4 +1,4 @@
-"""What an operator asks of one user's actor, beside the verbs of callers."""
+"""What an operator, or the service, asks of one user's actor, beside the verbs of callers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from msgspec import Struct
 
 class Rebuild(Struct, frozen=True):
     """Restore the user's state from the log alone."""
+
+
+class Close(Struct, frozen=True):
+    """Close the user's periods that are over and have usage, and publish that."""
 
 
 class Forget(Struct, frozen=True):

@@ -1,11 +1,12 @@
-"""The ports of the journal: an append-only log, and three things that are asked of it.
+"""The ports of the journal: an append-only log, and four things that are asked of it.
 
 - `EventLog`: the log in its order. It decides what happened.
 - `LogQueries`: what the log says of one user, of a key, of all users.
 - `Outbox`: which rows have something to publish, and up to where they are published.
+- `Ends`: what rows opened that is over by now, and up to when all of that is dealt with.
 - `Retention`: what the log forgets, and what it moves elsewhere.
 
-An owner asks for the port that it needs. `Journal` is all four, of one log.
+An owner asks for the port that it needs. `Journal` is all five, of one log.
 
 The cut between the first and the others is where the log may go to another place one day. A log
 that several processes share is a sequence of blocks: it can take the next block, say where it
@@ -22,7 +23,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from persistence.key_filter import KeyFilter
-from persistence.records import Archivable, Loaded, Row, Snapshot
+from persistence.records import Archivable, Ended, EndedPage, Loaded, Row, Snapshot
 
 
 class EventLog(Protocol):
@@ -166,6 +167,44 @@ class Outbox(Protocol):
         ...
 
 
+class Ends(Protocol):
+    """What is over and not closed: an index by the moment at which what a row opened ends.
+
+    Which rows open, close and fill something is what the owner says when the log is opened
+    (`messages.stored.form.Span`). The index is derived from the log, by those rows alone: it is
+    true after any crash, and made anew where it is missing. The moment up to which all is dealt
+    with is derived as well: after a loss it is earlier, and what was closed is not found again.
+    """
+
+    async def ended(self, after: Ended, until: int, limit: int) -> EndedPage:
+        """What ended behind ``after`` and up to ``until``, in order of `Ended`.
+
+        Only what a user's newest opening row opened, that no row behind it has closed, and that
+        some row behind it fills. At most ``limit`` opening rows are looked at: a page may be
+        empty and not the last.
+
+        Raises:
+            Unavailable: the log cannot be read.
+        """
+        ...
+
+    async def dealt_with(self) -> int:
+        """Up to when all that is over is known to be dealt with, 0 at first.
+
+        Raises:
+            Unavailable: the log cannot be read.
+        """
+        ...
+
+    async def mark_dealt_with(self, until: int) -> None:
+        """Store the moment up to which all that is over is dealt with.
+
+        Raises:
+            NotStored: it is not stored; harmless, it is looked at again then.
+        """
+        ...
+
+
 class Retention(Protocol):
     """What the log forgets of persons, and which bodies it moves into files.
 
@@ -217,7 +256,7 @@ class Retention(Protocol):
         ...
 
 
-class Journal(EventLog, LogQueries, Outbox, Retention, Protocol):
+class Journal(EventLog, LogQueries, Outbox, Ends, Retention, Protocol):
     """One log with all that is asked of it, for whoever opens, wires and closes it."""
 
     async def close(self) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import json
+from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import takewhile
 from operator import attrgetter
+from typing import Any
 
 from messages.stored.events import ERASED
 from messages.stored.form import Form
 from persistence.errors import NotStored
 from persistence.key_filter import KeyFilter
-from persistence.records import Archivable, Loaded, Row, Snapshot
+from persistence.records import Archivable, Ended, EndedPage, Loaded, Row, Snapshot
 
 _seq = attrgetter("seq")
 
@@ -26,6 +28,9 @@ class MemoryJournal:
 
     def __init__(self, form: Form) -> None:
         self._common = frozenset(form.common())
+        self._span = form.span
+        self._ends: list[Ended] = []
+        self._dealt_with = 0
         self._rows: list[Row] = []
         self._of_user: defaultdict[str, list[Row]] = defaultdict(list)
         self._of_key: dict[tuple[str, str], Row] = {}
@@ -41,6 +46,10 @@ class MemoryJournal:
             self._of_user[row.user].append(row)
             if row.key is not None:
                 self._of_key[row.user, row.key] = row
+            if row.kind == self._span.opens:
+                end = _said(row, f"$.{self._span.end}")
+                if isinstance(end, int):
+                    insort(self._ends, Ended(end, row.seq, row.user))
         for snapshot in snapshots:
             self._snapshots[snapshot.user] = snapshot
 
@@ -117,6 +126,30 @@ class MemoryJournal:
         """See `Outbox.mark_published`."""
         self._published = seq
 
+    async def ended(self, after: Ended, until: int, limit: int) -> EndedPage:
+        """See `Ends.ended`."""
+        start = bisect_right(self._ends, after[:2], key=lambda one: one[:2])
+        page = [one for one in self._ends[start : start + limit] if one.end <= until]
+        last = page[-1] if len(page) == limit else None
+        return EndedPage([one for one in page if self._is_open(one)], last)
+
+    def _is_open(self, one: Ended) -> bool:
+        span, rows = self._span, self._of_user[one.user]
+        opened, *behind = rows[bisect_right(rows, one.seq - 1, key=_seq) :]
+        name = _said(opened, span.name)
+        return any(row.kind == span.fills for row in behind) and not any(
+            row.kind == span.opens or (row.kind == span.closes and _said(row, span.closed) == name)
+            for row in behind
+        )
+
+    async def dealt_with(self) -> int:
+        """See `Ends.dealt_with`."""
+        return self._dealt_with
+
+    async def mark_dealt_with(self, until: int) -> None:
+        """See `Ends.mark_dealt_with`."""
+        self._dealt_with = until
+
     async def erase(self, user: str) -> int:
         """See `Retention.erase`."""
         erased = {
@@ -164,6 +197,17 @@ class MemoryJournal:
         after = 0 if snapshot is None else snapshot.seq
         rows = _page(self._of_user.get(user, []), after, limit)
         return Loaded(snapshot, [(row.seq, row.kind, row.at, row.body) for row in rows])
+
+
+def _said(row: Row, path: str) -> Any:
+    """What a body has at a path of names, None where it has nothing."""
+    try:
+        found: Any = json.loads(row.body)
+        for name in path.removeprefix("$.").split("."):
+            found = found[name]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found
 
 
 def _page(rows: list[Row], after: int, limit: int) -> list[Row]:

@@ -61,6 +61,32 @@ class Loaded(NamedTuple):
     tail: list[Entry]
 
 
+class Ended(NamedTuple):
+    """Something that a user's row opened and that is over; these are in order.
+
+    Attributes:
+        end: when it ended, in microseconds since the epoch.
+        seq: the row that opened it.
+        user: whose it is.
+    """
+
+    end: int
+    seq: int
+    user: str
+
+
+class EndedPage(NamedTuple):
+    """What was found of what is over.
+
+    Attributes:
+        found: that which nobody closed yet, in order.
+        last: up to where was looked, None if that is all.
+    """
+
+    found: list[Ended]
+    last: Ended | None
+
+
 class Archivable(NamedTuple):
     """The next step of an archive.
 

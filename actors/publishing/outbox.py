@@ -26,6 +26,8 @@ from persistence.records import Row
 
 QUEUE_MAX: Final = 10_000
 BATCH: Final = 256
+TURN: Final = 8
+"""Rows that are published in one turn of the loop: what closes a period takes some 0.3 ms."""
 RETRY_S: Final = 0.5
 MARK_S: Final = 0.5
 MARK_ROWS: Final = 100_000
@@ -100,17 +102,14 @@ class Relay:
         return asyncio.create_task(self._run(), name="outbox")
 
     def take(self, rows: list[Row]) -> None:
-        """Publish the notices of rows that have just become durable."""
-        noticed = [row for row in rows if row.notify]
-        if not noticed:
-            return
+        """Publish the notices of rows that have just become durable; each has some."""
         if self._reread:
             self._missed = True
-        elif len(self._queue) + len(noticed) > QUEUE_MAX:
+        elif len(self._queue) + len(rows) > QUEUE_MAX:
             self._queue.clear()
             self._reread = self._missed = True
         else:
-            self._queue.extend(noticed)
+            self._queue.extend(rows)
         self._wake()
 
     def reread(self) -> None:
@@ -138,8 +137,10 @@ class Relay:
                 rows = await self._next()
                 if not rows:
                     continue
-                for row in rows:
+                for count, row in enumerate(rows, 1):
                     await self._publish(row)
+                    if count % TURN == 0:
+                        await asyncio.sleep(0)  # to publish does not wait by itself
                 await self._publisher.flush()
                 if self._publisher.generation() != generation:
                     # What was on its way may be lost, and the flush answered for the new one.

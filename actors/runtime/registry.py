@@ -121,6 +121,16 @@ class Registry:
         cell = self._cells.get(user)
         return None if cell is None else cell.actor
 
+    def has(self, user: str) -> bool:
+        """Whether an id has a place: its actor is live or under way."""
+        return user in self._cells
+
+    def let_go(self, user: str) -> None:
+        """Passivate an actor that was loaded for one request, unless others came meanwhile."""
+        cell = self._cells.get(user)
+        if cell is not None and not cell.again and self._releasable(cell):
+            self._release(cell)
+
     def answered(self, request: Request) -> None:
         """A request that was dispatched has its answer."""
         request.cell.waiting -= 1

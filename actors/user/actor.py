@@ -20,6 +20,7 @@ from actors.user.changes import HANDLERS
 from actors.user.ledger import Handler, Ledger
 from actors.user.queries import QUERIES
 from messages.codec import decode_event
+from messages.control import Close
 from persistence.records import Row
 
 PASSIVATION_EVENTS: Final = 16
@@ -63,9 +64,9 @@ class UserActor(PersistentActor):
         at, times = now, self.context.times
         if now <= account.at or account.seq < times.since:
             at = times.of(account.user, account.at, account.seq, now)
-        if account.current is not None and account.current.end <= at:
-            ledger.roll(at)
         command = request.command
+        if account.current is not None and account.current.end <= at and type(command) is not Close:
+            ledger.roll(at)
         return _HANDLERS[type(command)](ledger, request, command, at)
 
     def original(self, request: Request, key: str, row: Row) -> bytes:

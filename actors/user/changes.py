@@ -12,6 +12,7 @@ from typing import Any, Final
 from actors.billing.change import Now
 from actors.billing.changes import CHANGES
 from actors.billing.idempotency import mismatch
+from actors.billing.periods.rollover import closing
 from actors.billing.reports.alerts import not_unread
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
@@ -21,7 +22,7 @@ from actors.user.log_reads import Reading
 from actors.user.lookups import Facts, find, may_have_ended
 from actors.user.recovery import load
 from messages.admission import Preflight
-from messages.control import Forget, Rebuild
+from messages.control import Close, Forget, Rebuild
 from messages.reports import Ack
 from messages.usage import Batch, ConvertedTrack, Track
 from persistence.records import Row
@@ -88,6 +89,10 @@ def _alerts_of_the_log(ledger: Ledger, request: Request, ask: Ack) -> Detour | N
     return Detour(find_raised, blocks=True)
 
 
+def _close(ledger: Ledger, request: Request, _: Close, at: int) -> None:
+    ledger.note(request, closing(ledger.account, at), at)
+
+
 def _rebuild(ledger: Ledger, request: Request, _: Rebuild, _at: int) -> Detour:
     flushed = ledger.context.writer.flushed()  # as of now: this state may be lost any moment
 
@@ -130,6 +135,7 @@ HANDLERS: Final[Mapping[type, Handler]] = {
     Track: _track,
     ConvertedTrack: _track,
     Batch: batch,
+    Close: _close,
     Rebuild: _rebuild,
     Forget: _forget,
 }

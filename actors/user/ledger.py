@@ -23,7 +23,7 @@ from actors.persistent.context import ActorContext
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from messages.codec import encode_event, encode_reply
-from messages.stored.events import KIND, UsageRecorded
+from messages.stored.events import KIND, Event, UsageRecorded
 from messages.subjects import encode_user, partition_of
 from messages.usage import Track
 from persistence.records import Row, Snapshot
@@ -65,6 +65,16 @@ class Ledger:
         context = self.context
         rolled = Persist(due(self.account, at, context.catalog))
         context.writer.append(self._rows_of(rolled, None, at, context.writer.next_seq))
+
+    def note(self, request: Request, events: tuple[Event, ...], at: int) -> None:
+        """Append what happened without anybody's key, and answer when it is durable."""
+        request.payload = b"{}"
+        writer = self.context.writer
+        if not events:
+            writer.after(self.account.seq, request)
+            return
+        writer.append(self._rows_of(Persist(events), None, at, writer.next_seq), request)
+        self.grown()
 
     def take(self, request: Request, effect: Effect, at: int) -> None:
         """Record what a change came to, or answer why it did not happen."""

@@ -50,21 +50,53 @@ A new kind may be either. One that has rows should stay what it is: to change it
 start read the whole log once."""
 
 
+class Span(NamedTuple):
+    """Rows that open something which ends at a moment, so that a journal finds what is over.
+
+    A row of the same kind ends what the user's row before it opened, and opens the next.
+
+    Attributes:
+        opens: the kind of these rows; it is rare.
+        name: where their body says which one they open, as a JSON path.
+        end: the field that says when that ends, in microseconds since the epoch. It is the first
+            place of a body with this name: an index reads it as text, since SQLite lets no schema
+            that it does not trust call functions of JSON.
+        closes: the kind of rows that close one; it is rare.
+        closed: where the body of such a row has the name.
+        fills: the kind of rows without which nothing is to be closed.
+    """
+
+    opens: str
+    name: str
+    end: str
+    closes: str
+    closed: str
+    fills: str
+
+
+PERIODS: Final = Span(
+    "period_rolled", "$.key", "end", closes="period_closed", closed="$.totals.key", fills="usage"
+)
+"""Billing periods: one that is over and has usage is closed by a row, or by the next one."""
+
+
 class Form(NamedTuple):
     """What a journal is told when it is opened.
 
     Attributes:
         storage: how the rows of each kind are kept, the most common kinds first; one is common.
         views: what people see of some kinds.
+        span: the rows that open something which ends.
     """
 
     storage: Mapping[str, Storage]
     views: tuple[View, ...]
+    span: Span = PERIODS
 
     def common(self) -> tuple[str, ...]:
         """The common kinds, in order."""
         return tuple(kind for kind, how in self.storage.items() if how is Storage.COMMON)
 
 
-FORM: Final = Form(STORAGE, (USAGE,))
+FORM: Final = Form(STORAGE, (USAGE,), PERIODS)
 """Of the log of meterd."""

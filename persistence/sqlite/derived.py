@@ -12,9 +12,10 @@ from typing import Final
 
 import structlog
 
-from messages.stored.form import Form, Storage
+from messages.stored.form import Form, Span, Storage
 from messages.stored.view import Column, View
 
+ENDS: Final = "log_ends"
 _INDEX: Final = "log_kind"
 _TEXT_OF: Final = "SELECT sql FROM sqlite_master WHERE type = ? AND name = ?"
 _PUT_TEXT: Final = "UPDATE sqlite_master SET sql = ? WHERE type = 'index' AND name = ?"
@@ -23,19 +24,20 @@ _log = structlog.get_logger(__name__)
 
 
 def derive(db: sqlite3.Connection, form: Form) -> None:
-    """Make the index of rare rows and the views what the form says."""
+    """Make the indexes of rare rows and of ends, and the views, what the form says."""
     _index_rare(db, form)
+    _index_ends(db, form.span)
     for view in form.views:
         _make_view(db, view)
 
 
-def rare(common: Sequence[str]) -> str:
+def rare(common: Sequence[str], table: str = "") -> str:
     """The condition of the rows that `log_kind` has, which a query by it repeats.
 
     SQLite asks it of each row that is written and stops at the first kind that fits, so the most
     common kind costs one comparison; to look through a list takes 0.8 us.
     """
-    return " AND ".join(f"kind <> {_literal(kind)}" for kind in common)
+    return " AND ".join(f"{table}kind <> {literal(kind)}" for kind in common)
 
 
 def _index_rare(db: sqlite3.Connection, form: Form) -> None:
@@ -50,6 +52,28 @@ def _index_rare(db: sqlite3.Connection, form: Form) -> None:
         return
     _log.warning("journal_index_made_anew", index=_INDEX)
     db.executescript(f"BEGIN IMMEDIATE; DROP INDEX IF EXISTS {_INDEX}; {wanted}; COMMIT;")
+
+
+def end_of(span: Span, table: str = "") -> str:
+    """The end that an opening row says, as SQL over core functions; NULL where it says none."""
+    body, mark = f"{table}body", literal(f'"{span.end}":')
+    at = f"instr({body}, {mark})"
+    text = f"substr({body}, {at} + {len(span.end) + 3}, 19)"
+    return f"CASE WHEN {at} > 0 AND {text} GLOB '[0-9]*' THEN CAST({text} AS INTEGER) END"
+
+
+def _index_ends(db: sqlite3.Connection, span: Span) -> None:
+    """The index of when what rows open ends: SQLite keeps it with each row of that kind.
+
+    Those of one month end together and are put behind each other, in order of their positions.
+    """
+    wanted = f"CREATE INDEX {ENDS} ON log ({end_of(span)}) WHERE kind = {literal(span.opens)}"
+    found = db.execute(_TEXT_OF, ("index", ENDS)).fetchone()
+    if found == (wanted,):
+        return
+    if found or db.execute("SELECT 1 FROM log LIMIT 1").fetchone():
+        _log.warning("journal_index_made_anew", index=ENDS)
+    db.executescript(f"BEGIN IMMEDIATE; DROP INDEX IF EXISTS {ENDS}; {wanted}; COMMIT;")
 
 
 def _same_rows(db: sqlite3.Connection, before: str, storage: Mapping[str, Storage]) -> bool:
@@ -110,17 +134,18 @@ def view_text(view: View) -> str:
     inner = ",\n        ".join(["seq", "user_id", "event_id", "at", "body", "personal", *values])
     return (
         f"CREATE VIEW {view.name} AS\nSELECT\n    {outer}\nFROM (\n    SELECT\n        {inner}\n"
-        f"    FROM log\n    WHERE kind = {_literal(view.kind)} AND body <> ''\n)"
+        f"    FROM log\n    WHERE kind = {literal(view.kind)} AND body <> ''\n)"
     )
 
 
 def _value(column: Column) -> str:
-    found = [f"json_extract({column.source}, {_literal(path)})" for path in column.paths]
+    found = [f"json_extract({column.source}, {literal(path)})" for path in column.paths]
     if column.default is not None:
         found.append(column.default)
     return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """A text as SQL."""
     quoted = text.replace("'", "''")
     return f"'{quoted}'"

@@ -159,6 +159,16 @@ class LogIndex:
         )
         return [*(seq for (seq,) in found), *recent][:limit]
 
+    async def behind(self, places: Sequence[tuple[str, int]], limit: int) -> list[list[int]]:
+        """For each user and position the first positions after it, as `after`; in one read."""
+        recent = [
+            [seq for tail in self._tails for seq in tail.after(user, after, limit)]
+            for user, after in places
+        ]
+        asked = [(user, after, self.position, limit) for user, after in places]
+        found = await self._reader.ask(_all_behind, asked)
+        return [[*old, *new][:limit] for old, new in zip(found, recent, strict=True)]
+
     async def before(self, user: str, before: int, limit: int) -> list[int]:
         """The last positions of the user before one, newest first."""
         newest = list[int]()
@@ -226,6 +236,14 @@ class LogIndex:
         del self._tails[0]
         if not self._tails:
             self._tails.append(RecentPositions())
+
+
+def _all_behind(
+    db: sqlite3.Connection, asked: Sequence[tuple[str, int, int, int]]
+) -> list[list[int]]:
+    return [
+        [seq for (seq,) in db.execute(_BEHIND, one)] if one[1] < one[2] else [] for one in asked
+    ]
 
 
 def variables(count: int) -> str:

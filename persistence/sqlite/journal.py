@@ -26,6 +26,7 @@ from persistence.sqlite.archiver import Archiver
 from persistence.sqlite.bulk_load import attach, detach
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.data_dir import DATABASE, claim
+from persistence.sqlite.ends import put_dealt_with
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
 from persistence.sqlite.high_water_mark import HighWaterMark, check_end
 from persistence.sqlite.index import LUMP_ROWS, LogIndex
@@ -209,6 +210,14 @@ class SQLiteJournal(LogReads):
             await self._writer.write(_mark_published, seq)
         except DiskFailed as error:
             self._broken = error  # the log is in the same file
+            raise
+
+    async def mark_dealt_with(self, until: int) -> None:
+        """See `Ends.mark_dealt_with`."""
+        try:
+            await self._writer.write(put_dealt_with, until)
+        except DiskFailed as error:
+            self._broken = error
             raise
 
     async def erase(self, user: str) -> int:

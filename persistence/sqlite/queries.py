@@ -11,10 +11,18 @@ from collections.abc import Callable, Sequence
 from messages.stored.form import Form, Storage
 from messages.subjects import encode_user, partition_of
 from persistence.archive.lookup import Archives
-from persistence.records import Loaded, Row, Snapshot
+from persistence.records import Ended, EndedPage, Loaded, Row, Snapshot
 from persistence.sqlite.bulk_load import ONE_SNAPSHOT, Asked, load
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.derived import rare
+from persistence.sqlite.ends import (
+    DEALT_WITH,
+    FIRST_ROWS,
+    MORE_ROWS,
+    filling,
+    looked_at,
+    query_of,
+)
 from persistence.sqlite.index import LogIndex
 from persistence.sqlite.insert import COLUMNS
 
@@ -44,6 +52,8 @@ class LogReads:
         self._archives = archives
         self._storage = form.storage
         self._rare = rare(form.common())
+        self._fills = form.span.fills
+        self._ended = query_of(form)
 
     async def last_seq(self) -> int:
         """See `EventLog.last_seq`."""
@@ -124,6 +134,39 @@ class LogReads:
         """See `Outbox.published`."""
         found = await self._recoveries.read("SELECT seq FROM position WHERE name = 'published'")
         return int(found[0][0]) if found else 0
+
+    async def ended(self, after: Ended, until: int, limit: int) -> EndedPage:
+        """See `Ends.ended`."""
+        page, found = await self._pages.ask(looked_at, self._ended, after, until, limit)
+        filled = await self._filled(found)
+        last = page[-1] if len(page) == limit else None
+        return EndedPage([one for one in found if one.seq in filled], last)
+
+    async def dealt_with(self) -> int:
+        """See `Ends.dealt_with`."""
+        found = await self._recoveries.read(DEALT_WITH)
+        return int(found[0][0]) if found else 0
+
+    async def _filled(self, found: Sequence[Ended]) -> set[int]:
+        """Those opening rows of which some row behind them fills what they opened."""
+        filled = set[int]()
+        left, rows = [(one.seq, one.user, one.seq) for one in found], FIRST_ROWS
+        while left:
+            behind = await self._index.behind([(user, after) for _, user, after in left], rows)
+            positions = [seq for some in behind for seq in some]
+            usage = await self._pages.ask(filling, positions, self._fills)
+            filled |= {
+                seq
+                for (seq, _, _), some in zip(left, behind, strict=True)
+                if not usage.isdisjoint(some)
+            }
+            left = [
+                (seq, user, some[-1])
+                for (seq, user, _), some in zip(left, behind, strict=True)
+                if seq not in filled and len(some) == rows
+            ]
+            rows = MORE_ROWS
+        return filled
 
     async def rows(self, after: int, limit: int) -> list[Row]:
         """See `EventLog.rows`."""

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from persistence.errors import DiskFailed, JournalError, NotStored, OutcomeUnknown, Unavailable
 from persistence.journal import Journal
 from persistence.key_filter import KeyFilter
-from persistence.records import Archivable, Loaded, Row, Snapshot
+from persistence.records import Archivable, Ended, EndedPage, Loaded, Row, Snapshot
 
 
 class Fault(Enum):
@@ -210,6 +210,18 @@ class FaultyJournal:
     async def mark_published(self, seq: int) -> None:
         """See `Outbox.mark_published`."""
         await self._inner.mark_published(seq)
+
+    async def ended(self, after: Ended, until: int, limit: int) -> EndedPage:
+        """See `Ends.ended`."""
+        return await self._inner.ended(after, until, limit)
+
+    async def dealt_with(self) -> int:
+        """See `Ends.dealt_with`."""
+        return await self._inner.dealt_with()
+
+    async def mark_dealt_with(self, until: int) -> None:
+        """See `Ends.mark_dealt_with`."""
+        await self._inner.mark_dealt_with(until)
 
     async def erase(self, user: str) -> int:
         """See `Retention.erase`; fails as an append would."""

@@ -1,7 +1,8 @@
 """Boundaries: the events that make the period of now the current one.
 
 However many periods were slept through, one event opens the current one. There are no timers:
-the first message or read after a boundary brings it.
+the first message or read after a boundary brings it. A period in which calls were made is closed
+when it ends, whoever comes (`closing`); the next one is opened by a message all the same.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from actors.billing.periods.calendar import GRACE, month_of, new_key
 from actors.billing.periods.subscription import following, terms_of
 from actors.billing.state.account import Account, Period
 from actors.billing.state.snapshot import totals_of
-from messages.stored.events import Event, PeriodRolled, PeriodSealed
+from messages.stored.events import Event, PeriodClosed, PeriodRolled, PeriodSealed
 
 SLEPT_MAX: Final = 35
 """Periods slept through that a new one remembers: trends show 36 in all."""
@@ -25,6 +26,23 @@ def due(account: Account, at: int, catalog: Catalog) -> tuple[Event, ...]:
     if current is None or at < current.end:
         return ()
     return (*sealing(account, at), opening(account, at, catalog))
+
+
+def closing(account: Account, at: int) -> tuple[PeriodClosed, ...]:
+    """One event for each period that is over and has usage, if nobody was told of its end.
+
+    That is the current one where no message came since; of older logs also one that got its usage
+    when it was over.
+    """
+    current = account.current
+    over = account.closed
+    if current is not None and current.end <= at:
+        over = (*over, current)
+    return tuple(
+        PeriodClosed(totals=totals_of(period))
+        for period in over
+        if not period.announced and period.totals()[0]
+    )
 
 
 def sealing(account: Account, at: int) -> tuple[PeriodSealed, ...]:

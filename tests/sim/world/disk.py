@@ -8,7 +8,7 @@ from typing import Protocol
 
 from messages.stored.form import FORM
 from persistence.memory import MemoryJournal
-from persistence.records import Row, Snapshot
+from persistence.records import Ended, EndedPage, Row, Snapshot
 from tests.support.faults import FaultyJournal, Gate
 
 
@@ -78,6 +78,16 @@ class Disk(FaultyJournal):
         await alive(self._life, "mark")
         await super().mark_published(seq)
         await alive(self._life, "marked")
+
+    async def mark_dealt_with(self, until: int) -> None:
+        """See `Ends.mark_dealt_with`."""
+        await alive(self._life, "dealt with")
+        await super().mark_dealt_with(until)
+
+    async def ended(self, after: Ended, until: int, limit: int) -> EndedPage:
+        """See `Ends.ended`."""
+        await self.reads.enter()
+        return await super().ended(after, until, limit)
 
     async def notices(self, after: int, limit: int) -> list[Row]:
         """See `Outbox.notices`."""
