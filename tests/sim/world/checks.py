@@ -56,6 +56,49 @@ def check_alerts(book: Book) -> None:
         assert set(book.due) == book.confirmed, set(book.due) ^ book.confirmed
 
 
+def check_closed(book: Book, rows: list[Row]) -> None:
+    """Each period with usage that is not the current one was announced, and what it counts."""
+    current, logged, counted = _calls(rows)
+    told: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for _, payload in book.due.values():
+        body = json.loads(payload)
+        if body.get("kind") in {"period_closed", "period_adjusted"}:
+            told[body["user_id"], body["billing_period"]].append(body)
+    with judging(Invariant.CLOSED):
+        for place, calls in logged.items():
+            said = sorted(told[place], key=lambda body: body["seq"])
+            kinds = [body["kind"] for body in said]
+            if current[place[0]] == place[1]:
+                assert kinds in ([], ["period_closed"]), (place, kinds)
+            else:
+                wanted = ["period_closed", *["period_adjusted"] * (len(said) - 1)]
+                assert kinds == wanted, (place, kinds)
+            if len(said) > 1:
+                assert said[-1]["totals"]["calls"] == calls, place
+            elif said:
+                assert said[0]["stats"]["total_calls"] == counted[place], place
+
+
+_Calls = dict[tuple[str, str], int]
+
+
+def _calls(rows: list[Row]) -> tuple[dict[str, str], _Calls, _Calls]:
+    """Each user's current period; calls of each period, all and those since its last reset."""
+    current: dict[str, str] = {}
+    logged: _Calls = defaultdict(int)
+    counted: _Calls = defaultdict(int)
+    for row in rows:
+        if row.kind == "period_rolled":
+            current[row.user] = json.loads(row.body)["key"]
+        elif row.kind == "reset":
+            counted[row.user, json.loads(row.body)["billing_period"]] = 0
+        elif row.kind == "usage":
+            place = (row.user, json.loads(row.body)["b"])
+            logged[place] += 1
+            counted[place] += 1
+    return current, logged, counted
+
+
 def check_snapshots(rows: list[Row], stored: dict[str, Snapshot]) -> None:
     """Each snapshot is what the log gives up to its position."""
     with judging(Invariant.NO_FUTURE):

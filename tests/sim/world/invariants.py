@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Invariant(Enum):
-    """The ten of the design, and what the contract says of alerts."""
+    """The ten of the design, and what the contract says of alerts and events."""
 
     DURABLE_FIRST = "1, no reply before durable"
     FOR_EVER = "2, acked is for ever"
@@ -22,6 +22,7 @@ class Invariant(Enum):
     NO_FUTURE = "10, no snapshot of the future"
     RECOVERS = "a service recovers: what is repeated is answered in the end"
     ALERTS = "alerts: at least once, with one id"
+    CLOSED = "a period that is over and has usage is announced once, then adjusted"
     CONTRACT = "the contract: an answer that the rules do not give"
 
 

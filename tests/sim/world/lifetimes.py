@@ -15,7 +15,7 @@ from unittest.mock import patch
 import structlog
 
 from messages.units import MICROS_PER_DAY, MICROS_PER_SECOND
-from tests.sim.world.checks import check_alerts, check_repeats, check_snapshots
+from tests.sim.world.checks import check_alerts, check_closed, check_repeats, check_snapshots
 from tests.sim.world.clients import Client
 from tests.sim.world.faults import live
 from tests.sim.world.history import Book, Sent
@@ -116,6 +116,7 @@ async def judge(book: Book) -> int:
 
     rows = await book.journal.rows(0, 10**6)
     check_alerts(book)
+    check_closed(book, rows)
     check_snapshots(rows, book.journal._snapshots)
     compared = check_told(book, rows, listed, live)
     for forget in (False, True):

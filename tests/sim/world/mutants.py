@@ -25,9 +25,10 @@ from actors.publishing.streams import Streams
 from actors.runtime.cell import Cell
 from actors.runtime.registry import Registry
 from actors.runtime.request import Request
-from actors.user import lookups
+from actors.user import ledger, lookups
 from actors.user.replay import replay
 from messages.catalog import CATALOG_USER
+from messages.stored.events import PeriodClosed
 from persistence.key_filter import KeyFilter
 from persistence.memory import MemoryJournal
 from persistence.records import Snapshot
@@ -198,6 +199,14 @@ def another_id_each_time(patch: Patch) -> None:
     patch.setattr(outbox, "notices_of", renamed)
 
 
+def closed_in_silence(patch: Patch) -> None:
+    """The row that closes a period says that it has nothing to publish."""
+    notifies = publications.notifies
+    patch.setattr(
+        ledger, "notifies", lambda event: type(event) is not PeriodClosed and notifies(event)
+    )
+
+
 def unbounded(patch: Patch) -> None:
     """Requests are taken however many wait."""
     patch.setattr(Registry, "_refusal", lambda self, user, cell: None)
@@ -302,6 +311,7 @@ ALL: Final[tuple[Callable[[Patch], None], ...]] = (
     no_answer_for_lost_reads,
     unknown_taken_for_failed,
     go_on_after_a_failed_write,
+    closed_in_silence,
     dropped_while_ahead,
     rounded_down,
     price_before_durable,

@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from actors.app import DEFAULT_WAITS, DISK_FAILED
@@ -38,6 +38,10 @@ NOT_NOW: Final = frozenset({"internal", *(code for code, row in ERRORS.items() i
 """Errors of a moment: they say nothing of the state. The defects are injected ones."""
 PATIENCE_S: Final = 2.0
 """How long a client waits for an answer."""
+
+
+WAITS: Final = replace(DEFAULT_WAITS, look=300.0)
+"""A life takes days, mostly idle ones: with a look every ten seconds they would be most of it."""
 
 
 @dataclass
@@ -142,7 +146,7 @@ class World:
             clock=self.clock,
             journal=Disk(self.journal, process),
             link=Wire(process=process),
-            waits=DEFAULT_WAITS,
+            waits=WAITS,
             snapshot_events=rng.choice([1, 4, 1000]),
             live_users_max=rng.choice([1, 3, 100]),
             recoveries_max=rng.choice([1, 2, 64]),
