@@ -114,66 +114,6 @@ def test_two_prefixes_live_side_by_side_on_one_server(make: Make, nats_server: N
             assert client.request(subject, {"provider": "exa"}).json()["seq"] == 2
 
 
-def test_who_was_stopped_while_another_started_answers_nothing_any_more(
-    make: Make, nats_server: NatsServer
-) -> None:
-    stopped = make("serve", "first", nats_url=nats_server.url).start()
-    with RawClient(nats_server.url) as client:
-        assert client.request(TRACK, {"provider": "exa"}).json()["seq"] == 2
-        stopped.process.send_signal(signal.SIGSTOP)
-        second = make("serve", "second", nats_url=nats_server.url).start()
-        numbers = [client.post(TRACK, {"provider": "exa"}) for _ in range(60)]
-        client.flush()  # the stopped one has drawn some of them
-        stopped.process.send_signal(signal.SIGCONT)
-        answers = [client.reply(number).json() for number in numbers]
-        refused = [answer["error"] for answer in answers if "error" in answer]
-        assert 0 < len(refused) < 60
-        assert {(error["code"], error["retryable"]) for error in refused} == {("unavailable", True)}
-        assert stopped.wait() == 1
-        assert "another meterd serves" in stopped.stderr
-        total = client.request(f"{PREFIX}.stats.alice").json()["total_calls"]
-        assert total == 60 - len(refused)  # the second one acknowledged all that was
-        assert client.request(TRACK, {"provider": "exa"}).json()["usage_logged"]
-    assert second.terminate() == 0
-
-
-def test_who_was_stopped_or_cut_off_alone_answers_all_that_waited(
-    make: Make, nats_server: NatsServer
-) -> None:
-    service = make("serve", nats_url=nats_server.url).start()
-    with RawClient(nats_server.url) as client:
-        for seq in (2, 3, 4):
-            service.process.send_signal(signal.SIGSTOP)
-            number = client.post(TRACK, {"provider": "exa"})
-            with pytest.raises(TimeoutError):
-                client.reply(number, 0.6)
-            service.process.send_signal(signal.SIGCONT)
-            assert client.reply(number).json()["seq"] == seq
-    assert service.terminate() == 0
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        ("usage.v1", "usage.v1.staging"),
-        ("usage.v1.staging", "usage.v1"),
-        ("usage.v1.staging.eu", "usage"),
-        ("usage.v1.p", "usage.v1"),
-    ],
-)
-def test_a_prefix_inside_of_another_refuses_to_start_whichever_came_first(
-    make: Make, nats_server: NatsServer, first: str, second: str
-) -> None:
-    service = make("serve", nats_url=nats_server.url, prefix=first).start()
-    refused(make("serve", nats_url=nats_server.url, prefix=second), f"serves {first} ", second)
-    beside = make("serve", nats_url=nats_server.url, prefix=f"{first}x").start()
-    for one, name in ((service, first), (beside, f"{first}x")):
-        with RawClient(nats_server.url) as client:
-            answers = [client.request(f"{name}.track.alice", {"provider": "exa"}) for _ in "12345"]
-        assert [answer.json()["seq"] for answer in answers] == [2, 3, 4, 5, 6]
-        assert one.terminate() == 0
-
-
 @pytest.mark.parametrize("command", ["up", "serve"])
 def test_a_second_meterd_on_a_data_directory_refuses(
     make: Make, nats_server: NatsServer, command: str
