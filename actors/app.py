@@ -159,14 +159,7 @@ class Service:
         self._registry = Registry(
             Restoring(self._context),
             self._ready,
-            Bounds(
-                live_max=config.live_users_max,
-                live_bytes_max=config.live_bytes_max,
-                idle_s=config.idle_s,
-                recoveries_max=config.recoveries_max,
-                waiting_max=config.waiting_max,
-                waiting_per_user_max=config.waiting_per_user_max,
-            ),
+            _bounds(config),
             now=asyncio.get_running_loop().time,
             clock=self._clock.now,
             kept=(CATALOG_USER,),
@@ -366,3 +359,14 @@ class Service:
             "overloaded": self._shedder.strict,
             **self._connection.figures(),
         }
+
+
+def _bounds(config: Config) -> Bounds:
+    return Bounds(
+        live_max=config.live_users_max,
+        live_bytes_max=config.live_bytes_max,
+        idle_s=config.idle_s,
+        recoveries_max=config.recoveries_max,
+        waiting_max=config.waiting_max,
+        waiting_per_user_max=config.waiting_per_user_max,
+    )

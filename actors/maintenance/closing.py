@@ -77,7 +77,7 @@ class Closing:
         self._registry = registry
         self._clock = clock
         self._look_s = look_s
-        self._now = asyncio.get_running_loop().time
+        self._time = asyncio.get_running_loop().time
         self._seen = self._until = -1
         self._opened_at = _NEVER  # the earliest opening since the last look that came before it
         self._marked = 0
@@ -115,7 +115,7 @@ class Closing:
         self._until = now = self._clock.now()
         self._seen = min(self._seen, now, self._opened_at)
         self._opened_at = _NEVER
-        began, asked = self._now(), 0
+        began, asked = self._time(), 0
         again, self._failed = self._failed, {}
         try:
             asked += await self._ask([Ended(end, 0, user) for user, end in again.items()])
@@ -133,7 +133,7 @@ class Closing:
             _log.warning("closing_postponed", error=str(error))
         finally:
             if asked:
-                seconds = round(self._now() - began, 3)
+                seconds = round(self._time() - began, 3)
                 _log.info("periods_closed", users=asked, failed=len(self._failed), seconds=seconds)
 
     def send(self, reply_to: bytes, _: bytes, headers: dict[str, str] | None = None) -> None:
@@ -145,6 +145,10 @@ class Closing:
         elif not was_there:
             self._loaded.append(user)  # it is let go when its request is counted
         self._room.set()
+
+    def now(self) -> int:
+        """See `Replies`."""
+        return self._clock.now()
 
     async def _begun(self) -> bool:
         try:
@@ -188,16 +192,16 @@ class Closing:
         loaded, self._loaded = self._loaded, []
         for user in loaded:
             self._registry.let_go(user)
-        now = self._now()
+        now = self._time()
         self._next_at = max(self._next_at, now - GROUP / RATE) + GROUP / RATE
         await asyncio.sleep(max(self._next_at - now, 0))
 
     async def _mark(self) -> None:
         """Store up to where all is dealt with, now and then, if something was found."""
-        if not self._found or self._now() < self._mark_at:
+        if not self._found or self._time() < self._mark_at:
             return
         until = min([self._seen, *(end - 1 for end in self._failed.values())])
         if until > self._marked:
             await self._ends.mark_dealt_with(until)
             self._marked = until
-        self._mark_at, self._found = self._now() + MARK_S, False
+        self._mark_at, self._found = self._time() + MARK_S, False

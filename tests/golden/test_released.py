@@ -84,6 +84,8 @@ async def test_every_reply_is_the_one_that_the_releasing_version_gave(
         if asked[0] == "logs":  # a cursor is opaque: a page may look further for the next match
             del asked[-1]["next_cursor"]
             answer = {name: value for name, value in answer.items() if name != "next_cursor"}  # noqa: PLW2901
+        if "error" in answer:  # since then errors say what time it is
+            del asked[-1]["error"]["now"]
         assert asked == [*request, answer]
 
 
