@@ -60,7 +60,7 @@ def encoded(body: dict[str, Any]) -> bytes:
             return {name: sent(name, part) for name, part in value.items()}
         if isinstance(value, list):
             return [sent("", part) for part in value]
-        return Decimal(value) if key.endswith("_cost") else value
+        return Decimal(value) if key.endswith("_cost") and value is not None else value
 
     return encode_reply({key: sent(key, value) for key, value in body.items()})
 
