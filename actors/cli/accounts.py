@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from actors.cli import boards, options
-from actors.cli.options import TIMEOUT_S, EventId, Json, Moment, Period, Timeout, Url, User
-from actors.cli.output import show
+from actors.cli.options import TIMEOUT_S, EventId, Json, Moment, Period, Timeout, Url, User, Yes
+from actors.cli.output import make_sure, show
 from actors.cli.session import call
 
 
@@ -83,11 +83,13 @@ def suspend(
     user: User,
     reason: str | None = None,
     event_id: EventId = None,
+    yes: Yes = False,
     url: Url = None,
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
 ) -> None:
     """Have the user's calls refused until they are resumed."""
+    make_sure(f"Have all calls of {user} refused?", yes=yes, as_json=as_json)
     reply = call(
         url, timeout, lambda client: client.suspend(user, reason=reason, event_id=event_id)
     )

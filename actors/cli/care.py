@@ -9,8 +9,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, day
-from actors.cli.output import bar, is_human
+from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, Yes, day
+from actors.cli.output import bar, is_human, make_sure
 from actors.cli.session import EXIT_FAILED, call, complain, errors_as_exit_codes, settings
 from messages.client.client import UsageClient
 from persistence.errors import JournalError
@@ -28,10 +28,11 @@ def backup(file: File, data_dir: DataDir = None, as_json: Json = False) -> None:
     _copy("copying", backups.back_up, directory, file, as_json=as_json)
 
 
-def restore(file: File, data_dir: DataDir = None, as_json: Json = False) -> None:
+def restore(file: File, data_dir: DataDir = None, yes: Yes = False, as_json: Json = False) -> None:
     """Make a copy the log of a data directory that has none."""
     with errors_as_exit_codes():
         directory = data_dir or settings(None).data_dir
+    make_sure(f"Make {file} the log of {directory}?", yes=yes, as_json=as_json)
     _copy("restoring", backups.restore, file, directory, as_json=as_json)
 
 
@@ -55,6 +56,7 @@ def archive(
         str,
         typer.Option(parser=day, metavar="DATE", help="The day, at least 62 days ago, in UTC."),
     ],
+    yes: Yes = False,
     url: Url = None,
     timeout: Timeout = TIMEOUT_S * 30,
     as_json: Json = False,
@@ -65,6 +67,7 @@ def archive(
     directory; totals, alerts, subscriptions and keys stay where they are. It works beside all
     else, in steps, with `--timeout` for each. Wherever it ended it goes on when it is called again.
     """
+    make_sure(f"Move all calls before {before} into files?", yes=yes, as_json=as_json)
 
     async def steps(client: UsageClient) -> dict[str, int]:
         rows = files = last = 0

@@ -18,8 +18,9 @@ from actors.cli.options import (
     Timeout,
     Url,
     User,
+    Yes,
 )
-from actors.cli.output import show
+from actors.cli.output import make_sure, show
 from actors.cli.session import EXIT_NOT_ALLOWED, call
 from messages.client.client import UsageClient
 from messages.client.fields import EnforceFields, LogsFields, TrackFields
@@ -89,11 +90,13 @@ def reset(
     user: User,
     reason: str | None = None,
     event_id: EventId = None,
+    yes: Yes = False,
     url: Url = None,
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
 ) -> None:
     """Start the counters of the current period again."""
+    make_sure(f"Start the counters of {user} again?", yes=yes, as_json=as_json)
     reply = call(url, timeout, lambda client: client.reset(user, reason=reason, event_id=event_id))
     show(reply, views.reset_done, as_json=as_json)
 

@@ -12,8 +12,8 @@ import msgspec
 import typer
 from rich.console import Console
 
-from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, User
-from actors.cli.output import is_human
+from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, User, Yes
+from actors.cli.output import is_human, make_sure
 from actors.cli.session import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -72,7 +72,7 @@ def checkpoint(
 
 def forget(
     user: User,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     url: Url = None,
     timeout: Timeout = TIMEOUT_S * 30,
     as_json: Json = False,
@@ -82,8 +82,7 @@ def forget(
     User agents, IP addresses, error messages and metadata are gone for ever, from the log and
     from its files. Counters, costs, idempotency keys and the chain stay as they are.
     """
-    if not yes and is_human(as_json):
-        typer.confirm(f"Erase all personal fields of {user} for ever?", abort=True)
+    make_sure(f"Erase all personal fields of {user} for ever?", yes=yes, as_json=as_json)
     reply = call(url, timeout, lambda client: client.request_upkeep("forget", user))
     if not is_human(as_json):
         typer.echo(reply.decode())

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 import typer
 
 from actors.cli import service
+from actors.cli.session import EXIT_FAILED, EXIT_USAGE, complain
+from actors.cli.verbs import SERVICE, VERBS
 
 _HELP = """Meters API and LLM usage per user, prices it, and says whether the next call may be made.
 
@@ -21,73 +23,58 @@ Exit codes: 0 done; 1 the service refuses or does not answer; 2 wrong usage or s
 """
 
 
+# What typer exports of it is this one subclass, whether it has click or a copy of it inside.
+_Misused: Final[Any] = typer.BadParameter.__base__
 _AS_GIVEN: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
-
-
-class _Place(NamedTuple):
-    """Where a verb is: the module beside this one, and the function there, or its own `Typer`."""
-
-    module: str
-    name: str
-
-
-# In the order of the help.
-_VERBS: Final = {
-    "track": _Place("commands", "track"),
-    "enforce": _Place("commands", "enforce"),
-    "batch": _Place("admission", "batch"),
-    "preflight": _Place("admission", "preflight"),
-    "hold": _Place("admission", "hold"),
-    "extend": _Place("admission", "extend"),
-    "release": _Place("admission", "release"),
-    "holds": _Place("admission", "holds"),
-    "reset": _Place("commands", "reset"),
-    "stats": _Place("commands", "stats"),
-    "logs": _Place("commands", "logs"),
-    "trends": _Place("accounts", "trends"),
-    "alerts": _Place("accounts", "alerts"),
-    "ack": _Place("accounts", "ack"),
-    "subscribe": _Place("accounts", "subscribe"),
-    "cancel": _Place("accounts", "cancel"),
-    "suspend": _Place("accounts", "suspend"),
-    "resume": _Place("accounts", "resume"),
-    "subscription": _Place("accounts", "subscription"),
-    "dashboard": _Place("accounts", "dashboard"),
-    "import": _Place("importing", "import_file"),
-    "prices": _Place("prices", "app"),
-    "verify": _Place("verify", "verify"),
-    "backup": _Place("care", "backup"),
-    "restore": _Place("care", "restore"),
-    "snapshot": _Place("care", "snapshot"),
-    "archive": _Place("care", "archive"),
-    "checkpoint": _Place("evidence", "checkpoint"),
-    "rebuild": _Place("verify", "rebuild"),
-    "forget": _Place("evidence", "forget"),
-}
 
 
 def command_line(arguments: Sequence[str]) -> typer.Typer:
     """The command line for these arguments: the verb that they name, or else every verb."""
     app = typer.Typer(
         help=_HELP,
-        no_args_is_help=True,
+        invoke_without_command=True,
         rich_markup_mode="markdown",  # which joins the lines of a paragraph
         pretty_exceptions_enable=False,  # a defect shows as Python's own traceback
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
     named = arguments[0] if arguments else ""
-    if named not in _VERBS:
+    if named not in VERBS:
         for verb, text in service.VERBS.items():
-            app.command(verb, help=text, context_settings=_AS_GIVEN, add_help_option=False)(_serve)
-    for verb in [named] if named in _VERBS else _VERBS:
-        place = _VERBS[verb]
+            app.command(
+                verb,
+                help=text,
+                context_settings=_AS_GIVEN,
+                add_help_option=False,
+                rich_help_panel=SERVICE,
+            )(_serve)
+    for verb in [named] if named in VERBS else VERBS:
+        place = VERBS[verb]
         found: Any = getattr(import_module(f"actors.cli.{place.module}"), place.name)
+        shown: Any = {"rich_help_panel": place.group, "epilog": f"Example: {place.example}"}
         if isinstance(found, typer.Typer):
-            app.add_typer(found, name=verb)
+            app.add_typer(found, name=verb, **shown)
         else:
-            app.command(verb)(found)
+            app.command(verb, **shown)(found)
     return app
+
+
+def run(app: typer.Typer, arguments: Sequence[str]) -> int:
+    """Run a command line with its arguments; the exit code.
+
+    Every error that a person can cause is one line on stderr.
+    """
+    try:
+        code = app(arguments, prog_name="meterd", standalone_mode=False)
+    except _Misused as error:
+        context = error.ctx
+        help_of = f" ({context.command_path} --help says more)" if context else ""
+        complain(f"{error.format_message().rstrip('.')}{help_of}")
+        return EXIT_USAGE
+    except typer.Abort:
+        complain("not done")
+        return EXIT_FAILED
+    return code if isinstance(code, int) else 0
 
 
 def _serve(context: typer.Context) -> None:
@@ -103,9 +90,11 @@ def _show_version(wanted: bool) -> None:
 
 
 def _root(
+    context: typer.Context,
     _: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:  # as without the extra: help, and no fault
+        typer.echo(context.get_help())

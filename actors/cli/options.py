@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
 from actors.cli.importer.errors import BadValue
 from actors.cli.importer.values import exact, moment
 from messages.dimensions import COUNT_FIELDS
+from messages.scalars import PeriodKey
 from messages.units import to_day
 
 TIMEOUT_S: Final = 2.0
+_PERIOD: Final = re.compile(get_args(PeriodKey)[1].pattern)
 
 User = Annotated[str, typer.Argument(metavar="USER", help="The user id.", show_default=False)]
 Url = Annotated[
@@ -36,9 +39,28 @@ Timeout = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON object, as where stdout is not a terminal.")
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def period(text: str) -> str:
+    """A billing period's key."""
+    if not _PERIOD.match(text):
+        raise typer.BadParameter(
+            f"{text!r} is no billing period: write 2026-03, or 2026-03.2 for the second that "
+            f"began in that month"
+        )
+    return text
+
+
 Period = Annotated[
     str | None,
-    typer.Option("--period", help="A billing period such as 2026-03.", show_default=False),
+    typer.Option(
+        "--period",
+        parser=period,
+        metavar="PERIOD",
+        help="A billing period such as 2026-03.",
+        show_default=False,
+    ),
 ]
 
 

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.progress import Progress
 
+from actors.cli.session import EXIT_USAGE, complain
 from messages.codec import encode_reply
 
 _T = TypeVar("_T")
@@ -21,6 +22,21 @@ Advance: TypeAlias = Callable[[int], None]
 def is_human(as_json: bool) -> bool:
     """Whether stdout is read by a person."""
     return not as_json and sys.stdout.isatty()
+
+
+def make_sure(question: str, *, yes: bool, as_json: bool) -> None:
+    """Have a person say yes to what cannot be taken back; ``yes`` says it beforehand.
+
+    Raises:
+        Exit: nobody can be asked, since this is no terminal or JSON is wanted.
+        Abort: the answer is no.
+    """
+    if yes:
+        return
+    if not (is_human(as_json) and sys.stdin.isatty()):
+        complain(f"{question} Nobody can be asked here: give --yes to do it")
+        raise typer.Exit(EXIT_USAGE)
+    typer.confirm(question, abort=True)
 
 
 def show(reply: _T, view: Callable[[_T], RenderableType], *, as_json: bool) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from actors.cli.verbs import VERBS as OTHERS
 from actors.settings.config import ConfigError, load
 
 VERBS: Final = {
@@ -50,16 +51,31 @@ def say_without_extra(arguments: Sequence[str]) -> int:
 
     The version and the help are there all the same.
     """
-    needed = "needs the extra 'cli': pip install 'meterd[cli]'"
-    if list(arguments) == ["--version"]:
+    needed = "the extra 'cli': pip install 'meterd[cli]'"
+    first = arguments[0] if arguments else "--help"
+    if first == "--version":
         print(f"meterd {metadata.version('meterd')}")
-    elif not {*arguments} - {"-h", "--help"}:
-        commands = (f"  {verb:<7}{text}" for verb, text in VERBS.items())
-        print("usage: meterd COMMAND", "", *commands, "", f"Every other command {needed}", sep="\n")
+    elif first in {"-h", "--help"}:
+        print("usage: meterd COMMAND", "", *_listed(needed), sep="\n")
+    elif first in OTHERS:
+        print(f"meterd: {first} needs {needed}", file=sys.stderr)
+        return MISUSED
     else:
-        print(f"meterd: this command {needed}", file=sys.stderr)
+        print(f"meterd: there is no command {first!r} (meterd --help lists them)", file=sys.stderr)
         return MISUSED
     return 0
+
+
+def _listed(needed: str) -> Iterator[str]:
+    """The lines of the help: what is there, and what the extra brings."""
+    for verb, text in VERBS.items():
+        yield f"  {verb:<7}{text}"
+    yield from ("", f"These need {needed}")
+    groups: dict[str, list[str]] = {}
+    for verb, place in OTHERS.items():
+        groups.setdefault(place.group, []).append(verb)
+    for group, verbs in groups.items():
+        yield f"  {group}: {', '.join(verbs)}"
 
 
 def _parser(verb: str) -> argparse.ArgumentParser:

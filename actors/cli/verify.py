@@ -14,8 +14,8 @@ from rich.console import Console
 from actors.audit.compare import Finding
 from actors.audit.verify import LOOKS, Live, Verifier, VerifyReport
 from actors.cli.evidence import signing
-from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, User
-from actors.cli.output import bar, is_human
+from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, User, Yes
+from actors.cli.output import bar, is_human, make_sure
 from actors.cli.session import call, complain, errors_as_exit_codes, settings
 from actors.settings.config import Config
 from actors.settings.nats_options import connect_options
@@ -80,9 +80,14 @@ def verify(
 
 
 def rebuild(
-    user: User, url: Url = None, timeout: Timeout = TIMEOUT_S * 15, as_json: Json = False
+    user: User,
+    yes: Yes = False,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S * 15,
+    as_json: Json = False,
 ) -> None:
     """Have the running service restore a user's summary from the log alone."""
+    make_sure(f"Replace the state of {user} by what the log says?", yes=yes, as_json=as_json)
     reply = call(url, timeout, lambda client: client.request_upkeep("rebuild", user))
     if not is_human(as_json):
         typer.echo(reply.decode())

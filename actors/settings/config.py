@@ -117,6 +117,7 @@ _WORDS: Final = {
     "personal_error_message": _RULES,
     "personal_metadata": _RULES,
 }
+_SHOWN_MAX: Final = 60
 
 
 def load(environ: Mapping[str, str] | None = None) -> Config:
@@ -137,16 +138,31 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     return Config(**values)
 
 
+def _number(
+    variable: str, text: str, kind: Callable[[str], Any], low: float, high: float
+) -> object:
+    try:
+        value = kind(text)
+        fits = low <= value <= high
+    except ValueError:
+        value, fits = None, False
+    if not fits:
+        what = "a whole number" if kind is int else "a number"
+        raise ConfigError(
+            f"{variable}={text[:_SHOWN_MAX]!r}: not {what} from {low:,g} to {high:,g}"
+        )
+    return value
+
+
 def _parse(variable: str, text: str, name: str, kind: Callable[[str], Any]) -> object:
     try:
         if name in {"prefix", "nats_inbox_prefix"}:
             return check_prefix(text)
-        value = kind(text)
     except ValueError as error:
         raise ConfigError(f"{variable}={text!r}: {error}") from None
-    low, high = _BOUNDS.get(name, (float("-inf"), float("inf")))
-    if isinstance(value, int | float) and not low <= value <= high:
-        raise ConfigError(f"{variable}={text!r}: not from {low:g} to {high:g}")
+    if name in _BOUNDS:
+        return _number(variable, text, kind, *_BOUNDS[name])
+    value = kind(text)
     words = _WORDS.get(name)
     if words is not None and text.lower() not in words:
         raise ConfigError(f"{variable}={text!r}: not one of {', '.join(words)}")

@@ -102,14 +102,14 @@ def test_calls_move_beside_others_that_come_and_everything_reads_as_before(up: S
         before = read_all(client)
         loading = threading.Thread(target=load)
         loading.start()
-        code, moved = run("archive", "--before", BEFORE, url=up.url)
+        code, moved = run("archive", "--yes", "--before", BEFORE, url=up.url)
         over.set()
         loading.join(30)
         assert (code, moved["files"]) == (0, 1)
         assert moved["rows"] == emptied(up.data_dir) > 3 * 3 * CALLS
         assert [reply["usage_logged"] for reply in sent] == [True] * len(sent)
         assert read_all(client) == before
-        assert run("archive", "--before", BEFORE, url=up.url) == (
+        assert run("archive", "--yes", "--before", BEFORE, url=up.url) == (
             0,
             {"rows": 0, "files": 0, "last": 0},
         )
@@ -118,14 +118,14 @@ def test_calls_move_beside_others_that_come_and_everything_reads_as_before(up: S
     with RawClient(up.url) as client:
         assert read_all(client) == before
         assert ask(client, "stats", "dora")["total_calls"] == len(sent)
-        assert not run("rebuild", "alice", url=up.url)[1]["changed"]
+        assert not run("rebuild", "alice", "--yes", url=up.url)[1]["changed"]
 
 
 def test_killed_in_the_middle_it_goes_on_with_the_next(up: Service) -> None:
     with RawClient(up.url) as client:
         before = read_all(client)
     moving = subprocess.Popen(
-        [*METERD, "archive", "--before", BEFORE, "--timeout", "1"],
+        [*METERD, "archive", "--yes", "--before", BEFORE, "--timeout", "1"],
         cwd=ROOT,
         env={**os.environ, "METERD_NATS_URL": up.url},
         stdout=subprocess.DEVNULL,
@@ -138,7 +138,7 @@ def test_killed_in_the_middle_it_goes_on_with_the_next(up: Service) -> None:
     up.start()
     with RawClient(up.url) as client:
         assert read_all(client) == before
-        assert run("archive", "--before", BEFORE, url=up.url)[0] == 0
+        assert run("archive", "--yes", "--before", BEFORE, url=up.url)[0] == 0
         assert emptied(up.data_dir) > 3 * 3 * CALLS
         assert read_all(client) == before
     assert len(files(up.data_dir)) == 1
@@ -147,7 +147,7 @@ def test_killed_in_the_middle_it_goes_on_with_the_next(up: Service) -> None:
 def test_without_its_file_only_what_is_in_it_cannot_be_shown(up: Service, tmp_path: Path) -> None:
     with RawClient(up.url) as client:
         before = [ask(client, "stats", user) for user in USERS]
-        assert run("archive", "--before", BEFORE, url=up.url)[0] == 0
+        assert run("archive", "--yes", "--before", BEFORE, url=up.url)[0] == 0
         (file,) = files(up.data_dir)
         file.rename(tmp_path / "cold")
     up.kill()
@@ -171,7 +171,7 @@ def test_what_cannot_be_archived_is_said_in_a_line(service: Service) -> None:
         (yesterday, service.url, 1, "too young"),
         (BEFORE, "nats://127.0.0.1:1", 1, "meterd: "),
     ):
-        found, said = run("archive", "--before", day, "--timeout", "1", url=url)
+        found, said = run("archive", "--yes", "--before", day, "--timeout", "1", url=url)
         assert (found, why in said) == (code, True), said
         assert code == 2 or said.count("\n") == 1
 
@@ -183,7 +183,7 @@ def verify(up: Service, *options: str) -> tuple[int, Any]:
 def test_what_was_moved_is_verified_in_full_and_what_is_not_there_is_said(
     up: Service, tmp_path: Path
 ) -> None:
-    assert run("archive", "--before", BEFORE, url=up.url)[0] == 0
+    assert run("archive", "--yes", "--before", BEFORE, url=up.url)[0] == 0
     code, report = verify(up)
     assert (code, report["differences"], report["gone"], report["live"]) == (0, [], {}, 3)
     (file,) = files(up.data_dir)
@@ -207,7 +207,7 @@ def test_what_was_moved_is_verified_in_full_and_what_is_not_there_is_said(
     assert verify(up)[0] == 0
     copy, restored = tmp_path / "copy.db", tmp_path / "restored"
     assert run("backup", str(copy), "--data-dir", str(up.data_dir))[0] == 0
-    assert run("restore", str(copy), "--data-dir", str(restored))[0] == 0
+    assert run("restore", str(copy), "--yes", "--data-dir", str(restored))[0] == 0
     code, report = run("verify", "--data-dir", str(restored))
     assert (code, report["gone"]) == (0, gone)
     (restored / "archive").mkdir()
@@ -219,7 +219,7 @@ def test_what_was_moved_is_verified_in_full_and_what_is_not_there_is_said(
 def test_a_row_that_is_changed_or_emptied_by_hand_is_found_whether_it_is_archived_or_not(
     up: Service,
 ) -> None:
-    assert run("archive", "--before", BEFORE, url=up.url)[0] == 0
+    assert run("archive", "--yes", "--before", BEFORE, url=up.url)[0] == 0
     up.kill()
     with closing(sqlite3.connect(up.data_dir / "meterd.db")) as db:
         db.executescript("DROP TRIGGER log_is_never_changed")

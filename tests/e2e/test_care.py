@@ -44,7 +44,7 @@ def test_a_service_on_a_copy_that_was_made_under_load_knows_all_from_before(
     assert up.terminate() == 0
 
     restored = tmp_path / "restored"
-    assert run("restore", str(copy), "--data-dir", str(restored)) == (0, copied)
+    assert run("restore", str(copy), "--yes", "--data-dir", str(restored)) == (0, copied)
     assert run("verify", "--data-dir", str(restored))[0] == 0
     with Service(restored) as service:
         with RawClient(service.url) as client:

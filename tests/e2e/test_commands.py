@@ -81,7 +81,8 @@ def test_plans_alerts_and_summaries(meterd: Meterd) -> None:
     assert meterd("ack", "a")[1]["acked"] == 0
     assert meterd("subscribe", "a", "--plan", "pro", "--cycle", "yearly")[0] == 0
     assert (
-        meterd("suspend", "a", "--reason", "not paid")[1]["subscription"]["status"] == "suspended"
+        meterd("suspend", "a", "--reason", "not paid", "--yes")[1]["subscription"]["status"]
+        == "suspended"
     )
     assert meterd("resume", "a")[1]["subscription"]["status"] == "active"
     assert meterd("cancel", "a")[1]["subscription"]["cancel_at_period_end"]

@@ -73,7 +73,7 @@ def test_a_forgotten_user_s_totals_stay_and_the_log_is_whole(
     use(client, **ABOUT)
     use(client, "bob", **ABOUT)
     before = client.request(request_subject(PREFIX, "stats", "alice"), {}).json()
-    code, reply = run("forget", "alice", url=up.url)
+    code, reply = run("forget", "alice", "--yes", url=up.url)
     assert (code, reply["rows"]) == (0, 5)
     assert client.request(request_subject(PREFIX, "stats", "alice"), {}).json() == before
     files = b"".join(file.read_bytes() for file in up.data_dir.glob("meterd.db*"))

@@ -286,7 +286,7 @@ def test_the_commands_sign_in_with_their_settings(stage: Stage) -> None:
     code, said, error = meterd(stage, "reader", "verify", "--data-dir", str(stage.service.data_dir))
     assert (code, error) == (0, "")
     assert json.loads(said)["live"] > 0
-    assert meterd(stage, "admin", "rebuild", "erin")[0] == 0
+    assert meterd(stage, "admin", "rebuild", "erin", "--yes")[0] == 0
 
 
 async def test_a_python_caller_signs_in_with_an_inbox_of_its_role(stage: Stage) -> None:

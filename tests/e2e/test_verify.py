@@ -138,10 +138,10 @@ def test_a_summary_of_the_service_that_is_not_the_log_s_is_found_and_rebuilt(
     code, report = run("verify", "--data-dir", str(up.data_dir), url=up.url)
     assert code == 1
     assert report["live"] == 2
-    code, rebuilt = run("rebuild", user, url=up.url)
+    code, rebuilt = run("rebuild", user, "--yes", url=up.url)
     assert (code, rebuilt["user_id"]) == (0, user)
     assert rebuilt["changed"]
-    code, rebuilt = run("rebuild", user, url=up.url)
+    code, rebuilt = run("rebuild", user, "--yes", url=up.url)
     assert not rebuilt["changed"]
 
 

@@ -89,7 +89,7 @@ def test_enforce_ends_with_0_where_the_call_is_allowed(serve: Serve) -> None:
 
 def test_reset_and_stats_print_their_replies(serve: Serve) -> None:
     service = serve(lambda subject, _: RESET if ".reset." in subject else STATS)
-    assert json.loads(run("reset", "alice", "--reason", "renewal").stdout)["reset"] is True
+    assert json.loads(run("reset", "alice", "--reason", "renewal", "--yes").stdout)["reset"] is True
     assert json.loads(run("stats", "alice", "--period", "2026-03").stdout)["total_calls"] == 1234
     (_, reset), (_, stats) = service.asked
     assert reset["reason"] == "renewal"
@@ -253,6 +253,14 @@ def test_without_the_extra_a_command_says_which_one_to_install(
     error = capsys.readouterr().err
     assert "meterd[cli]" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("base_install")
+def test_bare_meterd_without_the_extra_lists_all_commands_and_ends_with_0(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert started() == 0
+    assert "subscribe" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("base_install")

@@ -1,0 +1,133 @@
+"""How the command line asks, refuses and explains."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from actors.__main__ import main
+from actors.cli.main import command_line
+from actors.cli.output import make_sure
+from actors.cli.verbs import VERBS
+from tests.support import answers
+from tests.support.answers import RESET, STATS, Answer, FakeService
+
+Serve = Callable[[Answer], FakeService]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
+    return partial(answers.serve, monkeypatch)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(command_line(arguments), arguments)
+
+
+def started(*arguments: str) -> int:
+    """The exit code of ``meterd`` as a shell calls it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["meterd", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def test_bare_meterd_shows_the_help_and_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert started() == 0
+    assert "subscribe" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("forget", "alice"),
+        ("reset", "alice"),
+        ("rebuild", "alice"),
+        ("suspend", "alice"),
+        ("archive", "--before", "2026-01-01"),
+        ("restore", "copy.db"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_changes_for_good_is_refused_if_nobody_can_be_asked(
+    serve: Serve, arguments: tuple[str, ...], options: tuple[str, ...]
+) -> None:
+    service = serve(lambda *_: RESET)
+    result = run(*arguments, *options)
+    assert (result.exit_code, result.stdout, service.asked) == (2, "", [])
+    assert "give --yes" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("answer", "asked"), [("y\n", 1), ("n\n", 0), ("", 0)])
+def test_on_a_terminal_what_changes_for_good_is_asked_first(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, answer: str, asked: int
+) -> None:
+    service = serve(lambda *_: RESET)
+    main_ends, shell_ends = pty.openpty()
+    with os.fdopen(shell_ends, "r") as stdin, os.fdopen(main_ends, "w") as keyboard:
+        keyboard.write(answer or "\x04")
+        keyboard.flush()
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setitem(make_sure.__globals__, "is_human", lambda _: True)
+        code = started("reset", "alice")
+    assert (code, len(service.asked)) == (0 if asked else 1, asked)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (("stats", "alice", "--period", "november"), "write 2026-03"),
+        (("logs", "alice", "--period", "2026-13"), "write 2026-03"),
+        (("stats",), "USER"),
+        (("track", "alice", "--provider", "openai", "--cost", "cheap"), "not a number"),
+        (("refund", "alice"), "refund"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_that_says_what_is_allowed(
+    serve: Serve,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    allowed: str,
+) -> None:
+    service = serve(lambda *_: STATS)
+    assert started(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("meterd: ")
+    assert allowed in error
+    assert error.count("\n") == 1
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("prices", "--help")])
+def test_a_full_disk_under_the_output_is_one_sentence(arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "actors", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "meterd: the output cannot be written: No space left on device\n"
+
+
+def test_every_verb_has_a_group_in_the_help_and_an_example_that_parses() -> None:
+    listed = run("--help").stdout
+    for verb, place in VERBS.items():
+        assert place.group in listed
+        program, named, *_ = shlex.split(place.example)
+        assert (program, named) == ("meterd", verb)
+        assert "Example:" in run(verb, "--help").stdout
