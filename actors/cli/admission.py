@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import sys
-from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from actors.cli import boards
-from actors.cli.importer.errors import BadInput
-from actors.cli.options import TIMEOUT_S, EventId, Json, Money, Provider, Timeout, Url, User
+from actors.cli.files import objects
+from actors.cli.options import (
+    TIMEOUT_S,
+    EventId,
+    Json,
+    JsonFile,
+    Money,
+    Provider,
+    Timeout,
+    Url,
+    User,
+)
 from actors.cli.output import show
 from actors.cli.session import EXIT_NOT_ALLOWED, call, errors_as_exit_codes
 
 HoldId = Annotated[str, typer.Argument(metavar="HOLD", help="The hold's id.", show_default=False)]
 Ttl = Annotated[int | None, typer.Option(min=1, max=86_400, help="In seconds.")]
-File = Annotated[
-    Path,
-    typer.Argument(metavar="FILE", help="JSON or JSON Lines; - for stdin.", show_default=False),
-]
-
-_decoder = msgspec.json.Decoder(float_hook=Decimal)  # money stays exact
 
 
 def hold(
@@ -111,7 +111,7 @@ def holds(user: User, url: Url = None, timeout: Timeout = TIMEOUT_S, as_json: Js
 
 def preflight(
     user: User,
-    file: File,
+    file: JsonFile,
     hold: Annotated[bool, typer.Option("--hold", help="Set each operation aside.")] = False,
     ttl: Ttl = None,
     url: Url = None,
@@ -120,7 +120,7 @@ def preflight(
 ) -> None:
     """May the user make all of these calls? FILE holds the operations. Exit code 4 where not."""
     with errors_as_exit_codes():
-        operations = _objects(file)
+        operations = objects(file)
     holding: Any = {"ttl": ttl} if hold else None
     reply = call(url, timeout, lambda client: client.preflight(user, operations, hold=holding))
     show(reply, boards.preflighted, as_json=as_json)
@@ -129,7 +129,7 @@ def preflight(
 
 def batch(
     user: User,
-    file: File,
+    file: JsonFile,
     event_id: EventId = None,
     url: Url = None,
     timeout: Timeout = TIMEOUT_S,
@@ -137,25 +137,9 @@ def batch(
 ) -> None:
     """Record up to 1,000 calls of FILE in one write."""
     with errors_as_exit_codes():
-        events = _objects(file)
+        events = objects(file)
     reply = call(url, timeout, lambda client: client.batch(user, events, event_id=event_id))
     show(reply, boards.batched, as_json=as_json)
-
-
-def _objects(file: Path) -> list[Any]:
-    """The objects of a JSON array or of JSON Lines."""
-    try:
-        raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        if raw.lstrip()[:1] == b"[":
-            found = _decoder.decode(raw)
-        else:
-            found = [_decoder.decode(line) for line in raw.splitlines() if line.strip()]
-    except OSError as error:
-        raise BadInput(f"{file}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file}: not JSON: {error}") from None
-    assert isinstance(found, list)
-    return found
 
 
 def _exit_unless(allowed: bool) -> None:

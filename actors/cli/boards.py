@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from actors.cli.views import amount, cell, decided, grid, instant, lines, summary
+from actors.cli.views import amount, cell, counted, decided, grid, instant, lines, summary
 from messages.admission import HoldReply, HoldsReply, PreflightReply, ReleaseReply
 from messages.reports import AckReply, AlertReply, AlertsReply, DashboardReply, TrendsReply
 from messages.subscriptions import SubscriptionChangeReply, SubscriptionReply, SubscriptionState
@@ -38,7 +38,7 @@ def holds(reply: HoldsReply) -> RenderableType:
             amount(hold.cost),
             instant(hold.expires_at),
         )
-    return lines(shown, Text(f"{reply.held.open:,} open holds"))
+    return lines(shown, Text(counted(reply.held.open, "open hold")))
 
 
 def preflighted(reply: PreflightReply) -> RenderableType:
@@ -71,7 +71,7 @@ def trended(reply: TrendsReply) -> RenderableType:
 
 def alerted(reply: AlertsReply) -> RenderableType:
     """The reply to `alerts`."""
-    counts = Text(f"{reply.total:,} alerts, {reply.unread_count:,} unread")
+    counts = Text(f"{counted(reply.total, 'alert')}, {reply.unread_count:,} unread")
     return lines(_alerts(reply.alerts), counts)
 
 
@@ -109,7 +109,7 @@ def dashboard(reply: DashboardReply) -> RenderableType:
     outlook = reply.projections
     limit = "" if outlook.cost_limit is None else f" of {amount(outlook.cost_limit)}"
     ahead = f"at this rate {amount(outlook.projected_cost)}{limit} USD"
-    days = Text(f"{ahead}, {outlook.days_left} days left")
+    days = Text(f"{ahead}, {counted(outlook.days_left, 'day')} left")
     return lines(summary(reply.stats), days, trended(reply.trends), _alerts(reply.alerts))
 
 

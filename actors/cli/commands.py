@@ -20,11 +20,13 @@ from actors.cli.options import (
     User,
     Yes,
 )
-from actors.cli.output import make_sure, show
+from actors.cli.output import is_human, make_sure, show
 from actors.cli.session import EXIT_NOT_ALLOWED, call
+from messages.admission import HoldsReply
 from messages.client.client import UsageClient
 from messages.client.fields import EnforceFields, LogsFields, TrackFields
-from messages.reports import LogsReply
+from messages.errors import MeterdError
+from messages.reports import LogsReply, StatsReply
 
 _PAGE_MAX: Final = 1000
 
@@ -109,8 +111,19 @@ def stats(
     as_json: Json = False,
 ) -> None:
     """The live summary of a billing period."""
-    reply = call(url, timeout, lambda client: client.stats(user, billing_period=period))
-    show(reply, views.summary, as_json=as_json)
+    human = is_human(as_json)
+
+    async def ask(client: UsageClient) -> tuple[StatsReply, HoldsReply | None]:
+        reply = await client.stats(user, billing_period=period)
+        if not (human and reply.held.open):
+            return reply, None
+        try:
+            return reply, await client.holds(user)
+        except MeterdError:  # a role that reads may not ask for holds
+            return reply, None
+
+    reply, holds = call(url, timeout, ask)
+    show(reply, lambda stats: views.summary(stats, holds), as_json=as_json)
 
 
 def logs(

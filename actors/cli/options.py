@@ -39,6 +39,10 @@ Timeout = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON object, as where stdout is not a terminal.")
 ]
+JsonFile = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="JSON or JSON Lines; - for stdin.", show_default=False),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 

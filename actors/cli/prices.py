@@ -1,4 +1,4 @@
-"""The command ``prices import``: a price list of others into the catalogue."""
+"""The commands ``prices``: the price list, rows of one's own, and a price list of others."""
 
 from __future__ import annotations
 
@@ -12,17 +12,56 @@ import msgspec
 import typer
 from rich.console import Console
 
+from actors.cli import shelves
+from actors.cli.catalogue import all_pages, ask
+from actors.cli.files import rows_of
 from actors.cli.importer.errors import BadInput
 from actors.cli.importer.pricelists import ListedPrice, PriceList, read_genai_prices, read_litellm
-from actors.cli.options import TIMEOUT_S, Json, Timeout, Url
-from actors.cli.output import is_human
+from actors.cli.options import TIMEOUT_S, Json, JsonFile, Timeout, Url
+from actors.cli.output import is_human, show
 from actors.cli.session import call, errors_as_exit_codes
-from messages.catalog import PriceEntry, PricesReply
+from messages.catalog import PriceEntry, PricePutReply, PricesReply
 from messages.client.client import UsageClient
 
 _SHOWN = 20
 
-app = typer.Typer(help="The price list of the catalogue.", no_args_is_help=True)
+app = typer.Typer(help="The price list of the catalogue.", invoke_without_command=True)
+
+
+@app.callback()
+def all_prices(context: typer.Context) -> None:
+    """List the prices, unless a command follows."""
+    if context.invoked_subcommand is None:
+        list_prices()
+
+
+@app.command("list", epilog="Example: meterd prices list --provider openai")
+def list_prices(
+    provider: str | None = None,
+    model: str | None = None,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """All prices, with those that were and will be valid."""
+    body = {"provider": provider, "model": model}
+    reply = call(url, timeout, lambda client: all_pages(client, "prices.list", "prices", body))
+    show(reply, shelves.prices, as_json=as_json)
+
+
+@app.command("put", epilog="Example: meterd prices put prices.json")
+def put_prices(
+    file: JsonFile, url: Url = None, timeout: Timeout = TIMEOUT_S, as_json: Json = False
+) -> None:
+    """Put the price of a JSON file, or each of several, as `prices list --json` shows them."""
+    with errors_as_exit_codes():
+        bodies = rows_of(file)
+
+    async def put(client: UsageClient) -> list[PricePutReply]:
+        return [await ask(client, "prices.put", body) for body in bodies]
+
+    for reply in call(url, timeout, put):
+        show(reply, shelves.price_put, as_json=as_json)
 
 
 @app.command("import")

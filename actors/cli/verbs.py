@@ -83,6 +83,15 @@ VERBS: Final = {
     "import": Place(
         "importing", "import_file", FILES, "meterd import usage.csv --map tokens_input=prompt"
     ),
+    "plans": Place("catalogue", "plans", CATALOG, "meterd plans list"),
+    "providers": Place("catalogue", "providers", CATALOG, "meterd providers list"),
+    "users": Place("catalogue", "users", CATALOG, "meterd users --sort cost --limit 10"),
+    "estimate": Place(
+        "catalogue",
+        "estimate",
+        CATALOG,
+        "meterd estimate --provider openai --tokens-input 1200 --tokens-output 300",
+    ),
     "prices": Place("prices", "app", CATALOG, "meterd prices import --file prices.json --dry-run"),
     "verify": Place("verify", "verify", DATA, "meterd verify --data-dir data"),
     "backup": Place("care", "backup", DATA, "meterd backup /backups/2026-11-26.db"),

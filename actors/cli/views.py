@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, Literal
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from messages.admission import EnforceReply, HoldReply, LimitState, Number
+from actors.cli.shares import held_of, used_of
+from messages.admission import EnforceReply, HoldReply, HoldsReply, LimitState, Number
 from messages.reports import LogsReply, StatsReply, Usage
 from messages.usage import ResetReply, TrackReply
 
+_ANY_WIDTH: Final = 10_000
 _STATUS: Final = {"active": "green", "warning": "yellow", "limit_reached": "red"}
 _SEVERITY: Final = {"info": "cyan", "warning": "yellow", "error": "red"}
 
@@ -23,7 +28,7 @@ def tracked(reply: TrackReply) -> RenderableType:
     known = "was counted before" if reply.duplicate else "counted"
     head = Text.assemble(
         (known, "bold"),
-        f": {reply.provider}, {reply.tokens_used:,} tokens, {amount(reply.cost)} USD",
+        f": {reply.provider}, {counted(reply.tokens_used, 'token')}, {amount(reply.cost)} USD",
         f" ({reply.priced})" + (", late" if reply.late else ""),
     )
     alerts = Text(f"alerts raised: {len(reply.alerts)}" if reply.alerts else "", "yellow")
@@ -50,8 +55,8 @@ def reset_done(reply: ResetReply) -> RenderableType:
     return Text(f"counters of period {reply.billing_period} start again{known}")
 
 
-def summary(reply: StatsReply) -> RenderableType:
-    """The reply to `stats`."""
+def summary(reply: StatsReply, open_holds: HoldsReply | None = None) -> RenderableType:
+    """The reply to `stats`; with that to `holds`, what is held of each limit."""
     head = Text.assemble(
         (f"{reply.billing_period}", "bold"),
         f"  {_day(reply.period_start)} to {_day(reply.period_end)},",
@@ -59,14 +64,14 @@ def summary(reply: StatsReply) -> RenderableType:
         _status(reply.usage_status),
     )
     totals = Text(
-        f"{reply.total_calls:,} calls, {reply.total_tokens:,} tokens, "
+        f"{counted(reply.total_calls, 'call')}, {counted(reply.total_tokens, 'token')}, "
         f"{amount(reply.total_cost)} USD, {reply.avg_response_time:.3f} s on average, "
         f"{reply.error_rate:g} % errors"
     )
     held = reply.held
     holds = Text(
-        f"held: {held.calls:,} calls, {held.tokens:,} tokens, {amount(held.cost)} USD"
-        f" in {held.open:,} holds"
+        f"held: {counted(held.calls, 'call')}, {counted(held.tokens, 'token')}, "
+        f"{amount(held.cost)} USD in {counted(held.open, 'hold')}"
         if held.open
         else ""
     )
@@ -76,7 +81,7 @@ def summary(reply: StatsReply) -> RenderableType:
         holds,
         _usage("provider", reply.provider_breakdown),
         _usage("model", reply.model_breakdown),
-        _percentages(reply),
+        _bounds(reply, open_holds),
         *(
             Text(f"{alert.title}: {alert.message}", _SEVERITY.get(alert.severity, ""))
             for alert in reply.alerts
@@ -98,9 +103,10 @@ def logged(reply: LogsReply) -> RenderableType:
             str(entry.status_code),
             cell(entry.event_id),
         )
-    shown = f"{len(reply.logs):,}"
-    total = "" if reply.total_count is None else f" of {reply.total_count:,}"
-    return lines(table, Text(f"{shown}{total} entries"))
+    shown, total = len(reply.logs), reply.total_count
+    of = f"{shown:,} of " if total is not None else ""
+    noun = "entry" if (shown if total is None else total) == 1 else "entries"
+    return lines(table, Text(f"{of}{shown if total is None else total:,} {noun}"))
 
 
 def amount(number: Number) -> str:
@@ -110,18 +116,16 @@ def amount(number: Number) -> str:
     return f"{number.normalize():,f}" if number else "0"
 
 
-def _limits(limits: tuple[LimitState, ...]) -> Table:
-    table = grid("limit", "kind", "#used", "#held", "#requested", "#limit", "#%", "resets")
+def _limits(limits: tuple[LimitState, ...]) -> RenderableType:
+    table = grid("limit", "#used", "#held", "#asked", "#limit", "#left", "kind")
     for limit in limits:
-        numbers = (limit.used, limit.held, limit.requested, limit.limit)
-        percentage = "" if limit.percentage is None else f"{limit.percentage:g}"
-        table.add_row(
-            limit.name, limit.kind, *map(amount, numbers), percentage, instant(limit.resets_at)
-        )
-    return table
+        numbers = (limit.used, limit.held, limit.requested, limit.limit, limit.remaining)
+        table.add_row(cell(limit.name), *map(amount, numbers), limit.kind)
+    resets = dict.fromkeys(instant(limit.resets_at) for limit in limits)
+    return lines(table, Text(f"resets at {', '.join(resets)}"))
 
 
-def _usage(title: str, parts: dict[str, Usage]) -> Table | Text:
+def _usage(title: str, parts: dict[str, Usage]) -> RenderableType:
     used = {name: part for name, part in parts.items() if part.calls}
     if not used:
         return Text()
@@ -131,26 +135,77 @@ def _usage(title: str, parts: dict[str, Usage]) -> Table | Text:
     return table
 
 
-def _percentages(reply: StatsReply) -> Table | Text:
+def _bounds(reply: StatsReply, holds: HoldsReply | None) -> RenderableType:
+    """The limits; what is held of each is known where the holds are, or there are none."""
     if not reply.usage_percentages:
         return Text()
-    table = grid("limit", "#limit", "#%")
+    table = grid("limit", "#used", "#held", "#limit", "#left", "#%")
     for name, percentage in reply.usage_percentages.items():
         colour = "red" if percentage >= 100 else "yellow" if percentage >= 80 else ""
-        limit = reply.limits.limits.get(name, Decimal(0))
-        table.add_row(name, amount(limit), Text(f"{percentage:g}", colour))
-    return table
-
-
-def grid(*columns: str) -> Table:
-    """A table; the columns named with ``#`` hold numbers."""
-    table = Table(header_style="bold", show_edge=False)
-    for name in columns:
-        numeric = name.startswith("#")
-        table.add_column(
-            name.removeprefix("#"), justify="right" if numeric else "left", no_wrap=numeric
+        limit, used = reply.limits.limits.get(name, Decimal(0)), used_of(name, reply)
+        held = held_of(name, holds, reply)
+        table.add_row(
+            cell(name),
+            amount(used),
+            "?" if held is None else amount(held),
+            amount(limit),
+            "?" if held is None else amount(Decimal(limit) - used - held),
+            Text(f"{percentage:g}", colour),
         )
     return table
+
+
+class Grid:
+    """A table of which nothing is ever cut.
+
+    If it is wider than the terminal, each row is a paragraph: what its first column has, and
+    the others below with their names, broken between words or, if need be, inside one.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._names = [name.removeprefix("#") for name in columns]
+        self._table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        for name in columns:
+            justify: Literal["left", "right"] = "right" if name.startswith("#") else "left"
+            self._table.add_column(name.removeprefix("#"), justify=justify, no_wrap=True)
+        self._rows: list[tuple[Text, ...]] = []
+
+    @property
+    def row_count(self) -> int:
+        """How many rows it has."""
+        return len(self._rows)
+
+    def add_row(self, *cells: str | Text) -> None:
+        """Add a row with a cell for each column."""
+        row = tuple(Text(each) if isinstance(each, str) else each for each in cells)
+        self._rows.append(row)
+        self._table.add_row(*row)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self._rows:
+            return
+        unbounded = options.update(max_width=_ANY_WIDTH)
+        if Measurement.get(console, unbounded, self._table).maximum <= options.max_width:
+            yield self._table
+            return
+        for first, *others in self._rows:
+            yield Text.assemble(first, style="bold", overflow="fold")
+            about = [
+                Text.assemble((f"{name} ", "dim"), value)
+                for name, value in zip(self._names[1:], others, strict=True)
+                if value
+            ]
+            yield Padding(Text("  ", overflow="fold").join(about), (0, 0, 0, 2))
+
+
+def grid(*columns: str) -> Grid:
+    """A table; the columns named with ``#`` hold numbers."""
+    return Grid(columns)
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: ``1 call``, ``2 calls``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def lines(*parts: RenderableType) -> Group:

@@ -1,0 +1,185 @@
+"""The commands of the catalogue, and what a terminal of 80 columns shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console, RenderableType
+from typer.testing import CliRunner, Result
+
+from actors.cli import views
+from actors.cli.main import command_line
+from messages.admission import EnforceReply, Held, HoldEntry, HoldsReply, LimitState
+from messages.catalog import PlanEntry, PlanPutReply, PlansReply, UserEntry, UsersReply
+from messages.reports import PlanLimits, Usage
+from tests.support import answers
+from tests.support.answers import NOW, STATS, Answer, FakeService
+
+Serve = Callable[[Answer], FakeService]
+PLAN: dict[str, Any] = {
+    "name": "Team",
+    "tier": "team",
+    "price_monthly": 20.000000001,
+    "price_yearly": 200,
+    "limits": {"openai_calls": 7},
+    "features": [],
+}
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
+    return partial(answers.serve, monkeypatch)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(command_line(arguments), arguments)
+
+
+def entry(name: str, cost: int | None) -> UserEntry:
+    if cost is None:
+        return UserEntry(user_id=name)
+    return UserEntry(user_id=name, total_calls=-cost, total_tokens=1, total_cost=Decimal(cost))
+
+
+def answer_users(_: str, body: dict[str, Any]) -> UsersReply:
+    """2,500 users, whose costs go up and down; one of them cannot be read."""
+    start = int(body.get("cursor", "0"))
+    last = min(start + body["limit"], 2_500)
+    users = [entry(f"u{n:04}", None if n == 3 else n * 7 % 2_500) for n in range(start, last)]
+    cursor = None if last == 2_500 else str(last)
+    return UsersReply(users=tuple(users), next_cursor=cursor, seq=last)
+
+
+def test_users_by_cost_are_the_dearest_of_all_pages(serve: Serve) -> None:
+    service = serve(answer_users)
+    found = json.loads(run("users", "--sort", "cost", "--limit", "4", "--prefix", "u").stdout)
+    assert [user["total_cost"] for user in found["users"]] == [2499, 2498, 2497, 2496]
+    assert len(service.asked) == 3
+    assert all(body["prefix"] == "u" for _, body in service.asked)
+
+
+def test_users_by_id_are_read_no_further_than_the_limit(serve: Serve) -> None:
+    service = serve(answer_users)
+    found = json.loads(run("users", "--limit", "4").stdout)
+    assert [user["user_id"] for user in found["users"]] == ["u0000", "u0001", "u0002", "u0003"]
+    assert [body["limit"] for _, body in service.asked] == [4]
+
+
+def test_what_plans_list_shows_can_be_put_again_to_the_last_digit(
+    serve: Serve, tmp_path: Path
+) -> None:
+    plan = PlanEntry(**PLAN | {"price_monthly": Decimal("20.000000001")}, version=3)
+
+    def answer(subject: str, _: dict[str, Any]) -> object:
+        if subject.endswith(".list"):
+            return PlansReply(plans=(plan,), next_cursor=None, version=3, seq=3)
+        return PlanPutReply(plan=plan, version=4, event_id="k", seq=4)
+
+    service = serve(answer)
+    listed = run("plans").stdout
+    assert listed == run("plans", "list").stdout
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps(json.loads(listed)["plans"][0], indent=2))
+    done = run("plans", "put", str(file))
+    assert done.exit_code == 0, done.stderr
+    subject, body = service.asked[-1]
+    assert subject == "usage.v1.catalog.plans.put"
+    assert {name: body[name] for name in PLAN} == PLAN
+    assert "version" not in body
+
+
+@pytest.mark.parametrize("text", ["[3]", '"plan"', "{nonsense", ""])
+def test_a_file_that_is_no_plan_is_one_sentence(serve: Serve, tmp_path: Path, text: str) -> None:
+    service = serve(lambda *_: STATS)
+    file = tmp_path / "plan.json"
+    file.write_text(text)
+    done = run("plans", "put", str(file))
+    assert (done.exit_code, service.asked) == (2, []), done.output
+    assert done.stderr.count("\n") == 1
+
+
+def at_80(view: RenderableType) -> str:
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(view)
+    shown = capture.get()
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    return shown
+
+
+def limit_of(name: str, limit: int) -> LimitState:
+    return LimitState(name, "calls", "billing_period", "hard", limit, 1, 2, 3, limit - 3, 0.1, NOW)
+
+
+@pytest.mark.parametrize("limit", [2_500, 10**18])
+def test_names_and_numbers_of_limits_are_whole_at_80_columns(limit: int) -> None:
+    names = ("openai_calls", "openai_tokens", "ai_text_generation_calls")
+    limits = tuple(limit_of(name, limit) for name in names)
+    text = ("ok", "within_limits", "openai", "openai", (), limits, "active", "2026-03", None, 1)
+    words = at_80(views.decided(EnforceReply(True, *text))).split()
+    for name in names:
+        assert name in words
+    assert words.count(f"{limit:,}") == words.count(f"{limit - 3:,}") == 3
+
+
+def test_a_table_that_does_not_fit_keeps_every_character() -> None:
+    table = views.grid("user", "plan", "key")
+    table.add_row("u" * 128, "Pro", "k" * 200)
+    shown = at_80(table)
+    assert (shown.count("u"), shown.count("k") - len("key") + 2) == (128, 200)
+
+
+def test_stats_has_used_held_and_left_of_each_limit() -> None:
+    limits = {"openai_calls": 10, "ai_text_generation_calls": 20, "wavespeed_calls": 4}
+    limits |= {"monthly_cost": 5}
+    reply = msgspec.structs.replace(
+        STATS,
+        total_cost=Decimal("1.5"),
+        limits=PlanLimits("Pro", "pro", dict(limits), ()),
+        provider_breakdown={
+            "openai": Usage(3, 30, Decimal(1)),
+            "gemini": Usage(1, 5, Decimal("0.5")),
+        },
+        actual_provider_breakdown={},
+        usage_percentages=dict(zip(limits, (30.0, 20.0, 25.0, 30.0), strict=True)),
+        held=Held(2, 9, Decimal("0.25"), 1),
+    )
+    hold = HoldEntry(
+        hold_id="h",
+        provider="openai",
+        actual_provider_name="wavespeed",
+        model_used="m",
+        calls=2,
+        tokens=9,
+        cost=Decimal("0.25"),
+        created_at=NOW,
+        expires_at=NOW + timedelta(seconds=60),
+    )
+    holds = HoldsReply(holds=(hold,), held=reply.held, seq=1)
+    rows = {
+        line.split()[0]: line.split()[1:5]
+        for line in at_80(views.summary(reply, holds)).splitlines()
+        if line
+    }
+    assert rows["openai_calls"] == ["3", "2", "10", "5"]
+    assert rows["ai_text_generation_calls"] == ["4", "2", "20", "14"]
+    assert rows["wavespeed_calls"] == ["1", "2", "4", "1"]
+    assert rows["monthly_cost"] == ["1.5", "0.25", "5", "3.25"]
+    unknown = at_80(views.summary(reply))  # whose role may not ask for holds
+    assert "?" in unknown
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 calls"), (1, "1 call"), (2_000, "2,000 calls")]
+)
+def test_one_of_a_thing_has_no_plural(number: int, text: str) -> None:
+    assert views.counted(number, "call") == text
