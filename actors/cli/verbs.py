@@ -83,6 +83,7 @@ VERBS: Final = {
     "import": Place(
         "importing", "import_file", FILES, "meterd import usage.csv --map tokens_input=prompt"
     ),
+    "export": Place("exporting", "app", FILES, "meterd export invoice alice --period 2026-03"),
     "plans": Place("catalogue", "plans", CATALOG, "meterd plans list"),
     "providers": Place("catalogue", "providers", CATALOG, "meterd providers list"),
     "users": Place("catalogue", "users", CATALOG, "meterd users --sort cost --limit 10"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +93,39 @@ def test_plans_alerts_and_summaries(meterd: Meterd) -> None:
     assert len(meterd("trends", "a", "--months", "3")[1]["periods"]) == 3
     assert meterd("dashboard", "a")[1]["projections"]["cost_limit"] == 2
     assert meterd("subscribe", "a", "--plan", "pro", "--override", "openai_calls")[0] == 2
+
+
+def test_an_invoice_of_a_running_service_comes_to_its_stats(meterd: Meterd, tmp_path: Path) -> None:
+    calls = [
+        {"provider": "openai", "tokens_input": 7, "tokens_cache_read": 3, "tokens_output": 1},
+        {"provider": "gemini", "tokens_input": 1234567, "tokens_output": 89},
+        {"provider": "openai", "model_used": "nobody-knows", "tokens_input": 11},
+        {"provider": "exa"},
+        {"provider": "tavily", "search_count": 3},
+        {"provider": "anthropic", "tokens_input": 5, "cost": 0.000000001},
+    ]
+    file = tmp_path / "calls.json"
+    file.write_text(json.dumps(calls))
+    assert meterd("batch", "inv", str(file))[1]["accepted"] == len(calls)
+    total = Decimal(str(meterd("stats", "inv")[1]["total_cost"]))
+    out = tmp_path / "invoice.csv"
+    assert meterd("export", "invoice", "inv", "--output", str(out))[0] == 0
+    lines = list(csv.DictReader(out.read_text().splitlines()))
+    assert sum(Decimal(line["amount"]) for line in lines) == total
+    assert {line["priced"] for line in lines} >= {"catalog", "caller"}
+
+
+def test_the_catalogue_from_the_command_line(meterd: Meterd, tmp_path: Path) -> None:
+    plan = meterd("plans", "list")[1]["plans"][0] | {"name": "Own", "tier": "own"}
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps(plan))
+    assert meterd("plans", "put", str(file))[1]["plan"]["name"] == "Own"
+    file.write_text(json.dumps({"provider": "exa", "model": "own", "cost_per_request": 0.25}))
+    assert meterd("prices", "put", str(file))[0] == 0
+    assert len(meterd("prices", "list", "--model", "own")[1]["prices"]) == 1
+    assert meterd("estimate", "--provider", "exa", "--model-used", "own")[1]["cost"] == 0.25
+    assert "gemini" in {entry["name"] for entry in meterd("providers")[1]["providers"]}
+    for user, cost in (("cheap", "1"), ("dear", "3"), ("middle", "2")):
+        assert meterd("track", f"by-{user}", "--provider", "exa", "--cost", cost)[0] == 0
+    users = meterd("users", "--sort", "cost", "--prefix", "by-", "--limit", "2")[1]["users"]
+    assert [user["user_id"] for user in users] == ["by-dear", "by-middle"]

@@ -1,0 +1,1 @@
+"""Usage and invoices as files: CSV and JSON Lines."""
