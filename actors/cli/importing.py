@@ -17,8 +17,9 @@ from actors.cli.importer.mapping import FieldMap
 from actors.cli.importer.plan import ImportPlan, PlannedCall, Timestamps
 from actors.cli.importer.rows import format_of
 from actors.cli.importer.sender import Sender
+from actors.cli.importer.usual import as_options
 from actors.cli.options import Json, Url
-from actors.cli.report import ImportReport
+from actors.cli.report import REFUSED_LINES, ImportReport
 from actors.cli.session import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -74,28 +75,65 @@ def import_file(
     patience: Annotated[
         float, typer.Option(min=0.1, help="Seconds to wait for a service that is away.")
     ] = 300.0,
+    usual_names: Annotated[
+        bool,
+        typer.Option("--usual-names", help="Take columns such as prompt_tokens for what they are."),
+    ] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Although no row has tokens, units or a cost.")
+    ] = False,
+    refused_lines: Annotated[
+        int, typer.Option(min=0, help="Lines about refused rows; the others are counted.")
+    ] = REFUSED_LINES,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")
+    ] = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Count the usage of a file; a rerun counts nothing twice.
 
     A column named like a field of track, or user, fills that field; an empty cell is an absent
-    field. Every row has an event_id: its own, or one made of the row, its line and the header.
+    field. Columns with names that are usual elsewhere are proposed. Every row has an event_id:
+    its own, or one made of the row, its line and the header.
 
     Exit codes: 0 every row is counted or already was; 1 the service is lost, a rerun goes on;
     2 wrong usage; 3 rows were refused.
     """
-    report = ImportReport()
+    now = datetime.now(UTC)
+    report = ImportReport(refused_lines, now)
     with errors_as_exit_codes():
         config = settings(url)
         connect_options(config)
-        fields = FieldMap(mapped or (), constants or (), report.ignored)
+        fields = FieldMap(mapped or (), constants or (), report.ignored, usual=usual_names)
         name = format_of(file) if kind is None else kind.value
-        plan = ImportPlan(file, name, fields, timestamps, datetime.now(UTC))
+        plan = ImportPlan(file, name, fields, timestamps, now)
+        if fields.proposed and not usual_names:
+            report.note(f"usual names, not taken: {as_options(fields.proposed)} (or --usual-names)")
+        if not allow_empty:
+            plan.check_not_empty()
+    if dry_run:
+        _rehearse(plan, report, fields, file, as_json=as_json)
+        return
     with ExitStack() as stack:
         stack.callback(report.finish, file, as_json=as_json)
         with errors_as_exit_codes(), report.progress(file.name, plan.size):
             _run(config, plan, report, in_flight, patience)
+    if report.tally.total().refused:
+        raise typer.Exit(EXIT_ROWS_REFUSED)
+
+
+def _rehearse(
+    plan: ImportPlan, report: ImportReport, fields: FieldMap, file: Path, *, as_json: bool
+) -> None:
+    """Count what would be sent, as far as it can be known here."""
+    users = set[str]()
+    with errors_as_exit_codes():
+        for usage in plan.usages(report.refused):
+            report.would_send(usage)
+            users.add(usage.user)
+    report.tell_refused()
+    report.rehearsed(file, fields, len(users), as_json=as_json)
     if report.tally.total().refused:
         raise typer.Exit(EXIT_ROWS_REFUSED)
 

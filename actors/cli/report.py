@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import typer
@@ -14,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.cli.importer.errors import RowRefused
+from actors.cli.importer.mapping import FieldMap
 from actors.cli.importer.plan import PlannedCall
 from actors.cli.importer.rows import InputRow
 from actors.cli.importer.tally import ImportTally, Line, Sum
@@ -24,13 +29,27 @@ from messages.codec import encode_reply
 from messages.errors import RequestError
 from messages.usage import TrackReply
 
+REFUSED_LINES: Final = 20
+REASONS_MAX: Final = 5
+DAY: Final = timedelta(days=1)
+LATE_DAYS_MAX: Final = 35
+AHEAD_DAYS_MAX: Final = 5 / 1440
 _UNKNOWN: Final = "(none)"
 
 
 class ImportReport:
-    """Collects the answers of one import and shows them; lines go to stderr."""
+    """Collects the answers of one import and shows them; lines go to stderr.
 
-    def __init__(self) -> None:
+    Args:
+        refused_lines: of refused rows; the others are told by their number and reason.
+        now: the time of the import, from which a row's age is told.
+    """
+
+    def __init__(self, refused_lines: int = REFUSED_LINES, now: datetime | None = None) -> None:
+        self._refused_lines = refused_lines
+        self._now = now
+        self._untold = Counter[str]()
+        self._too_old = 0
         self.tally = ImportTally()
         self.lost = False
         self._console = Console(stderr=True, highlight=False, markup=False)
@@ -67,14 +86,70 @@ class ImportReport:
         """A row is not stored."""
         self._rows += 1
         self.tally.refuse(provider)
-        self.note(f"row {row.number} (line {row.line}): {error}")
+        if self.tally.total().refused <= self._refused_lines:
+            self.note(f"row {row.number} (line {row.line}): {error}")
+        else:
+            self._untold[_kind_of(error)] += 1
 
     def refused_by_service(self, usage: PlannedCall, error: RequestError) -> None:
         """The service does not take a row."""
         reason = str(error)
         if error.error_id is not None:
             reason += f" (error id {error.error_id})"
+        if error.code == "timestamp_out_of_range":
+            self._note_age(usage)
         self.refused(usage.row, RowRefused(reason, error.field), usage.body["provider"])
+
+    def would_send(self, usage: PlannedCall) -> None:
+        """A row of a rehearsal: counted, or refused for its age as the service would."""
+        moment = usage.body.get("timestamp")
+        if isinstance(moment, datetime) and not self._is_taken(moment):
+            self._note_age(usage)
+            why = "more than 5 minutes ahead, or more than 35 days old"
+            self.refused(usage.row, RowRefused(why, "timestamp"), usage.body["provider"])
+            return
+        self._rows += 1
+        tokens = sum(usage.body.get(field) or 0 for field in ("tokens_input", "tokens_output"))
+        self.tally.rehearse(usage.body["provider"], tokens, usage.body.get("cost") or Decimal(0))
+
+    def _is_taken(self, moment: datetime) -> bool:
+        """Whether the service takes a call of that time."""
+        if self._now is None:
+            return True
+        return -LATE_DAYS_MAX <= (moment - self._now) / DAY <= AHEAD_DAYS_MAX
+
+    def _note_age(self, usage: PlannedCall) -> None:
+        moment = usage.body.get("timestamp")
+        if isinstance(moment, datetime) and self._now is not None and moment < self._now:
+            self._too_old += 1
+
+    def tell_refused(self) -> None:
+        """Say what the lines about refused rows left out, and what helps old ones."""
+        if self._untold:
+            reasons = ", ".join(f"{why} {n:,}" for why, n in self._untold.most_common(REASONS_MAX))
+            total = self._untold.total()
+            self.note(f"and {total:,} more refused: {reasons} (--refused-lines N shows more)")
+        if self._too_old:
+            self.note(
+                f"{self._too_old:,} are older than 35 days: --timestamps shift moves all rows so "
+                f"that the last is now"
+            )
+
+    def rehearsed(self, file: Path, fields: FieldMap, users: int, *, as_json: bool) -> None:
+        """Show what a dry run found."""
+        if is_human(as_json):
+            mapping = ", ".join(f"{field} from {shown(c)}" for field, c in fields.used.items())
+            self.note(f"nothing was sent; {users:,} users; {mapping}")
+        self.finish(
+            file,
+            as_json=as_json,
+            more={
+                "dry_run": True,
+                "users": users,
+                "mapping": fields.used,
+                "proposed": fields.proposed,
+            },
+        )
 
     def ignored(self, columns: list[str]) -> None:
         """Columns that fill no field."""
@@ -85,12 +160,16 @@ class ImportReport:
         printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
         self._console.print(printable, soft_wrap=True)
 
-    def finish(self, file: Path, *, as_json: bool) -> None:
-        """Show what was counted."""
+    def finish(
+        self, file: Path, *, as_json: bool, more: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
+        """Show what was counted, as JSON with ``more`` fields."""
+        if not more:
+            self.tell_refused()
         if is_human(as_json):
             Console().print(self._table())
         else:
-            typer.echo(encode_reply(self._object(file)).decode())
+            typer.echo(encode_reply({**self._object(file), **more}).decode())
 
     def _table(self) -> Table:
         table = Table(header_style="bold", show_edge=False, show_footer=True)
@@ -116,6 +195,12 @@ class ImportReport:
     def _lines(self) -> list[tuple[str, Line]]:
         found = ((provider or _UNKNOWN, line) for provider, line in self.tally.providers.items())
         return sorted(found, key=lambda pair: pair[0])
+
+
+def _kind_of(error: RowRefused) -> str:
+    """A reason without what differs from row to row."""
+    where = "" if error.field is None else f"{error.field}: "
+    return where + str(error).removeprefix(where).partition(":")[0]
 
 
 def _cells(line: Line) -> list[str]:

@@ -81,7 +81,7 @@ VERBS: Final = {
     "resume": Place("accounts", "resume", PLANS, "meterd resume alice"),
     "reset": Place("commands", "reset", PLANS, "meterd reset alice --reason renewal --yes"),
     "import": Place(
-        "importing", "import_file", FILES, "meterd import usage.csv --map tokens_input=prompt"
+        "importing", "import_file", FILES, "meterd import usage.csv --usual-names --dry-run"
     ),
     "export": Place("exporting", "app", FILES, "meterd export invoice alice --period 2026-03"),
     "plans": Place("catalogue", "plans", CATALOG, "meterd plans list"),

@@ -8,6 +8,7 @@ from typing import Final
 
 from actors.cli.importer.errors import BadInput, BadValue, RowRefused
 from actors.cli.importer.rows import InputRow
+from actors.cli.importer.usual import proposed
 from actors.cli.importer.values import CONVERTERS, moment, pairs, text
 
 _METADATA: Final = "metadata."
@@ -22,6 +23,7 @@ class FieldMap:
     Args:
         mapped: options ``field=column``.
         constants: options ``field=value``.
+        usual: take columns with usual names for the fields that nothing else fills.
         on_ignored: called once with the columns that fill nothing, as they come up.
 
     Raises:
@@ -33,6 +35,8 @@ class FieldMap:
         mapped: Iterable[str],
         constants: Iterable[str],
         on_ignored: Callable[[list[str]], None],
+        *,
+        usual: bool = False,
     ) -> None:
         self._columns = _options("--map", "column", mapped)
         self._constants: dict[str, object] = {}
@@ -48,12 +52,14 @@ class FieldMap:
                 raise BadInput(f"--set {field}: {error}") from None
         self._set = frozenset(options)
         self._on_ignored = on_ignored
+        self._usual = usual
+        self.proposed: dict[str, str] = {}
         self._targets: dict[str, tuple[str, ...]] = {}
 
     @property
     def wanted(self) -> set[str]:
         """The columns without which the options do not fit the file."""
-        own = {"user", "provider"} - self._columns.keys() - self._set
+        own = {"user", "provider"} - self._columns.keys() - self._set if not self._usual else set()
         return {*self._columns.values(), *own}
 
     def check_columns(self, columns: Iterable[str]) -> None:
@@ -68,13 +74,21 @@ class FieldMap:
             if column not in columns:
                 there = ", ".join(map(repr, columns))
                 raise BadInput(f"--map {field}={column}: no column {column!r} among {there}")
+        own = {column for column in columns if _is_field(column)} - set(self._columns.values())
+        self.proposed = proposed(columns, own | self._columns.keys() | self._set)
+        if self._usual:
+            self._columns |= self.proposed
         self._learn(columns)
         filled = {field for targets in self._targets.values() for field in targets} | self._set
         for field in ("user", "provider"):
             if field not in filled:
-                raise BadInput(
-                    f"no column for {field}: give --map {field}=COLUMN or --set {field}=VALUE"
-                )
+                hint = f"--map {field}={self.proposed.get(field, 'COLUMN')}"
+                raise BadInput(f"no column for {field}: give {hint} or --set {field}=VALUE")
+
+    @property
+    def used(self) -> dict[str, str]:
+        """The column of each field that one fills."""
+        return {field: column for column, fields in self._targets.items() for field in fields}
 
     def fields(self, row: InputRow) -> dict[str, object]:
         """All fields of a row, the user among them.

@@ -14,6 +14,7 @@ from typing import Any
 from actors.cli.importer.errors import BadInput, RowRefused
 from actors.cli.importer.mapping import FieldMap
 from actors.cli.importer.rows import InputRow, Lines, Rows, open_rows
+from actors.cli.importer.usual import as_options, says_something
 
 
 class Timestamps(StrEnum):
@@ -77,6 +78,25 @@ class ImportPlan:
                 except RowRefused as error:
                     on_refused(row, error)
                 _tell(lines, on_read)
+
+    def check_not_empty(self) -> None:
+        """Refuse a file of which no row would count tokens, units or a cost.
+
+        Raises:
+            BadInput: naming the columns that look like what is missing.
+        """
+        empty = 0
+        for usage in self.usages(lambda *_: None):
+            if says_something(usage.body):
+                return
+            empty += 1
+        if empty:
+            hint = as_options(self._fields.proposed)
+            do = f"give {hint}, or --usual-names" if hint else "give --map tokens_input=COLUMN"
+            raise BadInput(
+                f"every row would count no tokens, no units and no cost: {do}, or --allow-empty "
+                f"if the calls are to be counted so"
+            )
 
     def _usage(self, row: InputRow) -> PlannedCall:
         body = self._fields.fields(row)

@@ -45,6 +45,10 @@ class ImportTally:
         place = line.duplicates if reply.duplicate else line.counted
         place.add(1, reply.tokens_used, reply.cost)
 
+    def rehearse(self, provider: str, tokens: int, cost: Decimal) -> None:
+        """Count a row that would be sent; ``cost`` is what the row says itself."""
+        self._line(provider).counted.add(1, tokens, cost)
+
     def refuse(self, provider: object) -> None:
         """Count a row that is not stored."""
         self._line(provider if isinstance(provider, str) else None).refused += 1
