@@ -36,6 +36,8 @@ class Place(NamedTuple):
 
 # In the order of the help.
 VERBS: Final = {
+    "status": Place("status", "status", HEALTH, "meterd status"),
+    "doctor": Place("doctor", "doctor", HEALTH, "meterd doctor --data-dir data"),
     "track": Place(
         "commands",
         "track",

@@ -44,6 +44,7 @@ CLOCK_READS = {
 CLOCK_READERS = (
     *("actors/clock.py", "messages/client/transport.py"),
     *("actors/cli/importer", "actors/cli/importing.py", "actors/cli/prices.py", "tests"),
+    "actors/cli/examining.py",  # compares it with the service's
 )
 LEFT_OVER = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
 # The command line, and the process that says it is ready or why it cannot be.
