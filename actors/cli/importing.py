@@ -45,6 +45,18 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
+UsualNames = Annotated[
+    bool,
+    typer.Option("--usual-names", help="Take columns such as prompt_tokens for what they are."),
+]
+AllowEmpty = Annotated[
+    bool, typer.Option("--allow-empty", help="Although no row has tokens, units or a cost.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")
+]
+
+
 def import_file(
     file: Annotated[
         Path,
@@ -75,19 +87,12 @@ def import_file(
     patience: Annotated[
         float, typer.Option(min=0.1, help="Seconds to wait for a service that is away.")
     ] = 300.0,
-    usual_names: Annotated[
-        bool,
-        typer.Option("--usual-names", help="Take columns such as prompt_tokens for what they are."),
-    ] = False,
-    allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Although no row has tokens, units or a cost.")
-    ] = False,
+    usual_names: UsualNames = False,
+    allow_empty: AllowEmpty = False,
     refused_lines: Annotated[
         int, typer.Option(min=0, help="Lines about refused rows; the others are counted.")
     ] = REFUSED_LINES,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:

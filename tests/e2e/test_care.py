@@ -57,7 +57,8 @@ def test_a_copy_over_a_file_or_a_log_is_refused_in_one_line(up: Service, tmp_pat
     data, file = ("--data-dir", str(up.data_dir)), str(tmp_path / "copy.db")
     assert run("backup", file, *data)[0] == 0
     for command, why in (("backup", "is there already"), ("restore", "is held by process")):
-        code, said = run(command, file, *data)
+        sure = ("--yes",) if command == "restore" else ()
+        code, said = run(command, file, *data, *sure)
         assert (code, why in said, said.count("\n")) == (1, True, 1)
 
 
