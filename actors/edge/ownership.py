@@ -94,7 +94,12 @@ class Claim:
         self._heard = asyncio.Event()
         self._news = asyncio.Event()
         self._holds = False
-        self._asks = False
+        self._fence: Fence | None = None
+
+    @property
+    def _asks(self) -> bool:
+        """Whether others may have taken the prefix unheard: from when the fence is closed."""
+        return self._fence is not None and self._fence.closed
 
     async def take(self, *, own_server: bool = False) -> str | None:
         """Claim the prefix: None if it is ours, else the id of who has it."""
@@ -120,6 +125,7 @@ class Claim:
         """
         inbox = self._connection.client.new_inbox()
         await self._connection.listen(inbox, self._on_answer)
+        self._fence = fence
         if fence is not None:
             fence.on_close = self._news.set
         while self._rival is None:
@@ -144,7 +150,6 @@ class Claim:
     async def _ask_again(self, inbox: str, fence: Fence) -> None:
         """Open the fence if nobody has taken the prefix meanwhile."""
         count = fence.count
-        self._asks = True
         await self._claim(inbox)
         await self._connection.flush()
         with suppress(TimeoutError):
@@ -152,7 +157,6 @@ class Claim:
                 await self._heard.wait()
         fence.stands()  # did it stand still while it asked?
         if self._rival is None and fence.count == count:
-            self._asks = False
             fence.open()
 
     async def _claim(self, inbox: str) -> None:
