@@ -166,14 +166,17 @@ class Service:
         )
         self._closing = Closing(journal, self._registry, self._clock, look_s=waits.look)
         self._edge = Edge(config.prefix, self._registry.dispatch, connection.replies, self._clock)
-        self._shedder = LoadShedder(
+        self._shedder = self._load_shedder()
+
+    def _load_shedder(self) -> LoadShedder:
+        return LoadShedder(
             self._edge,
-            connection,
+            self._connection,
             self._writer,
             self._clock.ticks,
             asyncio.get_running_loop().call_soon,
             waiting=lambda: self._registry.waiting,
-            waiting_max=config.waiting_max,
+            waiting_max=self._config.waiting_max,
         )
 
     async def start(self, *, own_server: bool = False) -> None:

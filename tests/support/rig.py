@@ -140,12 +140,8 @@ class FakeConnection:
         async def request(subject: str, payload: bytes, **_: float) -> None:
             raise nats.errors.NoRespondersError
 
-        return SimpleNamespace(
-            new_inbox=lambda: "_INBOX.claim",
-            publish=publish,
-            request=request,
-            max_payload=1_048_576,
-        )
+        calls = {"publish": publish, "request": request}
+        return SimpleNamespace(new_inbox=lambda: "_INBOX.claim", max_payload=1_048_576, **calls)
 
     def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
         if not self.broken:
