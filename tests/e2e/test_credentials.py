@@ -121,7 +121,7 @@ def test_an_authority_that_changed_is_read_again(tmp_path: Path) -> None:
         server = mutual.start(server.port)
         Path(mutual.files["ca"]).write_bytes(old)
         await_line(service, "nats_disconnected")
-        Path(mutual.files["cert"]).write_text("half a certi")
+        Path(mutual.files["cert"]).write_text("half a certificate")
         await_line(service, "nats_refused", "METERD_NATS_TLS_CERT")
         mutual.issue()
         Path(mutual.files["ca"]).write_bytes(new)
