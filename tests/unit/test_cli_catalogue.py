@@ -76,7 +76,8 @@ def test_users_by_id_are_read_no_further_than_the_limit(serve: Serve) -> None:
 def test_what_plans_list_shows_can_be_put_again_to_the_last_digit(
     serve: Serve, tmp_path: Path
 ) -> None:
-    plan = PlanEntry(**PLAN | {"price_monthly": Decimal("20.000000001")}, version=3)
+    fields: dict[str, Any] = {**PLAN, "price_monthly": Decimal("20.000000001")}
+    plan = PlanEntry(**fields, version=3)
 
     def answer(subject: str, _: dict[str, Any]) -> object:
         if subject.endswith(".list"):
