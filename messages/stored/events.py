@@ -164,10 +164,9 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False, rename=US
     the form. `messages.stored.older` has the form before.
 
     ``timestamp`` is when the call was made as its caller says, absent where that is when it
-    arrived. ``response_time`` is in seconds. ``adjusted`` is what a period that was announced
-    as closed counts after this late event. ``late_settle``: the hold that
-    it names was not open any more. ``source`` is that of a CloudEvent. ``clipped`` names the side
-    fields that are not as they were sent.
+    arrived. ``response_time`` is in seconds. ``adjusted`` is what a period that was announced as
+    closed counts after this late event. ``late_settle``: the hold that it names was not open any
+    more. ``source`` is that of a CloudEvent; ``clipped`` names side fields that were cut.
     """
 
     provider: str

@@ -105,7 +105,6 @@ USAGE: Final = View(
         _field("late_settle", "0"),
         _field("source"),
         _field("alerts", "'[]'"),
-        _field("clipped", "'[]'"),
         _personal("user_agent"),
         _personal("ip_address"),
         _personal("error_message"),

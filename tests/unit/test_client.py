@@ -1,119 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 import nats.errors
 import pytest
 
-from messages.client.client import UsageClient
 from messages.client.fields import TrackFields
-from messages.codec import encode_reply, error_headers
-from messages.errors import ErrorReply, MeterdError, NoAnswer, NoService, RequestError
-from messages.usage import ResetReply, TrackReply
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-TRACKED = encode_reply(
-    TrackReply(
-        event_id="k",
-        cost=Decimal("0.000000001"),
-        cost_input=Decimal(0),
-        cost_output=Decimal(0),
-        cost_catalog=None,
-        tokens_used=418,
-        billing_period="2026-03",
-        usage_status="active",
-        priced="catalog",
-        provider="openai",
-        actual_provider_name="openai",
-        late=False,
-        hold_status=None,
-        late_settle=False,
-        alerts=(),
-        seq=7,
-    )
-)
-RESET = encode_reply(
-    ResetReply(
-        reset=True,
-        counters_reset=True,
-        reason=None,
-        billing_period="2026-03",
-        event_id="k",
-        seq=8,
-    )
-)
-
-Outcome = bytes | Exception
-
-
-@dataclass
-class FakeReply:
-    data: bytes
-    headers: dict[str, str] | None = None
-
-
-@dataclass
-class FakeConnection:
-    """Answers as its script says, in virtual time: a timeout takes as long as it was given.
-
-    With ``ahead_s`` it refuses what its own clock, which is so far ahead, finds too late.
-    """
-
-    script: list[Outcome]
-    is_connected: bool = True
-    is_closed: bool = False
-    max_payload: int = 1024 * 1024
-    time: float = 100.0
-    sent: list[tuple[str, dict[str, Any], float]] = field(default_factory=list)
-    pauses: list[float] = field(default_factory=list)
-    on_pause: Callable[[], None] = lambda: None
-    ahead_s: float | None = None
-
-    async def request(self, subject: str, payload: bytes = b"", timeout: float = 0.5) -> FakeReply:  # noqa: ASYNC109 - nats-py
-        self.sent.append((subject, msgspec.json.decode(payload), timeout))
-        if self.ahead_s is not None:
-            service = NOW + timedelta(seconds=self.time - 100 + self.ahead_s)
-            if datetime.fromisoformat(self.sent[-1][1]["deadline"]) < service:
-                late = RequestError("deadline_exceeded", "not executed", now=service)
-                return FakeReply(encode_reply(ErrorReply(late.body())), error_headers(late))
-        outcome = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-        if isinstance(outcome, nats.errors.TimeoutError):
-            self.time += timeout
-        if isinstance(outcome, RequestError):
-            return FakeReply(encode_reply(ErrorReply(outcome.body())), error_headers(outcome))
-        if isinstance(outcome, Exception):
-            raise outcome
-        return FakeReply(outcome)
-
-    async def close(self) -> None:
-        self.is_closed = True
-
-    async def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.time += seconds
-        self.on_pause()
-
-    @property
-    def keys(self) -> set[str]:
-        return {body["event_id"] for _, body, _ in self.sent}
-
-
-def client_of(nc: FakeConnection, **options: Any) -> UsageClient:
-    keys = iter(f"key-{n}" for n in range(1000))
-    return UsageClient(
-        nc,
-        clock=lambda: nc.time,
-        now=lambda: NOW + timedelta(seconds=nc.time - 100),
-        sleep=nc.sleep,
-        uniform=lambda _, high: high,
-        new_key=lambda: next(keys),
-        **options,
-    )
+from messages.errors import MeterdError, NoAnswer, NoService, RequestError
+from tests.support.callers import RESET, TRACKED, FakeConnection, FakeReply, client_of
 
 
 async def test_a_reply_is_typed_and_its_money_is_an_exact_decimal() -> None:
@@ -307,71 +202,6 @@ async def test_an_error_reply_without_a_body_keeps_the_text_of_its_header() -> N
     nc.request = refuse  # type: ignore[method-assign]
     with pytest.raises(RequestError, match="gone"):
         await client_of(nc).track("alice", provider="openai")
-
-
-@pytest.mark.parametrize("ahead_s", [3.0, 86_400.0])
-async def test_a_clock_behind_the_services_costs_the_first_call_one_try(ahead_s: float) -> None:
-    nc = FakeConnection([TRACKED], ahead_s=ahead_s)
-    client = client_of(nc)
-    for _ in range(2):
-        await client.track("alice", provider="openai")
-    assert [body["event_id"] for _, body, _ in nc.sent] == ["key-0", "key-0", "key-1"]
-    assert nc.pauses == []
-    last = datetime.fromisoformat(nc.sent[-1][1]["deadline"])
-    assert last == NOW + timedelta(seconds=ahead_s + 2)
-
-
-async def test_a_clock_ahead_of_the_services_is_no_harm() -> None:
-    nc = FakeConnection([TRACKED], ahead_s=-3.0)
-    await client_of(nc).track("alice", provider="openai")
-    assert len(nc.sent) == 1
-
-
-async def test_a_clock_that_goes_on_stepping_is_named_in_the_error() -> None:
-    def answer(ahead_s: float) -> RequestError:
-        service = NOW + timedelta(seconds=ahead_s)
-        return RequestError("deadline_exceeded", "not executed", now=service)
-
-    nc = FakeConnection([answer(3.0), answer(-86_400.0)])
-    with pytest.raises(RequestError) as caught:
-        await client_of(nc).track("alice", provider="openai")
-    assert len(nc.sent) == 2
-    assert caught.value.code == "deadline_exceeded"
-    assert "86400.0 s behind the caller's" in str(caught.value)
-
-
-async def test_a_deadline_that_the_caller_gave_stays_and_the_clocks_are_named() -> None:
-    nc = FakeConnection([TRACKED], ahead_s=3.0)
-    deadline = NOW + timedelta(seconds=1)
-    with pytest.raises(RequestError, match=r"clock is 3\.0 s ahead of the caller's"):
-        await client_of(nc).request("stats", "alice", {"deadline": deadline})
-    assert [body["deadline"] for _, body, _ in nc.sent] == ["2026-03-01T12:00:01Z"]
-
-
-async def test_a_deadline_that_is_past_by_both_clocks_is_no_news_of_them() -> None:
-    nc = FakeConnection([TRACKED], ahead_s=0.01)
-    past = {"deadline": NOW - timedelta(seconds=1)}
-    with pytest.raises(RequestError) as caught:
-        await client_of(nc).request("stats", "alice", past)
-    assert "clock" not in str(caught.value)
-    assert len(nc.sent) == 1
-
-
-async def test_an_older_service_that_says_no_time_is_not_asked_twice() -> None:
-    nc = FakeConnection([RequestError("deadline_exceeded", "not executed")])
-    with pytest.raises(RequestError, match="deadline_exceeded"):
-        await client_of(nc).track("alice", provider="openai")
-    assert len(nc.sent) == 1
-
-
-async def test_a_budget_that_has_run_out_is_no_news_of_the_clocks() -> None:
-    late = RequestError("deadline_exceeded", "not executed", now=NOW + timedelta(seconds=2.1))
-    nc = FakeConnection([RequestError("overloaded", "no", retry_after=1.9), late])
-    nc.on_pause = lambda: setattr(nc, "time", 102.1)
-    with pytest.raises(RequestError) as caught:
-        await client_of(nc).track("alice", provider="openai")
-    assert "clock" not in str(caught.value)
-    assert len(nc.sent) == 2
 
 
 @pytest.mark.parametrize("user", [123, None, b"alice", 1.5, ["alice"], True])
