@@ -136,7 +136,7 @@ class Closing:
                 seconds = round(self._time() - began, 3)
                 _log.info("periods_closed", users=asked, failed=len(self._failed), seconds=seconds)
 
-    def send(self, reply_to: bytes, _: bytes, headers: dict[str, str] | None = None) -> None:
+    def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:  # noqa: ARG002 -- that it came says enough
         """Hear that a user has answered; see `Replies`. Only an error has headers."""
         user = reply_to.decode()
         was_there = self._waiting.pop(user)
