@@ -80,9 +80,11 @@ $(AUDIT_STAMP):
 $(PLAIN:%=test-%): test-%: install
 	$(BIN)/python -m pytest --quiet tests/$*
 
-# These start processes: of the wheel, compiled if it can be.
+# These start processes: of the wheel, compiled if it can be. In the first most of the time is spent
+# waiting for them, so two of its modules run at a time.
+test-e2e: ALONGSIDE = --numprocesses 2 --dist loadfile
 test-e2e test-torture: test-%: install installed-wheel
-	$(WITH_WHEEL) $(BIN)/python -m pytest --quiet tests/$*
+	$(WITH_WHEEL) $(BIN)/python -m pytest --quiet $(ALONGSIDE) tests/$*
 
 # What is stored and answered, byte by byte, once more by compiled modules.
 test-compiled: install installed-wheel

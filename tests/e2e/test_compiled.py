@@ -60,5 +60,5 @@ def test_the_service_under_test_has_the_compiled_modules_in_its_memory(service: 
     ours = {path for path in mapped if "/meterd_server/" in path}
     assert all(path.startswith(f"{Path(ENVIRONMENT).resolve()}/") for path in ours)
     # All of the code is in the first; the file of a module is mapped if the sources import it.
-    for name in ("actors/compiled__mypyc", "actors/edge/dispatch", "messages/codec"):
+    for name in ("actors/compiled__mypyc", "actors/edge/dispatch", "messages/units"):
         assert any(f"/meterd_server/{name}." in path for path in ours), name

@@ -18,6 +18,7 @@ import structlog.testing
 
 from actors.edge import connection as link
 from actors.edge.connection import Connection, ConnectionFailed
+from actors.edge.live_client import LiveClient
 from messages.subjects import PREFIX, request_subject
 from tests.support.nats import NatsServer, start_nats_server
 from tests.support.raw import ConnectionEndedError, RawClient
@@ -182,7 +183,7 @@ async def test_a_start_ends_where_a_try_to_connect_swallows_its_cancellation(
                 if swallowed == 3:
                     raise
 
-    monkeypatch.setattr("nats.connect", try_for_ever)
+    monkeypatch.setattr(LiveClient, "connect", try_for_ever)
     async with asyncio.timeout(10):
         with pytest.raises(ConnectionFailed, match="cannot connect"):
             await Connection.connect("nats://127.0.0.1:1", {}, name="test")
