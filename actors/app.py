@@ -125,6 +125,7 @@ class Service:
         self._instance = secrets.token_hex(11)
         self._stack = AsyncExitStack()
         self._subscription: Subscription | None = None
+        self._fence: Fence | None = None
         wanted = ((config.keeps_alerts, ALERTS), (config.keeps_events, EVENTS))
         kept = [stream for is_wanted, stream in wanted if is_wanted]
         streams = Streams(connection, config.prefix, kept)
@@ -214,7 +215,7 @@ class Service:
             dispatch, archive = self._registry.dispatch, self._archiving.step
             await Upkeep(prefix, self._connection, dispatch, self._snapshot, archive).serve()
             await self._connection.flush()
-            fence = Fence(self._clock.ticks, claim_s, self._refuse)
+            fence = self._fence = Fence(self._clock.ticks, claim_s, self._refuse)
             self._connection.put_behind(fence)
             self._stack.callback(fence.disarm)
             self.watch(
@@ -235,6 +236,8 @@ class Service:
                 await self._drain()
         except TimeoutError:
             _log.error("drain_timed_out", waiting=self._registry.waiting)
+            if self._fence is not None and self._fence.closed:
+                self._fence.lose()
         await self._registry.close()
         self._shedder.close()
         await self._stack.aclose()
@@ -309,6 +312,8 @@ class Service:
         if self._subscription is None:
             return  # it never served
         await self._connection.unsubscribe(self._subscription)
+        if self._fence is not None:
+            await self._fence.passed()
         await self._shedder.emptied()
         await self._registry.quiesce()
         if self._writer.accepting:

@@ -254,7 +254,13 @@ class Connection:
         """
         if self._parser is None or self._outgoing is None:
             return
-        fence.on_open = self._outgoing.hand_over
+        outgoing, parser = self._outgoing, self._parser
+
+        def on_open() -> None:
+            parser.renew()  # what waited may be in the queue in front of the edge now
+            outgoing.hand_over()
+
+        fence.on_open = on_open
         self._outgoing.guard(fence.stands)
         self._parser.guard(fence.guard)
         self.on_connected(fence.close)

@@ -8,12 +8,13 @@ the other one may have taken the prefix.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 import structlog
 
-from actors.edge.parser import Deliver
+from actors.edge.parser import TURN_NS, Deliver
 from messages.errors import RequestError
 
 BEATS: Final = 4
@@ -35,6 +36,9 @@ Refuse = Callable[[bytes, bytes, RequestError], None]
 class Fence:
     """Open, nothing is in the way; closed, requests and answers wait.
 
+    Once it is open, what waited goes on in turns of the loop, ahead of what comes: in one turn it
+    could take so long that it looked like another standstill.
+
     Args:
         ticks: nanoseconds, which go on while the process stands still.
         gap_s: a standstill of more seconds closes it.
@@ -44,7 +48,7 @@ class Fence:
         closed: whether requests and answers wait.
         count: how often it was closed, also while it was.
         on_close: called then.
-        on_open: called when answers may leave again.
+        on_open: called when answers may leave again, and after each turn of what waited.
     """
 
     def __init__(self, ticks: Callable[[], int], gap_s: float, refuse: Refuse) -> None:
@@ -54,8 +58,11 @@ class Fence:
         self._refuse = refuse
         self._last = ticks()
         self._deliver: Deliver | None = None
-        self._held: list[Message] = []
+        self._held: deque[Message] = deque()
         self._bytes = 0
+        self._lost = False
+        self._moved = asyncio.Event()  # for who waits until it is open
+        self._next: asyncio.Handle | None = None  # the next turn of what waited
         self._timer: asyncio.TimerHandle | None = None
         self.closed = False
         self.count = 0
@@ -89,7 +96,7 @@ class Fence:
 
     def guard(self, deliver: Deliver) -> Deliver:
         """Who takes the messages of this read: ``deliver``, if they may pass."""
-        if not self.stands():
+        if not self.stands() and not self._held:
             return deliver
         self._deliver = deliver
         return self._hold
@@ -98,17 +105,40 @@ class Fence:
         """Let everything pass that waited, in its order, and what comes."""
         self.closed = False
         self._last = self._ticks()
-        held = self._take()
-        assert self._deliver is not None or not held
-        for message in held:
-            self._deliver(*message)  # type: ignore[misc]  # as asserted
-        self.on_open()
+        if self._next is None:
+            self._go_on()
+        else:
+            self.on_open()
 
     def lose(self) -> None:
         """Let no answer pass any more; requests that waited are refused."""
-        self.closed = True
-        for subject, reply_to, _, _ in self._take():
+        self.closed = self._lost = True
+        held, self._held, self._bytes = self._held, deque(), 0
+        for subject, reply_to, _, _ in held:
             self._refuse(subject, reply_to, LOST)
+        self._moved.set()
+
+    async def passed(self) -> None:
+        """Wait until it is open and nothing waits, or nothing will pass any more."""
+        while (self.closed or self._held) and not self._lost:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _go_on(self) -> None:
+        """Let some of what waited pass; the rest in the next turn of the loop."""
+        self._next = None
+        end = self._ticks() + TURN_NS
+        while self._held and not self.closed:
+            message = self._held.popleft()
+            self._bytes -= len(message[2])
+            assert self._deliver is not None
+            self._deliver(*message)
+            if self._held and self._ticks() > end:
+                self._next = asyncio.get_running_loop().call_soon(self._go_on)
+                break
+        if not self.closed:
+            self.on_open()
+        self._moved.set()
 
     def _beat(self) -> None:
         self.stands()
@@ -116,7 +146,9 @@ class Fence:
         self._timer = asyncio.get_running_loop().call_later(self._beat_s, self._beat)
 
     def _hold(self, subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> None:
-        if not self.closed:  # it was opened in the middle of this read
+        if self._lost:
+            self._refuse(subject, reply_to, LOST)
+        elif not self.closed and not self._held:  # it was opened in the middle of this read
             assert self._deliver is not None
             self._deliver(subject, reply_to, payload, headers)
         elif len(self._held) >= HELD_MAX or self._bytes > HELD_BYTES_MAX:
@@ -124,10 +156,6 @@ class Fence:
         else:
             self._held.append((subject, reply_to, payload, headers))
             self._bytes += len(payload)
-
-    def _take(self) -> list[Message]:
-        held, self._held, self._bytes = self._held, [], 0
-        return held
 
 
 def _nothing() -> None:

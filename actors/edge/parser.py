@@ -187,6 +187,10 @@ class InlineParser(Parser):
             await self._message(words[1], int(words[2]), reply, data[start:body], data[body:stop])
         await self._end(data[position:], count, resets)
 
+    def renew(self) -> None:
+        """Ask anew who takes the messages of the next read, as behind a read of none."""
+        self._deliver = self._after(0)
+
     async def _end(self, rest: bytes, count: int, resets: int) -> None:
         """End a read; ``rest`` is what begins the next one."""
         if self._resets != resets:

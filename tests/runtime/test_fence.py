@@ -6,10 +6,12 @@ import asyncio
 
 import pytest
 
+from actors.app import Waits
 from actors.edge.fence import HELD_MAX, Fence
 from messages.errors import RequestError
+from messages.subjects import PREFIX, request_subject
 from tests.runtime.test_discovery import Bus, claim
-from tests.support.rig import until
+from tests.support.rig import FakeConnection, Rig, until
 
 GAP_NS = 300_000_000
 
@@ -18,7 +20,7 @@ class Process:
     """A fence on a clock that is set by hand, and what came through it."""
 
     def __init__(self) -> None:
-        self.at = 0
+        self.at = self.takes = 0
         self.taken: list[bytes] = []
         self.refused: list[tuple[bytes, str]] = []
         self.fence = Fence(lambda: self.at, 0.3, self.refuse)
@@ -27,6 +29,7 @@ class Process:
         self.refused.append((reply_to, why.code))
 
     def deliver(self, _subject: bytes, reply_to: bytes, _payload: bytes, _headers: bytes) -> None:
+        self.at += self.takes
         self.taken.append(reply_to)
 
     def read(self, *replies: bytes) -> None:
@@ -34,6 +37,16 @@ class Process:
         take = self.fence.guard(self.deliver)
         for reply in replies:
             take(b"s", reply, b"{}", b"")
+
+
+class FencedConnection(FakeConnection):
+    """A connection in memory whose fence is kept, to be closed by a test."""
+
+    fence: Fence | None = None
+
+    def put_behind(self, fence: object) -> None:
+        assert isinstance(fence, Fence)
+        self.fence = fence
 
 
 def test_after_a_standstill_requests_wait_in_order_until_it_is_opened() -> None:
@@ -60,6 +73,46 @@ def test_what_waits_is_bounded_and_refused_if_another_has_the_prefix() -> None:
     process.at += 10 * GAP_NS
     assert len(process.refused) == HELD_MAX + 2
     assert (process.taken, process.fence.stands()) == ([], True)
+
+
+async def test_what_waited_goes_on_in_turns_and_is_no_standstill_of_its_own() -> None:
+    process = Process()
+    process.takes = 2_000_000
+    process.fence.close()
+    waited = [b"%d" % number for number in range(1_000)]
+    process.read(*waited)
+    process.fence.open()
+    assert 0 < len(process.taken) < 10  # of two seconds of work
+    process.read(b"new")
+    passing = asyncio.create_task(process.fence.passed())
+    await until(passing.done)
+    assert process.taken == [*waited, b"new"]
+    assert (process.fence.count, process.fence.closed) == (1, False)
+
+
+async def test_who_comes_when_the_prefix_is_lost_is_refused_and_a_stop_waits_no_longer() -> None:
+    process = Process()
+    process.fence.close()
+    passing = asyncio.create_task(process.fence.passed())
+    await asyncio.sleep(0)
+    assert not passing.done()
+    process.fence.lose()
+    process.read(b"1")
+    await passing
+    assert process.refused == [(b"1", "unavailable")]
+
+
+async def test_a_stop_while_the_fence_is_closed_answers_what_waits_there() -> None:
+    link = FencedConnection()
+    rig = Rig(link=link, waits=Waits(claim=0.01))
+    await rig.service.start()
+    assert link.fence is not None
+    link.fence.close()
+    assert link.deliver is not None
+    take = link.fence.guard(link.deliver)
+    take(request_subject(PREFIX, "track", "alice").encode(), b"to.x", b'{"provider":"exa"}', b"")
+    await rig.stop()
+    assert [answer.body["seq"] for answer in link.answers["to.x"]] == [2]
 
 
 async def test_a_fence_that_watches_no_more_lets_the_last_answers_leave() -> None:
