@@ -165,7 +165,8 @@ class Service:
             clock=self._clock.now,
             kept=(CATALOG_USER,),
         )
-        self._closing = Closing(journal, self._registry, self._clock, look_s=waits.look)
+        flushed = self._writer.flushed
+        self._closing = Closing(journal, self._registry, self._clock, flushed, look_s=waits.look)
         self._edge = Edge(config.prefix, self._registry.dispatch, connection.replies, self._clock)
         self._shedder = self._load_shedder()
 

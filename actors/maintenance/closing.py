@@ -13,7 +13,8 @@ is behind, so that after a crash some ends are looked at again, and a user is as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 import structlog
@@ -24,7 +25,7 @@ from messages.control import Close
 from messages.stored.events import KIND, PeriodRolled
 from messages.subjects import encode_user
 from messages.units import MICROS_PER_SECOND
-from persistence.errors import JournalError
+from persistence.errors import JournalError, NotStored
 from persistence.journal import Ends
 from persistence.records import Ended, Row
 
@@ -67,12 +68,20 @@ class Closing:
         ends: the index.
         registry: takes the requests.
         clock: says what time it is.
+        flushed: waits until what is appended by now is in the log.
         look_s: seconds between two looks.
     """
 
     def __init__(
-        self, ends: Ends, registry: Asked, clock: Clock, *, look_s: float = LOOK_S
+        self,
+        ends: Ends,
+        registry: Asked,
+        clock: Clock,
+        flushed: Callable[[], Awaitable[object]],
+        *,
+        look_s: float = LOOK_S,
     ) -> None:
+        self._flushed = flushed
         self._ends = ends
         self._registry = registry
         self._clock = clock
@@ -115,6 +124,8 @@ class Closing:
         self._until = now = self._clock.now()
         self._seen = min(self._seen, now, self._opened_at)
         self._opened_at = _NEVER
+        with suppress(NotStored):  # then there is nothing to look for
+            await self._flushed()  # a first call that is under way makes its period one to close
         began, asked = self._time(), 0
         again, self._failed = self._failed, {}
         try:

@@ -195,6 +195,25 @@ def test_a_write_that_fails_is_tried_again_until_all_is_closed_once() -> None:
     run(test())
 
 
+def test_a_first_call_that_is_being_written_at_the_end_has_its_period_closed() -> None:
+    async def test() -> None:
+        rig = await started(at=APRIL - MINUTE)
+        begin = "2026-03-01T00:00:00Z"
+        await rig.ask("subscribe", plan="Pro", billing_cycle="monthly", period_start=begin)
+        await wait(50)
+        rig.journal.appends.close()
+        sent = rig.track(provider="gemini")
+        await wait(25)  # a look comes meanwhile
+        rig.journal.appends.open()
+        answer = await rig.answer(sent)
+        assert (answer.body["billing_period"], answer.body["late"]) == ("2026-03", False)
+        await wait(60)
+        assert told(rig) == [("period_closed", "alice", "2026-03")]
+        await rig.stop()
+
+    run(test())
+
+
 def test_a_user_who_cannot_be_loaded_holds_up_no_other_and_is_asked_again() -> None:
     async def test() -> None:
         rig = await started(idle_s=5.0)
