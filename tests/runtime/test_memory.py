@@ -59,6 +59,15 @@ async def test_live_users_are_bounded_by_the_bytes_of_their_states(start: Start)
         assert held["open"] == 960  # whoever left comes back with all
 
 
+async def test_a_user_with_overrides_weighs_more(start: Start) -> None:
+    rig = await start()
+    for user, overrides in (("alice", {"openai_calls": 5}), ("bob", {})):
+        plan = {"plan": "Pro", "billing_cycle": "monthly", "overrides": overrides}
+        await rig.ask("subscribe", user, **plan)
+    alice, bob = (weights.weight(rig.live(user).account) for user in ("alice", "bob"))
+    assert alice >= bob + weights.OVERRIDES_BYTES
+
+
 async def test_the_bytes_of_all_are_those_of_each_whoever_comes_and_goes(start: Start) -> None:
     rig = await start(live_users_max=5, idle_s=10)
     rng = random.Random(20_261_129)

@@ -34,7 +34,8 @@ def weight(account: Account) -> int:
         found += sum([_of_period(period) for period in newest]) * len(account.closed) // len(newest)
     if account.holds is not None:
         found += account.holds.weight
-    if account.subscription is not None and account.subscription.overrides:
+    subscription = account.subscription
+    if subscription is not None and (subscription.overrides or subscription.hard_overrides):
         found += OVERRIDES_BYTES
     return found
 
