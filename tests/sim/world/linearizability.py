@@ -7,7 +7,7 @@ again, and every answer that was given has to be the one that the model gives at
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
 
@@ -15,6 +15,7 @@ from messages.codec import decode_event
 from messages.stored.events import (
     HoldExtended,
     HoldPlaced,
+    PeriodAdded,
     PeriodRolled,
     PlanTerms,
     PreflightHeld,
@@ -62,6 +63,7 @@ class Serial:
         self._rows = rows
         self.model = Model()
         self._terms: PlanTerms | None = None
+        self._added: dict[str, PlanTerms] = {}
         self._at = 0
         self._alerts: dict[str, int] = {}  # the model's places of the alerts by id
         self._made: set[str] = set()
@@ -96,6 +98,10 @@ class Serial:
                 self._ask("stats", {}, row, lambda _: {})
             else:  # the holds of a preflight have keys, and are made with its own row
                 assert key is None or row.kind == "hold", row
+                if row.kind == "period_added":
+                    added = decode_event(row.kind, row.body)
+                    assert isinstance(added, PeriodAdded)
+                    self._added[added.key] = added.terms
             following = self._rows[place + 1] if place + 1 < len(self._rows) else None
             compared += self._look(row.seq, following)
         missing = {key for user, key in self._book.replies if user == self._user} - self._made
@@ -147,7 +153,7 @@ class Serial:
             model = self.model if len(worlds) == 1 else copy.deepcopy(self.model)
             model.catalogue = catalogue
             found = wrong(model.ask(verb, body, row.at, ahead)) or stored_otherwise(
-                model, row, self._terms
+                model, row, self._terms, self._added
             )
             if not found:
                 self.model = model
@@ -255,17 +261,22 @@ def otherwise(what: object, tried: list[dict[str, Any]]) -> Violated:
     return Violated(Invariant.CONTRACT, what)
 
 
-def stored_otherwise(model: Model, row: Row, terms: PlanTerms | None) -> dict[str, Any]:
+def stored_otherwise(
+    model: Model, row: Row, terms: PlanTerms | None, added: Mapping[str, PlanTerms]
+) -> dict[str, Any]:
     """What a row has of the catalogue, where the model has other amounts.
 
     ``terms`` are those of the current period by the log; a period that the change behind its
-    row opens is none of the model yet.
+    row opens is none of the model yet. ``added`` has those of periods that late calls made known.
     """
     event = decode_event(row.kind, row.body)
     found: dict[str, Any] = {}
     if isinstance(event, UsageRecorded):
         period = next(p for p in model.periods if p.key == event.billing_period)
         found["cost"] = event.cost_nano, period.calls[-1].cost
+        of_added = added.get(event.billing_period)
+        if of_added is not None:
+            found["added"] = limits_of(of_added), named_limits(period.plan)
     elif isinstance(event, HoldPlaced | HoldExtended):
         held = next(hold for hold in model.holds if hold.id == event.hold_id)
         found["held"] = event.cost_nano, held.call.cost
@@ -278,7 +289,16 @@ def stored_otherwise(model: Model, row: Row, terms: PlanTerms | None) -> dict[st
     current = model.current
     opened = isinstance(event, PeriodRolled) and (current is None or current.key != event.key)
     if terms is not None and current is not None and not opened:
-        plan = current.plan
-        limits = {name: r.value_of(name, value) for name, value in plan["limits"].items()}
-        found["terms"] = (terms.name, dict(terms.limits)), (plan["name"], limits)
+        found["terms"] = limits_of(terms), named_limits(current.plan)
     return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+
+
+def limits_of(terms: PlanTerms) -> tuple[str, dict[str, int]]:
+    """The name and the limits of terms that are stored."""
+    return terms.name, dict(terms.limits)
+
+
+def named_limits(plan: dict[str, Any]) -> tuple[str, dict[str, int]]:
+    """As `limits_of`, of a plan of the model."""
+    limits = {name: r.value_of(name, value) for name, value in plan["limits"].items()}
+    return plan["name"], limits
