@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,28 +14,12 @@ import nats.errors
 from messages.client.client import UsageClient
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
-from messages.usage import ResetReply, TrackReply
+from messages.usage import ResetReply
+from tests.support import answers
+from tests.support.answers import NOW
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TRACKED = encode_reply(
-    TrackReply(
-        event_id="k",
-        cost=Decimal("0.000000001"),
-        cost_input=Decimal(0),
-        cost_output=Decimal(0),
-        cost_catalog=None,
-        tokens_used=418,
-        billing_period="2026-03",
-        usage_status="active",
-        priced="catalog",
-        provider="openai",
-        actual_provider_name="openai",
-        late=False,
-        hold_status=None,
-        late_settle=False,
-        alerts=(),
-        seq=7,
-    )
+    msgspec.structs.replace(answers.TRACKED, event_id="k", cost=Decimal("0.000000001"))
 )
 RESET = encode_reply(
     ResetReply(

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from messages.errors import RequestError
-from tests.support.callers import NOW, TRACKED, FakeConnection, client_of
+from tests.support.answers import NOW
+from tests.support.callers import TRACKED, FakeConnection, client_of
 
 
 @pytest.mark.parametrize("ahead_s", [3.0, 86_400.0])
