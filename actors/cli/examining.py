@@ -13,7 +13,7 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
-from actors.cli.looking import answers, of_prefix, server_version
+from actors.cli.looking import answers, of_prefix, server_version, settle
 from messages.subjects import mapping, partition_of
 from messages.verbs import CATALOG_VERBS, VERBS
 from persistence.errors import JournalError
@@ -87,7 +87,7 @@ async def partitions(client: Client, prefix: str, complaints: list[str]) -> list
     plain, mapped = f"{prefix}.doctor.{token}", f"{prefix}.p.*.doctor.{token}"
     first, second = await client.subscribe(plain), await client.subscribe(mapped)
     await client.publish(plain, b"")
-    await client.flush()
+    await settle(client)
     if any(token in complaint for complaint in complaints):
         do = "ask with the credentials of an administrator"
         return [Finding("mapping", "ok", "these credentials may not look at it", do)]
@@ -114,8 +114,7 @@ async def permissions(client: Client, prefix: str, complaints: list[str]) -> lis
     }
     for subject in subjects.values():
         await client.publish(subject, b"[")
-        await client.flush()  # the complaint may come behind the answer to this
-    await client.flush()
+    await settle(client)
     said = " ".join(complaints).lower()
     refused = [name for name, subject in subjects.items() if f'"{subject}"'.lower() in said]
     if not refused:

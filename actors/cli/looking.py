@@ -70,6 +70,16 @@ async def answers(client: Client, subject: str, payload: bytes = b"") -> list[di
     return found
 
 
+async def settle(client: Client) -> None:
+    """Wait until the server has taken all that was sent, and what it delivers of that is here.
+
+    nats-py writes a PING past what it still holds, so only the second one comes behind it.
+    Raises what nats-py raises.
+    """
+    await client.flush()
+    await client.flush()
+
+
 def of_prefix(answer: dict[str, Any], prefix: str) -> bool:
     """Whether the answer of a discovery is from a meterd of this prefix."""
     metadata = answer.get("metadata")

@@ -152,9 +152,12 @@ class Serial:
         for catalogue, ahead in worlds:
             model = self.model if len(worlds) == 1 else copy.deepcopy(self.model)
             model.catalogue = catalogue
-            found = wrong(model.ask(verb, body, row.at, ahead)) or stored_otherwise(
-                model, row, self._terms, self._added
-            )
+            try:
+                found = wrong(model.ask(verb, body, row.at, ahead)) or stored_otherwise(
+                    model, row, self._terms, self._added
+                )
+            except Refused as refused:  # in this world; it was another one, perhaps
+                found = {"refused": refused.args}
             if not found:
                 self.model = model
                 return
