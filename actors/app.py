@@ -30,7 +30,7 @@ from actors.edge.discovery import NAME, QUEUE, Discovery
 from actors.edge.dispatch import OWN, Edge
 from actors.edge.fence import Fence
 from actors.edge.load_shedding import LoadShedder
-from actors.edge.ownership import CLAIM_S, Claim, above, subject_of
+from actors.edge.ownership import CLAIM_S, RECLAIM_S, Claim, above, subject_of
 from actors.edge.streams import NAMES, capturing
 from actors.factory import Restoring
 from actors.maintenance.archive import Archiving
@@ -58,6 +58,7 @@ from persistence.writer import Block, Writer
 VERSION: Final = metadata.version(NAME)
 DISK_FAILED: Final = "the disk failed; the log on stderr says how"
 _OUTBOX_S: Final = 5.0
+SWEEP_S: Final = 10.0
 PAGE_OVERHEAD_BYTES: Final = 4096
 """What a reply needs beside the entries of a page."""
 
@@ -81,6 +82,8 @@ class Waits:
         publish_retry: until a publication that failed is tried again.
         mark: without a notice, until the published position is stored.
         look: between two looks for periods that are over.
+        reclaim: until the holder of the prefix makes sure again that it is the only one.
+        sweep: at most, between two looks for users who have been idle.
     """
 
     claim: float = CLAIM_S
@@ -88,6 +91,8 @@ class Waits:
     publish_retry: float = PUBLISH_RETRY_S
     mark: float = MARK_S
     look: float = LOOK_S
+    reclaim: float = RECLAIM_S
+    sweep: float = SWEEP_S
 
 
 DEFAULT_WAITS: Final = Waits()
@@ -192,8 +197,10 @@ class Service:
             JournalError: the journal cannot be read.
         """
         try:
-            prefix, claim_s = self._config.prefix, self._waits.claim
-            claim = Claim(self._connection, prefix, self._instance, claim_s=claim_s)
+            prefix, claim_s, again_s = self._config.prefix, self._waits.claim, self._waits.reclaim
+            claim = Claim(
+                self._connection, prefix, self._instance, claim_s=claim_s, reclaim_s=again_s
+            )
             self._connection.may_refuse([NAMES, *map(subject_of, above(prefix))])
             await self._load_while(claim, own_server=own_server)
             self.watch(await self._writer.start(), "the journal's writer ended")
@@ -356,7 +363,7 @@ class Service:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(min(self._config.idle_s / 4, 10.0))
+            await asyncio.sleep(min(self._config.idle_s / 4, self._waits.sweep))
             self._registry.passivate()
 
     def _figures(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ USERS: Final = ("alice", "bob", "carol", "dora")
 CLIENTS: Final = 6
 CALLS: Final = 25
 CROWD: Final = tuple(f"u{n}" for n in range(24))
-CROWD_SEEDS: Final = range(100, 110)
+CROWD_SEEDS: Final = range(104, 114)
 TAVILY_CALLS: Final = 10  # the free plan's limit
 
 

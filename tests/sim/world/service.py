@@ -40,8 +40,8 @@ PATIENCE_S: Final = 2.0
 """How long a client waits for an answer."""
 
 
-WAITS: Final = replace(DEFAULT_WAITS, look=300.0)
-"""A life takes days, mostly idle ones: with a look every ten seconds they would be most of it."""
+WAITS: Final = replace(DEFAULT_WAITS, look=300.0, reclaim=300.0, sweep=300.0)
+"""A life takes days, mostly idle ones: with looks every ten seconds they would be most of it."""
 
 
 @dataclass
