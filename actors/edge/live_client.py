@@ -23,6 +23,7 @@ Options = Callable[[], dict[str, Any]]
 """Gives the options of nats-py's ``connect``, from what the files hold now."""
 
 _RENEWED: Final = ("tls", "user", "password")
+_TASKS: Final = ("_reading_task", "_ping_interval_task", "_flusher_task")
 
 
 class LiveClient(Client):
@@ -49,6 +50,7 @@ class LiveClient(Client):
         self._pending_data_size = 0
 
     async def _process_connect_init(self) -> None:
+        self._end_tasks()
         self._renew()
         try:
             await super()._process_connect_init()
@@ -58,6 +60,12 @@ class LiveClient(Client):
             raise ConnectionError(str(error) or type(error).__name__) from error
         for tell in self.connected:
             tell()
+
+    def _end_tasks(self) -> None:
+        for name in _TASKS:
+            task: asyncio.Task[None] | None = getattr(self, name, None)
+            if task is not None:
+                task.cancel()
 
     def _renew(self) -> None:
         try:
