@@ -81,8 +81,9 @@ $(PLAIN:%=test-%): test-%: install
 	$(BIN)/python -m pytest --quiet tests/$*
 
 # These start processes: of the wheel, compiled if it can be. In the first most of the time is spent
-# waiting for them, so two of its modules run at a time.
-test-e2e: ALONGSIDE = --numprocesses 2 --dist loadfile
+# waiting for them, so four of its modules run at a time, and not the largest first: the longest
+# test is alone in its module.
+test-e2e: ALONGSIDE = --numprocesses 4 --dist loadfile --no-loadscope-reorder
 test-e2e test-torture: test-%: install installed-wheel
 	$(WITH_WHEEL) $(BIN)/python -m pytest --quiet $(ALONGSIDE) tests/$*
 
