@@ -64,11 +64,12 @@ def verify(
     kept = _kept(checkpoints or [], public_key)
     findings: list[Finding] = []
     try:
+        # Before this process opens the database: see `is_held`.
+        asked = _live(directory, config) if live and not chain else None
         with (
             Inspection.open(directory) as log,
             bar("replaying the log", log.size()[1] * LOOKS) as advance,
         ):
-            asked = _live(directory, config) if live and not chain else None
             verifier = Verifier(log, findings.append, advance, asked, kept=kept)
             report = verifier.follow_chain() if chain else verifier.run()
     except JournalError as error:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from persistence.errors import Refused
 from persistence.fsync import sync
 from persistence.sqlite import schema
-from persistence.sqlite.data_dir import DATABASE, claim
+from persistence.sqlite.data_dir import DATABASE, Claim
 from persistence.sqlite.high_water_mark import MARK
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.key_filter_store import FILE as KEYS
@@ -70,7 +70,7 @@ def restore(backup: Path, directory: Path, progress: Progress = lambda _, __: No
     """
     if not backup.exists():
         raise Refused(f"there is no {backup}")
-    lock = claim(directory)
+    claim = Claim.take(directory)
     try:
         target = directory / DATABASE
         if target.stat().st_size:  # an empty one is made by the claim
@@ -83,7 +83,7 @@ def restore(backup: Path, directory: Path, progress: Progress = lambda _, __: No
             (directory / derived).unlink(missing_ok=True)
         return _copy(backup, target, progress)
     finally:
-        os.close(lock)
+        claim.close()
 
 
 def _copy(source: Path, target: Path, progress: Progress) -> Copied:

@@ -1,62 +1,103 @@
-"""The data directory: created for its owner alone, and held by one process."""
+"""The data directory: created for its owner alone, and held by one process.
+
+Two locks say that it is held. That on `LOCK` is the older one and names the holder, but whoever
+removes the file has removed the lock. So the database itself is locked too: two directories that
+lead to one database, by a link or a mount, exclude each other as well.
+
+The lock on the database is one of `flock`, which on Linux has nothing to do with those that
+SQLite takes there by `fcntl`. But when a process closes any descriptor of a file, the kernel drops
+all locks that it has there by `fcntl`, SQLite's among them. So the database is opened here before
+SQLite opens it and closed behind SQLite, and nothing else in the process may open it.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from persistence.errors import Refused
 
 DATABASE: Final = "meterd.db"
 LOCK: Final = "meterd.lock"
+_LOCKS_DATABASE: Final = sys.platform == "linux"
+"""Elsewhere locks of the two kinds exclude each other, and SQLite would be locked out."""
 
 
-def claim(directory: Path) -> int:
-    """Create the directory and an empty database where they are missing, and lock them.
+class Claim:
+    """The hold of a process on a directory, until it is closed or the process ends."""
 
-    Returns:
-        The descriptor that holds the lock; closing it, or the process's end, releases it.
+    def __init__(self, descriptors: ExitStack) -> None:
+        self._descriptors = descriptors
 
-    Raises:
-        Refused: held by another process, or it cannot be created or written.
-    """
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise _unusable(directory, error) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        os.write(lock, f"{os.getpid()}\n".encode())
-        # SQLite gives the files beside the database the mode of the database.
-        os.close(os.open(directory / DATABASE, os.O_RDWR | os.O_CREAT, 0o600))
-    except BlockingIOError as error:
-        holder = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
-        os.close(lock)
-        raise Refused(f"the data directory {directory} is held by process {holder}") from error
-    except OSError as error:
-        os.close(lock)
-        raise _unusable(directory, error) from error
-    return lock
+    @classmethod
+    def take(cls, directory: Path) -> Self:
+        """Create the directory and an empty database if they are missing, and lock them.
+
+        Raises:
+            Refused: held by another process, or it cannot be created or written.
+        """
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with ExitStack() as descriptors:
+                lock = _opened(descriptors, directory / LOCK)
+                if not _locked(lock):
+                    raise _held(directory, os.read(lock, 32))
+                # SQLite gives the files beside the database the mode of the database.
+                database = _opened(descriptors, directory / DATABASE)
+                if _LOCKS_DATABASE and not _locked(database):
+                    raise _held(directory, b"")
+                os.ftruncate(lock, 0)
+                os.write(lock, f"{os.getpid()}\n".encode())
+                return cls(descriptors.pop_all())
+        except OSError as error:
+            why = f"the data directory {directory} cannot be used: {error.strerror}"
+            raise Refused(why) from error
+
+    def close(self) -> None:
+        """Let the directory go, when SQLite has closed the database."""
+        self._descriptors.close()
 
 
 def is_held(directory: Path) -> bool:
-    """Whether a process holds the directory now."""
+    """Whether a process holds the directory now.
+
+    To be called while the calling process has the database not open: see the module.
+    """
+    names = (LOCK, DATABASE) if _LOCKS_DATABASE else (LOCK,)
+    return any(_is_locked(directory / name) for name in names)
+
+
+def _is_locked(path: Path) -> bool:
     try:
-        lock = os.open(directory / LOCK, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _locked(descriptor, fcntl.LOCK_SH)
     finally:
-        os.close(lock)
-    return False
+        os.close(descriptor)
 
 
-def _unusable(directory: Path, error: OSError) -> Refused:
-    return Refused(f"the data directory {directory} cannot be used: {error.strerror}")
+def _opened(descriptors: ExitStack, path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptors.callback(os.close, descriptor)
+    return descriptor
+
+
+def _locked(descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
+    """Lock a file; False if another process has a lock on it."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _held(directory: Path, said: bytes) -> Refused:
+    pid = said.decode("ascii", "replace").strip()
+    holder = f"process {pid}" if pid.isdecimal() else "another process"
+    return Refused(f"the data directory {directory} is held by {holder}")

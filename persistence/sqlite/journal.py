@@ -10,7 +10,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from os import close as close_descriptor
 from pathlib import Path
 from secrets import token_bytes
 from typing import Final, TypeAlias
@@ -25,7 +24,7 @@ from persistence.records import Archivable, Row, Snapshot
 from persistence.sqlite.archiver import Archiver
 from persistence.sqlite.bulk_load import attach, detach
 from persistence.sqlite.connection import Connection
-from persistence.sqlite.data_dir import DATABASE, claim
+from persistence.sqlite.data_dir import DATABASE, Claim
 from persistence.sqlite.ends import put_dealt_with
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
 from persistence.sqlite.high_water_mark import HighWaterMark, check_end
@@ -113,7 +112,8 @@ class SQLiteJournal(LogReads):
         """
         path = directory / DATABASE
         async with AsyncExitStack() as files:
-            files.callback(close_descriptor, claim(directory))
+            claim = Claim.take(directory)
+            files.callback(claim.close)
             mark = HighWaterMark.open(directory)
             files.callback(mark.close)
             try:

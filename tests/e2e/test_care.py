@@ -62,6 +62,21 @@ def test_a_copy_over_a_file_or_a_log_is_refused_in_one_line(up: Service, tmp_pat
         assert (code, why in said, said.count("\n")) == (1, True, 1)
 
 
+def test_a_directory_in_use_is_known_as_such_though_its_lock_file_was_removed(
+    up: Service, client: RawClient, tmp_path: Path
+) -> None:
+    track(client, "alice", "k1")
+    data, file = ("--data-dir", str(up.data_dir)), str(tmp_path / "copy.db")
+    assert run("backup", file, *data)[0] == 0
+    (up.data_dir / "meterd.lock").unlink()
+    code, said = run("restore", file, *data, "--yes")
+    assert (code, "is held by another process" in said) == (1, True)
+    code, report = run("verify", *data, url=up.url)
+    assert (code, report["live"]) == (0, 1)
+    looks = run("doctor", *data, url=up.url)[1]["findings"]
+    assert next(look["what"] for look in looks if "rows up to" in look["what"]).endswith(", in use")
+
+
 def test_live_users_are_written_on_demand(up: Service, client: RawClient) -> None:
     for user in ("alice", "bob"):
         for count in range(PASSIVATION_EVENTS):

@@ -126,6 +126,17 @@ def test_a_second_meterd_on_a_data_directory_refuses(
         assert client.request(TRACK, {"provider": "exa"}).json()["seq"] == 2
 
 
+def test_a_second_meterd_is_refused_though_the_lock_file_was_removed(
+    make: Make, nats_server: NatsServer
+) -> None:
+    url = nats_server.url
+    first = make("serve", "shared", nats_url=url).start()
+    (first.data_dir / "meterd.lock").unlink()
+    refused(make("serve", "shared", nats_url=url, prefix="other.v2"), "shared", "is held")
+    with RawClient(url) as client:
+        assert client.request(TRACK, {"provider": "exa"}).json()["seq"] == 2
+
+
 def test_a_port_that_is_taken_is_named(make: Make) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -1,0 +1,95 @@
+"""One process holds a data directory, whatever is done to the files that say so."""
+
+# ruff: noqa: ASYNC240 -- nothing else runs on the loop of these tests
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from messages.stored.form import FORM
+from persistence.errors import Refused
+from persistence.sqlite.data_dir import Claim, is_held
+from persistence.sqlite.journal import SQLiteJournal
+from tests.support.rows import make_row
+from tests.support.service import ROOT
+
+TAKE = """
+import sys
+from pathlib import Path
+from persistence.errors import Refused
+from persistence.sqlite.data_dir import Claim, is_held
+
+directory = Path(sys.argv[1])
+print(is_held(directory))
+try:
+    Claim.take(directory)
+except Refused as refused:
+    print(refused)
+"""
+READ = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+print(db.execute("SELECT count(*) FROM log").fetchone()[0])
+db.close()
+"""
+
+
+def in_another_process(code: str, path: Path) -> list[str]:
+    command = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+async def test_a_directory_is_held_though_its_lock_file_was_removed(
+    sqlite_journal: SQLiteJournal, directory: Path
+) -> None:
+    refusal = f"the data directory {directory} is held by another process"
+    (directory / "meterd.lock").unlink()
+    assert in_another_process(TAKE, directory) == ["True", refusal]
+    # Who was refused has made the lock file anew, and has left no word of itself in it.
+    assert in_another_process(TAKE, directory) == ["True", refusal]
+    await sqlite_journal.close()
+    assert in_another_process(TAKE, directory) == ["False"]
+
+
+async def test_two_directories_that_lead_to_one_database_are_not_held_at_once(
+    sqlite_journal: SQLiteJournal, directory: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "meterd.db").symlink_to(directory / "meterd.db")
+    assert in_another_process(TAKE, other)[0] == "True"
+    await sqlite_journal.append([make_row(1)])
+
+
+async def test_another_program_that_looks_and_leaves_takes_no_wal_along(
+    sqlite_journal: SQLiteJournal, directory: Path
+) -> None:
+    """It would if the locks of SQLite's were gone: it would be the last that has the log open."""
+    await sqlite_journal.append([make_row(1)])
+    with pytest.raises(Refused):
+        Claim.take(directory)
+    assert is_held(directory)
+    before = (directory / "meterd.db-wal").stat()
+    assert before.st_size
+    assert in_another_process(READ, directory / "meterd.db") == ["1"]
+    assert (directory / "meterd.db-wal").stat().st_ino == before.st_ino
+    await sqlite_journal.append([make_row(2)])
+    assert in_another_process(READ, directory / "meterd.db") == ["2"]
+
+
+@pytest.mark.parametrize("name", ["meterd.lock", "meterd.db"])
+async def test_a_lock_of_another_program_is_said_in_a_sentence(directory: Path, name: str) -> None:
+    directory.mkdir()
+    with (directory / name).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        with pytest.raises(Refused) as refused:
+            await SQLiteJournal.open(directory, FORM)
+    assert str(refused.value) == f"the data directory {directory} is held by another process"
+    assert not is_held(directory)
+    await (await SQLiteJournal.open(directory, FORM)).close()
