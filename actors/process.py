@@ -78,6 +78,7 @@ async def _serve(config: Config, *, embedded: bool) -> int:
         stack.push_async_callback(service.stop)
         await service.start(own_server=embedded)
         service.watch(asyncio.create_task(connection.closed.wait()), _CLOSED)
+        service.watch(asyncio.create_task(journal.displaced()), DISK_FAILED)
         _settle_memory()
         ready = {
             "event": "ready",
@@ -94,6 +95,10 @@ async def _serve(config: Config, *, embedded: bool) -> int:
 
 
 async def _close(journal: SQLiteJournal, over: asyncio.Future[str]) -> None:
+    if gone := await journal.look():
+        # To close is to write to files that no name leads to, and by their names to others.
+        _say(gone)
+        os._exit(FAILED)
     if over.done() and over.result() == DISK_FAILED:
         # To close is to checkpoint, and what the kernel holds may not be what the disk holds.
         # The next start copies and syncs the WAL in full before anything builds on it.

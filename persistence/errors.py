@@ -2,6 +2,7 @@
 
 JournalError
 ├── NotStored         the write is known not to be in the log; later writes may succeed
+│   └── FilesGone     the log is not where it was opened: no later write succeeds either
 ├── OutcomeUnknown    the write may or may not be in the log; ask `EventLog.last_seq`
 │   └── DiskFailed    and the disk is not to be trusted: the process has to end
 ├── Unavailable       a read failed; it may succeed later
@@ -21,6 +22,10 @@ class JournalError(Exception):
 
 class NotStored(JournalError):
     """The write failed and is known not to be in the log (disk full, say)."""
+
+
+class FilesGone(NotStored):
+    """The log's files were removed or replaced; the message says which. The process has to end."""
 
 
 class OutcomeUnknown(JournalError):

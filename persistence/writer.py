@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from persistence.errors import DiskFailed, JournalError, NotStored, Unavailable
+from persistence.errors import DiskFailed, FilesGone, JournalError, NotStored, Unavailable
 from persistence.journal import EventLog
 from persistence.records import Row, Snapshot
 
@@ -89,7 +89,7 @@ class Writer:
             `accepting` is false and nothing may be appended.
         on_resumed: called when the end of the log is known again. It may be ahead of the last
             `on_durable`: a write of unknown outcome may be stored.
-        on_disk_failed: called when the disk is not to be trusted any more.
+        on_disk_failed: called when the disk is not to be trusted any more, or the log is gone.
         on_released: called when the waiters of a block have been told.
         block_rows_max: a block with this many rows takes no more.
         retry_s: seconds until the end of the log is asked for again, if it cannot be read.
@@ -267,7 +267,7 @@ class Writer:
         for position, block in enumerate(blocks):
             for waiter in block.waiters:
                 waiter.lost(unknown=not known and position == 0)
-        if isinstance(error, DiskFailed):
+        if isinstance(error, (DiskFailed, FilesGone)):
             self._over = True
             self._resumed.set()
             self._on_disk_failed()

@@ -12,6 +12,7 @@ SQLite opens it and closed behind SQLite, and nothing else in the process may op
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sys
@@ -22,16 +23,22 @@ from typing import Final, Self
 from persistence.errors import Refused
 
 DATABASE: Final = "meterd.db"
+WAL: Final = "meterd.db-wal"
 LOCK: Final = "meterd.lock"
 _LOCKS_DATABASE: Final = sys.platform == "linux"
 """Elsewhere locks of the two kinds exclude each other, and SQLite would be locked out."""
+
+_GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
 class Claim:
     """The hold of a process on a directory, until it is closed or the process ends."""
 
-    def __init__(self, descriptors: ExitStack) -> None:
+    def __init__(self, directory: Path, descriptors: ExitStack, database: int) -> None:
+        self._directory = directory
         self._descriptors = descriptors
+        self._places = list[tuple[str, int, int]]()  # paths with device and inode
+        self._watch(DATABASE, os.fstat(database))
 
     @classmethod
     def take(cls, directory: Path) -> Self:
@@ -52,10 +59,40 @@ class Claim:
                     raise _held(directory, b"")
                 os.ftruncate(lock, 0)
                 os.write(lock, f"{os.getpid()}\n".encode())
-                return cls(descriptors.pop_all())
+                return cls(directory, descriptors.pop_all(), database)
         except OSError as error:
             why = f"the data directory {directory} cannot be used: {error.strerror}"
             raise Refused(why) from error
+
+    def watch(self, name: str) -> None:
+        """Have `displaced` look at a file of the directory, which is there, as well.
+
+        Raises:
+            Refused: what SQLite has opened by now is not what was locked.
+        """
+        self._watch(name, (self._directory / name).stat())
+        if path := self.displaced():
+            raise Refused(f"{path} was removed or replaced during the start")
+
+    def _watch(self, name: str, found: os.stat_result) -> None:
+        self._places.append((os.fspath(self._directory / name), found.st_dev, found.st_ino))
+
+    def displaced(self) -> str:
+        """The path of a file that was removed or replaced, the database first; "" if none was.
+
+        SQLite does not notice: it goes on with files that no name leads to. A path is looked up
+        in less than a microsecond, so that each commit can ask.
+        """
+        for path, device, inode in self._places:
+            try:
+                found = os.stat(path)  # noqa: PTH116 -- a `Path` takes twice as long
+            except OSError as error:
+                if error.errno in _GONE:
+                    return path
+                continue  # it cannot be seen, which says nothing about where it is
+            if found.st_ino != inode or found.st_dev != device:
+                return path
+        return ""
 
     def close(self) -> None:
         """Let the directory go, when SQLite has closed the database."""

@@ -18,13 +18,13 @@ import structlog
 
 from messages.stored.form import Form
 from persistence.archive.lookup import Archives
-from persistence.errors import DiskFailed, JournalError, NotStored, Refused
+from persistence.errors import DiskFailed, FilesGone, JournalError, NotStored, Refused
 from persistence.key_filter import KeyFilter
 from persistence.records import Archivable, Row, Snapshot
 from persistence.sqlite.archiver import Archiver
 from persistence.sqlite.bulk_load import attach, detach
 from persistence.sqlite.connection import Connection
-from persistence.sqlite.data_dir import DATABASE, Claim
+from persistence.sqlite.data_dir import DATABASE, WAL, Claim
 from persistence.sqlite.ends import put_dealt_with
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
 from persistence.sqlite.high_water_mark import HighWaterMark, check_end
@@ -38,6 +38,8 @@ from persistence.sqlite.write_placement import WritePlacement
 
 CHECKPOINT_PAGES: Final = 4_000
 WAL_PAGES_MAX: Final = 16_000
+LOOK_S: Final = 1.0
+_PUT_BACK: Final = "put it back, or restore a copy, and start again"
 
 _PUT_POSITION: Final = (
     "INSERT INTO position (name, seq) VALUES ('published', ?)"
@@ -58,6 +60,7 @@ class SQLiteJournal(LogReads):
     def __init__(
         self,
         directory: Path,
+        claim: Claim,
         files: AsyncExitStack,
         writer: Connection,
         checkpointer: Connection,
@@ -73,6 +76,7 @@ class SQLiteJournal(LogReads):
     ) -> None:
         super().__init__(recoveries, pages, index, archives, form)
         self._directory = directory
+        self._claim = claim
         self._files = files
         self._writer = writer
         self._checkpointer = checkpointer
@@ -85,6 +89,8 @@ class SQLiteJournal(LogReads):
         self._grown = asyncio.Event()
         self._archiver = Archiver(archives, pages, writer, self._written, form.common())
         self._broken: DiskFailed | None = None
+        self._gone = ""
+        self._looking = asyncio.Lock()  # whoever looks second has the whole sentence too
         self._checkpoints = asyncio.create_task(self._checkpoint(), name="journal-checkpoints")
 
     @classmethod
@@ -123,19 +129,15 @@ class SQLiteJournal(LogReads):
                 heads = await writer.call(prepare, path, form)
                 # Unwound in reverse: when only the writer is left the WAL can be emptied.
                 files.push_async_callback(_empty_wal, writer)
-                others: list[Connection] = []
-                for read_only in (False, True, True):
-                    connection = await Connection.open(path, read_only=read_only)
-                    files.push_async_callback(connection.close)
-                    others.append(connection)
-                    await connection.call(configure)
+                others = await _open_others(path, files)
                 index = await LogIndex.open(directory, path, lump_rows=lump_rows)
                 files.push_async_callback(index.close)
                 await attach(others[1], directory / INDEX)
                 files.push_async_callback(detach, others[1])
                 archives = Archives(directory)
                 await writer.call(archives.look)
-            except (sqlite3.Error, ValueError) as error:
+                claim.watch(WAL)  # SQLite keeps the file as long as it has the database open
+            except (sqlite3.Error, ValueError, OSError) as error:
                 raise Refused(f"{path} cannot be opened: {error}") from error
             checkpointer, recoveries, pages = others
             if index.last > mark.seq:  # of before there was one, or older after a power cut
@@ -143,6 +145,7 @@ class SQLiteJournal(LogReads):
             owned, pace = files.pop_all(), WritePlacement(ticks)
             return cls(
                 directory,
+                claim,
                 owned,
                 writer,
                 checkpointer,
@@ -161,6 +164,8 @@ class SQLiteJournal(LogReads):
         """See `EventLog.append`. A caller that is cancelled does not stop the write."""
         if self._broken:
             raise DiskFailed(f"the disk failed before: {self._broken}") from self._broken
+        if self._claim.displaced():
+            raise FilesGone(await self.look())
         heads, self._heads = self._heads, None  # unknown, should the write fail
         block: _Block = (rows, snapshots, heads, self._random)
         if self._writer.idle and self._pace.starts_here(len(rows)):
@@ -170,6 +175,8 @@ class SQLiteJournal(LogReads):
                 self._pace.ended()
         else:
             self._heads = await self._writer.write(self._append_beside, *block)
+        if self._claim.displaced():  # before or behind the commit: nobody can tell
+            raise DiskFailed(await self.look())
         self._index.add(rows)
         if self._keys is not None and rows:
             self._keys.grown(rows[-1].seq)
@@ -190,6 +197,35 @@ class SQLiteJournal(LogReads):
             return self._append(db, *block)
         finally:
             self._pace.ended_beside(len(block[0]), began)
+
+    async def look(self) -> str:
+        """Say what of the log is not where it was opened, and what to do; "" while all is.
+
+        If the WAL alone is gone, SQLite still has what it held, and copies it into the database.
+        """
+        async with self._looking:
+            path = self._claim.displaced()
+            if path and not self._gone:
+                cure = await self._rescued() if path.endswith(WAL) else _PUT_BACK
+                self._gone = f"{path} was removed or replaced while the service ran: {cure}"
+            return self._gone
+
+    async def _rescued(self) -> str:
+        """Copy what the WAL held, which has no name any more, into the database."""
+        try:
+            left = await self._writer.write(copy_wal, "TRUNCATE")
+        except JournalError as error:
+            return f"what it held could not be copied, {error}"
+        if left:
+            return "what it held could not be copied, since another program reads the log"
+        return f"what it held is in {DATABASE} now, start again"
+
+    async def displaced(self) -> None:
+        """Return when the log is not where it was opened any more, also if nothing is written."""
+        while True:
+            if await self.look():
+                return
+            await asyncio.sleep(LOOK_S)
 
     def _written(self, rows: int) -> None:
         """Have the WAL copied now and then."""
@@ -273,6 +309,17 @@ class SQLiteJournal(LogReads):
             except JournalError as error:
                 # The WAL grows meanwhile; appends fail by themselves when the disk is full.
                 _log.warning("journal_checkpoint_postponed", error=str(error))
+
+
+async def _open_others(path: Path, files: AsyncExitStack) -> list[Connection]:
+    """One more connection that may write, and two that only read."""
+    others: list[Connection] = []
+    for read_only in (False, True, True):
+        connection = await Connection.open(path, read_only=read_only)
+        files.push_async_callback(connection.close)
+        others.append(connection)
+        await connection.call(configure)
+    return others
 
 
 async def _empty_wal(writer: Connection) -> None:

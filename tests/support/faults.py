@@ -8,7 +8,14 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from persistence.errors import DiskFailed, JournalError, NotStored, OutcomeUnknown, Unavailable
+from persistence.errors import (
+    DiskFailed,
+    FilesGone,
+    JournalError,
+    NotStored,
+    OutcomeUnknown,
+    Unavailable,
+)
 from persistence.journal import Journal
 from persistence.key_filter import KeyFilter
 from persistence.records import Archivable, Ended, EndedPage, Loaded, Row, Snapshot
@@ -22,6 +29,7 @@ class Fault(Enum):
     UNKNOWN_AND_LOST = auto()
     DISK_FAILED_BUT_STORED = auto()
     DISK_FAILED_AND_LOST = auto()
+    FILES_GONE = auto()
 
 
 _STORED = {Fault.UNKNOWN_BUT_STORED, Fault.DISK_FAILED_BUT_STORED}
@@ -31,6 +39,7 @@ _ERRORS = {
     Fault.UNKNOWN_AND_LOST: OutcomeUnknown,
     Fault.DISK_FAILED_BUT_STORED: DiskFailed,
     Fault.DISK_FAILED_AND_LOST: DiskFailed,
+    Fault.FILES_GONE: FilesGone,
 }
 
 

@@ -150,6 +150,19 @@ async def test_after_a_disk_failure_nothing_is_accepted_any_more(
     assert "resumed" not in bench.said
 
 
+async def test_when_the_files_are_gone_the_write_is_not_stored_and_nothing_is_accepted_any_more(
+    bench: Bench,
+) -> None:
+    bench.journal.fail_appends(Fault.FILES_GONE)
+    async with bench.running() as writer:
+        told, behind = bench.add(), bench.read(1)
+        await bench.disk_failed.wait()
+
+        assert [told.what, behind.what] == ["not stored", "not stored"]
+        assert not writer.accepting
+    assert "resumed" not in bench.said
+
+
 async def test_every_waiter_is_told_once_and_the_truth_whatever_fails() -> None:
     seed = random.SystemRandom().getrandbits(32)
     print(f"seed {seed}")
