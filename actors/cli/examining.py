@@ -17,7 +17,7 @@ from actors.cli.looking import answers, of_prefix, server_version, settle
 from messages.subjects import mapping, partition_of
 from messages.verbs import CATALOG_VERBS, VERBS
 from persistence.errors import JournalError
-from persistence.sqlite.data_dir import DATABASE, is_held
+from persistence.sqlite.data_dir import DATABASE, PART, is_held
 from persistence.sqlite.inspection import Inspection
 
 PAYLOAD_MIN: Final = 1024 * 1024
@@ -211,7 +211,7 @@ def examine_directory(directory: Path) -> list[Finding]:
 
 def _log(directory: Path) -> list[Finding]:
     found = []
-    part = directory / f"{DATABASE}.part"
+    part = directory / PART
     if part.exists():
         do = "remove it and restore again"
         found.append(Finding("files", "problem", f"{part} is left of a broken restore", do))

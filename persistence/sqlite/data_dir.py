@@ -24,6 +24,8 @@ from persistence.errors import Refused
 
 DATABASE: Final = "meterd.db"
 WAL: Final = "meterd.db-wal"
+PART: Final = "meterd.db.part"
+"""A copy on its way to become the database; it is there while a restore runs, or was killed."""
 LOCK: Final = "meterd.lock"
 _LOCKS_DATABASE: Final = sys.platform == "linux"
 """Elsewhere locks of the two kinds exclude each other, and SQLite would be locked out."""
@@ -97,6 +99,20 @@ class Claim:
     def close(self) -> None:
         """Let the directory go, when SQLite has closed the database."""
         self._descriptors.close()
+
+
+def refuse_unfinished(directory: Path) -> None:
+    """Refuse to begin an empty log in a directory in which a restore has not come to its end.
+
+    Raises:
+        Refused: it has a part of a copy, and no log.
+    """
+    part = directory / PART
+    if part.exists() and not (directory / DATABASE).stat().st_size:
+        raise Refused(
+            f"a restore into {directory} was interrupted: run it again, or remove {part} to begin"
+            " with an empty log"
+        )
 
 
 def is_held(directory: Path) -> bool:

@@ -24,7 +24,7 @@ from persistence.records import Archivable, Row, Snapshot
 from persistence.sqlite.archiver import Archiver
 from persistence.sqlite.bulk_load import attach, detach
 from persistence.sqlite.connection import Connection
-from persistence.sqlite.data_dir import DATABASE, WAL, Claim
+from persistence.sqlite.data_dir import DATABASE, WAL, Claim, refuse_unfinished
 from persistence.sqlite.ends import put_dealt_with
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
 from persistence.sqlite.high_water_mark import HighWaterMark, check_end
@@ -120,6 +120,7 @@ class SQLiteJournal(LogReads):
         async with AsyncExitStack() as files:
             claim = Claim.take(directory)
             files.callback(claim.close)
+            refuse_unfinished(directory)
             mark = HighWaterMark.open(directory)
             files.callback(mark.close)
             try:

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sqlite3
 import stat
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from persistence.sqlite.backup import back_up, restore
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_row, make_snapshot
+from tests.support.service import ROOT
 
 ALL = 1_000_000
 
@@ -158,6 +161,51 @@ async def test_what_is_left_of_a_former_log_is_no_part_of_the_restored_one(
     assert await again.find("user-3", "k12") is not None
     await again.close()
     assert broken(directory) == []
+
+
+KILLED_MIDWAY = """
+import os, signal, sys
+from pathlib import Path
+from persistence.sqlite import backup
+
+backup.PAGES_AT_ONCE = 1
+backup.restore(*map(Path, sys.argv[1:]), lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+async def test_beside_a_restore_that_was_killed_no_empty_log_is_begun(
+    directory: Path, copy: Path, tmp_path: Path
+) -> None:
+    journal = await filled(directory)
+    back_up(directory, copy)
+    await journal.close()
+    other = tmp_path / "other"
+    command = [sys.executable, "-c", KILLED_MIDWAY, str(copy), str(other)]
+    killed = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+    assert await killed.wait() == -signal.SIGKILL
+    part = other / "meterd.db.part"
+    for _ in range(2):
+        with pytest.raises(Refused, match=f"was interrupted: run it again, or remove {part}"):
+            await SQLiteJournal.open(other, FORM)
+        assert part.exists()
+    restore(copy, other)
+    assert not part.exists()
+    again = await SQLiteJournal.open(other, FORM)
+    assert await again.last_seq() == 900
+    await again.close()
+
+
+async def test_whoever_removes_the_part_of_a_restore_begins_with_an_empty_log(
+    directory: Path,
+) -> None:
+    directory.mkdir()
+    (directory / "meterd.db.part").touch()
+    with pytest.raises(Refused, match="to begin with an empty log"):
+        await SQLiteJournal.open(directory, FORM)
+    (directory / "meterd.db.part").unlink()
+    await (await SQLiteJournal.open(directory, FORM)).close()
+    (directory / "meterd.db.part").touch()  # of no use beside a log: `doctor` names it
+    await (await SQLiteJournal.open(directory, FORM)).close()
 
 
 @pytest.mark.parametrize("damage", ["text", "page", "foreign", "newer"])

@@ -152,6 +152,14 @@ def test_a_data_directory_that_cannot_be_is_named(make: Make, tmp_path: Path) ->
     refused(make(data="file"), "file")
 
 
+def test_a_start_beside_a_restore_that_was_interrupted_is_refused(
+    make: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "meterd.db.part").write_bytes(b"half of a copy")
+    refused(make(data="half"), "a restore into", "was interrupted", "meterd.db.part")
+
+
 def test_a_database_of_another_program_is_refused_untouched(make: Make, tmp_path: Path) -> None:
     (tmp_path / "foreign").mkdir()
     database = tmp_path / "foreign" / "meterd.db"
