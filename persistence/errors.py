@@ -2,6 +2,7 @@
 
 JournalError
 ├── NotStored         the write is known not to be in the log; later writes may succeed
+│   ├── Locked        another program had the log locked
 │   └── FilesGone     the log is not where it was opened: no later write succeeds either
 ├── OutcomeUnknown    the write may or may not be in the log; ask `EventLog.last_seq`
 │   └── DiskFailed    and the disk is not to be trusted: the process has to end
@@ -22,6 +23,10 @@ class JournalError(Exception):
 
 class NotStored(JournalError):
     """The write failed and is known not to be in the log (disk full, say)."""
+
+
+class Locked(NotStored):
+    """Another program had the log locked for as long as the write could wait."""
 
 
 class FilesGone(NotStored):

@@ -20,6 +20,7 @@ from persistence.errors import (
     Corrupt,
     DiskFailed,
     JournalError,
+    Locked,
     NotStored,
     OutcomeUnknown,
     Unavailable,
@@ -35,7 +36,6 @@ _BEFORE_COMMIT: Final = frozenset(
     {
         sqlite3.SQLITE_ERROR,
         sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_READONLY,
         sqlite3.SQLITE_FULL,
@@ -63,6 +63,7 @@ class Connection(aiosqlite.Connection):
 
     _given: int
     _done: int
+    _patience_s: float
     _stopping: asyncio.Future[Any] | None = None
 
     @classmethod
@@ -74,6 +75,7 @@ class Connection(aiosqlite.Connection):
         """
         connection = cls(partial(_connect, path, read_only), iter_chunk_size=64)
         connection._given = connection._done = 0
+        connection._patience_s = BUSY_TIMEOUT_S
         try:
             await connection
         except BaseException:
@@ -119,20 +121,35 @@ class Connection(aiosqlite.Connection):
         """Run a function that is one transaction; where it fails, roll back.
 
         Raises:
-            NotStored: nothing of it is stored.
+            NotStored: nothing of it is stored; `Locked`, if that is why.
             OutcomeUnknown: it may or may not be stored.
         """
         try:
-            return await self.call(_attempt, function, args)
+            return await self.call(self._transact, BUSY_TIMEOUT_S, function, args)
         except ValueError as error:  # the connection is closed
             raise NotStored(str(error)) from error
 
     def write_here(self, function: Callable[..., _T], *args: object) -> _T:
-        """As `write`, at once and in the calling thread; only where the connection is `idle`."""
+        """As `write`, at once and in the calling thread; only where the connection is `idle`.
+
+        It waits for no other program's lock.
+        """
         try:
-            return _attempt(self._conn, function, args)
+            return self._transact(self._conn, 0, function, args)
         except ValueError as error:  # the connection is closed
             raise NotStored(str(error)) from error
+
+    def _transact(
+        self,
+        db: sqlite3.Connection,
+        patience_s: float,
+        function: Callable[..., _T],
+        args: tuple[object, ...],
+    ) -> _T:
+        if patience_s != self._patience_s:  # blocks of one kind follow each other
+            db.execute(f"PRAGMA busy_timeout = {round(1000 * patience_s)}")
+            self._patience_s = patience_s
+        return _attempt(db, function, args)
 
     def _run(self, function: Callable[..., _T], args: tuple[object, ...]) -> _T:
         try:
@@ -163,6 +180,8 @@ def write_error(error: Exception) -> JournalError:
     text = f"{error} ({getattr(error, 'sqlite_errorname', code)})"
     if code & 0xFF == sqlite3.SQLITE_IOERR:
         return (OutcomeUnknown if code in _INDEX_OF_WAL else DiskFailed)(text)
+    if code & 0xFF == sqlite3.SQLITE_BUSY:
+        return Locked(text)
     return (NotStored if code & 0xFF in _BEFORE_COMMIT else OutcomeUnknown)(text)
 
 

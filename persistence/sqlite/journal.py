@@ -18,7 +18,14 @@ import structlog
 
 from messages.stored.form import Form
 from persistence.archive.lookup import Archives
-from persistence.errors import DiskFailed, FilesGone, JournalError, NotStored, Refused
+from persistence.errors import (
+    DiskFailed,
+    FilesGone,
+    JournalError,
+    Locked,
+    NotStored,
+    Refused,
+)
 from persistence.key_filter import KeyFilter
 from persistence.records import Archivable, Row, Snapshot
 from persistence.sqlite.archiver import Archiver
@@ -169,12 +176,8 @@ class SQLiteJournal(LogReads):
             raise FilesGone(await self.look())
         heads, self._heads = self._heads, None  # unknown, should the write fail
         block: _Block = (rows, snapshots, heads, self._random)
-        if self._writer.idle and self._pace.starts_here(len(rows)):
-            try:
-                self._heads = self._writer.write_here(self._append, *block)
-            finally:
-                self._pace.ended()
-        else:
+        here = self._writer.idle and self._pace.starts_here(len(rows))
+        if not (here and self._wrote_here(*block)):
             self._heads = await self._writer.write(self._append_beside, *block)
         if self._claim.displaced():  # before or behind the commit: nobody can tell
             raise DiskFailed(await self.look())
@@ -182,6 +185,16 @@ class SQLiteJournal(LogReads):
         if self._keys is not None and rows:
             self._keys.grown(rows[-1].seq)
         self._written(len(rows))
+
+    def _wrote_here(self, *block: *_Block) -> bool:
+        """Write a block at once; False if another program's lock is to be waited for."""
+        try:
+            self._heads = self._writer.write_here(self._append, *block)
+        except Locked:
+            return False
+        finally:
+            self._pace.ended()
+        return True
 
     def _append(self, db: sqlite3.Connection, *block: *_Block) -> list[bytes]:
         """`append`, and say how far the log is committed then."""

@@ -3,7 +3,8 @@
 A thread costs a small block more than its write: each hop takes the interpreter lock away from
 the loop, or waits for it. But a disk that stalls must not stall the loop, so after a slow
 write the thread takes over: for a moment where it was one of its kind, for seconds where the
-next one is slow again, and after a stall until the thread has written without one.
+next one is slow again, and after a stall until the thread has written without one. A lock of
+another program is never waited for on the loop: such a block goes to the thread at once.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from persistence.errors import (
     Corrupt,
     DiskFailed,
     JournalError,
+    Locked,
     NotStored,
     OutcomeUnknown,
     Unavailable,
@@ -27,8 +28,8 @@ WAIT_S = 10.0
     ("code", "expected"),
     [
         (sqlite3.SQLITE_FULL, NotStored),
-        (sqlite3.SQLITE_BUSY, NotStored),
-        (sqlite3.SQLITE_BUSY_SNAPSHOT, NotStored),
+        (sqlite3.SQLITE_BUSY, Locked),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, Locked),
         (sqlite3.SQLITE_CONSTRAINT_UNIQUE, NotStored),
         (sqlite3.SQLITE_READONLY_DBMOVED, NotStored),
         (sqlite3.SQLITE_IOERR, DiskFailed),
