@@ -1,6 +1,6 @@
 """The journal in one SQLite file: WAL, one writer connection, fsync at every commit.
 
-Reads have connections of their own (`queries`). Checkpoints copy the WAL into the database on
+Reads have connections of their own (`queries`). `Checkpoints` copies the WAL into the database on
 one more, off the writer's path.
 """
 
@@ -30,6 +30,7 @@ from persistence.key_filter import KeyFilter
 from persistence.records import Archivable, Row, Snapshot
 from persistence.sqlite.archiver import Archiver
 from persistence.sqlite.bulk_load import attach, detach
+from persistence.sqlite.checkpoints import Checkpoints
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.data_dir import DATABASE, WAL, Claim, refuse_unfinished
 from persistence.sqlite.ends import put_dealt_with
@@ -43,8 +44,6 @@ from persistence.sqlite.queries import LogReads
 from persistence.sqlite.schema import configure, copy_wal, prepare
 from persistence.sqlite.write_placement import WritePlacement
 
-CHECKPOINT_PAGES: Final = 4_000
-WAL_PAGES_MAX: Final = 16_000
 LOOK_S: Final = 1.0
 _PUT_BACK: Final = "put it back, or restore a copy, and start again"
 
@@ -86,19 +85,17 @@ class SQLiteJournal(LogReads):
         self._claim = claim
         self._files = files
         self._writer = writer
-        self._checkpointer = checkpointer
         self._pace = pace
         self._mark = mark
         self._keys: KeyStore | None = None
         self._heads: list[bytes] | None = heads  # the chain's newest links, None if unknown
         self._random = random
-        self._uncopied_pages = 0
-        self._grown = asyncio.Event()
-        self._archiver = Archiver(archives, pages, writer, self._written, form.common())
+        self._checkpoints = Checkpoints(checkpointer, writer, directory / WAL, self._break)
+        written = self._checkpoints.written
+        self._archiver = Archiver(archives, pages, writer, written, form.common())
         self._broken: DiskFailed | None = None
         self._gone = ""
         self._looking = asyncio.Lock()  # whoever looks second has the whole sentence too
-        self._checkpoints = asyncio.create_task(self._checkpoint(), name="journal-checkpoints")
 
     @classmethod
     async def open(
@@ -184,7 +181,7 @@ class SQLiteJournal(LogReads):
         self._index.add(rows)
         if self._keys is not None and rows:
             self._keys.grown(rows[-1].seq)
-        self._written(len(rows))
+        self._checkpoints.written(len(rows))
 
     def _wrote_here(self, *block: *_Block) -> bool:
         """Write a block at once; False if another program's lock is to be waited for."""
@@ -241,13 +238,8 @@ class SQLiteJournal(LogReads):
                 return
             await asyncio.sleep(LOOK_S)
 
-    def _written(self, rows: int) -> None:
-        """Have the WAL copied now and then."""
-        # Rows of the usual size fill a page by tens; a block rewrites the last ones of the trees.
-        self._uncopied_pages += 4 + rows // 4
-        if self._uncopied_pages >= CHECKPOINT_PAGES:
-            self._uncopied_pages = 0
-            self._grown.set()
+    def _break(self, error: DiskFailed) -> None:
+        self._broken = error  # what is copied and what is written are in one file
 
     async def load_keys(self, keys: KeyFilter) -> None:
         """See `LogQueries.load_keys`."""
@@ -299,30 +291,10 @@ class SQLiteJournal(LogReads):
 
     async def close(self) -> None:
         """See `Journal.close`."""
-        self._checkpoints.cancel()
-        await asyncio.wait([self._checkpoints])
+        await self._checkpoints.close()
         if self._keys is not None:
             await self._keys.close(self._index.last)
         await self._files.aclose()
-
-    async def _checkpoint(self) -> None:
-        while True:
-            await self._grown.wait()
-            self._grown.clear()
-            try:
-                pages = await self._checkpointer.write(copy_wal, "PASSIVE")
-                if pages > WAL_PAGES_MAX:
-                    # Under a steady load there is always a block that is not copied yet, and
-                    # the WAL would never start again from its beginning. Between two blocks
-                    # only what came during the copy is left to do.
-                    await self._writer.write(copy_wal, "PASSIVE")
-            except DiskFailed as error:
-                self._broken = error
-                _log.exception("journal_checkpoint_failed")
-                return
-            except JournalError as error:
-                # The WAL grows meanwhile; appends fail by themselves when the disk is full.
-                _log.warning("journal_checkpoint_postponed", error=str(error))
 
 
 async def _open_others(path: Path, files: AsyncExitStack) -> list[Connection]:

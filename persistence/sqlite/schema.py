@@ -111,5 +111,10 @@ def configure(db: sqlite3.Connection) -> None:
 
 def copy_wal(db: sqlite3.Connection, mode: str) -> int:
     """Checkpoint; the pages that are still in the WAL."""
-    _, pages, _ = db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-    return int(pages)
+    return checkpoint(db, mode)[0]
+
+
+def checkpoint(db: sqlite3.Connection, mode: str) -> tuple[int, int]:
+    """Checkpoint; how many pages are in the WAL now, and how many of them are copied."""
+    _, pages, copied = db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    return int(pages), int(copied)

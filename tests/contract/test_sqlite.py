@@ -140,8 +140,8 @@ async def test_closing_finishes_what_is_being_written(directory: Path) -> None:
 async def test_the_wal_starts_again_from_its_beginning_under_a_steady_load(
     sqlite_journal: SQLiteJournal, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("persistence.sqlite.journal.CHECKPOINT_PAGES", 200)
-    monkeypatch.setattr("persistence.sqlite.journal.WAL_PAGES_MAX", 400)
+    monkeypatch.setattr("persistence.sqlite.checkpoints.CHECKPOINT_PAGES", 200)
+    monkeypatch.setattr("persistence.sqlite.checkpoints.WAL_PAGES_MAX", 400)
     random_ = random.Random(1)
     for start in range(1, 60_000, 600):
         await sqlite_journal.append(make_rows(random_, start, 600))
@@ -226,14 +226,14 @@ async def test_a_closed_journal_says_so(directory: Path) -> None:
 async def test_after_a_checkpoint_that_failed_on_the_disk_nothing_is_written(
     sqlite_journal: SQLiteJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(db: sqlite3.Connection, mode: str) -> int:
+    def fail(db: sqlite3.Connection, mode: str) -> tuple[int, int]:
         raise sqlite_error(sqlite3.SQLITE_IOERR_FSYNC)
 
-    monkeypatch.setattr("persistence.sqlite.journal.CHECKPOINT_PAGES", 1)
+    monkeypatch.setattr("persistence.sqlite.checkpoints.CHECKPOINT_PAGES", 1)
     with monkeypatch.context() as patch:
-        patch.setattr("persistence.sqlite.journal.copy_wal", fail)
+        patch.setattr("persistence.sqlite.checkpoints.checkpoint", fail)
         await sqlite_journal.append([make_row(1)])
-        await asyncio.wait([sqlite_journal._checkpoints])
+        await asyncio.wait([sqlite_journal._checkpoints.task])
 
     with pytest.raises(DiskFailed):
         await sqlite_journal.append([make_row(2)])
