@@ -165,6 +165,11 @@ def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     )
 
 
+def is_busy(error: Exception) -> bool:
+    """Whether SQLite waited for another program's lock, and did not get it."""
+    return bool(getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY)
+
+
 def read_error(error: Exception) -> JournalError:
     """The layer's error for one that a read raised."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -180,7 +185,7 @@ def write_error(error: Exception) -> JournalError:
     text = f"{error} ({getattr(error, 'sqlite_errorname', code)})"
     if code & 0xFF == sqlite3.SQLITE_IOERR:
         return (OutcomeUnknown if code in _INDEX_OF_WAL else DiskFailed)(text)
-    if code & 0xFF == sqlite3.SQLITE_BUSY:
+    if is_busy(error):
         return Locked(text)
     return (NotStored if code & 0xFF in _BEFORE_COMMIT else OutcomeUnknown)(text)
 

@@ -51,6 +51,8 @@ class Claim:
         """
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(directory, os.W_OK | os.X_OK):  # the files may be open to writes
+                raise Refused(f"the data directory {directory} cannot be used: it is read-only")
             with ExitStack() as descriptors:
                 lock = _opened(descriptors, directory / LOCK)
                 if not _locked(lock):
@@ -63,7 +65,9 @@ class Claim:
                 os.write(lock, f"{os.getpid()}\n".encode())
                 return cls(directory, descriptors.pop_all(), database)
         except OSError as error:
-            why = f"the data directory {directory} cannot be used: {error.strerror}"
+            named = error.filename not in {None, os.fspath(directory)}
+            file = f"{error.filename}: " if named else ""
+            why = f"the data directory {directory} cannot be used: {file}{error.strerror}"
             raise Refused(why) from error
 
     def watch(self, name: str) -> None:

@@ -31,7 +31,7 @@ from persistence.records import Archivable, Row, Snapshot
 from persistence.sqlite.archiver import Archiver
 from persistence.sqlite.bulk_load import attach, detach
 from persistence.sqlite.checkpoints import Checkpoints
-from persistence.sqlite.connection import Connection
+from persistence.sqlite.connection import Connection, is_busy
 from persistence.sqlite.data_dir import DATABASE, WAL, Claim, refuse_unfinished
 from persistence.sqlite.ends import put_dealt_with
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
@@ -143,6 +143,8 @@ class SQLiteJournal(LogReads):
                 await writer.call(archives.look)
                 claim.watch(WAL)  # SQLite keeps the file as long as it has the database open
             except (sqlite3.Error, ValueError, OSError) as error:
+                if is_busy(error):
+                    raise Refused(f"{path} is locked by another program") from error
                 raise Refused(f"{path} cannot be opened: {error}") from error
             checkpointer, recoveries, pages = others
             if index.last > mark.seq:  # of before there was one, or older after a power cut

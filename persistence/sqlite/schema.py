@@ -95,7 +95,9 @@ def prepare(db: sqlite3.Connection, path: Path, form: Form) -> list[bytes]:
     # former process left in the WAL is written, and synced, again before anything builds on it.
     uncopied = copy_wal(db, "TRUNCATE")
     if uncopied:
-        raise Refused(f"{path} is being read by another program: its WAL cannot be copied")
+        raise Refused(
+            f"{path} is in use by another program: its WAL cannot be copied before it ends"
+        )
     migrate(db, version)
     derive(db, form)
     return newest_heads(db)

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -92,4 +96,62 @@ async def test_a_lock_of_another_program_is_said_in_a_sentence(directory: Path, 
             await SQLiteJournal.open(directory, FORM)
     assert str(refused.value) == f"the data directory {directory} is held by another process"
     assert not is_held(directory)
+    await (await SQLiteJournal.open(directory, FORM)).close()
+
+
+READS, WRITES = ["SELECT count(*) FROM log"], ["BEGIN IMMEDIATE"]
+EXCLUDES = ["PRAGMA locking_mode = EXCLUSIVE", "BEGIN EXCLUSIVE"]
+
+
+@pytest.mark.parametrize(
+    ("statements", "why"),
+    [
+        (["BEGIN", *READS], "is in use by another program"),
+        (WRITES, "is in use by another program"),
+        (EXCLUDES, "is locked by another program"),
+    ],
+)
+async def test_a_database_that_another_program_keeps_for_itself_is_said_in_a_sentence(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, statements: list[str], why: str
+) -> None:
+    await (await SQLiteJournal.open(directory, FORM)).close()
+    monkeypatch.setattr("persistence.sqlite.connection.BUSY_TIMEOUT_S", 0.001)
+    database = directory / "meterd.db"
+    with closing(sqlite3.connect(database, isolation_level=None)) as outside:
+        outside.execute("CREATE TABLE foreign_one (n)")  # so that the WAL has something
+        for statement in statements:
+            outside.execute(statement).fetchall()
+        with pytest.raises(Refused) as refused:
+            await SQLiteJournal.open(directory, FORM)
+    assert str(refused.value).startswith(f"{database} {why}")
+    assert "\n" not in str(refused.value)
+    await (await SQLiteJournal.open(directory, FORM)).close()
+
+
+async def test_a_file_that_cannot_be_used_is_named(directory: Path) -> None:
+    (directory / "meterd.db").mkdir(parents=True)
+    with pytest.raises(Refused, match=rf"cannot be used: {directory / 'meterd.db'}: Is a dir"):
+        await SQLiteJournal.open(directory, FORM)
+
+
+async def test_a_disk_that_knows_no_locks_is_said_in_a_sentence(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(Refused) as refused:
+        await SQLiteJournal.open(directory, FORM)
+    message = f"the data directory {directory} cannot be used: No locks available"
+    assert str(refused.value) == message
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_directory_that_became_read_only_is_refused(directory: Path) -> None:
+    await (await SQLiteJournal.open(directory, FORM)).close()
+    directory.chmod(0o500)
+    with pytest.raises(Refused, match="cannot be used: it is read-only"):
+        await SQLiteJournal.open(directory, FORM)
+    directory.chmod(0o700)
     await (await SQLiteJournal.open(directory, FORM)).close()
