@@ -1,15 +1,22 @@
-"""Structured logs on stderr: one JSON object per line."""
+"""The log on stderr: JSON lines, or lines for people if stderr is a terminal.
+
+What decides is the stream that is written to. Stdout has the ready line alone, and is often read
+by a program while a person looks at stderr.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
+from actors.settings.readable import escaped, quoted, renderer
 from messages.redacting import without
 
 
@@ -20,24 +27,39 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
         level: debug, info, warning or error.
         secrets: texts that no line may have, whoever writes it.
     """
-    written = [json.dumps(secret)[1:-1] for secret in secrets]  # as they are in a line of JSON
+    stream: TextIO | None = sys.stderr  # None if it was closed before the start
+    if stream is not None and stream.isatty():
+        render = [*renderer(colours=_has_colours(os.environ))]
+        hidden = _forms(secrets, escaped, lambda text: quoted(text)[1:-1])
+    else:
+        render = [structlog.processors.JSONRenderer()]
+        hidden = _forms(secrets, lambda text: json.dumps(text)[1:-1])
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-            _hiding(written),
+            *render,
+            _hiding(hidden),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Lossy(stream))),
         cache_logger_on_first_use=True,
     )
     # Libraries log through the standard library; only what went wrong is of interest.
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_HidingFormatter(secrets))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, handlers=[_Libraries()])
+
+
+def _has_colours(environment: Mapping[str, str]) -> bool:
+    """Whether a terminal takes colours, and its user wants them (no-color.org)."""
+    return not environment.get("NO_COLOR") and environment.get("TERM", "dumb") != "dumb"
+
+
+def _forms(secrets: Iterable[str], *written: Callable[[str], str]) -> set[str]:
+    """Every way in which a line may have one of these texts: as it is, quoted, escaped."""
+    found = {text for secret in secrets for text in (secret, repr(secret)[1:-1])}
+    return found | {write(text) for text in found for write in written}
 
 
 def _hiding(secrets: Iterable[str]) -> Callable[[Any, str, Any], str]:
@@ -47,13 +69,36 @@ def _hiding(secrets: Iterable[str]) -> Callable[[Any, str, Any], str]:
     return hide
 
 
-class _HidingFormatter(logging.Formatter):
-    """Formats a record, traceback included, without secrets."""
+class _Lossy:
+    """A stream whose failures end nothing: a full disk, or a reader that has gone.
 
-    def __init__(self, secrets: Iterable[str]) -> None:
-        super().__init__("%(name)s: %(message)s")
-        self._secrets = tuple(secrets)
+    A line is written in the middle of an answer or a commit, and none is worth either of them.
+    """
 
-    def format(self, record: logging.LogRecord) -> str:
-        """See `logging.Formatter.format`."""
-        return without(self._secrets, super().format(record))
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        if self._stream is not None:
+            with suppress(OSError, ValueError):  # ValueError: it is closed
+                self._stream.write(text)
+
+    def flush(self) -> None:
+        if self._stream is not None:
+            with suppress(OSError, ValueError):
+                self._stream.flush()
+
+
+class _Libraries(logging.Handler):
+    """Writes what libraries log as lines like our own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        log = structlog.get_logger(record.name)
+        tell = log.error if record.levelno >= logging.ERROR else log.warning
+        tell(
+            "library",
+            logger=record.name,
+            message=record.getMessage(),
+            exc_info=record.exc_info or None,
+        )
