@@ -31,7 +31,8 @@ from actors.edge.dispatch import OWN, Edge
 from actors.edge.fence import Fence
 from actors.edge.load_shedding import LoadShedder
 from actors.edge.ownership import CLAIM_S, RECLAIM_S, Claim, above, subject_of
-from actors.edge.streams import NAMES, capturing
+from actors.edge.request_log import RequestLog
+from actors.edge.streams import NAMES, tell_of_capturing
 from actors.factory import Restoring
 from actors.maintenance.archive import Archiving
 from actors.maintenance.closing import LOOK_S, Closing
@@ -172,10 +173,16 @@ class Service:
         )
         flushed = self._writer.flushed
         self._closing = Closing(journal, self._registry, self._clock, flushed, look_s=waits.look)
-        self._edge = Edge(config.prefix, self._registry.dispatch, connection.replies, self._clock)
+        replies, log = connection.replies, None
+        if config.logs_requests:
+            replies = log = RequestLog(replies, self._clock.ticks)
+        self._requests = log
+        self._edge = Edge(config.prefix, self._registry.dispatch, replies, self._clock)
+        self._deliver = self._edge.deliver if log is None else log.around(self._edge)
         self._shedder = self._load_shedder()
 
     def _load_shedder(self) -> LoadShedder:
+        log = self._requests
         return LoadShedder(
             self._edge,
             self._connection,
@@ -184,6 +191,8 @@ class Service:
             asyncio.get_running_loop().call_soon,
             waiting=lambda: self._registry.waiting,
             waiting_max=self._config.waiting_max,
+            deliver=self._deliver,
+            on_refused=None if log is None else log.refused,
         )
 
     async def start(self, *, own_server: bool = False) -> None:
@@ -208,7 +217,7 @@ class Service:
             self.watch(await self._relay.start(), "the relay of the outbox ended")
             self.watch(asyncio.create_task(self._sweep()), "the sweep of idle users ended")
             self._subscription = await self._connection.serve(
-                f"{prefix}.>", QUEUE, self._edge.deliver, self._shedder.after_read
+                f"{prefix}.>", QUEUE, self._deliver, self._shedder.after_read
             )
             self._shedder.after_read(0)  # the first PING tells how far away the server is
             await Discovery(
@@ -220,8 +229,7 @@ class Service:
                 tallies=self._edge.tallies,
                 figures=self._figures,
             ).serve()
-            dispatch, archive = self._registry.dispatch, self._archiving.step
-            await Upkeep(prefix, self._connection, dispatch, self._snapshot, archive).serve()
+            await self._upkeep().serve()
             await self._connection.flush()
             fence = self._fence = Fence(self._clock.ticks, claim_s, self._refuse)
             self._connection.put_behind(fence)
@@ -230,10 +238,16 @@ class Service:
                 asyncio.create_task(claim.keep(fence)), "another meterd serves the prefix too"
             )
             self.watch(asyncio.create_task(self._closing.run()), "the look for ends ended")
-            self._accompany(asyncio.create_task(self._look_for_streams()))
+            looking = tell_of_capturing(self._connection.client, prefix)
+            self._accompany(asyncio.create_task(looking))
         except (nats.errors.Error, OSError) as error:
             why = str(error) or type(error).__name__
             raise StartError(f"NATS does not let the service start: {why}") from error
+
+    def _upkeep(self) -> Upkeep:
+        dispatch, archive = self._registry.dispatch, self._archiving.step
+        prefix, connection, log = self._config.prefix, self._connection, self._requests
+        return Upkeep(prefix, connection, dispatch, self._snapshot, archive, log)
 
     async def stop(self) -> None:
         """Drain: answer every request that was taken, snapshot, publish what is left."""
@@ -272,7 +286,12 @@ class Service:
 
     def _refuse(self, subject: bytes, reply_to: bytes, why: RequestError) -> None:
         """Refuse a request that was not looked at."""
-        if reply_to and self._edge.route_of(subject).kind is not OWN:
+        route = self._edge.route_of(subject)
+        if route.kind is OWN or (route.silent and not reply_to):
+            return  # no request, as for the edge
+        if self._requests is not None:
+            self._requests.refused(route, why.code)
+        if reply_to:
             body = encode_reply(ErrorReply(why.body()))
             self._connection.send_past(reply_to, body, error_headers(why))
 
@@ -289,17 +308,6 @@ class Service:
             await asyncio.gather(task, return_exceptions=True)
 
         self._stack.push_async_callback(cancel)
-
-    async def _look_for_streams(self) -> None:
-        prefix = self._config.prefix
-        for name in await capturing(self._connection.client, prefix):
-            _log.warning(
-                "requests_captured",
-                stream=name,
-                subjects=f"{prefix}.>",
-                effect="callers get the stream's answer in place of meterd's",
-                cure="take the subjects of requests out of the stream",
-            )
 
     async def _load_while(self, claim: Claim, *, own_server: bool) -> None:
         """Read what the log knows while other meterds may answer the claim."""

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 import structlog
 
 from actors.edge.age import MS, Age, CommitTime, Connected, Log
-from actors.edge.dispatch import OWN, Edge
+from actors.edge.dispatch import OWN, Edge, Route
 from actors.edge.parser import TURN_NS, Deliver
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
@@ -60,6 +60,7 @@ STAMP_MICROS: Final = 1_000
 _SOME_MICROS: Final = 1_000_000_123_456
 _SOME_TIME: Final = b"1970-01-12T13:46:40.123456"
 """A time in the text of a refusal, which takes as many bytes at any other time."""
+_CODE: Final = "overloaded"
 _WHY: Final = "not executed: too many requests wait"
 
 _log = structlog.get_logger(__name__)
@@ -128,6 +129,8 @@ class LoadShedder:
         soon: has something called in the next turn of the loop.
         waiting: how many requests wait in the service.
         waiting_max: how many may wait together before any is refused.
+        deliver: takes what is let in, where it is not the edge itself.
+        on_refused: is told of each refusal and its code.
 
     Attributes:
         strict: whether an overload lasts: requests that take too long are refused.
@@ -142,9 +145,12 @@ class LoadShedder:
         soon: Callable[[Callable[[], None]], object],
         waiting: Callable[[], int],
         waiting_max: int,
+        deliver: Deliver | None = None,
+        on_refused: Callable[[Route, str], None] | None = None,
     ) -> None:
         self._edge = edge
-        self._deliver: Deliver = edge.deliver
+        self._deliver: Deliver = deliver or edge.deliver
+        self._on_refused = on_refused
         self._wire = wire
         self._age = Age(wire)
         self._commit = CommitTime(log)
@@ -294,6 +300,8 @@ class LoadShedder:
             if not 0 <= now - self._stamped_at < STAMP_MICROS:
                 self._stamp(now)
             self._wire.send_ready(reply_to, self._answers[self._refused % len(RETRY_AFTER_S)])
+        if self._on_refused is not None:
+            self._on_refused(route, _CODE)
 
     def _stamp(self, now: int) -> None:
         """Make the refusals of this moment."""
@@ -317,7 +325,7 @@ class LoadShedder:
 
 def _answer(retry_after: float) -> tuple[bytes, bytes]:
     """A refusal, from behind the subject that it goes to: what is before its time and behind."""
-    error = RequestError("overloaded", _WHY, retry_after=retry_after)
+    error = RequestError(_CODE, _WHY, retry_after=retry_after)
     payload = encode_reply(ErrorReply(error.body(None, to_datetime(_SOME_MICROS))))
     lines = "".join(f"{name}: {value}\r\n" for name, value in error_headers(error).items())
     block = f"NATS/1.0\r\n{lines}\r\n".encode()

@@ -6,9 +6,24 @@ import json
 from typing import Any, Final
 
 import nats.errors
+import structlog
 
 NAMES: Final = "$JS.API.STREAM.NAMES"
 ASK_S: Final = 2.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def tell_of_capturing(client: Any, prefix: str) -> None:
+    """Warn of each stream that captures requests below a prefix; see `capturing`."""
+    for name in await capturing(client, prefix):
+        _log.warning(
+            "requests_captured",
+            stream=name,
+            subjects=f"{prefix}.>",
+            effect="callers get the stream's answer in place of meterd's",
+            cure="take the subjects of requests out of the stream",
+        )
 
 
 async def capturing(client: Any, prefix: str) -> list[str]:

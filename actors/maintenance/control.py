@@ -15,6 +15,7 @@ from typing import Any, Final
 from nats.aio.msg import Msg
 
 from actors.edge.connection import Connection
+from actors.edge.request_log import RequestLog
 from actors.runtime.request import Request
 from messages.control import Forget, Rebuild
 from messages.errors import RequestError
@@ -34,6 +35,7 @@ class Upkeep:
         dispatch: takes a request.
         snapshot: has the state of all live users written; the answer when it is durable.
         archive: takes the next step of an archive of what is before a day; the answer.
+        log: tells of each request, if it is to be told.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class Upkeep:
         dispatch: Callable[[Request], None],
         snapshot: Callable[[], Awaitable[dict[str, int]]],
         archive: Callable[[str], Awaitable[Any]],
+        log: RequestLog | None = None,
     ) -> None:
         self._prefix = prefix
         self._connection = connection
         self._dispatch = dispatch
         self._snapshot = snapshot
         self._archive = archive
+        self._log = log
         self._archiving = set[asyncio.Task[None]]()
 
     async def serve(self) -> None:
@@ -60,12 +64,16 @@ class Upkeep:
 
     async def _on_message(self, message: Msg) -> None:
         *_, verb, token = message.subject.split(".")
-        request = Request("", token, _VERBS[verb], message.reply.encode(), self._connection)
+        user, wrong = "", ""
         try:
-            request.user = decode_user(token)
+            user = decode_user(token)
         except ValueError as error:
-            request.refuse(RequestError("invalid_user", clip(str(error))))
+            wrong = clip(str(error))
+        request = self._request(message, user or clip(token), _VERBS[verb])
+        if wrong:
+            request.refuse(RequestError("invalid_user", wrong))
             return
+        request.user, request.token = user, token
         self._dispatch(request)
 
     async def _on_snapshot(self, message: Msg) -> None:
@@ -78,8 +86,16 @@ class Upkeep:
         self._archiving.add(task)
         task.add_done_callback(self._archiving.discard)
 
+    def _request(self, message: Msg, about: str | None, command: Any = None) -> Request:
+        """The request of a message; ``about`` is whom it names."""
+        reply_to, replies = message.reply.encode(), self._connection.replies
+        if self._log is not None:
+            verb = message.subject.removeprefix(f"{self._prefix}.").rpartition(".")[0]
+            reply_to, replies = self._log.ask(verb, about, reply_to), self._log
+        return Request("", "", command, reply_to, replies)
+
     async def _answer(self, message: Msg, work: Awaitable[Any]) -> None:
-        request = Request("", "", None, message.reply.encode(), self._connection)
+        request = self._request(message, None)
         try:
             request.prepare(await work)
         except RequestError as error:

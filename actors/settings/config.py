@@ -95,6 +95,11 @@ class Config:
         """Whether there is a use for JetStream."""
         return self.keeps_alerts or self.keeps_events
 
+    @property
+    def logs_requests(self) -> bool:
+        """Whether each request is to have its line in the log."""
+        return self.log_level.lower() == "debug"
+
 
 _BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "nats_port": (0, 65_535),

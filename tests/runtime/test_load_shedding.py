@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Iterable
 from math import log
 
@@ -63,6 +64,15 @@ async def test_of_more_at_once_the_rest_is_refused_at_once() -> None:
     refused = [answer for answer in world.answers if answer.refused]
     assert len(refused) > 1.9 * WAITING_MAX
     assert p99(refused) < 300
+
+
+async def test_each_refusal_is_told_to_who_wants_to_know() -> None:
+    world, told = World(WAITING_MAX), Counter[tuple[str, str]]()
+    world.shedder._on_refused = lambda route, code: told.update([(route.verb, code)])
+    world.run((7 * MS, f"u{n % 50}") for n in range(WAITING_MAX + 2_000))
+    refused = sum(answer.refused for answer in world.answers)
+    assert refused > 1_000
+    assert told == {("track", "overloaded"): refused}
 
 
 async def test_of_ten_times_too_much_what_is_let_in_is_done_within_250_ms() -> None:
