@@ -37,6 +37,7 @@ from actors.factory import Restoring
 from actors.maintenance.archive import Archiving
 from actors.maintenance.closing import LOOK_S, Closing
 from actors.maintenance.control import Upkeep
+from actors.persistent.administration import tell_of_users
 from actors.persistent.context import ActorContext
 from actors.persistent.timeline import Timeline
 from actors.publishing.outbox import MARK_S, Relay
@@ -265,6 +266,11 @@ class Service:
         await self._stack.aclose()
         self._writer.abandon()
 
+    @property
+    def position(self) -> int:
+        """Up to which position the log is durable."""
+        return self._writer.durable
+
     def watch(self, task: asyncio.Task[Any], what: str) -> None:
         """Own a task that is to run as long as the service: its end is the service's."""
 
@@ -345,7 +351,8 @@ class Service:
     async def _snapshot(self) -> dict[str, int]:
         users = await self._registry.snapshot_all()
         await self._writer.flushed()
-        return {"users": users, "seq": self._writer.durable}
+        _log.info("snapshots_written", users=users, seq=self.position)
+        return {"users": users, "seq": self.position}
 
     def _live(self, user: str) -> Account | None:
         actor = self._registry.actor(user)
@@ -360,6 +367,7 @@ class Service:
     def _on_durable(self, block: Block) -> None:
         noticed = [row for row in block.rows if row.notify]
         if noticed:
+            tell_of_users(noticed)
             self._relay.take(noticed)
             self._closing.take(noticed)
 

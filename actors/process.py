@@ -14,6 +14,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
 
+import structlog
+
 from actors.app import DISK_FAILED, VERSION, End, Service, StartError
 from actors.clock import SystemClock
 from actors.edge.connection import Connection, ConnectionFailed
@@ -34,6 +36,9 @@ _CLOSED: Final = "NATS closed the connection; the log on stderr says why"
 # The collector's default thresholds cost a third of the throughput: the many containers of
 # live users are walked again and again. What exists after start is taken out of its sight.
 _GC_THRESHOLDS: Final = (200_000, 20, 50)
+_NS: Final = 1_000_000_000
+
+_log = structlog.get_logger(__name__)
 
 
 def run(config: Config, *, embedded: bool) -> int:
@@ -64,8 +69,14 @@ async def _serve(config: Config, *, embedded: bool) -> int:
         if not over.done():
             over.set_result(why)
 
+    told: list[str] = []
+
+    def on_signal(number: signal.Signals) -> None:
+        told.append(number.name)
+        end("")
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end, "")
+        loop.add_signal_handler(number, on_signal, number)
     options, privacy = partial(connect_options, config), privacy_of(config)
     options()  # what is wrong is said before anything is opened
     async with AsyncExitStack() as stack:
@@ -75,11 +86,12 @@ async def _serve(config: Config, *, embedded: bool) -> int:
         connection = await Connection.connect(url, options, name=NAME, prefix=config.prefix)
         stack.push_async_callback(connection.close)
         service = Service(config, journal, connection, end, privacy=privacy)
-        stack.push_async_callback(service.stop)
+        stack.push_async_callback(_stop, service, over)
         await service.start(own_server=embedded)
         service.watch(asyncio.create_task(connection.closed.wait()), _CLOSED)
         service.watch(asyncio.create_task(journal.displaced()), DISK_FAILED)
         _settle_memory()
+        _tell_started(config, connection, service, embedded=embedded)
         ready = {
             "event": "ready",
             "nats_url": connection.url,
@@ -88,10 +100,40 @@ async def _serve(config: Config, *, embedded: bool) -> int:
         }
         print(json.dumps(ready), flush=True)  # noqa: T201 -- the contract's line on stdout
         why = await over
+        if why:
+            _log.error("stopping", why=why)
+        else:
+            _log.info("stopping", why=told[0])
     if why:
         _say(why)
         return FAILED
     return 0
+
+
+def _tell_started(
+    config: Config, connection: Connection, service: Service, *, embedded: bool
+) -> None:
+    _log.info(
+        "started",
+        version=VERSION,
+        command="up" if embedded else "serve",
+        pid=os.getpid(),
+        prefix=config.prefix,
+        data_dir=str(config.data_dir.absolute()),
+        server=connection.url,
+        server_version=connection.server_version,
+        seq=service.position,
+        log=config.log_level.lower(),
+    )
+
+
+async def _stop(service: Service, over: asyncio.Future[str]) -> None:
+    ticks = SystemClock().ticks
+    began = ticks()
+    await service.stop()
+    if over.done():  # else it never started, and one line says why
+        seconds = round((ticks() - began) / _NS, 3)
+        _log.info("stopped", drain_s=seconds, seq=service.position)
 
 
 async def _close(journal: SQLiteJournal, over: asyncio.Future[str]) -> None:

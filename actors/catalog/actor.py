@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-import structlog
-
 from actors.billing.catalog import changes
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.defaults import default_catalog
@@ -21,6 +19,7 @@ from actors.billing.idempotency import mismatch
 from actors.catalog.pages import show
 from actors.catalog.users import list_users
 from actors.persistent.actor import PersistentActor
+from actors.persistent.administration import tell_of_catalog
 from actors.persistent.context import ActorContext
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
@@ -42,8 +41,6 @@ from messages.stored.errors import UnreadableEvent
 from messages.stored.events import KIND, CatalogEvent
 from persistence.errors import Corrupt
 from persistence.records import Row
-
-_log = structlog.get_logger(__name__)
 
 PARTITION: Final = 0
 """Of the catalogue's rows, which no user's subject can name."""
@@ -140,6 +137,7 @@ class _Effect:
 
     def durable(self) -> None:
         self._catalog.take(self._event, self._seq)
+        tell_of_catalog(self._event, self._seq)
 
     def lost(self, *, unknown: bool) -> None:
         """Nothing has changed; what is stored all the same is found by `recover_catalog`."""

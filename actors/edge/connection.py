@@ -195,6 +195,12 @@ class Connection:
         await self.client.publish(subject, payload, reply_to, headers=headers)
 
     @property
+    def server_version(self) -> str:
+        """That of the server that the connection leads to now, empty if it does not say."""
+        server = self.client._current_server
+        return str(server.server_version or "") if server else ""
+
+    @property
     def replies(self) -> Replies:
         """Where answers to what is served leave: `send`, without a step in between."""
         return self if self._outgoing is None else self._outgoing

@@ -29,6 +29,9 @@ nobody pushes them out, or fills the memory, with what is none."""
 ROUTE_BYTES: Final = 500
 """A route's bytes beside its texts, of which it has up to three."""
 KEY_CHARACTERS_MAX: Final = 128
+MISPLACED: Final = "the subject's partition is not that of the user"
+QUIET_NS: Final = 60_000_000_000
+"""How long after a line about such a subject others are counted only."""
 WRONG_CHARACTERS_MAX: Final = 600
 """Room for why a token is refused, with the right one."""
 OF_USER: Final = "of_user"
@@ -95,6 +98,7 @@ class Edge:
         self._other = Tally()
         self._routes: dict[bytes, Route] = {}
         self._routes_bytes = 0
+        self._quiet_until = self._untold = 0
 
     def deliver(self, subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> None:
         """Take one message; every request gets its answer from here or from its actor."""
@@ -142,9 +146,20 @@ class Edge:
                 key = secrets.token_hex(16)
             request.key = key
         if route.wrong is not None:
+            if route.wrong == MISPLACED:
+                self._tell_misplaced(route.user)
             raise RequestError("invalid_user", route.wrong)
         if command.deadline is not None:
             request.deadline = to_micros(command.deadline)
+
+    def _tell_misplaced(self, user: str) -> None:
+        """Say that somebody goes past the mapping; others of the next minute are counted."""
+        now = self._ticks()
+        if now < self._quiet_until:
+            self._untold += 1
+            return
+        _log.warning("partition_refused", user=user, untold=self._untold)
+        self._quiet_until, self._untold = now + QUIET_NS, 0
 
     def _resolve(self, subject: bytes) -> Route:
         """Take a subject apart; most come again and again."""
@@ -168,7 +183,7 @@ class Edge:
             try:
                 user = decode_user(token)
                 if partition is not None and partition != str(partition_of(token)):
-                    wrong = "the subject's partition is not that of the user"
+                    wrong = MISPLACED
             except ValueError as error:
                 wrong = clip(f"{error}{right_token(token)}", WRONG_CHARACTERS_MAX)
         tally = self.tallies.get(name, self._other)

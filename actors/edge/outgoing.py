@@ -66,15 +66,13 @@ class Refusal:
 
     def __init__(self, prefix: str) -> None:
         self._closed = (prefix.encode() + b".", _OF_SERVER)
-        self._told = False
+        self._told = Repeated(_log.warning, "reply_subject_refused")
 
     def of(self, reply_to: bytes) -> bool:
-        """Whether the subject is refused; the log says so once."""
+        """Whether the subject is refused; the log says so at once, then how often by the minute."""
         if not reply_to.startswith(self._closed):
             return False
-        if not self._told:
-            self._told = True
-            _log.warning("reply_subject_refused", subject=clip(repr(reply_to)))
+        self._told.note(subject=clip(repr(reply_to)))
         return True
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import structlog
+
 from actors.billing.change import Now
 from actors.billing.changes import CHANGES
 from actors.billing.idempotency import mismatch
@@ -26,6 +28,8 @@ from messages.control import Close, Forget, Rebuild
 from messages.reports import Ack
 from messages.usage import Batch, ConvertedTrack, Track
 from persistence.records import Row
+
+_log = structlog.get_logger(__name__)
 
 
 def _track(ledger: Ledger, request: Request, call: Track, at: int) -> Detour | None:
@@ -103,8 +107,9 @@ def _rebuild(ledger: Ledger, request: Request, _: Rebuild, _at: int) -> Detour:
         ledger.account = account
         if rows:
             ledger.save()
-        seq = account.seq
-        request.prepare({"user_id": account.user, "rows": rows, "changed": changed, "seq": seq})
+        user, seq = account.user, account.seq
+        _log.info("rebuilt", user=user, rows=rows, changed=changed, seq=seq)
+        request.prepare({"user_id": user, "rows": rows, "changed": changed, "seq": seq})
         request.durable()
         return False
 
@@ -118,6 +123,7 @@ def _forget(ledger: Ledger, request: Request, _: Forget, _at: int) -> Detour:
     async def work() -> bool:
         await flushed
         rows = await retention.erase(user)
+        _log.info("forgotten", user=user, rows=rows, seq=seq)
         request.prepare({"user_id": user, "rows": rows, "seq": seq})
         request.durable()
         return False

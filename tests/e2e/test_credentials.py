@@ -236,7 +236,7 @@ def test_while_nats_is_away_the_log_has_a_line_when_it_goes_and_one_when_it_is_b
             await_line(service, "nats_reconnected", count=count)
         server.kill()
         await_line(service, "nats_disconnected", count=3)
-    found = [json.loads(line) for line in service.stderr.splitlines() if "nats_" in line]
+    found = [json.loads(line) for line in service.stderr.splitlines() if '"nats_' in line]
     assert [line["event"] for line in found] == ["nats_disconnected", "nats_reconnected"] * 2 + [
         "nats_disconnected"
     ]

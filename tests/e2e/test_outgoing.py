@@ -18,6 +18,7 @@ from actors.edge.outgoing import (
     Refusal,
 )
 from actors.edge.parser import Deliver, InlineParser
+from tests.support.rig import until
 
 
 class Sink:
@@ -95,6 +96,17 @@ async def test_no_answer_goes_where_the_service_or_the_server_takes_orders(prefi
     assert all(map(Refusal(prefix).of, subjects))
     outgoing.hand_over()
     assert sink.written == []
+
+
+async def test_reply_subjects_that_are_refused_go_on_being_counted_in_the_log() -> None:
+    refusal = Refusal("usage.v1")
+    refusal._told._quiet_s = 0  # in place of a minute
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            assert refusal.of(b"usage.v1.alert.bob.calls.80")
+        await until(lambda: len(lines) == 2)
+    assert [line["event"] for line in lines] == ["reply_subject_refused"] * 2
+    assert lines[1]["again"] == 2
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ class Service:
         self.stderr_file = data_dir.with_name(f"{data_dir.name}.stderr")
         self.ready: dict[str, Any] = {}
         self.lines: list[str] = []
+        self.stderr_fd: int | None = None  # where stderr goes, if not into its file
         self._process: subprocess.Popen[str] | None = None
         self._stdout: queue.Queue[str | None] = queue.Queue()
         self._reader: threading.Thread | None = None
@@ -116,7 +117,7 @@ class Service:
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=stderr,
+                stderr=stderr if self.stderr_fd is None else self.stderr_fd,
                 text=True,
                 process_group=0,
                 umask=self.umask,

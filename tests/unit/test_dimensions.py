@@ -199,6 +199,7 @@ from pathlib import Path
 
 from actors.billing.catalog.changes import content_of
 from actors.billing.catalog.defaults import default_catalog
+from actors.settings.logging import configure_logging
 from messages.codec import decode_event
 from messages.stored.form import FORM
 from messages.usage import Track
@@ -218,6 +219,7 @@ CALL = {
 
 
 async def main():
+    configure_logging("error")  # on stderr: stdout is for what is found
     rig = await Rig.start()
     put = await rig.catalog("prices.put", **PRICE)
     listed = await rig.catalog("prices.list", provider="openai", model="m")
