@@ -18,6 +18,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
+import nats.errors
+
 from actors.app import Service
 from actors.billing.catalog.defaults import default_catalog
 from actors.billing.periods.rollover import opened
@@ -77,7 +79,19 @@ class Connection:
 
         return SimpleNamespace(unsubscribe=unsubscribe)
 
+    async def request(self, *_: Any, **__: Any) -> None:
+        raise nats.errors.NoRespondersError
+
     losses = 0
+
+    def on_connected(self, _: Any) -> None:
+        """It stays connected."""
+
+    def may_refuse(self, _: Any) -> None:
+        """Nobody refuses anything."""
+
+    def put_behind(self, _: Any) -> None:
+        """Nothing waits behind a fence."""
 
     def ping(self) -> None:
         """Nobody would answer."""
@@ -95,6 +109,9 @@ class Connection:
 
     def generation(self) -> int:
         return 0
+
+    def figures(self) -> dict[str, Any]:
+        return {}
 
     async def unsubscribe(self, _: object) -> None:
         """No more messages come anyway."""
