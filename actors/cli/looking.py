@@ -17,9 +17,11 @@ from messages.errors import NoService
 from messages.redacting import check_servers, secrets_in, shown, without
 
 CONNECT_S: Final = 3.0
-FIRST_S: Final = 1.0
-"""How long a look waits for the first answer, and then for each other one."""
-NEXT_S: Final = 0.2
+FIRST_S: Final = 5.0
+"""How long a look waits for the first answer, and then for each other one. That nobody would answer
+is known at once; who is there and busy may take a while."""
+NEXT_S: Final = 0.5
+FLUSH_S: Final = 10
 
 
 @asynccontextmanager
@@ -70,14 +72,14 @@ async def answers(client: Client, subject: str, payload: bytes = b"") -> list[di
     return found
 
 
-async def settle(client: Client) -> None:
+async def settle(client: Client, within_s: int = FLUSH_S) -> None:
     """Wait until the server has taken all that was sent, and what it delivers of that is here.
 
     nats-py writes a PING past what it still holds, so only the second one comes behind it.
     Raises what nats-py raises.
     """
-    await client.flush()
-    await client.flush()
+    for _ in range(2):
+        await client.flush(within_s)
 
 
 def of_prefix(answer: dict[str, Any], prefix: str) -> bool:
