@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.js.api import StreamConfig
 
 from actors.cli import examining
-from actors.cli.looking import answers, looking
+from actors.cli.looking import answers, looking, settle
 from actors.settings.config import Config
 from messages.subjects import PREFIX
 from tests.support.commands import run
@@ -123,7 +123,7 @@ async def test_a_clock_that_differs_is_found_from_which_deadlines_have_passed(
         await there.publish(message.reply, b"{}", headers=headers)
 
     await there.subscribe(f"{PREFIX}.catalog.providers.list", cb=answer)
-    await there.flush()
+    await settle(there)
     async with looking(Config(nats_url=server.url)) as (client, complaints):
         (found,) = await examining.clock(client, PREFIX, complaints)
     assert (found.level == "ok", word in found.what) == (not seconds, True)
@@ -141,7 +141,7 @@ async def test_answers_of_everybody_are_heard_and_what_is_no_json_is_passed_over
             await there.publish(message.reply, text)
 
         await there.subscribe("who", cb=answer)
-    await there.flush()
+    await settle(there)
     async with looking(Config(nats_url=server.url)) as (client, _):
         assert sorted(each["id"] for each in await answers(client, "who")) == [1, 2]
         assert await answers(client, "nobody") == []

@@ -13,6 +13,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
+from actors.cli.looking import settle
 from messages.client.client import UsageClient
 from messages.errors import AnswerBlocked
 from messages.subjects import PREFIX, request_subject
@@ -23,7 +24,7 @@ STREAM = "METERD_ALERTS"
 EVENT_STREAM = "METERD_EVENTS"
 ALERTS = f"{PREFIX}.alert.>"
 EVENTS = f"{PREFIX}.event.>"
-WAIT_S = 20
+WAIT_S = 60
 
 
 @pytest.fixture
@@ -36,7 +37,9 @@ async def client(up: Service) -> AsyncIterator[Client]:
 
 async def ask(client: Client, verb: str, user: str, **body: Any) -> Any:
     subject = request_subject(PREFIX, verb, user)
-    return json.loads((await client.request(subject, json.dumps(body).encode(), timeout=5)).data)
+    return json.loads(
+        (await client.request(subject, json.dumps(body).encode(), timeout=WAIT_S)).data
+    )
 
 
 async def use_up(client: Client, user: str) -> list[str]:
@@ -102,7 +105,7 @@ async def test_what_jetstream_says_on_a_verb_is_no_request(client: Client) -> No
     await js.add_consumer(STREAM, durable_name="c", ack_policy="none", filter_subject="none.>")
     subject = request_subject(PREFIX, "reset", "alice")
     seen = await client.subscribe(f"{PREFIX}.>")
-    await client.flush()
+    await settle(client)
     request = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.c"
     await client.publish(request, b'{"batch": 1, "no_wait": true}', reply=subject)
     while True:  # the request itself may be heard too
@@ -200,7 +203,7 @@ async def test_a_stream_of_somebody_else_in_the_way_leaves_events_plain_and_aler
     js = connection.jetstream()
     await js.add_stream(name="OTHER", subjects=[f"{PREFIX}.event.reset.*"])
     heard = await connection.subscribe(EVENTS)
-    await connection.flush()
+    await settle(connection)
     env = {"METERD_NATS_URL": nats_with_stream.url}
     with Service(tmp_path / "data", command="serve", env=env) as service:
         ids = await use_up(connection, "alice")
@@ -255,7 +258,7 @@ async def test_a_stream_that_captures_requests_is_named_at_the_start_and_to_the_
                     await client.track("alice", provider="exa", event_id="k")
                 assert found.value.event_id == "k"
         while "requests_captured" not in service.stderr:
-            await connection.flush()
+            await settle(connection)
         assert service.terminate() == 0
         lines = [line for line in service.stderr.splitlines() if "requests_captured" in line]
         assert [json.loads(line)["stream"] for line in lines] == ["OTHERS"]

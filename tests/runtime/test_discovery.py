@@ -13,6 +13,7 @@ import pytest
 
 from actors.edge.connection import Connection
 from actors.edge.ownership import Claim
+from tests.sim.world.loop import virtual
 from tests.support.meter import NOON
 from tests.support.rig import Rig, until
 
@@ -69,11 +70,12 @@ class BusConnection:
 
 
 def claim(bus: Bus, name: str, prefix: str = "usage.v1", *, reclaim_s: float = 10) -> Claim:
-    """A claim that waits long enough for every answer of this process, on any machine."""
+    """A claim, for virtual time: there every answer of this process comes in time."""
     link = cast("Connection", BusConnection(bus, name))
     return Claim(link, prefix, name, claim_s=0.1, claim_own_s=0.1, reclaim_s=reclaim_s)
 
 
+@virtual
 async def test_a_free_prefix_is_taken_and_a_second_claim_hears_of_its_holder() -> None:
     bus = Bus()
     for names in (("b", "a"), ("c", "d")):
@@ -82,6 +84,7 @@ async def test_a_free_prefix_is_taken_and_a_second_claim_hears_of_its_holder() -
         assert await claim(bus, names[1], prefix).take() == names[0]
 
 
+@virtual
 async def test_of_claims_at_the_same_time_exactly_one_succeeds() -> None:
     bus = Bus()
     names = ["c", "a", "d", "b"]
@@ -89,6 +92,7 @@ async def test_of_claims_at_the_same_time_exactly_one_succeeds() -> None:
     assert [name for name, rival in zip(names, results, strict=True) if rival is None] == ["a"]
 
 
+@virtual
 async def test_who_has_just_started_the_server_gives_way_to_a_lesser_claim_too() -> None:
     bus = Bus()
     own, other = claim(bus, "b").take(own_server=True), claim(bus, "a").take()
@@ -96,6 +100,7 @@ async def test_who_has_just_started_the_server_gives_way_to_a_lesser_claim_too()
     assert await claim(bus, "0").take() == "a"
 
 
+@virtual
 async def test_prefixes_do_not_stand_in_each_others_way() -> None:
     bus = Bus()
     assert await claim(bus, "a", "usage.v1").take() is None
@@ -108,6 +113,7 @@ async def test_prefixes_do_not_stand_in_each_others_way() -> None:
 @pytest.mark.parametrize(
     ("one", "other"), [("usage.v1", "usage"), ("a", "a.b.c.d"), ("a.b", "a.b.p")]
 )
+@virtual
 async def test_a_prefix_inside_of_another_is_not_taken_whoever_claims_first(
     one: str, other: str
 ) -> None:
@@ -121,6 +127,7 @@ async def test_a_prefix_inside_of_another_is_not_taken_whoever_claims_first(
         assert await asyncio.gather(*(each.take() for each in both)) == [None, None, "c"]
 
 
+@virtual
 async def test_of_two_holders_that_did_not_hear_each_other_the_one_with_the_greater_id_ends() -> (
     None
 ):
@@ -130,11 +137,12 @@ async def test_of_two_holders_that_did_not_hear_each_other_the_one_with_the_grea
     bus.heard += elsewhere.heard  # the network is whole again
     elsewhere.heard = bus.heard
     keeping = [asyncio.create_task(one.keep()) for one in (first, second)]
-    await until(keeping[1].done)
+    await keeping[1]
     assert not keeping[0].done()
     keeping[0].cancel()
 
 
+@virtual
 async def test_a_claim_alone_ends_no_holder() -> None:
     bus = Bus()
     holder = claim(bus, "b")
@@ -154,6 +162,7 @@ async def test_a_claim_alone_ends_no_holder() -> None:
     keeping.cancel()
 
 
+@virtual
 async def test_answers_that_are_none_do_not_keep_a_service_from_starting() -> None:
     bus = Bus()
     link = BusConnection(bus, "x")

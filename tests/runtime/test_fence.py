@@ -11,6 +11,7 @@ from actors.edge.fence import HELD_MAX, Fence
 from messages.errors import RequestError
 from messages.subjects import PREFIX, request_subject
 from tests.runtime.test_discovery import Bus, claim
+from tests.sim.world.loop import virtual
 from tests.support.rig import FakeConnection, Rig, until
 
 GAP_NS = 300_000_000
@@ -123,17 +124,19 @@ async def test_a_fence_that_watches_no_more_lets_the_last_answers_leave() -> Non
     assert not process.fence.stands()
 
 
+@virtual
 async def test_a_holder_that_stood_still_alone_is_open_again() -> None:
     process, holder = Process(), claim(Bus(), "a")
     assert await holder.take() is None
     keeping = asyncio.create_task(holder.keep(process.fence))
     await asyncio.sleep(0)
     process.fence.close()
-    await until(lambda: not process.fence.closed)
+    await process.fence.passed()
     assert not keeping.done()
     keeping.cancel()
 
 
+@virtual
 async def test_a_standstill_while_it_asks_has_it_ask_once_more() -> None:
     process, holder = Process(), claim(Bus(), "a")
     assert await holder.take() is None
@@ -143,12 +146,13 @@ async def test_a_standstill_while_it_asks_has_it_ask_once_more() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     process.at += 2 * GAP_NS
-    await until(lambda: not process.fence.closed)
+    await process.fence.passed()
     assert process.fence.count == 2
     keeping.cancel()
 
 
 @pytest.mark.parametrize(("old", "new"), [("a", "b"), ("b", "a")])
+@virtual
 async def test_who_took_the_prefix_meanwhile_has_it_whatever_the_ids(old: str, new: str) -> None:
     bus, elsewhere, process = Bus(), Bus(), Process()
     first, second = claim(elsewhere, old), claim(bus, new, reclaim_s=0)
@@ -157,7 +161,7 @@ async def test_who_took_the_prefix_meanwhile_has_it_whatever_the_ids(old: str, n
     elsewhere.heard = bus.heard
     process.fence.close()
     keeping = asyncio.create_task(first.keep(process.fence))
-    await until(keeping.done)
+    await keeping
     other = asyncio.create_task(second.keep())
     await asyncio.sleep(0)
     assert process.fence.closed
@@ -165,6 +169,7 @@ async def test_who_took_the_prefix_meanwhile_has_it_whatever_the_ids(old: str, n
     other.cancel()
 
 
+@virtual
 async def test_of_two_that_both_stood_still_exactly_one_goes_on() -> None:
     bus, elsewhere, processes = Bus(), Bus(), (Process(), Process())
     claims = claim(elsewhere, "a"), claim(bus, "b")
@@ -175,6 +180,7 @@ async def test_of_two_that_both_stood_still_exactly_one_goes_on() -> None:
         process.fence.close()
     pairs = zip(claims, processes, strict=True)
     keeping = [asyncio.create_task(one.keep(process.fence)) for one, process in pairs]
-    await until(lambda: keeping[1].done() and not processes[0].fence.closed)
+    await keeping[1]
+    await processes[0].fence.passed()
     assert not keeping[0].done()
     keeping[0].cancel()

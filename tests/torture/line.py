@@ -17,6 +17,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from actors.cli.looking import settle
 from actors.publishing.streams import ALERTS
 from messages.subjects import PREFIX, encode_user
 from persistence.records import Row
@@ -80,7 +81,7 @@ class Line:
         await nc.subscribe(f"{self._inbox}.*", cb=self._take)
         for kind in ("alert", "event"):
             await nc.subscribe(f"{PREFIX}.{kind}.>", cb=self._take_notice)
-        await nc.flush()
+        await settle(nc)
         self._server = self.stage.nats
 
     async def served(self) -> None:
@@ -105,7 +106,7 @@ class Line:
 
     async def flush(self) -> None:
         """Have all that the server was given before."""
-        await self._open.flush(timeout=int(NEVER_S))
+        await settle(self._open, int(NEVER_S))
 
     async def ping(self) -> None:
         """Ask the service something that needs nothing but its event loop."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 from messages.units import MICROS_PER_SECOND
 from tests.support.rig import SetClock
@@ -19,6 +20,7 @@ TICK: Final = MICROS_PER_SECOND
 """The clock shows whole seconds, so that most requests begin and end at one time."""
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
 class Stuck(Exception):
@@ -70,3 +72,13 @@ def in_virtual_time(make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     """Run something to its end in a loop of its own, whatever time it takes there."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(make())
+
+
+def virtual(test: Callable[_P, Coroutine[Any, Any, None]]) -> Callable[_P, None]:
+    """A test that runs in virtual time: what it waits for has come in time on any machine."""
+
+    @wraps(test)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        in_virtual_time(lambda: test(*args, **kwargs))
+
+    return run
