@@ -21,7 +21,7 @@ from persistence.errors import (
 from persistence.sqlite.connection import Connection, read_error, write_error
 from tests.support.faults import sqlite_error
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 @pytest.mark.parametrize(

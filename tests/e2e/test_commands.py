@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.commands import WAIT_S, patient
 from tests.support.meterd import METERD
 from tests.support.service import ROOT, Service
 
@@ -26,14 +27,14 @@ def meterd(service: Service) -> Meterd:
     def run(*args: str, stdin: str = "") -> tuple[int, Any]:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
         done = subprocess.run(
-            [*METERD, *args],
+            [*METERD, *patient(*args)],
             cwd=ROOT,
             env={**environ, "METERD_NATS_URL": service.url},
             input=stdin,
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=2 * WAIT_S,
         )
         return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
 

@@ -51,7 +51,7 @@ def run(command: str, settings: Settings, data: Path) -> tuple[int, str]:
 
 def await_line(service: Service, text: str) -> None:
     """Wait until the log of the service has this."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while text not in service.stderr:
         assert time.monotonic() < deadline, service.stderr
         select.select([], [], [], 0.02)

@@ -14,7 +14,7 @@ REQUESTS: Final = 20_000
 ANSWER: Final = b"x" * 3_000
 ONE_READ: Final = 4 << 20
 """More than the answers to what one read of the connection brings."""
-WAIT_S: Final = 20.0
+WAIT_S: Final = 60.0
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 

@@ -12,7 +12,7 @@ from actors.user import queries
 from messages.units import MICROS_PER_DAY
 from persistence.records import Row
 from tests.support.faults import Fault, Gate
-from tests.support.rig import Logs, Rig, Start, until
+from tests.support.rig import WAIT_S, Logs, Rig, Start, until
 
 SECRET = "password=hunter2"
 FAULTS = [Fault.NOT_STORED, Fault.UNKNOWN_AND_LOST, Fault.UNKNOWN_BUT_STORED]
@@ -368,7 +368,8 @@ async def test_a_disk_that_failed_ends_the_service_and_everybody_is_told(
         for verb in ("track", "enforce"):
             answer = await rig.ask(verb, user, provider="tavily")
             assert answer.code == "unavailable", user
-    await asyncio.wait_for(rig.stop(), 5)
+    async with asyncio.timeout(WAIT_S):
+        await rig.stop()
 
     rig = await start(rig.inner)
     again = await rig.ask("track", "alice", provider="tavily", event_id="k")

@@ -12,7 +12,7 @@ from actors import app
 from actors.publishing import outbox
 from persistence.errors import NotStored
 from tests.support.faults import Fault
-from tests.support.rig import Published, Rig, Start, until
+from tests.support.rig import WAIT_S, Published, Rig, Start, until
 
 
 async def exhaust(rig: Rig, user: str = "alice", calls: int = 10) -> list[str]:
@@ -184,7 +184,8 @@ async def test_a_stop_does_not_wait_for_ever_for_publications(
     monkeypatch.setattr(app, "_OUTBOX_S", 0)
     rig.link.publishing.close()
     await exhaust(rig)
-    await asyncio.wait_for(rig.stop(), 5)
+    async with asyncio.timeout(WAIT_S):
+        await rig.stop()
     assert rig.link.published == []
 
 

@@ -10,6 +10,7 @@ from messages.codec import encode_event
 from messages.stored.events import CountersReset
 from messages.stored.form import FORM
 from persistence.memory import MemoryJournal
+from tests.support.rig import WAIT_S
 from tests.support.rows import make_row
 
 BODY = encode_event(CountersReset(billing_period="2026-03"))
@@ -46,7 +47,7 @@ class Line:
 async def run(journal: MemoryJournal, line: Line) -> None:
     box = Relay("usage.v1", journal, line, retry_s=0)
     task = await box.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         await box.emptied()
     task.cancel()
 

@@ -30,12 +30,12 @@ class NatsServer:
     def stop(self) -> None:
         """End it in order and wait for that."""
         self.process.terminate()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
 
     def kill(self) -> None:
         """End it with SIGKILL and wait for that."""
         self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
 
 
 def start_nats_server(tmp_path: Path, config_text: str = "", port: int = -1) -> NatsServer:

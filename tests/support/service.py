@@ -23,8 +23,8 @@ from typing import Any, Self
 from tests.support.meterd import METERD
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_S = 30.0
-END_S = 30.0
+READY_S = 60.0
+END_S = 60.0
 
 
 class ServiceEndedError(Exception):

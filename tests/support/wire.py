@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Self, cast
 
 import nkeys
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 _BINARY, _CLOSE = 0x2, 0x8
 
 
