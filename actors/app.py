@@ -380,7 +380,10 @@ class Service:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(min(self._config.idle_s / 4, self._waits.sweep))
-            self._registry.passivate()
+            left = self._registry.passivate()
+            while left:
+                await asyncio.sleep(0)
+                left = self._registry.passivate(left)
 
     def _figures(self) -> dict[str, Any]:
         return {

@@ -27,13 +27,14 @@ from messages.errors import RequestError
 from persistence.errors import ArchiveUnreadable, JournalError
 
 PASSIVATED_MAX: Final = 1_000
-"""Idle actors that one sweep looks at, so that it never holds the loop for long."""
+"""Actors that a sweep looks at, a few in a turn of the loop: to write one may take milliseconds."""
 RELEASED_PER_CLAIM: Final = 4
 LOOKED_AT_PER_CLAIM: Final = 64
 """At the cap a new actor pushes out at most the first number, among the second of the oldest."""
 RESUMED_PER_TURN: Final = 64
+"""Requests of a stash that are run before others have their turn."""
 TURN_S: Final = 0.004
-"""At most so many requests of a stash are run, or so long, before others have their turn."""
+"""So long they are, or actors are written, before others have their turn."""
 OVERLOADED_S: Final = 1.0
 """``retry_after`` of a refusal because a queue is full."""
 
@@ -152,23 +153,33 @@ class Registry:
             await self._idle.wait()
             self._idle = None
 
-    def passivate(self) -> None:
-        """Snapshot and drop actors that are idle; called now and then."""
-        before = self._now() - self._limits.idle_s
-        for cell in list(islice(self._cells.values(), PASSIVATED_MAX)):
+    def passivate(self, most: int = PASSIVATED_MAX) -> int:
+        """Snapshot and drop actors that are idle, among so many; called now and then.
+
+        Returns:
+            How many are left to be looked at when others have had their turn.
+        """
+        now = self._now()
+        before, until = now - self._limits.idle_s, now + TURN_S
+        for cell in list(islice(self._cells.values(), most)):
+            if self._now() > until:
+                return most
+            most -= 1
             if cell.used_at <= before and self._releasable(cell):
                 self._release(cell)
             else:
                 self._queue(cell)
+        return 0
 
     async def snapshot_all(self) -> int:
         """Have the state of live actors written; returns how many are."""
-        done = 0
+        done, until = 0, self._now() + TURN_S
         for count, cell in enumerate(list(self._cells.values())):
             if cell.actor is not None and cell.actor.quiescent():
                 done += cell.actor.snapshot()
-            if count % PASSIVATED_MAX == 0:
-                await asyncio.sleep(0)  # so that blocks stay small and signals are heard
+            if count % PASSIVATED_MAX == 0 or self._now() > until:
+                await asyncio.sleep(0)  # so that blocks stay small and requests are heard
+                until = self._now() + TURN_S
         return done
 
     async def close(self) -> None:

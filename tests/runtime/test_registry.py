@@ -10,6 +10,7 @@ import pytest
 
 from actors.billing.state import snapshot as snapshots
 from actors.runtime.fair_turns import AT_ONCE_MAX
+from actors.user.actor import PASSIVATION_EVENTS, UserActor
 from persistence.records import Row
 from tests.support.faults import Gate
 from tests.support.rig import Rig, Start, until
@@ -155,6 +156,45 @@ async def test_an_idle_actor_leaves_and_comes_back_the_same(start: Start) -> Non
 
     assert (await rig.ask("stats")).body == before
     assert snapshots.encode(rig.live("alice").account) == state
+
+
+async def test_a_sweep_and_a_snapshot_of_all_let_others_have_their_turn(start: Start) -> None:
+    """To write a user's state may take milliseconds, and many may be idle at once."""
+    rig = await start(idle_s=0.001)
+    registry = rig.registry
+    registry._limits = registry._limits._replace(idle_s=1e9)
+    for number in range(30):
+        events = [{"provider": "exa"}] * PASSIVATION_EVENTS
+        await rig.ask("batch", f"u{number}", events=events)
+    await rig.idle()
+    most, running = 0, 0
+
+    def ticking() -> float:
+        rig.seconds += 0.001
+        return rig.seconds
+
+    def snapshot(actor: UserActor) -> bool:
+        nonlocal most, running
+        running += 1
+        most = max(most, running)
+        asyncio.get_running_loop().call_soon(end_turn)
+        rig.seconds += 0.001
+        return taken(actor)
+
+    def end_turn() -> None:
+        nonlocal running
+        running = 0
+
+    taken = UserActor.snapshot
+    registry._now = ticking
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(UserActor, "snapshot", snapshot)
+        assert await registry.snapshot_all() == 30
+        assert 0 < most < 10
+        most = 0
+        registry._limits = registry._limits._replace(idle_s=0.0)
+        await until(lambda: len(registry) == 0)  # the sweep goes on by itself
+        assert 0 < most < 10
 
 
 async def test_a_message_keeps_an_actor_from_being_idle(start: Start) -> None:
