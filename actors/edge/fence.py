@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from actors.edge.parser import TURN_NS, Deliver
+from actors.edge.parser import TURN_NS, Deliver, size_of
 from messages.errors import RequestError
 
 BEATS: Final = 4
@@ -130,7 +130,7 @@ class Fence:
         end = self._ticks() + TURN_NS
         while self._held and not self.closed:
             message = self._held.popleft()
-            self._bytes -= len(message[2])
+            self._bytes -= size_of(*message)
             assert self._deliver is not None
             self._deliver(*message)
             if self._held and self._ticks() > end:
@@ -155,7 +155,7 @@ class Fence:
             self._refuse(subject, reply_to, FULL)
         else:
             self._held.append((subject, reply_to, payload, headers))
-            self._bytes += len(payload)
+            self._bytes += size_of(subject, reply_to, payload, headers)
 
 
 def _nothing() -> None:

@@ -22,7 +22,7 @@ import structlog
 
 from actors.edge.age import MS, Age, CommitTime, Connected, Log
 from actors.edge.dispatch import OWN, Edge, Route
-from actors.edge.parser import TURN_NS, Deliver
+from actors.edge.parser import TURN_NS, Deliver, size_of
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
 from messages.units import to_datetime
@@ -36,7 +36,7 @@ ALL_NS: Final = 80 * MS
 CALM_NS: Final = 1_000 * MS
 """This long after the last refusal the overload is over: nothing is refused by time."""
 BYTES_MAX: Final = 64 * 1024 * 1024
-"""Bodies that may wait together before any is refused."""
+"""What may wait together before any is refused, headers included."""
 LOT: Final = 2_048
 """Requests in a row over which the users are counted."""
 HOT_COUNT: Final = LOT // 16
@@ -205,7 +205,7 @@ class LoadShedder:
             self._refuse(subject, reply_to)
             return
         self._queue.append(_Waiting(self._arrived, subject, reply_to, payload, headers))
-        self._bytes += len(payload)
+        self._bytes += size_of(subject, reply_to, payload, headers)
         if not self._working:
             self._working = True
             self._soon(self._work)
@@ -277,7 +277,7 @@ class LoadShedder:
 
     def _take(self) -> _Waiting:
         held = self._queue.popleft()
-        self._bytes -= len(held.payload)
+        self._bytes -= size_of(held.subject, held.reply_to, held.payload, held.headers)
         return held
 
     def _let_in(self, takes: int, subject: bytes) -> bool:

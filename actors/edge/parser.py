@@ -65,6 +65,11 @@ _NOTHING_SERVED: Final = b"-"  # not the id of any subscription
 _log = structlog.get_logger(__name__)
 
 
+def size_of(subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> int:
+    """What a message takes where it waits."""
+    return len(subject) + len(reply_to) + len(payload) + len(headers)
+
+
 def _ignore(subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> None:
     """Drop a message: the default until `serve` is called."""
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from actors.app import Waits
-from actors.edge.fence import HELD_MAX, Fence
+from actors.edge.fence import HELD_BYTES_MAX, HELD_MAX, Fence
 from messages.errors import RequestError
 from messages.subjects import PREFIX, request_subject
 from tests.runtime.test_discovery import Bus, claim
@@ -74,6 +74,20 @@ def test_what_waits_is_bounded_and_refused_if_another_has_the_prefix() -> None:
     process.at += 10 * GAP_NS
     assert len(process.refused) == HELD_MAX + 2
     assert (process.taken, process.fence.stands()) == ([], True)
+
+
+def test_headers_and_subjects_that_wait_count_as_bodies_do() -> None:
+    process = Process()
+    process.fence.close()
+    size = HELD_BYTES_MAX // 8
+    take = process.fence.guard(process.deliver)
+    for number in range(12):
+        reply = b"%d" % number
+        take(b"s" * size, reply, b"", b"") if number % 2 else take(b"s", reply, b"", b"h" * size)
+    assert [reply for reply, _ in process.refused] == [b"8", b"9", b"10", b"11"]
+    process.fence.open()
+    assert len(process.taken) == 8
+    assert process.fence._bytes == 0
 
 
 async def test_what_waited_goes_on_in_turns_and_is_no_standstill_of_its_own() -> None:

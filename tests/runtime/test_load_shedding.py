@@ -10,6 +10,7 @@ from math import log
 
 import pytest
 
+from actors.edge.load_shedding import BYTES_MAX
 from tests.support.queueing import US, Answered, Arrivals, S, World
 from tests.support.rig import Logs
 
@@ -73,6 +74,16 @@ async def test_each_refusal_is_told_to_who_wants_to_know() -> None:
     refused = sum(answer.refused for answer in world.answers)
     assert refused > 1_000
     assert told == {("track", "overloaded"): refused}
+
+
+async def test_headers_that_wait_are_bounded_as_bodies_are() -> None:
+    world = World(WAITING_MAX)
+    for number in range(12):
+        headers = b"x" * (BYTES_MAX // 8)
+        world._sent[b"%d" % number] = ("alice", world.at)
+        world.shedder.hold(b"usage.v1.track.alice", b"%d" % number, b"{}", headers)
+    assert world.shedder.waiting == 8
+    assert [answer.refused for answer in world.answers] == [True] * 4
 
 
 async def test_of_ten_times_too_much_what_is_let_in_is_done_within_250_ms() -> None:
