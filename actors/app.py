@@ -347,6 +347,8 @@ class Service:
                 await self._relay.emptied()
         except TimeoutError:
             _log.warning("outbox_not_empty", next_start="publishes the rest")
+        if self._fence is not None:
+            await self._fence.passed()  # if it stood still meanwhile, answers wait there
 
     async def _snapshot(self) -> dict[str, int]:
         users = await self._registry.snapshot_all()

@@ -41,13 +41,25 @@ class Process:
 
 
 class FencedConnection(FakeConnection):
-    """A connection in memory whose fence is kept, to be closed by a test."""
+    """A connection in memory whose fence is kept, to be closed by a test; answers wait there."""
 
     fence: Fence | None = None
+    kept: list[tuple[bytes, bytes, dict[str, str] | None]]
 
     def put_behind(self, fence: object) -> None:
         assert isinstance(fence, Fence)
-        self.fence = fence
+        self.fence, self.kept = fence, []
+        fence.on_open = self.release
+
+    def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
+        self.kept.append((reply_to, payload, headers))
+        self.release()
+
+    def release(self) -> None:
+        if self.fence is not None and not self.fence.stands():
+            kept, self.kept = self.kept, []
+            for answer in kept:
+                super().send(*answer)
 
 
 def test_after_a_standstill_requests_wait_in_order_until_it_is_opened() -> None:
@@ -128,6 +140,21 @@ async def test_a_stop_while_the_fence_is_closed_answers_what_waits_there() -> No
     take(request_subject(PREFIX, "track", "alice").encode(), b"to.x", b'{"provider":"exa"}', b"")
     await rig.stop()
     assert [answer.body["seq"] for answer in link.answers["to.x"]] == [2]
+
+
+async def test_a_standstill_in_the_midst_of_a_stop_keeps_no_answer_for_ever() -> None:
+    link = FencedConnection()
+    rig = Rig(link=link, waits=Waits(claim=0.01))
+    await rig.service.start()
+    rig.journal.appends.close()
+    rig.track()
+    await rig.journal.appends.waiting.wait()
+    stopping = asyncio.create_task(rig.stop())
+    await until(lambda: link.deliver is None)
+    assert link.fence is not None
+    link.fence.close()
+    rig.journal.appends.open()
+    await stopping  # it looks for one answer to each request
 
 
 async def test_a_fence_that_watches_no_more_lets_the_last_answers_leave() -> None:
