@@ -127,34 +127,25 @@ PLACED: Final = HoldPlaced(
 )
 NOTHING: Final = PeriodTotals(key="2026-02", start=0, end=MARCH, terms=BARE)
 
+ROLLED: Final = PeriodRolled(
+    key="2026-04",
+    start=APRIL,
+    end=MAY,
+    terms=FREE,
+    closed=TOTALS,
+    slept=(MARCH,),
+    subscription=SUBSCRIPTION,
+    renewed=True,
+    suspended=True,
+)
+
 EVENTS: Final[dict[str, Event]] = {
-    "period_rolled": PeriodRolled(
-        key="2026-04",
-        start=APRIL,
-        end=MAY,
-        terms=FREE,
-        closed=TOTALS,
-        slept=(MARCH,),
-        subscription=SUBSCRIPTION,
-        renewed=True,
-        suspended=True,
-    ),
+    "period_rolled": ROLLED,
     "period_rolled.1": PeriodRolled(
         key="2026-04", start=APRIL, end=MAY, terms=FREE, closed=OLD_TOTALS
     ),
     "period_rolled.first": PeriodRolled(key="2026-03", start=MARCH, end=APRIL, terms=BARE),
-    "period_rolled.2": PeriodRolled(
-        key="2026-04",
-        start=APRIL,
-        end=MAY,
-        terms=FREE,
-        closed=TOTALS,
-        slept=(MARCH,),
-        subscription=SUBSCRIPTION,
-        renewed=True,
-        suspended=True,
-        announced=True,
-    ),
+    "period_rolled.2": replace(ROLLED, announced=True),
     "period_closed": PeriodClosed(totals=TOTALS),
     "period_added": PeriodAdded(key="2026-03.2", start=MARCH, end=APRIL, terms=FREE),
     "period_sealed": PeriodSealed(totals=TOTALS),

@@ -14,31 +14,15 @@ import nats.errors
 from messages.client.client import UsageClient
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
-from messages.usage import ResetReply
 from tests.support import answers
-from tests.support.answers import NOW
+from tests.support.answers import NOW, FakeReply
 
 TRACKED = encode_reply(
     msgspec.structs.replace(answers.TRACKED, event_id="k", cost=Decimal("0.000000001"))
 )
-RESET = encode_reply(
-    ResetReply(
-        reset=True,
-        counters_reset=True,
-        reason=None,
-        billing_period="2026-03",
-        event_id="k",
-        seq=8,
-    )
-)
+RESET = encode_reply(answers.RESET)
 
 Outcome = bytes | Exception
-
-
-@dataclass
-class FakeReply:
-    data: bytes
-    headers: dict[str, str] | None = None
 
 
 @dataclass

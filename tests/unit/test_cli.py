@@ -4,9 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +12,28 @@ import msgspec
 import pytest
 from rich.console import Console, RenderableType
 from typer import BadParameter
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
-from actors.__main__ import main
 from actors.cli import commands, options, views
 from actors.cli.main import command_line
 from actors.settings.config import Config
 from messages.client.client import UsageClient
 from messages.errors import NoService, RequestError
 from messages.reports import LogsReply
-from tests.support import answers
 from tests.support.answers import (
     REFUSED,
     RESET,
     STATS,
     TRACKED,
-    Answer,
-    FakeService,
     entry_of,
 )
-
-Serve = Callable[[Answer], FakeService]
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    return partial(answers.serve, monkeypatch)
+from tests.support.command_line import Serve, run, started
 
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("METERD_")]:
         monkeypatch.delenv(name)
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(command_line(arguments), arguments)
 
 
 def test_track_sends_every_option_and_prints_the_exact_reply_as_json(serve: Serve) -> None:
@@ -223,16 +207,6 @@ def test_a_wrong_setting_ends_a_service_with_one_line(
     error = capsys.readouterr().err
     assert "METERD_LIVE_USERS_MAX" in error
     assert error.count("\n") == 1
-
-
-def started(*arguments: str) -> int:
-    """The exit code of ``meterd`` as a shell calls it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["meterd", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 @pytest.fixture(params=["typer", "rich"])

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from rich.console import Console, RenderableType
-from typer.testing import CliRunner, Result
 
 from actors.cli import views
-from actors.cli.main import command_line
 from messages.admission import EnforceReply, Held, HoldEntry, HoldsReply, LimitState
 from messages.catalog import PlanEntry, PlanPutReply, PlansReply, UserEntry, UsersReply
 from messages.reports import PlanLimits, Usage
-from tests.support import answers
-from tests.support.answers import NOW, STATS, Answer, FakeService
+from tests.support.answers import NOW, STATS
+from tests.support.command_line import Serve, run
 
-Serve = Callable[[Answer], FakeService]
 PLAN: dict[str, Any] = {
     "name": "Team",
     "tier": "team",
@@ -32,15 +27,6 @@ PLAN: dict[str, Any] = {
     "limits": {"openai_calls": 7},
     "features": [],
 }
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    return partial(answers.serve, monkeypatch)
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(command_line(arguments), arguments)
 
 
 def entry(name: str, cost: int | None) -> UserEntry:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import random
-from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -15,31 +14,19 @@ from typing import Any
 
 import msgspec
 import pytest
-from typer.testing import CliRunner, Result
 
 from actors.billing.catalog.prices import ESTIMATE, charge, rates_of
 from actors.billing.catalog.prices import Price as Row
 from actors.cli import exporting
 from actors.cli.exporter.split import ESTIMATED, amounts_of, split
-from actors.cli.main import command_line
 from messages.catalog import PriceEntry, PricesReply, UserEntry, UsersReply
 from messages.dimensions import COUNT_FIELDS, DIMENSIONS
 from messages.reports import LogEntry, LogsReply
 from messages.units import usd
-from tests.support import answers
-from tests.support.answers import NOW, STATS, Answer, FakeService, entry_of
+from tests.support.answers import NOW, STATS, entry_of
+from tests.support.command_line import Serve, run
 
-Serve = Callable[[Answer], FakeService]
 SEED = 20261129
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    return partial(answers.serve, monkeypatch)
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(command_line(arguments), arguments)
 
 
 def price_of(

@@ -1,36 +1,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from typer.testing import CliRunner, Result
 
-from actors.cli.main import command_line
 from messages.errors import RequestError
 from messages.usage import TrackReply
-from tests.support import answers
 from tests.support.answers import (
     TRACKED,
-    Answer,
-    FakeService,
 )
-
-Serve = Callable[[Answer], FakeService]
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    return partial(answers.serve, monkeypatch)
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(command_line(arguments), arguments)
-
+from tests.support.command_line import Serve, run
 
 ROWS = "user,provider,prompt_tokens,team\nu1,openai,5,a\nu2,openai,x,b\nu3,acme,7,c\n"
 

@@ -7,40 +7,14 @@ import pty
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from actors.__main__ import main
-from actors.cli.main import command_line
 from actors.cli.output import make_sure
 from actors.cli.verbs import VERBS
-from tests.support import answers
-from tests.support.answers import RESET, STATS, Answer, FakeService
-
-Serve = Callable[[Answer], FakeService]
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    return partial(answers.serve, monkeypatch)
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(command_line(arguments), arguments)
-
-
-def started(*arguments: str) -> int:
-    """The exit code of ``meterd`` as a shell calls it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["meterd", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+from tests.support.answers import RESET, STATS
+from tests.support.command_line import Serve, run, started
 
 
 def test_bare_meterd_shows_the_help_and_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from messages.client.fields import TrackFields
 from messages.errors import MeterdError, NoAnswer, NoService, RequestError
-from tests.support.callers import RESET, TRACKED, FakeConnection, FakeReply, client_of
+from tests.support.answers import FakeReply
+from tests.support.callers import RESET, TRACKED, FakeConnection, client_of
 
 
 async def test_a_reply_is_typed_and_its_money_is_an_exact_decimal() -> None:
