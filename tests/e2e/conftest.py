@@ -10,6 +10,16 @@ from tests.support.nats import NatsServer, start_nats_server
 from tests.support.raw import RawClient
 from tests.support.service import Service
 
+HANGS_S = 600
+"""A hang is found all the same, and a busy machine may take minutes for the longest tests."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this tier more time than the others."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(HANGS_S))
+
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:

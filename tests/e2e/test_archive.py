@@ -19,7 +19,7 @@ from messages.stored.form import FORM
 from messages.subjects import PREFIX, request_subject
 from messages.units import to_micros
 from persistence.sqlite.journal import SQLiteJournal
-from tests.support.commands import run
+from tests.support.commands import WAIT_S, run
 from tests.support.meterd import METERD
 from tests.support.raw import RawClient
 from tests.support.rig import Rig
@@ -104,7 +104,7 @@ def test_calls_move_beside_others_that_come_and_everything_reads_as_before(up: S
         loading.start()
         code, moved = run("archive", "--yes", "--before", BEFORE, url=up.url)
         over.set()
-        loading.join(30)
+        loading.join(WAIT_S)
         assert (code, moved["files"]) == (0, 1)
         assert moved["rows"] == emptied(up.data_dir) > 3 * 3 * CALLS
         assert [reply["usage_logged"] for reply in sent] == [True] * len(sent)
@@ -134,7 +134,7 @@ def test_killed_in_the_middle_it_goes_on_with_the_next(up: Service) -> None:
     while not emptied(up.data_dir):
         pass
     up.kill()
-    moving.wait(30)
+    moving.wait(WAIT_S)
     up.start()
     with RawClient(up.url) as client:
         assert read_all(client) == before

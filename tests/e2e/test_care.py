@@ -9,7 +9,7 @@ from pathlib import Path
 
 from actors.user.actor import PASSIVATION_EVENTS
 from messages.subjects import PREFIX, request_subject
-from tests.support.commands import run
+from tests.support.commands import WAIT_S, run
 from tests.support.raw import RawClient
 from tests.support.service import Service
 
@@ -37,7 +37,7 @@ def test_a_service_on_a_copy_that_was_made_under_load_knows_all_from_before(
     before = list(sent)
     code, copied = run("backup", str(copy), "--data-dir", str(up.data_dir))
     over.set()
-    loading.join(30)
+    loading.join(WAIT_S)
     assert (code, copied["rows"]) == (0, copied["seq"])
     with RawClient(up.url) as client:
         assert track(client, "alice", sent[-1])
