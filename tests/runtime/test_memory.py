@@ -107,6 +107,20 @@ async def test_a_user_weighs_about_what_memory_it_takes(rig: Rig) -> None:
     assert 0.7 * took < weights.weight(account) < 2.5 * took  # texts that are sent take more
 
 
+async def test_closed_periods_weigh_with_their_names_whatever_came_since(rig: Rig) -> None:
+    for number in range(40):
+        plan = {"plan": "Pro", "billing_cycle": "monthly", "period": "new"}
+        assert (await rig.ask("subscribe", **plan)).code == ""
+        names = [WIDE * 200 + f"{number}.{n}" for n in range(10 if number < 20 else 1)]
+        events = [{"provider": "exa", "model_used": name} for name in names]
+        assert (await rig.ask("batch", events=events)).body["accepted"] == len(names)
+        rig.clock.at += 1_000_000
+    account = rig.live("alice").account
+    names_take = sum(period.layout.weight for period in account.closed)
+    assert names_take > 300_000
+    assert names_take < weights.weight(account) < 2 * names_take
+
+
 def test_names_weigh_about_what_memory_they_take() -> None:
     """They are those of nobody else."""
     names = [[WIDE * 200 + f"{kind}{number}" for number in range(100)] for kind in "ma"]

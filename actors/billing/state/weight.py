@@ -11,7 +11,8 @@ from typing import Final
 from actors.billing.state.account import Account, Period
 
 LOOKED_AT: Final = 8
-"""Closed periods; the others are taken for like them."""
+"""Closed periods; the others are taken for like them, but for the names in them: whoever sends them
+chooses how long they are, and in which period."""
 USER_BYTES: Final = 1_000
 PERIOD_BYTES: Final = 600
 ALERT_BYTES: Final = 2_000
@@ -28,10 +29,11 @@ def weight(account: Account) -> int:
     found = USER_BYTES + ALERT_BYTES * len(account.unread) + ENDED_BYTES * len(account.ended)
     found += ENTRY_BYTES * (len(account.months) + len(account.before))
     if account.current is not None:
-        found += _of_period(account.current)
+        found += _of_period(account.current) + account.current.layout.weight
     if account.closed:
         newest = account.closed[-LOOKED_AT:]  # a user may have a thousand
         found += sum([_of_period(period) for period in newest]) * len(account.closed) // len(newest)
+        found += sum([layout.weight for layout in {period.layout for period in account.closed}])
     if account.holds is not None:
         found += account.holds.weight
     subscription = account.subscription
@@ -41,9 +43,7 @@ def weight(account: Account) -> int:
 
 
 def _of_period(period: Period) -> int:
+    """Without its names, which other periods may share."""
     return (
-        PERIOD_BYTES
-        + 8 * len(period.used)
-        + period.layout.weight
-        + ENTRY_BYTES * (len(period.levels) + len(period.slept))
+        PERIOD_BYTES + 8 * len(period.used) + ENTRY_BYTES * (len(period.levels) + len(period.slept))
     )
