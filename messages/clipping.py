@@ -6,8 +6,7 @@ call that fits pays nothing. What counts and what prices stays strict.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from json import JSONDecodeError, JSONDecoder
+from json import JSONDecoder
 from typing import Any, Final
 
 import msgspec
@@ -53,13 +52,12 @@ _WIDE: Final = msgspec.defstruct(
     forbid_unknown_fields=True,
 )
 _DECODER: Final = msgspec.json.Decoder(_WIDE)
-
-
-def _skipped(_: str) -> None:
-    """Make nothing of a number: its text is all that is wanted of it."""
-
-
-_SCANNER: Final = JSONDecoder(strict=False, parse_int=_skipped, parse_float=_skipped)
+_PAIRS: Final = msgspec.json.Decoder(dict[str, Raw])
+_TEXT: Final = msgspec.json.Decoder(str)
+_SEQUENCE: Final = JSONDecoder(object_pairs_hook=list, parse_int=len, parse_float=len)
+"""The pairs of an object as they come, each as often as it does; no number is made of digits."""
+_NULL: Final = b"null"
+_QUOTE: Final = b'"'
 
 
 def clipped_track(body: bytes) -> ConvertedTrack:
@@ -85,51 +83,28 @@ def clipped_track(body: bytes) -> ConvertedTrack:
 
 def _fitting(raw: Raw) -> tuple[dict[str, str] | None, bool]:
     """The metadata as they are kept, and whether that is all that was sent."""
-    text = bytes(raw).decode()
-    if text == "null":
+    if raw == ABSENT:
         return None, True
-    if not text.startswith("{"):
+    if not bytes(raw).startswith(b"{"):
         raise InvalidRequest(f"Expected `object` - at `$.{_METADATA}`", _METADATA)
     try:
-        pairs = list(_pairs(text))
-        found = {key[:METADATA_KEY_MAX]: value for key, value in pairs}  # of equal ones the last
-        # By code points is by the bytes of UTF-8.
-        names = sorted([key for key, value in found.items() if value is not None])
-        kept = {key: (found[key] or "")[:TEXT_MAX] for key in names[:METADATA_PAIRS_MAX]}
-        for part in (*kept, *kept.values()):
-            part.encode()  # half of a surrogate pair is no text
-    except (JSONDecodeError, UnicodeEncodeError) as error:
+        sent = {key: bytes(value) for key, value in _PAIRS.decode(raw).items()}
+        found = {key[:METADATA_KEY_MAX]: value for key, value in sent.items()}
+        if len(found) < len(sent):  # of equal ones the last stays, and `sent` has where they began
+            pairs = _SEQUENCE.decode(bytes(raw).decode())
+            found = {key[:METADATA_KEY_MAX]: sent[key] for key, _ in pairs}
+        # By code points is by the bytes of UTF-8. Only what is kept is made a text of.
+        names = sorted([key for key, value in found.items() if value != _NULL])
+        texts = {key: _text_of(found[key]) for key in names[:METADATA_PAIRS_MAX]}
+    except ValueError as error:  # as errors of decoding are
         raise InvalidRequest(f"not JSON - at `$.{_METADATA}`", _METADATA) from error
     except RecursionError:
         raise InvalidRequest("nested too deep", _METADATA) from None
-    return kept, kept == {key: value for key, value in pairs if _is_text(value)} == dict(pairs)
+    kept = {key: text[:TEXT_MAX] for key, text in texts.items()}
+    whole = kept == texts and kept.keys() == sent.keys()
+    return kept, whole and all(value.startswith(_QUOTE) for value in sent.values())
 
 
-class _Text(str):
-    """What was sent as a text, not made one."""
-
-    __slots__ = ()
-
-
-def _is_text(value: str | None) -> bool:
-    return type(value) is _Text
-
-
-def _pairs(text: str) -> Iterator[tuple[str, str | None]]:
-    """The pairs of a JSON object as they come: a text, or the JSON as sent; None for null."""
-    at = _past_space(text, 1)
-    while text[at] != "}":
-        key, at = _SCANNER.raw_decode(text, at)
-        at = _past_space(text, _past_space(text, at) + 1)  # behind the colon
-        value, end = _SCANNER.raw_decode(text, at)
-        sent = text[at:end]
-        yield key, _Text(value) if isinstance(value, str) else None if sent == "null" else sent
-        at = _past_space(text, end)
-        if text[at] == ",":
-            at = _past_space(text, at + 1)
-
-
-def _past_space(text: str, at: int) -> int:
-    while text[at] in " \t\n\r":
-        at += 1
-    return at
+def _text_of(value: bytes) -> str:
+    """A text, or any other JSON as it was sent."""
+    return _TEXT.decode(value) if value.startswith(_QUOTE) else value.decode()

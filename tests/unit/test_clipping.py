@@ -23,6 +23,7 @@ from messages.codec import (
 from messages.errors import InvalidRequest
 from messages.usage import SIDE_FIELDS, Batch, ConvertedTrack, Track
 from tests.support.meter import Meter
+from tests.support.turns import instructions
 
 WIDE = "\U0001f600"  # four bytes, one code point
 LENGTHS = {
@@ -236,3 +237,14 @@ def test_the_clipped_form_is_one_that_the_strict_decoder_takes_as_it_is(
     taken = {name: getattr(call, name) for name in fields}
     unchanged = {name for name in fields if taken[name] == fields[name]}
     assert {*clipped(call)} == fields.keys() - unchanged
+
+
+@pytest.mark.parametrize("last", ["", f'"{"k" * 64}x":1,"{"k" * 64}y":2,'])
+def test_as_many_pairs_as_a_body_holds_are_looked_at_quickly(last: str) -> None:
+    """In a batch there may be eight such bodies, in one turn of the loop."""
+    count = 5_900
+    pairs = ",".join(f'"{number:04x}":1' for number in range(count))
+    body = f'{{"provider":"exa","metadata":{{{last}{pairs}}}}}'.encode()
+    assert len(body) < BODY_BYTES_MAX
+    taken = instructions(lambda: decode_command("track", body))
+    assert taken < 90 * count
