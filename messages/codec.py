@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from functools import lru_cache, partial
 from json.encoder import encode_basestring
 from operator import attrgetter
 from typing import Any, Final, get_args
@@ -29,6 +29,8 @@ BODY_BYTES_MAX: Final = 64 * 1024
 BATCH_BYTES_MAX: Final = 512 * 1024
 BATCH_EVENTS_MAX: Final = 1_000
 BATCH_FIELD: Final = "events"
+HINTS_MAX: Final = 16
+"""Events of a batch of which is said what would have been right: to look for it takes long."""
 
 _BATCH_DECODER: Final = msgspec.json.Decoder(Batch)
 _TRACK_DECODER: Final = msgspec.json.Decoder(Track)
@@ -86,8 +88,8 @@ def unknown_verb(verb: str) -> RequestError:
     return RequestError("unknown_verb", f"there is no verb {clip(verb)!r}{similar}")
 
 
-def _checking(verb: Verb) -> Decode:
-    """The decoder of a verb, with its refusals."""
+def _checking(verb: Verb, *, hint: bool = True) -> Decode:
+    """The decoder of a verb, with its refusals, which have a hint or none."""
     kind: Any = verb.command
     decode: Decode = _batch if kind is Batch else msgspec.json.Decoder(kind).decode
     text_field, is_track = opaque_field(verb), kind is Track
@@ -110,8 +112,8 @@ def _checking(verb: Verb) -> Decode:
             if not is_track:
                 raise refusal(error, kind, text_field) from None
             if is_structured(body):
-                return structured(body, _track_in_data)
-            return _clipped(body or b"{}", error)
+                return structured(body, partial(_track_in_data, hint=hint))
+            return _clipped(body or b"{}", error, hint=hint)
 
     return decode_body
 
@@ -122,14 +124,14 @@ def _moments_of(kind: Any) -> tuple[Callable[[Command], object], object]:
     return attrgetter(*names), None if len(names) == 1 else (None,) * len(names)
 
 
-def _track_in_data(body: bytes) -> Track:
+def _track_in_data(body: bytes, *, hint: bool) -> Track:
     try:
         return _TRACK_DECODER.decode(body)
     except UNREADABLE as error:
-        return _clipped(body, error)
+        return _clipped(body, error, hint=hint)
 
 
-def _clipped(body: bytes, error: Exception) -> Track:
+def _clipped(body: bytes, error: Exception, *, hint: bool) -> Track:
     """A ``track`` that the strict decoder refuses, if no more than its side fields are wrong."""
     if isinstance(error, msgspec.ValidationError):
         try:
@@ -137,11 +139,11 @@ def _clipped(body: bytes, error: Exception) -> Track:
         except UNREADABLE as still:
             # More is wrong than the side fields. What is nested too deep is what the strict
             # decoder has not looked into.
-            refused = refusal(still, Track, None)
+            refused = refusal(still, Track, None, hint=hint)
             if refused.field is None and isinstance(still, RecursionError):
-                refused.field = refusal(error, Track, None).field
+                refused.field = refusal(error, Track, None, hint=False).field
             raise refused from None
-    raise refusal(error, Track, "cost") from None
+    raise refusal(error, Track, "cost", hint=hint) from None
 
 
 def _batch(body: bytes) -> Batch:
@@ -181,12 +183,17 @@ def _decode_each(batch: Batch) -> list[Track | RequestError]:
         events = _RAWS_DECODER.decode(batch.events)
     except UNREADABLE as error:
         raise refusal(error, Batch, "events") from None
-    return [_decode_track(bytes(event)) for event in events[: BATCH_EVENTS_MAX + 1]]
+    calls: list[Track | RequestError] = []
+    refused = 0
+    for event in events[: BATCH_EVENTS_MAX + 1]:
+        calls.append(_decode_track(bytes(event), hint=refused < HINTS_MAX))
+        refused += isinstance(calls[-1], RequestError)
+    return calls
 
 
-def _decode_track(body: bytes) -> Track | RequestError:
+def _decode_track(body: bytes, *, hint: bool) -> Track | RequestError:
     try:
-        call = decode_command("track", body)
+        call = _DECODERS["track"](body) if hint else _UNHINTED_TRACK(body)
         assert isinstance(call, Track)
         if call.deadline is not None:
             raise InvalidRequest("a batch has one deadline, at its top", "deadline")
@@ -255,6 +262,7 @@ def _number_of(raw: msgspec.Raw, field: str) -> str | None:
 
 
 _DECODERS: Final[dict[str, Decode]] = {verb.name: _checking(verb) for verb in VERBS}
+_UNHINTED_TRACK: Final = _checking(BY_NAME["track"], hint=False)
 _CATALOG_DECODERS: Final[dict[str, Decode]] = {verb.name: _checking(verb) for verb in CATALOG_VERBS}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
@@ -22,6 +22,9 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding a body raises."""
 NAME_MAX: Final = 48
 """Characters of a name for which a similar one is looked for."""
+HINTS_KEPT: Final = 1_024
+"""Hints that are known: to look for one takes ten times as long as a call, and who is wrong will be
+wrong in the same way again."""
 
 _FIELD_OF_OBJECT: Final = re.compile(
     r"^Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL
@@ -67,27 +70,34 @@ def clip(text: str, length: int = 200) -> str:
 
 def closest(name: str, names: Iterable[str]) -> str:
     """``"; did you mean `x`?"`` with the one of some names that is nearly this; else empty."""
-    if len(name) > NAME_MAX:
-        return ""
+    return "" if len(name) > NAME_MAX else _closest(name, tuple(names))
+
+
+@lru_cache(maxsize=HINTS_KEPT)
+def _closest(name: str, names: tuple[str, ...]) -> str:
     others = [other for other in names if other != name]
     usual = _USUAL.get(name.lower())
     found = [usual] if usual in others else get_close_matches(name, others, n=1)
     return f"; did you mean `{found[0]}`?" if found else ""
 
 
-def refusal(error: Exception, command: type[Struct], text_field: str | None) -> InvalidRequest:
+def refusal(
+    error: Exception, command: type[Struct], text_field: str | None, *, hint: bool = True
+) -> InvalidRequest:
     """The error for a body.
 
     Args:
         error: what decoding it raised: one of `UNREADABLE`.
         command: what it should have been.
         text_field: the field that may be nested too deep, None if that is not known.
+        hint: whether to say what would have been right.
     """
     if isinstance(error, msgspec.ValidationError):
         text = str(error)
         found = _FIELD_OF_PATH.search(text) or _FIELD_OF_OBJECT.search(text)
         field = clip(found[1]) if found and found[1] else None
-        return InvalidRequest(clip(text) + _hint(text, vocabulary(command)), field)
+        hinted = _hint(text, vocabulary(command)) if hint else ""
+        return InvalidRequest(clip(text) + hinted, field)
     if isinstance(error, msgspec.DecodeError):
         return InvalidRequest(f"not JSON: {clip(str(error))}")
     if isinstance(error, UnicodeDecodeError):

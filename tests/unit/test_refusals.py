@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from messages import refusals
-from messages.codec import decode_command, decoder_of
-from messages.errors import RequestError
+from messages.codec import HINTS_MAX, decode_batch, decode_command, decoder_of
+from messages.errors import InvalidRequest, RequestError
 from messages.refusals import NAME_MAX, closest, vocabulary
+from messages.usage import Batch
 from messages.verbs import BY_NAME, COMMANDS
+from tests.support.turns import instructions
 
 
 def told(verb: str, fields: dict[str, Any]) -> str:
@@ -92,3 +94,28 @@ def test_looking_for_a_similar_name_is_bounded_whatever_the_body(
     assert len(looked) == 2
     assert max(looked) < 30_000
     assert not closest("q" * 60_000, ["q" * 59_999])
+
+
+def refused_events(names: list[str]) -> list[InvalidRequest]:
+    events = [{"provider": "exa", name: 1} for name in names]
+    batch = decode_command("batch", json.dumps({"events": events}).encode())
+    assert isinstance(batch, Batch)
+    return [cast("InvalidRequest", call) for call in decode_batch(batch)]
+
+
+def test_of_a_batch_that_is_wrong_throughout_only_some_events_are_told_what_would_be_right() -> (
+    None
+):
+    count = 400
+    names = [f"tokens_inpu{number}" for number in range(count)]
+    found: list[InvalidRequest] = []
+    taken = instructions(lambda: found.extend(refused_events(names)))
+    assert taken < 2_000 * count
+    hinted = ["did you mean `tokens_input`?" in error.message for error in found]
+    assert hinted == [True] * HINTS_MAX + [False] * (count - HINTS_MAX)
+    assert [error.field for error in found] == names
+
+
+def test_who_is_wrong_in_the_same_way_again_costs_no_second_look() -> None:
+    costs = [instructions(lambda: closest("tokens_outputt", BY_NAME)) for _ in range(2)]
+    assert costs[1] < costs[0] / 10
