@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any, Final
 
 from messages.subjects import encode_user, partition_of
 from persistence.records import Row, Snapshot
+
+CALL: Final[dict[str, Any]] = {
+    "provider": "openai",
+    "actual": "openai",
+    "model": "m",
+    "billing_period": "2026-03",
+    "status": "active",
+    "priced": "catalog",
+}
+"""What every stored call has."""
 
 
 def make_row(

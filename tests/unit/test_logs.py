@@ -17,6 +17,7 @@ from messages.reports import LogEntry, LogsReply
 from messages.stored.events import KIND, CountersReset, UsageRecorded
 from messages.units import to_datetime
 from tests.support.meter import NOON, STRIDE, Entry, Meter, a_logs, micros, nano, plan
+from tests.support.rows import CALL
 
 MINUTE = 60 * 10**6
 SPEC: dict[str, Any] = {
@@ -82,16 +83,7 @@ def entries(walk: list[LogsReply]) -> list[LogEntry]:
 
 def rows_of(count: int, **fields: Any) -> list[Entry]:
     """Usage rows without the metering, one minute apart."""
-    about: dict[str, Any] = {
-        "provider": "openai",
-        "actual": "openai",
-        "model": "m",
-        "billing_period": "2026-03",
-        "status": "active",
-        "priced": "catalog",
-        **fields,
-    }
-    body = encode_event(UsageRecorded(**about))
+    body = encode_event(UsageRecorded(**CALL | fields))
     return [
         Entry(n * STRIDE, f"k{n}", "usage", NOON + n * MINUTE, body, None)
         for n in range(1, count + 1)

@@ -25,6 +25,7 @@ from messages.stored.events import UsageRecorded
 from messages.units import NANO_PER_USD, to_datetime, usd
 from messages.usage import BatchReply
 from tests.support.meter import Meter, catalog_of, plan
+from tests.support.rows import CALL
 
 AMOUNTS = st.integers(0, 10**24)
 MOMENTS = st.integers(0, 4 * 10**15)
@@ -192,16 +193,7 @@ USAGE: dict[str, Any] = {
 HELD = st.sampled_from(  # "settled" and late: by the call before
     [(None, False), ("settled", False), ("settled", True), ("unknown", False), ("unknown", True)]
 ).map(lambda held: {"hold_status": held[0], "late_settle": held[1]})
-FREE: dict[str, Any] = {
-    "provider": "openai",
-    "actual": "openai",
-    "model": "m",
-    "billing_period": "2026-03",
-    "status": "active",
-    "priced": "catalog",
-    "cost_input_nano": 0,
-    "cost_output_nano": 0,
-}
+FREE: dict[str, Any] = CALL | {"cost_input_nano": 0, "cost_output_nano": 0}
 
 
 @example(FREE, NANO_PER_USD, "k", 1, False)
