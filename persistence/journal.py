@@ -115,6 +115,15 @@ class LogQueries(Protocol):
         """The user's rows with these idempotency keys, by key; at most 2,000 keys."""
         ...
 
+    async def ended_by(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
+        """The user's rows that ended what rows with these keys began, by key; at most 2,000 keys.
+
+        Which rows do that is what the owner says when the log is opened
+        (`messages.stored.form.Ending`). It takes as long however long what they began lasted. An
+        end whose body is in a file that could not be read when the index was made is not found.
+        """
+        ...
+
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
         """The user's rows with ``notify`` and ``seq < before``, newest first, at most ``limit``."""
         ...

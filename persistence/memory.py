@@ -29,6 +29,8 @@ class MemoryJournal:
     def __init__(self, form: Form) -> None:
         self._common = frozenset(form.common())
         self._span = form.span
+        self._ending = form.ending
+        self._ended_by: dict[tuple[str, str], Row] = {}
         self._ends: list[Ended] = []
         self._dealt_with = 0
         self._rows: list[Row] = []
@@ -46,6 +48,9 @@ class MemoryJournal:
             self._of_user[row.user].append(row)
             if row.key is not None:
                 self._of_key[row.user, row.key] = row
+            ended = self._ending.key_of(row.kind, row.body)
+            if ended is not None:
+                self._ended_by[row.user, ended] = row
             if row.kind == self._span.opens:
                 end = _said(row, f"$.{self._span.end}")
                 if isinstance(end, int):
@@ -97,6 +102,10 @@ class MemoryJournal:
     async def find_all(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
         """See `LogQueries.find_all`."""
         return {key: row for key in keys if (row := self._of_key.get((user, key))) is not None}
+
+    async def ended_by(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
+        """See `LogQueries.ended_by`."""
+        return {key: row for key in keys if (row := self._ended_by.get((user, key))) is not None}
 
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
         """See `LogQueries.noticed`."""
@@ -160,6 +169,7 @@ class MemoryJournal:
         for rows in (self._rows, self._of_user[user] if erased else []):
             rows[:] = [erased.get(row.seq, row) for row in rows]
         self._of_key |= {(user, row.key): row for row in erased.values() if row.key is not None}
+        self._ended_by = {place: erased.get(row.seq, row) for place, row in self._ended_by.items()}
         return len(erased)
 
     async def archivable(self, before: int, limit: int, schema: int) -> Archivable | None:

@@ -6,8 +6,7 @@ them and the change.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Sequence
 
 from msgspec import Struct, field
 
@@ -15,14 +14,10 @@ from actors.billing.state.account import Account
 from actors.persistent.context import ActorContext
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
-from messages.codec import decode_event
 from messages.errors import RequestError
-from messages.stored.events import KIND, HoldExtended, HoldPlaced, HoldReleased, UsageRecorded
+from messages.stored.events import KIND, HoldPlaced, HoldReleased
 from messages.usage import Track
 from persistence.records import Row
-
-PAGE: Final = 1_000
-_ENDS: Final = frozenset({KIND[HoldExtended], KIND[HoldReleased], KIND[UsageRecorded]})
 
 
 class Facts(Struct):
@@ -75,7 +70,7 @@ async def _look_up(
     facts: Facts,
     user: str,
     keys: Sequence[str],
-    holds: Iterable[str],
+    holds: Sequence[str],
     flushed: Awaitable[None],
 ) -> None:
     """Add the rows of keys and the ends of holds, after all that was appended is durable.
@@ -86,32 +81,13 @@ async def _look_up(
     await flushed
     if keys:
         facts.rows = await context.queries.find_all(user, keys)
-    for hold_id in holds:
-        facts.ended[hold_id] = await _end_of(context, user, hold_id)
-
-
-async def _end_of(context: ActorContext, user: str, hold_id: str) -> str:
-    """How a hold that is not open ended: its row, then the rows of the time that it lasted."""
-    row = await context.queries.find(user, hold_id)
-    if row is None or row.kind != KIND[HoldPlaced]:
-        return "unknown"
-    placed = decode_event(row.kind, row.body, row.seq)
-    assert isinstance(placed, HoldPlaced)
-    expires_at, after = placed.expires_at, row.seq
-    while rows := await context.queries.history(user, after, PAGE):
-        for row in rows:
-            if row.at >= expires_at:
-                return "expired"
-            if row.kind not in _ENDS or '"hold_id"' not in row.body:
-                continue
-            event = decode_event(row.kind, row.body, row.seq)
-            if getattr(event, "hold_id", None) != hold_id:
-                continue
-            if isinstance(event, HoldExtended):
-                expires_at = event.expires_at
-            elif isinstance(event, HoldReleased):
-                return "released"
-            elif isinstance(event, UsageRecorded) and event.hold_status == "settled":
-                return "settled"
-        after = rows[-1].seq
-    return "expired"
+    if not holds:
+        return
+    placed = await context.queries.find_all(user, holds)
+    known = [key for key, row in placed.items() if row.kind == KIND[HoldPlaced]]
+    ends = await context.queries.ended_by(user, known) if known else {}
+    facts.ended |= dict.fromkeys(holds, "unknown") | dict.fromkeys(known, "expired")
+    facts.ended |= {
+        key: "released" if row.kind == KIND[HoldReleased] else "settled"
+        for key, row in ends.items()
+    }

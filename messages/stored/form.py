@@ -6,6 +6,7 @@ by row: a query by kind has no row in hand, and nothing more is stored or done f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final, NamedTuple
@@ -80,6 +81,51 @@ PERIODS: Final = Span(
 """Billing periods: one that is over and has usage is closed by a row, or by the next one."""
 
 
+class Ending(NamedTuple):
+    """Rows that end what another row of their user began, which they name by that row's key.
+
+    At most one row ends it. Others may name it too, any number of times.
+
+    Attributes:
+        named: the field of a body that names it, at the top of the body.
+        ends: the kind of rows each of which ends one; it is common.
+        may_end: the kind of rows that end one if their body says so; it is common.
+        says: the fields in which it does, the older one behind: the first that is there counts.
+        ended: what it says then.
+    """
+
+    named: str
+    ends: str
+    may_end: str
+    says: tuple[str, ...]
+    ended: str
+
+    def key_of(self, kind: str, body: str) -> str | None:
+        """The key of the row that began what a row ends, None if it ends nothing."""
+        if kind not in {self.ends, self.may_end} or f'"{self.named}":' not in body:
+            return None
+        try:
+            found = json.loads(body)
+        except ValueError:  # a damaged body, which whoever reads it is told of
+            return None
+        if not isinstance(found, dict):
+            return None
+        said = next((found[name] for name in self.says if name in found), None)
+        key = found.get(self.named)
+        ends = kind == self.ends or said == self.ended
+        return key if ends and isinstance(key, str) else None
+
+
+HOLDS: Final = Ending(
+    "hold_id",
+    ends="hold_released",
+    may_end="usage",
+    says=("hs", "hold_status"),
+    ended="settled",
+)
+"""Holds: one ends by its release, or by the call that settles it; else it expires by itself."""
+
+
 class Form(NamedTuple):
     """What a journal is told when it is opened.
 
@@ -87,16 +133,18 @@ class Form(NamedTuple):
         storage: how the rows of each kind are kept, the most common kinds first; one is common.
         views: what people see of some kinds.
         span: the rows that open something which ends.
+        ending: the rows that end what another row began.
     """
 
     storage: Mapping[str, Storage]
     views: tuple[View, ...]
     span: Span = PERIODS
+    ending: Ending = HOLDS
 
     def common(self) -> tuple[str, ...]:
         """The common kinds, in order."""
         return tuple(kind for kind, how in self.storage.items() if how is Storage.COMMON)
 
 
-FORM: Final = Form(STORAGE, (USAGE,), PERIODS)
+FORM: Final = Form(STORAGE, (USAGE,), PERIODS, HOLDS)
 """Of the log of meterd."""

@@ -21,6 +21,7 @@ import structlog
 from persistence.errors import JournalError
 from persistence.records import Row
 from persistence.sqlite.connection import Connection, read_error
+from persistence.sqlite.endings import LOOK_ROWS, Endings
 from persistence.sqlite.index_file import INDEX, beyond, fill, filled_to, open_filler
 from persistence.sqlite.recent import RecentPositions
 
@@ -46,6 +47,7 @@ class LogIndex:
     Args:
         filler: writes the file, with the log attached.
         reader: reads it.
+        endings: says which rows end what others began.
         position: up to where the file is filled.
         lump_rows: how many rows are filled in at once.
 
@@ -55,10 +57,17 @@ class LogIndex:
     """
 
     def __init__(
-        self, filler: Connection, reader: Connection, position: int, lump_rows: int
+        self,
+        filler: Connection,
+        reader: Connection,
+        endings: Endings,
+        position: int,
+        lump_rows: int,
     ) -> None:
         self._filler = filler
         self._reader = reader
+        self._endings = endings
+        self._looking = asyncio.Lock()
         self.position = position
         self._lump_rows = lump_rows
         self._tails = [RecentPositions()]  # oldest first; the last one is open
@@ -68,7 +77,9 @@ class LogIndex:
         self._filling = asyncio.create_task(self._fill_when_full(), name="journal-index")
 
     @classmethod
-    async def open(cls, directory: Path, log: Path, *, lump_rows: int = LUMP_ROWS) -> LogIndex:
+    async def open(
+        cls, directory: Path, log: Path, endings: Endings, *, lump_rows: int = LUMP_ROWS
+    ) -> LogIndex:
         """Open the index of a log, or make it, and take in what the log has beyond it.
 
         Raises:
@@ -81,7 +92,7 @@ class LogIndex:
             reader = await Connection.open(path, read_only=True)
             files.push_async_callback(reader.close)
             position = await filler.call(filled_to)
-            index = cls(filler, reader, position, lump_rows)
+            index = cls(filler, reader, endings, position, lump_rows)
             files.callback(index._filling.cancel)
             while places := await filler.call(beyond, index.last, lump_rows):
                 index._tails[-1].add(places)
@@ -128,6 +139,39 @@ class LogIndex:
             query = f"{found} WHERE id <= {newest} AND user_id = ? AND {among}"
             positions += await self._reader.read(query, NEWEST_RUNS, user, *keys)
         return [seq for (seq,) in positions]
+
+    async def ended_by(self, log: Connection, user: str, keys: Sequence[str]) -> list[int]:
+        """The positions of rows that may have ended what the user's rows with these keys began.
+
+        Those that did are among them. ``log`` reads the rows that nobody has looked at.
+        """
+        positions = list[int]()
+        async with self._looking:  # else two who ask at once would look at the same rows
+            before = self.position
+            for tail in tuple(self._tails):
+                positions += (await self._ends_of(log, tail, before)).maybe(user, keys)
+                before = max(before, tail.last)
+        # What has left memory meanwhile is in the file by now, as well.
+        found = await self._reader.read(
+            "SELECT seq FROM runs CROSS JOIN ends ON run = id"  # noqa: S608 -- places for values
+            f" WHERE user_id = ? AND event_id IN ({variables(len(keys))})",
+            user,
+            *keys,
+        )
+        return sorted({*positions, *(seq for (seq,) in found)})
+
+    async def _ends_of(
+        self, log: Connection, tail: RecentPositions, before: int
+    ) -> RecentPositions:
+        """Those rows of a tail that end something; each row of it is looked at once."""
+        ends = tail.ends = tail.ends or RecentPositions()
+        while (after := max(tail.looked, before)) < tail.last:
+            last = min(after + LOOK_ROWS, tail.last)
+            found = await log.ask(self._endings.among, after, last)
+            if found:
+                ends.add(found)
+            tail.looked = last
+        return ends
 
     async def users(self, after: str, limit: int, prefix: str) -> list[str]:
         """Users that have rows, in order, after one; without the nameless one."""
@@ -231,7 +275,7 @@ class LogIndex:
     async def _fill(self) -> None:
         """Move the oldest lump from memory into the file."""
         tail = self._tails[0]
-        await self._filler.write(fill, self.position, tail.last)
+        await self._filler.write(fill, self._endings, self.position, tail.last)
         self.position = tail.last
         del self._tails[0]
         if not self._tails:

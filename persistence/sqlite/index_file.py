@@ -11,11 +11,12 @@ import structlog
 
 from persistence.errors import Corrupt
 from persistence.sqlite.connection import Connection
+from persistence.sqlite.endings import Endings
 from persistence.sqlite.malloc import give_back
 from persistence.sqlite.provenance import anchor_at
 
 INDEX: Final = "index.db"
-VERSION: Final = 2
+VERSION: Final = 3
 CACHE_KIB: Final = 4_096
 """A fill goes through pages in order, so that more of them in memory save no time: what is
 sorted beyond them goes through a file of SQLite's own, and the kernel has the users' pages."""
@@ -31,10 +32,12 @@ CREATE TABLE rows (run INTEGER, user_id TEXT, seq INTEGER,
     PRIMARY KEY (run, user_id, seq)) WITHOUT ROWID;
 CREATE TABLE keys (run INTEGER, user_id TEXT, event_id TEXT, seq INTEGER,
     PRIMARY KEY (run, user_id, event_id, seq)) WITHOUT ROWID;
+CREATE TABLE ends (run INTEGER, user_id TEXT, event_id TEXT, seq INTEGER,
+    PRIMARY KEY (run, user_id, event_id, seq)) WITHOUT ROWID;
 CREATE TABLE users (user_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE position (seq INTEGER NOT NULL, anchor TEXT NOT NULL);
 INSERT INTO position VALUES (0, '');
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 COMMIT;
 """
 
@@ -112,7 +115,7 @@ def beyond(
     return rows
 
 
-def fill(db: sqlite3.Connection, after: int, last: int) -> None:
+def fill(db: sqlite3.Connection, endings: Endings, after: int, last: int) -> None:
     """Take in the rows of the log after ``after`` up to ``last``, as one run."""
     db.execute("BEGIN IMMEDIATE")
     if filled_to(db) >= last:  # by one whose caller did not wait for it
@@ -130,6 +133,7 @@ def fill(db: sqlite3.Connection, after: int, last: int) -> None:
         " WHERE seq > ? AND seq <= ? AND event_id IS NOT NULL ORDER BY user_id, event_id, seq",
         (run, after, last),
     )
+    endings.put(db, run, after, last)
     db.execute(
         "INSERT OR IGNORE INTO users"
         " SELECT DISTINCT user_id FROM rows WHERE run = ? ORDER BY user_id",

@@ -33,6 +33,7 @@ from persistence.sqlite.bulk_load import attach, detach
 from persistence.sqlite.checkpoints import Checkpoints
 from persistence.sqlite.connection import Connection, is_busy
 from persistence.sqlite.data_dir import DATABASE, WAL, Claim, refuse_unfinished
+from persistence.sqlite.endings import Endings
 from persistence.sqlite.ends import put_dealt_with
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
 from persistence.sqlite.high_water_mark import HighWaterMark, check_end
@@ -135,11 +136,12 @@ class SQLiteJournal(LogReads):
                 # Unwound in reverse: when only the writer is left the WAL can be emptied.
                 files.push_async_callback(_empty_wal, writer)
                 others = await _open_others(path, files)
-                index = await LogIndex.open(directory, path, lump_rows=lump_rows)
+                archives = Archives(directory)
+                endings = Endings(form.ending, archives)
+                index = await LogIndex.open(directory, path, endings, lump_rows=lump_rows)
                 files.push_async_callback(index.close)
                 await attach(others[1], directory / INDEX)
                 files.push_async_callback(detach, others[1])
-                archives = Archives(directory)
                 await writer.call(archives.look)
                 claim.watch(WAL)  # SQLite keeps the file as long as it has the database open
             except (sqlite3.Error, ValueError, OSError) as error:

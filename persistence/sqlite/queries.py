@@ -51,6 +51,7 @@ class LogReads:
         self._index = index
         self._archives = archives
         self._storage = form.storage
+        self._ending = form.ending
         self._rare = rare(form.common())
         self._fills = form.span.fills
         self._ended = query_of(form)
@@ -115,6 +116,16 @@ class LogReads:
         if len(rows) < len(keys):
             rows += await self._at(self._recoveries, await self._index.find_all(user, keys))
         return {row.key: row for row in rows if row.key is not None}
+
+    async def ended_by(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
+        """See `LogQueries.ended_by`."""
+        positions = await self._index.ended_by(self._recoveries, user, keys)
+        wanted, found = set(keys), dict[str, Row]()
+        for row in await self._at(self._recoveries, positions):
+            key = self._ending.key_of(row.kind, row.body)
+            if key in wanted:
+                found[key] = row
+        return found
 
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
         """See `LogQueries.noticed`."""

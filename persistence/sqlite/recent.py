@@ -49,6 +49,8 @@ class RecentPositions:
         last: the newest position.
         users: who has rows in it.
         names: the same users in order.
+        ends: of the rows up to ``looked``, those that end what another one began, by its key.
+        looked: up to where somebody has looked for them.
     """
 
     def __init__(self) -> None:
@@ -56,6 +58,8 @@ class RecentPositions:
         self.last = 0
         self.users: dict[str, int | _Rows] = {}
         self.names = RecentUsers()
+        self.ends: RecentPositions | None = None
+        self.looked = 0
 
     def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Take in rows, of which the first four fields are those of a `Row`."""

@@ -201,9 +201,9 @@ async def test_a_lump_is_filled_in_once_though_nobody_waited_for_it(
     rows = make_rows(random_, 1, LUMP - 1)
     journal = await open_in_lumps(directory)
     await journal.append(rows)
-    filler = journal._index._filler
+    place = journal._index
     for _ in range(2):
-        await filler.write(index_file.fill, 0, len(rows))
+        await place._filler.write(index_file.fill, place._endings, 0, len(rows))
     await journal.close()
 
     with closing(sqlite3.connect(directory / "index.db")) as db:

@@ -156,3 +156,28 @@ async def test_a_list_of_as_many_holds_as_there_may_be_is_made_in_turns(rig: Rig
         f"{number}.{index}" for number in range(10) for index in range(100)
     ]
     assert answer.body["held"] == {"calls": 1_000, "tokens": 0, "cost": 5, "open": 1_000}
+
+
+@pytest.mark.parametrize("how", ["settled", "released", "expired"])
+async def test_a_late_settle_costs_the_same_however_many_calls_were_made_meanwhile(
+    rig: Rig, how: str
+) -> None:
+    totals = []
+    await rig.ask("subscribe", plan="Enterprise", billing_cycle="monthly")
+    for number, calls in enumerate((2_000, 6_000)):
+        hold = f"h{number}"
+        await rig.ask("hold", provider="exa", event_id=hold, ttl=60)
+        for _ in range(calls // 1_000):
+            await rig.ask("batch", events=[{"provider": "exa"}] * 1_000)
+        if how == "settled":
+            await rig.ask("track", provider="exa", hold_id=hold)
+        elif how == "released":
+            await rig.ask("release", hold_id=hold)
+        rig.clock.at += 60_000_000
+        await rig.ask("track", provider="exa")  # here it expires, if it is open
+        rig.live("alice").account.ended.clear()  # as after 1,000 others
+        turns, answer = await measured(rig, "track.alice", provider="exa", hold_id=hold)
+        assert (answer.body["hold_status"], answer.body["late_settle"]) == (how, True)
+        assert turns.longest < TURN
+        totals.append(turns.total)
+    assert totals[1] < 1.2 * totals[0] + 500, totals

@@ -180,6 +180,11 @@ class FaultyJournal:
         await self._before_read(user)
         return await self._inner.find_all(user, keys)
 
+    async def ended_by(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
+        """See `LogQueries.ended_by`."""
+        await self._before_read(user)
+        return await self._inner.ended_by(user, keys)
+
     async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
         """See `LogQueries.users`."""
         return await self._inner.users(after, limit, prefix)

@@ -31,11 +31,13 @@ from messages.stored.events import KIND, Event
 from messages.stored.form import FORM
 from messages.subjects import encode_user, partition_of
 from messages.usage import Track
+from persistence.archive.lookup import Archives
 from persistence.chain.chain import follow, heads_as_bytes, heads_of_bytes
 from persistence.key_filter import KeyFilter
 from persistence.records import Row, Snapshot
 from persistence.sqlite import index_file, schema
 from persistence.sqlite.data_dir import DATABASE
+from persistence.sqlite.endings import Endings
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.journal import SQLiteJournal
 from tests.tools.bench.calls import MODELS, call, keys
@@ -124,8 +126,9 @@ async def _make(directory: Path, events: int) -> None:
     await (await SQLiteJournal.open(directory, FORM)).close()  # makes the tables
     _write(directory / DATABASE, _blocks(events, begin, prototypes))
     # One lump: by itself the index takes the log in by many, each with a copy in memory.
+    endings = Endings(FORM.ending, Archives(directory))
     filler = await index_file.open_filler(directory / INDEX, directory / DATABASE)
-    await filler.write(index_file.fill, 0, events)
+    await filler.write(index_file.fill, endings, 0, events)
     await filler.close()
     journal = await SQLiteJournal.open(directory, FORM)
     await journal.load_keys(KeyFilter())  # as after any stop, the filter is there
