@@ -16,6 +16,7 @@ from actors.edge.ownership import Claim
 from tests.sim.world.loop import virtual
 from tests.support.meter import NOON
 from tests.support.rig import Rig, until
+from tests.support.turns import turns_of_the_loop
 
 Callback = Callable[[Any], Awaitable[None]]
 
@@ -200,3 +201,26 @@ async def test_discovery_answers_to_all_services_to_its_name_and_to_its_id(
 async def test_without_a_reply_subject_discovery_says_nothing(rig: Rig) -> None:
     await rig.link.heard["$SRV.PING"](SimpleNamespace(reply="", data=b""))
     assert rig.link.answers == {}
+
+
+@pytest.mark.parametrize("verb", ["PING", "INFO", "STATS"])
+async def test_thousands_who_ask_at_once_are_answered_a_few_in_a_turn(rig: Rig, verb: str) -> None:
+    hear = rig.link.heard[f"$SRV.{verb}"]
+    count = 3_000
+
+    async def hand_over() -> None:  # as nats-py does with what a subscription has
+        for number in range(count):
+            await hear(SimpleNamespace(reply=f"to.{number}", data=b""))
+
+    with turns_of_the_loop() as turns:
+        await asyncio.create_task(hand_over())
+    assert sum(len(rig.link.answers[f"to.{number}"]) for number in range(count)) == count
+    assert turns.longest < 8_000
+    assert turns.total < 300 * count
+
+
+async def test_who_asks_after_an_answer_hears_of_it_in_the_statistics(rig: Rig) -> None:
+    for number in range(1, 4):
+        await rig.ask("track", provider="exa")
+        stats = await ask(rig, "$SRV.STATS")
+        assert {e["name"]: e["num_requests"] for e in stats["endpoints"]}["track"] == number
