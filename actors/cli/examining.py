@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final, NamedTuple
@@ -15,6 +14,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from actors.cli.looking import answers, of_prefix, server_version, settle
+from messages.codec import decode_error
 from messages.subjects import mapping, partition_of
 from messages.verbs import CATALOG_VERBS, VERBS
 from persistence.errors import JournalError
@@ -26,7 +26,6 @@ PAYLOAD_MIN: Final = 1024 * 1024
 ASK_S: Final = 3.0
 """How long each question may take."""
 CLOCK_S: Final = 1.0
-_STEPS_S: Final = (-300, -60, -10, -3, -1, 1, 3, 10, 60, 300)
 DISK_MIN: Final = 1024**3
 WAL_MAX: Final = 64 * 1024**2
 _MB: Final = 1_000_000
@@ -152,29 +151,24 @@ async def streams(client: Client, prefix: str, _: list[str]) -> list[Finding]:
 
 
 async def clock(client: Client, prefix: str, _: list[str]) -> list[Finding]:
-    """How far the clocks are apart: which deadlines have passed over there."""
-    loop = asyncio.get_running_loop()
-    ahead, behind = None, None  # bounds of the service's clock less ours, in seconds
-    for step in _STEPS_S:
-        began = loop.time()
-        moment = datetime.now(UTC) + timedelta(seconds=step)
-        body = msgspec.json.encode({"deadline": moment})
-        try:
-            reply = await client.request(f"{prefix}.catalog.providers.list", body, timeout=ASK_S)
-        except (nats.errors.Error, TimeoutError):
-            return [Finding("clock", "ok", "the service was not asked")]
-        code = (reply.headers or {}).get("Nats-Service-Error-Code")
-        if code == "504":  # it may have been under way for a while
-            least = step - (loop.time() - began)
-            ahead = least if ahead is None else max(ahead, least)
-        elif code is None and behind is None:
-            behind = step
-    if ahead is not None and ahead >= CLOCK_S:
-        what = f"the service's clock is {ahead:.0f} s or more ahead of this one"
-    elif behind is not None and behind <= -CLOCK_S:
-        what = f"the service's clock is {-behind} s or more behind this one"
+    """How far the clocks are apart: every error says what the service's shows."""
+    sent = datetime.now(UTC)
+    try:
+        reply = await client.request(f"{prefix}.catalog.providers.list", b"[", timeout=ASK_S)
+        there = decode_error(reply.data).now
+    except (nats.errors.Error, TimeoutError, msgspec.DecodeError):
+        return [Finding("clock", "ok", "the service was not asked")]
+    if there is None:
+        return [Finding("clock", "ok", "the service does not say what its clock shows")]
+    # It was looked at between the two: so far it is ahead at least, and at most.
+    least, most = (there - moment for moment in (datetime.now(UTC), sent))
+    if least.total_seconds() >= CLOCK_S:
+        what = f"the service's clock is {least.total_seconds():.1f} s ahead of this one"
+    elif most.total_seconds() <= -CLOCK_S:
+        what = f"the service's clock is {-most.total_seconds():.1f} s behind this one"
     else:
-        return [Finding("clock", "ok", "the clocks are less than a second or two apart")]
+        what = "the clocks are less than a second apart, as far as an answer can tell"
+        return [Finding("clock", "ok", what)]
     return [Finding("clock", "problem", what, "set both by NTP: deadlines and periods need it")]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import nats
 import pytest
 from nats.aio.client import Client
@@ -18,6 +18,8 @@ from nats.js.api import StreamConfig
 from actors.cli import examining
 from actors.cli.looking import answers, looking, settle
 from actors.settings.config import Config
+from messages.codec import encode_reply
+from messages.errors import ErrorReply, RequestError
 from messages.subjects import PREFIX
 from tests.support.commands import run
 from tests.support.nats import NatsServer, start_nats_server
@@ -108,25 +110,53 @@ def test_what_credentials_may_not_do_and_a_small_payload_are_named(
     assert "a:b" not in json.dumps(found)
 
 
-@pytest.mark.parametrize(("seconds", "word"), [(45, "ahead"), (-45, "behind"), (0, "apart")])
-async def test_a_clock_that_differs_is_found_from_which_deadlines_have_passed(
-    start: Start, seconds: int, word: str
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [
+        (4_000, r" (3\d{3}|4000)\.\d s ahead"),
+        (-4_000, r" (3\d{3}|4000)\.\d s behind"),
+        (0, "apart"),
+    ],
+)
+async def test_a_clock_that_differs_is_found_by_what_an_error_says_of_it(
+    start: Start, seconds: int, says: str
 ) -> None:
     server = start()
     there = await nats.connect(server.url)
+    asked: list[bytes] = []
 
     async def answer(message: Msg) -> None:
         """As a service whose clock differs."""
-        deadline = msgspec.json.decode(message.data, type=dict[str, datetime])["deadline"]
-        late = datetime.now(UTC) + timedelta(seconds=seconds) >= deadline
-        headers = {"Nats-Service-Error-Code": "504"} if late else None
-        await there.publish(message.reply, b"{}", headers=headers)
+        asked.append(message.data)
+        now = datetime.now(UTC) + timedelta(seconds=seconds)
+        error = RequestError("invalid_request", "no object").body(None, now)
+        await there.publish(message.reply, encode_reply(ErrorReply(error)))
 
     await there.subscribe(f"{PREFIX}.catalog.providers.list", cb=answer)
     await settle(there)
     async with looking(Config(nats_url=server.url)) as (client, complaints):
         (found,) = await examining.clock(client, PREFIX, complaints)
-    assert (found.level == "ok", word in found.what) == (not seconds, True)
+    assert found.level == ("problem" if seconds else "ok")
+    assert re.search(says, found.what), found.what
+    assert len(asked) == 1
+    await there.close()
+
+
+@pytest.mark.parametrize("answered", [b"", b"{}", b"nonsense", b'{"error": {"code": "x"}}'])
+async def test_an_answer_without_a_clock_is_no_finding_about_clocks(
+    start: Start, answered: bytes
+) -> None:
+    server = start()
+    there = await nats.connect(server.url)
+
+    async def answer(message: Msg) -> None:
+        await there.publish(message.reply, answered)
+
+    await there.subscribe(f"{PREFIX}.catalog.providers.list", cb=answer)
+    await there.flush()
+    async with looking(Config(nats_url=server.url)) as (client, complaints):
+        (found,) = await examining.clock(client, PREFIX, complaints)
+    assert (found.about, found.level) == ("clock", "ok")
     await there.close()
 
 
