@@ -208,11 +208,16 @@ class Closing:
         await asyncio.sleep(max(self._next_at - now, 0))
 
     async def _mark(self) -> None:
-        """Store up to where all is dealt with, now and then, if something was found."""
-        if not self._found or self._time() < self._mark_at:
-            return
+        """Store up to where all is dealt with: now and then, if something was found.
+
+        It is stored at once if it falls, as it does where the clock was ahead: what ends before
+        the moment that the clock showed may get its usage from now on.
+        """
         until = min([self._seen, *(end - 1 for end in self._failed.values())])
-        if until > self._marked:
+        due = self._found and self._time() >= self._mark_at
+        if not due and until >= self._marked:
+            return
+        if until != self._marked:
             await self._ends.mark_dealt_with(until)
             self._marked = until
         self._mark_at, self._found = self._time() + MARK_S, False

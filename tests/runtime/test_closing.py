@@ -180,6 +180,29 @@ def test_a_step_ahead_and_back_closes_nothing_twice() -> None:
     run(test())
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_ends_after_a_clock_that_was_a_year_ahead_is_announced_also_after_a_long_stop(
+    *, restarted: bool
+) -> None:
+    async def test() -> None:
+        rig = await started(at=APRIL - 3 * DAY)
+        await rig.ask("track", "a", provider="gemini")
+        await passed(rig, 366 * DAY)
+        assert told(rig) == [("period_closed", "a", "2026-03")]
+        if restarted:
+            rig = await started(await rig.crash(), at=APRIL - 2 * DAY)
+        else:
+            stand_at(rig, APRIL - 2 * DAY)
+        await wait(2 * LOOK_S)
+        await rig.ask("track", "b", provider="gemini")
+        again = await started(await rig.crash(), at=APRIL + 3 * DAY)
+        await wait(2 * LOOK_S)
+        assert ("period_closed", "b", "2026-03") in told(again)
+        await again.stop()
+
+    run(test())
+
+
 def test_a_write_that_fails_is_tried_again_until_all_is_closed_once() -> None:
     async def test() -> None:
         rig = await started(at=APRIL - MINUTE)
