@@ -6,12 +6,17 @@ A figure here is a bound and no measurement: a `track` takes some 3,000 instruct
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors.billing.catalog import changes
+from messages.stored.form import FORM
 from messages.subjects import PREFIX
+from persistence.sqlite.journal import SQLiteJournal
+from tests.support.ended import END, write_ended
+from tests.support.faults import FaultyJournal
 from tests.support.rig import Answer, Rig, Start
 from tests.support.turns import Turns, turns_of_the_loop
 
@@ -181,3 +186,27 @@ async def test_a_late_settle_costs_the_same_however_many_calls_were_made_meanwhi
         assert turns.longest < TURN
         totals.append(turns.total)
     assert totals[1] < 1.2 * totals[0] + 500, totals
+
+
+def closed(rig: Rig) -> list[str]:
+    """The users whose end of a period was published."""
+    said = [json.loads(one.payload) for one in rig.link.published]
+    return [one["user_id"] for one in said if one["kind"] == "period_closed"]
+
+
+async def test_a_pass_over_many_ends_is_made_in_turns_and_others_are_asked_meanwhile(
+    tmp_path: Path,
+) -> None:
+    users = await write_ended(tmp_path / "data", 400)
+    journal = await SQLiteJournal.open(tmp_path / "data", FORM)
+    rig = Rig(journal=FaultyJournal(journal), at=END)
+    with turns_of_the_loop() as turns:
+        await rig.service.start()
+        # What opened each was never published either.
+        await rig.link.until(lambda: len(rig.link.published) == 2 * len(users))
+    assert sorted(closed(rig)) == sorted(users)
+    assert turns.total > 20 * TURN
+    assert turns.longest < 4 * TURN  # as many as a commit had, and its answers
+    print(f"the longest turn has {turns.longest:,} instructions of {turns.total:,}")
+    await rig.stop()
+    await journal.close()
