@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Raw, Struct
 
@@ -88,12 +88,16 @@ class EstimateCost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class UsersList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A page of users, by id, with what a period of theirs counts."""
+    """A page of users with what a period of theirs counts.
+
+    They are in the order of their ids, or from the greatest down by what ``sort`` names.
+    """
 
     billing_period: PeriodKey | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
     cursor: Cursor | None = None
     prefix: Text | None = None
+    sort: Literal["id", "cost", "tokens", "calls", "last_updated"] | None = None
     deadline: Moment | None = None
 
 
@@ -215,7 +219,7 @@ class UserEntry(Struct, kw_only=True):
 
 
 class UsersReply(Struct, kw_only=True):
-    """A page of users in the order of their ids."""
+    """A page of users in the order that was asked for."""
 
     users: tuple[UserEntry, ...]
     next_cursor: str | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -20,17 +20,22 @@ from actors.billing.limits.thresholds import level_of_all
 from actors.billing.periods.rollover import current_of, due
 from actors.billing.state.account import Account, Period, status_of
 from actors.billing.state.apply import apply
+from actors.catalog.ranking import Ranking, place_of, text_of
 from actors.persistent.context import ActorContext
+from actors.persistent.in_turns import fitting_in_turns
 from actors.runtime.request import Request
 from actors.user.log_reads import sealed_as
 from actors.user.recovery import TOGETHER, load_together
 from messages.catalog import UserEntry, UsersList, UsersReply
 from messages.codec import encode_reply
+from messages.errors import InvalidRequest
 from messages.stored.errors import UnreadableEvent
 from messages.units import to_datetime, usd
 from persistence.errors import JournalError
 
 PAGE: Final = 50
+RANKED_MAX: Final = 200_000
+"""Users that a page looks at if it is not in the order of their ids."""
 TURN: Final = 16
 """Users who are looked at before the loop gets a turn."""
 
@@ -41,17 +46,28 @@ async def list_users(context: ActorContext, request: Request, ask: UsersList, at
     """Answer with the users of a page, each as the log has it.
 
     Raises:
-        RequestError: ``invalid_request`` for another's cursor.
+        RequestError: ``invalid_request`` for another's cursor, or for too many users to sort;
+            ``deadline_exceeded`` while they are sorted.
         JournalError: the users cannot be found; one who cannot be read is no error.
     """
-    limit, prefix = ask.limit or PAGE, ask.prefix or ""
-    filters = msgspec.json.encode([ask.billing_period, prefix])
-    digest = blake2b(filters, digest_size=6).hexdigest()
+    listing = _Listing(context, ask.billing_period, at)
+    by_id = ask.sort in {None, "id"}
+    entries, cursor = await (_by_id if by_id else _ranked)(context, request, ask, listing)
+    request.prepare(UsersReply(users=entries, next_cursor=cursor, seq=listing.seq))
+    request.durable()
+    return False
+
+
+_Page = tuple[tuple[Any, ...], str | None]
+"""The entries of a page, and the cursor of the next one."""
+
+
+async def _by_id(context: ActorContext, _: Request, ask: UsersList, listing: _Listing) -> _Page:
+    limit, prefix, digest = ask.limit or PAGE, ask.prefix or "", _digest(ask)
     after = changes.read_cursor(ask.cursor, digest, str) if ask.cursor else ""
     names = await context.queries.users(after, limit + 1, prefix)
     beyond = len(names) > limit
     names = names[:limit]
-    listing = _Listing(context, ask.billing_period, at)
     shown, size = 0, 0
     entries: list[UserEntry] = []
     for start in range(0, len(names), TOGETHER):
@@ -67,10 +83,37 @@ async def list_users(context: ActorContext, request: Request, ask: UsersList, at
         if shown < start + len(lump):
             break
     last = shown == len(names) and not beyond
-    cursor = None if last else changes.cursor_of(names[shown - 1], digest)
-    request.prepare(UsersReply(users=tuple(entries), next_cursor=cursor, seq=listing.seq))
-    request.durable()
-    return False
+    return tuple(entries), None if last else changes.cursor_of(names[shown - 1], digest)
+
+
+async def _ranked(
+    context: ActorContext, request: Request, ask: UsersList, listing: _Listing
+) -> _Page:
+    """All users are looked at, some in a turn of the loop, until the deadline is over."""
+    limit, digest = ask.limit or PAGE, _digest(ask)
+    after = changes.read_cursor(ask.cursor, digest, place_of) if ask.cursor else None
+    ranking = Ranking(ask.sort or "", limit + 1, after)
+    seen, name = 0, ""
+    while names := await context.queries.users(name, TOGETHER, ask.prefix or ""):
+        request.check_deadline(request.replies.now())
+        seen, name = seen + len(names), names[-1]
+        if seen > RANKED_MAX:
+            message = f"sort looks at {RANKED_MAX:,} users at most: give a prefix"
+            raise InvalidRequest(message, "sort")
+        ranking.take((await listing.entries(names)).values())
+    best = ranking.best()
+    entries = await fitting_in_turns((user for _, user in best[:limit]), context.page_bytes_max)
+    if len(entries) == len(best):
+        return tuple(entries), None
+    return tuple(entries), changes.cursor_of(text_of(best[len(entries) - 1][0]), digest)
+
+
+def _digest(ask: UsersList) -> str:
+    """What binds a cursor to its filters and its order."""
+    filters: list[str | None] = [ask.billing_period, ask.prefix or ""]
+    if ask.sort not in {None, "id"}:
+        filters.append(ask.sort)
+    return blake2b(msgspec.json.encode(filters), digest_size=6).hexdigest()
 
 
 class _Listing:

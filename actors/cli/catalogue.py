@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from enum import StrEnum
-from heapq import nlargest
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -104,14 +103,6 @@ class Sort(StrEnum):
     LAST_UPDATED = "last_updated"
 
 
-_RANKS: Final[dict[Sort, Callable[[UserEntry], Any]]] = {
-    Sort.COST: lambda user: user.total_cost,
-    Sort.TOKENS: lambda user: user.total_tokens,
-    Sort.CALLS: lambda user: user.total_calls,
-    Sort.LAST_UPDATED: lambda user: user.last_updated,
-}
-
-
 def users(
     sort: Annotated[
         Sort, typer.Option(help="By id from the first on; by all else from the greatest down.")
@@ -125,7 +116,7 @@ def users(
 ) -> None:
     """Users with what a period of each counts: the current one, or that of `--period`.
 
-    Except by id, it reads the pages of all users, with `--timeout` for each, and keeps `--limit`.
+    Except by id, the service looks at all users for each page of 1,000, within `--timeout`.
     """
     body = {"billing_period": period, "prefix": prefix}
     reply = call(url, timeout, lambda client: _users(client, sort, limit, body))
@@ -133,20 +124,15 @@ def users(
 
 
 async def _users(client: UsageClient, sort: Sort, limit: int, body: dict[str, Any]) -> UsersReply:
-    best: list[UserEntry] = []
+    found: list[UserEntry] = []
     seq = 0
-    rank = _RANKS.get(sort)
-    async for page in user_pages(client, body, limit if rank is None else _PAGE):
+    asked = body if sort is Sort.ID else {**body, "sort": sort}
+    async for page in user_pages(client, asked, limit):
         seq = max(seq, page.seq)
-        if rank is None:
-            best += page.users
-            if len(best) >= limit:
-                break
-        else:
-            # Who cannot be read, or never called, has no rank and is left out.
-            ranked = [user for user in page.users if rank(user) is not None]
-            best = nlargest(limit, [*best, *ranked], key=rank)
-    return UsersReply(users=tuple(best[:limit]), next_cursor=None, seq=seq)
+        found += page.users
+        if len(found) >= limit:
+            break
+    return UsersReply(users=tuple(found[:limit]), next_cursor=None, seq=seq)
 
 
 async def user_pages(

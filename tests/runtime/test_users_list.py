@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
 import pytest
 
+from actors.catalog import users
+from actors.catalog.ranking import Ranking
+from messages.catalog import UserEntry
 from messages.codec import encode_reply
+from messages.subjects import PREFIX
 from persistence.records import Row
 from tests.support.meter import NOON
 from tests.support.rig import Logs, Rig, Start
+from tests.support.turns import turns_of_the_loop
 
 DAY = 86_400_000_000
 UNKNOWN = {
@@ -180,3 +186,105 @@ async def test_a_page_that_shows_the_last_user_has_no_cursor(rig: Rig) -> None:
     await use(rig, "a", "b", "c")
     assert (await page(rig, limit=3))["next_cursor"] is None
     assert [len(users) for users in await walk(rig, limit=2)] == [2, 1]
+
+
+async def ranked(rig: Rig, sort: str, **ask: Any) -> list[str]:
+    return [user["user_id"] for users in await walk(rig, sort=sort, **ask) for user in users]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 1000])
+async def test_users_are_ranked_from_the_greatest_down_and_a_walk_shows_each_once(
+    rig: Rig, limit: int
+) -> None:
+    calls = {"a": (2, 0.5, 10), "b": (1, 3, 10), "c": (3, 0.000000001, 0), "d:e": (1, 3, 500)}
+    for user, (count, cost, tokens) in calls.items():
+        for _ in range(count):
+            await rig.ask("track", user, provider="exa", cost=cost, tokens_input=tokens)
+        rig.clock.at += 1
+    await rig.ask("subscribe", "quiet", plan="Pro", billing_cycle="monthly")
+    orders = {
+        "id": ["a", "b", "c", "d:e", "quiet"],
+        "calls": ["c", "a", "b", "d:e", "quiet"],
+        "cost": ["b", "d:e", "a", "c", "quiet"],
+        "tokens": ["d:e", "a", "b", "c", "quiet"],
+        "last_updated": ["d:e", "c", "b", "a", "quiet"],
+    }
+    for _ in range(2):
+        for sort, order in orders.items():
+            assert await ranked(rig, sort, limit=limit) == order, sort
+        rig = await rig.restart()
+    assert await ranked(rig, "cost", limit=limit, prefix="d") == ["d:e"]
+    assert await ranked(rig, "cost", limit=limit, billing_period="1999-01") == []
+    await rig.stop()
+
+
+async def test_by_id_is_the_default_and_its_cursors_are_those_of_before(rig: Rig) -> None:
+    await use(rig, "a", "b")
+    first = await page(rig, limit=1)
+    assert first == await page(rig, limit=1, sort="id")
+    rest = await page(rig, limit=1, cursor=first["next_cursor"], sort="id")
+    assert [user["user_id"] for user in rest["users"]] == ["b"]
+
+
+async def test_a_cursor_belongs_to_its_order_and_nonsense_is_refused(rig: Rig) -> None:
+    await use(rig, "a", "b")
+    cursor = (await page(rig, limit=1, sort="cost"))["next_cursor"]
+    for sort in ("id", "calls"):
+        answer = await rig.catalog("users.list", limit=1, sort=sort, cursor=cursor)
+        assert (answer.code, answer.error["field"]) == ("invalid_request", "cursor")
+    digest = base64.urlsafe_b64decode(cursor + "==").partition(b":")[0]
+    for position in (b"", b"x:a", b"a"):
+        forged = base64.urlsafe_b64encode(digest + b":" + position).decode().rstrip("=")
+        answer = await rig.catalog("users.list", sort="cost", cursor=forged)
+        assert (answer.code, answer.error["field"]) == ("invalid_request", "cursor")
+    answer = await rig.catalog("users.list", sort="cots")
+    assert (answer.code, answer.error["field"]) == ("invalid_request", "sort")
+    assert "cost" in answer.error["message"]
+
+
+async def test_who_cannot_be_read_is_ranked_last_and_hides_nobody(rig: Rig) -> None:
+    await use(rig, "a", "b", "c")
+    await damage(rig, "c")
+    rig = await rig.restart()
+    assert await ranked(rig, "calls", limit=1) == ["b", "a", "c"]
+    await rig.stop()
+
+
+async def test_a_ranking_ends_with_its_deadline_and_has_a_most_of_users(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(200):
+        await rig.ask("track", f"u{number}", provider="exa")
+    rig = await rig.restart()
+    await rig.catalog("plans.list")
+    rig.journal.reads.close()
+    sent = rig.deliver(
+        f"{PREFIX}.catalog.users.list",
+        json.dumps({"sort": "cost", "deadline": "2026-03-15T12:00:01Z"}).encode(),
+    )
+    await rig.journal.reads.waiting.wait()
+    rig.clock.at += 2_000_000
+    rig.journal.reads.open()
+    assert (await rig.answer(sent)).code == "deadline_exceeded"
+    monkeypatch.setattr(users, "RANKED_MAX", 199)
+    answer = await rig.catalog("users.list", sort="cost")
+    assert (answer.code, answer.error["field"]) == ("invalid_request", "sort")
+    assert (await rig.catalog("users.list", sort="cost", prefix="u1")).code == ""
+    await rig.stop()
+
+
+async def test_a_ranking_is_made_in_turns_and_keeps_what_its_page_shows(rig: Rig) -> None:
+    for number in range(300):
+        await rig.ask("track", f"u{number}", provider="exa", tokens_input=number)
+    for away in (False, True):
+        rig = await rig.restart() if away else rig
+        with turns_of_the_loop() as turns:
+            answer = await rig.catalog("users.list", sort="tokens", limit=2)
+        assert [user["user_id"] for user in answer.body["users"]] == ["u299", "u298"]
+        assert turns.longest < 30_000
+    await rig.stop()
+    ranking = Ranking("calls", 3, None)
+    for number in range(1_000):
+        ranking.take([UserEntry(user_id=f"u{number}", total_calls=number)])
+        assert len(ranking._kept) <= 6
+    assert [user.total_calls for _, user in ranking.best()] == [999, 998, 997]

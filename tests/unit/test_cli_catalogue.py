@@ -39,17 +39,34 @@ def answer_users(_: str, body: dict[str, Any]) -> UsersReply:
     """2,500 users, whose costs go up and down; one of them cannot be read."""
     start = int(body.get("cursor", "0"))
     last = min(start + body["limit"], 2_500)
-    users = [entry(f"u{n:04}", None if n == 3 else n * 7 % 2_500) for n in range(start, last)]
+    users = [entry(f"u{n:04}", None if n == 3 else n * 7 % 2_500) for n in range(2_500)]
+    if body.get("sort") == "cost":
+        users.sort(key=lambda user: -1 if user.total_cost is None else user.total_cost)
+        users.reverse()
+    users = users[start:last]
     cursor = None if last == 2_500 else str(last)
     return UsersReply(users=tuple(users), next_cursor=cursor, seq=last)
 
 
-def test_users_by_cost_are_the_dearest_of_all_pages(serve: Serve) -> None:
+def test_users_by_cost_are_ranked_by_the_service(serve: Serve) -> None:
     service = serve(answer_users)
     found = json.loads(run("users", "--sort", "cost", "--limit", "4", "--prefix", "u").stdout)
     assert [user["total_cost"] for user in found["users"]] == [2499, 2498, 2497, 2496]
-    assert len(service.asked) == 3
-    assert all(body["prefix"] == "u" for _, body in service.asked)
+    ((_, body),) = service.asked
+    assert [body[name] for name in ("sort", "prefix", "limit")] == ["cost", "u", 4]
+
+
+def test_more_ranked_users_than_a_page_has_come_in_the_order_of_all(serve: Serve) -> None:
+    service = serve(answer_users)
+    found = json.loads(run("users", "--sort", "cost", "--limit", "1500").stdout)
+    assert [user["total_cost"] for user in found["users"]] == list(range(2_499, 999, -1))
+    assert [body["limit"] for _, body in service.asked] == [1_000, 1_000]
+
+
+def test_without_an_order_the_request_is_one_that_any_service_knows(serve: Serve) -> None:
+    service = serve(answer_users)
+    assert run("users", "--sort", "id", "--limit", "1").exit_code == 0
+    assert "sort" not in service.asked[0][1]
 
 
 def test_users_by_id_are_read_no_further_than_the_limit(serve: Serve) -> None:
