@@ -162,7 +162,7 @@ class Service:
             live=self._live,
         )
         self._fit_pages()
-        connection.on_connected(self._fit_pages)
+        connection.on_size(self._fit_pages)
         self._archiving = Archiving(self._context)
         self._registry = Registry(
             Restoring(self._context),

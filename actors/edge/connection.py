@@ -224,6 +224,11 @@ class Connection:
         """Have this called at each reconnect, before a message arrives; it must not raise."""
         self.client.connected.append(tell)
 
+    def on_size(self, tell: Callable[[], None]) -> None:
+        """Have this called whenever the server may take messages of another size."""
+        self.client.connected.append(tell)
+        self.client.resized.append(tell)
+
     def may_refuse(self, subjects: Iterable[str]) -> None:
         """Say nothing if the server does not let the service use these subjects."""
         self.outages.optional.update(f'"{subject.lower()}"' for subject in subjects)

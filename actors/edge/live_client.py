@@ -36,6 +36,8 @@ class LiveClient(Client):
     Attributes:
         connected: called, each of them, when a connection is there and before anything arrives
             on it; they must not raise.
+        resized: called, each of them, when the server says on a connection how large a message
+            may be; they must not raise.
     """
 
     def __init__(self, options: Options, outages: Outages) -> None:
@@ -43,6 +45,7 @@ class LiveClient(Client):
         self._read_options = options
         self._outages = outages
         self.connected: list[Callable[[], None]] = []
+        self.resized: list[Callable[[], None]] = []
 
     def discard(self) -> None:
         """Forget what is unsent: there is no connection to send it on."""
@@ -60,6 +63,15 @@ class LiveClient(Client):
             raise ConnectionError(str(error) or type(error).__name__) from error
         for tell in self.connected:
             tell()
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """As nats-py, which takes the greatest size of a message of the first INFO only."""
+        await super()._process_info(info, initial_connection)
+        size = info.get("max_payload")
+        if not initial_connection and isinstance(size, int):
+            self._max_payload = size
+            for tell in self.resized:
+                tell()
 
     def _end_tasks(self) -> None:
         for name in _TASKS:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from actors.edge.connection import Connection
 from messages.subjects import PREFIX, request_subject
 from tests.support.nats import start_nats_server
-from tests.support.raw import RawClient
+from tests.support.raw import Message, RawClient
 from tests.support.service import Service
 
 MAX_PAYLOAD = 16 * 1024
@@ -114,3 +118,60 @@ def test_pages_follow_the_connection_to_a_server_that_takes_less_and_back(tmp_pa
     server.kill()
     assert sizes[0] == sizes[2] == 100
     assert 20 < sizes[1] < 32
+
+
+async def test_a_size_that_the_server_says_later_on_the_same_connection_is_followed() -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        writer.write(b'INFO {"max_payload":1048576,"headers":true}\r\n')
+        while data := await reader.read(65_536):
+            writer.write(b"PONG\r\n" * data.count(b"PING\r\n"))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        connection = await Connection.connect(f"nats://127.0.0.1:{port}", {}, name="test")
+        sizes: list[int] = []
+        told = asyncio.Event()
+
+        def tell() -> None:
+            sizes.append(connection.client.max_payload)
+            told.set()
+
+        connection.on_size(tell)
+        # Sizes only matter where there are some: others say nothing, or nonsense.
+        writers[-1].write(b'INFO {}\r\nINFO {"max_payload":"x"}\r\nINFO {"max_payload":16384}\r\n')
+        await asyncio.wait_for(told.wait(), 30)
+        assert sizes == [16_384]
+        await connection.close()
+
+
+def test_a_size_that_is_lowered_by_a_reload_of_the_server_costs_an_answer_and_is_followed(
+    tmp_path: Path,
+) -> None:
+    """The server says nothing of it: it ends the connection of who sends more."""
+    server = start_nats_server(tmp_path)
+    limit = 65_536
+    with Service(
+        tmp_path / "data", command="serve", env={"METERD_NATS_URL": server.url}
+    ) as service:
+        with RawClient(server.url) as client:
+            for number in range(100):
+                track(client, f"k{number}", error_message="x" * 2_000)
+            config = tmp_path / "nats.conf"
+            config.write_text(f"listen: 127.0.0.1:{server.port}\nmax_payload: {limit}\n")
+            server.process.send_signal(signal.SIGHUP)
+            answers: list[Message] = []
+            while not answers or answers[0].status == "503":
+                number = client.post(LOGS, {"limit": 1_000})
+                # An answer may get lost with the connection: then the next one comes.
+                with suppress(TimeoutError):
+                    answers = [client.reply(number, wait_s=5)]
+                if answers and len(answers[0].body) > limit:
+                    answers = []  # the reload has not happened yet
+        assert 20 < len(answers[0].json()["logs"]) < 32
+        assert service.terminate() == 0
+    server.kill()

@@ -159,8 +159,8 @@ class FakeConnection:
     def now(self) -> int:
         return self.clock.now()
 
-    def on_connected(self, tell: Callable[[], None]) -> None:
-        """It stays connected."""
+    def on_size(self, tell: Callable[[], None]) -> None:
+        """It stays connected to a server that takes the same."""
 
     def may_refuse(self, subjects: Iterable[str]) -> None:
         """Nobody refuses anything."""
