@@ -11,7 +11,7 @@ from typing import Final
 
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.periods.calendar import GRACE, month_of, new_key
-from actors.billing.periods.subscription import following, terms_of
+from actors.billing.periods.subscription import following, nearer, terms_of
 from actors.billing.state.account import Account, Period
 from actors.billing.state.snapshot import totals_of
 from messages.stored.events import Event, PeriodClosed, PeriodRolled, PeriodSealed
@@ -61,7 +61,8 @@ def opening(account: Account, at: int, catalog: Catalog) -> PeriodRolled:
         start, end = month_of(at)
         key = new_key(start, account.months)
         return PeriodRolled(key=key, start=start, end=end, terms=catalog.free)
-    start, slept, renewed = current.end, [], False
+    slept: list[int] = []
+    start, subscription, renewed = nearer(subscription, current.end, at, SLEPT_MAX)
     while True:
         end, subscription, again = following(subscription, start)
         renewed = renewed or again
