@@ -14,10 +14,11 @@ from actors.maintenance import closing
 from actors.maintenance.closing import LOOK_S
 from messages.codec import decode_event
 from messages.stored.events import PeriodClosed, PeriodRolled
+from tests.runtime.test_forget import forget
 from tests.sim.world.loop import TickingClock, in_virtual_time
 from tests.support.faults import Fault
 from tests.support.meter import NOON, micros
-from tests.support.rig import Rig
+from tests.support.rig import Rig, SetClock
 
 APRIL = micros("2026-04-01T00:00:00Z")
 MINUTE = 60 * 10**6
@@ -199,6 +200,56 @@ def test_what_ends_after_a_clock_that_was_a_year_ahead_is_announced_also_after_a
         await wait(2 * LOOK_S)
         assert ("period_closed", "b", "2026-03") in told(again)
         await again.stop()
+
+    run(test())
+
+
+@pytest.mark.parametrize("period", ["keep", "new"])
+@pytest.mark.parametrize("first", ["change", "look"])
+def test_a_plan_change_in_the_microsecond_of_the_end_announces_the_period_once(
+    first: str, period: str
+) -> None:
+    async def test() -> None:
+        clock = SetClock(NOON)
+        rig = await Rig.start(clock=clock, waits=DEFAULT_WAITS)
+        begin = {"plan": "Pro", "billing_cycle": "monthly", "period_start": "2026-03-01T00:00:00Z"}
+        assert (await rig.ask("subscribe", **begin)).code == ""
+        await rig.ask("track", provider="gemini")
+        clock.at = APRIL - 1  # nothing is over yet
+        await wait(2 * LOOK_S)
+        assert told(rig) == []
+        clock.at = APRIL
+        if first == "look":
+            await wait(2 * LOOK_S)
+            assert told(rig) == [("period_closed", "alice", "2026-03")]
+        change = {"plan": "Enterprise", "billing_cycle": "monthly", "period": period}
+        answer = await rig.ask("subscribe", **change)
+        assert answer.code == ""
+        await wait(2 * LOOK_S)
+        assert told(rig).count(("period_closed", "alice", "2026-03")) == 1
+        assert (await rig.ask("stats")).body["total_calls"] == 0
+        again = await started(await rig.crash(), at=APRIL + MINUTE)
+        await wait(2 * LOOK_S)
+        assert told(again) == []
+        await again.stop()
+
+    run(test())
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_who_is_forgotten_has_the_period_closed_all_the_same(when: str) -> None:
+    async def test() -> None:
+        rig = await started(at=APRIL - MINUTE)
+        await rig.ask("track", provider="gemini", ip_address="10.0.0.1")
+        if when == "before":
+            assert (await forget(rig)).body["rows"] == 1
+        await wait(120)
+        if when == "after":
+            assert (await forget(rig)).body["rows"] == 1
+        assert told(rig) == [("period_closed", "alice", "2026-03")]
+        await wait(60)
+        assert len(told(rig)) == 1
+        await rig.stop()
 
     run(test())
 
