@@ -11,7 +11,6 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Final
 
@@ -30,23 +29,23 @@ from actors.edge.discovery import NAME, QUEUE, Discovery
 from actors.edge.dispatch import OWN, Edge
 from actors.edge.fence import Fence
 from actors.edge.load_shedding import LoadShedder
-from actors.edge.ownership import CLAIM_S, RECLAIM_S, Claim, above, subject_of
+from actors.edge.ownership import Claim, above, subject_of
 from actors.edge.request_log import RequestLog
 from actors.edge.streams import NAMES, tell_of_capturing
 from actors.factory import Restoring
 from actors.maintenance.archive import Archiving
-from actors.maintenance.closing import LOOK_S, Closing
+from actors.maintenance.closing import Closing
 from actors.maintenance.control import Upkeep
 from actors.persistent.administration import tell_of_users
 from actors.persistent.context import ActorContext
 from actors.persistent.timeline import Timeline
-from actors.publishing.outbox import MARK_S, Relay
-from actors.publishing.outbox import RETRY_S as PUBLISH_RETRY_S
+from actors.publishing.outbox import Relay
 from actors.publishing.streams import ALERTS, EVENTS, Streams
 from actors.runtime.registry import Bounds, Registry
 from actors.runtime.request import Request
 from actors.settings.config import Config
 from actors.user.actor import UserActor
+from actors.waits import DEFAULT_WAITS, Waits
 from messages.catalog import CATALOG_USER, PlansList
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
@@ -54,13 +53,11 @@ from messages.units import to_datetime
 from persistence.errors import NotStored
 from persistence.journal import Journal
 from persistence.key_filter import KeyFilter
-from persistence.writer import RETRY_S as LOG_RETRY_S
 from persistence.writer import Block, Writer
 
 VERSION: Final = metadata.version(NAME)
 DISK_FAILED: Final = "the disk failed; the log on stderr says how"
 _OUTBOX_S: Final = 5.0
-SWEEP_S: Final = 10.0
 PAGE_OVERHEAD_BYTES: Final = 4096
 """What a reply needs beside the entries of a page."""
 
@@ -72,32 +69,6 @@ End = Callable[[str], None]
 
 class StartError(Exception):
     """The service cannot start; the message is one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waits:
-    """How long the parts of a service wait, in seconds.
-
-    Attributes:
-        claim: for another meterd on the same prefix to answer.
-        log_retry: until the end of the log is asked for again, if it cannot be read.
-        publish_retry: until a publication that failed is tried again.
-        mark: without a notice, until the published position is stored.
-        look: between two looks for periods that are over.
-        reclaim: until the holder of the prefix makes sure again that it is the only one.
-        sweep: at most, between two looks for users who have been idle.
-    """
-
-    claim: float = CLAIM_S
-    log_retry: float = LOG_RETRY_S
-    publish_retry: float = PUBLISH_RETRY_S
-    mark: float = MARK_S
-    look: float = LOOK_S
-    reclaim: float = RECLAIM_S
-    sweep: float = SWEEP_S
-
-
-DEFAULT_WAITS: Final = Waits()
 
 
 class Service:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from actors.app import DEFAULT_WAITS
 from actors.maintenance import closing
 from actors.maintenance.closing import LOOK_S
+from actors.waits import DEFAULT_WAITS
 from messages.codec import decode_event
 from messages.stored.events import PeriodClosed, PeriodRolled
 from tests.runtime.test_forget import forget

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from actors.app import Waits
 from actors.edge.fence import HELD_BYTES_MAX, HELD_MAX, Fence
+from actors.waits import Waits
 from messages.errors import RequestError
 from messages.subjects import PREFIX, request_subject
 from tests.runtime.test_discovery import Bus, claim

@@ -13,11 +13,12 @@ from typing import Any, Final, Self, cast
 
 import nats.errors
 
-from actors.app import Service, Waits
+from actors.app import Service
 from actors.edge.connection import Connection
 from actors.edge.parser import Deliver
 from actors.settings.config import Config
 from actors.settings.privacy import privacy_of
+from actors.waits import Waits
 from messages.stored.form import FORM
 from messages.subjects import PREFIX, encode_user, request_subject
 from persistence.errors import NotStored

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, Final
 
-import msgspec
 import pytest
 
 from actors.cli import examining
+from messages.codec import encode_reply
+from messages.errors import ErrorReply, RequestError
 from tests.sim.world.loop import in_virtual_time
 from tests.support.answers import NOW
 
@@ -27,11 +28,11 @@ class SlowService:
         """What the clock of whoever asks shows."""
         return NOW + timedelta(seconds=asyncio.get_running_loop().time())
 
-    async def request(self, _subject: str, body: bytes, **_: float) -> Any:
-        await asyncio.sleep(SLOW_S)
-        deadline = msgspec.json.decode(body, type=dict[str, datetime])["deadline"]
-        late = self.now() + self._ahead >= deadline
-        return SimpleNamespace(headers={"Nats-Service-Error-Code": "504"} if late else None)
+    async def request(self, _subject: str, _body: bytes, **_: float) -> Any:
+        await asyncio.sleep(SLOW_S / 2)
+        why = RequestError("invalid_request", "no object").body(None, self.now() + self._ahead)
+        await asyncio.sleep(SLOW_S / 2)
+        return SimpleNamespace(data=encode_reply(ErrorReply(why)), headers=None)
 
 
 @pytest.mark.parametrize(("ahead_s", "word"), [(0, "apart"), (45, "ahead"), (-45, "behind")])

@@ -12,12 +12,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from actors.app import DEFAULT_WAITS, DISK_FAILED
+from actors.app import DISK_FAILED
 from actors.billing.publications import notices_of
 from actors.billing.state import snapshot as snapshots
 from actors.runtime.backoff import BACKOFF_S
 from actors.runtime.cell import Actor, Detour
 from actors.runtime.request import Request
+from actors.waits import DEFAULT_WAITS
 from messages.catalog import CATALOG_USER
 from messages.codec import decode_event
 from messages.errors import ERRORS
