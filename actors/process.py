@@ -7,12 +7,13 @@ import gc
 import importlib.util
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
+
+import structlog
 
 from actors.app import DISK_FAILED, VERSION, End, Service, StartError
 from actors.clock import SystemClock
@@ -22,7 +23,9 @@ from actors.edge.nats_server import EmbeddedError, EmbeddedServer
 from actors.settings.config import Config, ConfigError
 from actors.settings.logging import configure_logging
 from actors.settings.nats_options import connect_options
+from actors.settings.output import Patient, let_go
 from actors.settings.privacy import privacy_of
+from actors.stopping import Stopping
 from messages.redacting import secrets_in
 from messages.stored.form import FORM
 from persistence.errors import JournalError
@@ -35,19 +38,26 @@ _CLOSED: Final = "NATS closed the connection; the log on stderr says why"
 # live users are walked again and again. What exists after start is taken out of its sight.
 _GC_THRESHOLDS: Final = (200_000, 20, 50)
 
+_log = structlog.get_logger(__name__)
 
-def run(config: Config, *, embedded: bool) -> int:
+
+def run(config: Config, *, embedded: bool, parent: int | None = None) -> int:
     """Run the service until it is told to stop; returns the exit code.
 
-    0: drained after SIGTERM or SIGINT. 1: could not start, or failed. 2: misconfigured.
+    0: drained after SIGTERM, SIGINT or SIGHUP. 1: could not start, or failed. 2: misconfigured.
     One line on stderr says why.
+
+    Args:
+        config: the settings.
+        embedded: whether with a nats-server of its own.
+        parent: the process whose end is a word to stop, the parent of this one; None: none is.
     """
     configure_logging(config.log_level, secrets_in(config.nats_url, config.nats_password))
     # Whatever this process, SQLite or its nats-server makes is for its owner alone.
     os.umask(0o077)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(config, embedded=embedded))
+            return runner.run(_serve(config, embedded=embedded, parent=parent))
     except ConfigError as error:
         _say(str(error))
         return MISUSED
@@ -56,45 +66,43 @@ def run(config: Config, *, embedded: bool) -> int:
         return FAILED
 
 
-async def _serve(config: Config, *, embedded: bool) -> int:
-    loop = asyncio.get_running_loop()
-    over: asyncio.Future[str] = loop.create_future()
-
-    def end(why: str) -> None:
-        if not over.done():
-            over.set_result(why)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end, "")
+async def _serve(config: Config, *, embedded: bool, parent: int | None) -> int:
+    stopping = Stopping()
+    stopping.listen()
+    if parent is not None:
+        stopping.follow(parent)
     options, privacy = partial(connect_options, config), privacy_of(config)
     options()  # what is wrong is said before anything is opened
     async with AsyncExitStack() as stack:
         journal = await SQLiteJournal.open(config.data_dir, FORM, ticks=SystemClock().ticks)
-        stack.push_async_callback(_close, journal, over)
-        url = await _start_server(config, stack, end) if embedded else config.nats_url
+        stack.push_async_callback(_close, journal, stopping.told)
+        url = await _start_server(config, stack, stopping.end) if embedded else config.nats_url
         connection = await Connection.connect(url, options, name=NAME, prefix=config.prefix)
         stack.push_async_callback(connection.close)
-        service = Service(config, journal, connection, end, privacy=privacy)
+        service = Service(config, journal, connection, stopping.end, privacy=privacy)
         stack.push_async_callback(service.stop)
         await service.start(own_server=embedded)
         service.watch(asyncio.create_task(connection.closed.wait()), _CLOSED)
         _settle_memory()
-        ready = {
-            "event": "ready",
-            "nats_url": connection.url,
-            "version": VERSION,
-            "pid": os.getpid(),
-        }
-        print(json.dumps(ready), flush=True)  # noqa: T201 -- the contract's line on stdout
-        why = await over
+        _announce(connection.url)
+        why = await stopping.told
     if why:
         _say(why)
         return FAILED
     return 0
 
 
-async def _close(journal: SQLiteJournal, over: asyncio.Future[str]) -> None:
-    if over.done() and over.result() == DISK_FAILED:
+def _announce(url: str) -> None:
+    ready = {"event": "ready", "nats_url": url, "version": VERSION, "pid": os.getpid()}
+    try:
+        print(json.dumps(ready), flush=True)  # noqa: T201 -- the contract's line on stdout
+    except OSError as error:  # whoever has read it would have been served all the same
+        _log.warning("ready_not_written", error=error.strerror)
+        let_go(sys.stdout)
+
+
+async def _close(journal: SQLiteJournal, told: asyncio.Future[str]) -> None:
+    if told.done() and told.result() == DISK_FAILED:
         # To close is to checkpoint, and what the kernel holds may not be what the disk holds.
         # The next start copies and syncs the WAL in full before anything builds on it.
         _say(DISK_FAILED)
@@ -133,4 +141,4 @@ def _loop_factory() -> Callable[[], Any] | None:
 
 
 def _say(why: str) -> None:
-    print(f"meterd: {why}", file=sys.stderr, flush=True)  # noqa: T201 -- one clear line
+    print(f"meterd: {why}", file=Patient(sys.stderr), flush=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from actors.settings.output import Patient
 from messages.redacting import without
 
 
@@ -20,6 +21,7 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
         level: debug, info, warning or error.
         secrets: texts that no line may have, whoever writes it.
     """
+    errors: Any = Patient(sys.stderr)
     written = [json.dumps(secret)[1:-1] for secret in secrets]  # as they are in a line of JSON
     structlog.configure(
         processors=[
@@ -31,11 +33,11 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
             _hiding(written),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(errors),
         cache_logger_on_first_use=True,
     )
     # Libraries log through the standard library; only what went wrong is of interest.
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(errors)
     handler.setFormatter(_HidingFormatter(secrets))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 

@@ -187,21 +187,23 @@ def test_version_and_help_name_the_product_and_every_command() -> None:
 def test_up_and_serve_run_the_service_with_their_settings_and_its_exit_code(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    runs: list[tuple[Config, bool]] = []
+    runs: list[tuple[Config, bool, int | None]] = []
 
-    def fake_run(config: Config, *, embedded: bool) -> int:
-        runs.append((config, embedded))
+    def fake_run(config: Config, *, embedded: bool, parent: int | None) -> int:
+        runs.append((config, embedded, parent))
         return 7
 
     monkeypatch.setattr("actors.process.run", fake_run)
     assert started("up", "--port", "0", "--data-dir", str(tmp_path)) == 7
     assert started("serve", "--url", "nats://example:1") == 7
-    (up, embedded), (serve, external) = runs
+    (up, embedded, _), (serve, external, _) = runs
     assert (up.nats_port, up.data_dir, embedded) == (0, tmp_path, True)
     assert (serve.nats_url, external) == ("nats://example:1", False)
     # The command line that lists all verbs hands over to the same parser.
     assert CliRunner().invoke(command_line([]), ["up", "--port", "1"]).exit_code == 7
-    assert (runs[-1][0].nats_port, runs[-1][1]) == (1, True)
+    assert (runs[-1][0].nats_port, runs[-1][1], runs[-1][2]) == (1, True, None)
+    assert started("serve", "--with-parent") == 7
+    assert runs[-1][2] == os.getppid()
 
 
 @pytest.mark.parametrize(
