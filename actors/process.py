@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from signal import SIGINT
 from typing import Any, Final
 
 import structlog
@@ -25,6 +26,7 @@ from actors.settings.logging import configure_logging
 from actors.settings.nats_options import connect_options
 from actors.settings.output import Patient, let_go
 from actors.settings.privacy import privacy_of
+from actors.signals import INTERRUPTED
 from actors.stopping import Stopping
 from messages.redacting import secrets_in
 from messages.stored.form import FORM
@@ -44,8 +46,9 @@ _log = structlog.get_logger(__name__)
 def run(config: Config, *, embedded: bool, parent: int | None = None) -> int:
     """Run the service until it is told to stop; returns the exit code.
 
-    0: drained after SIGTERM, SIGINT or SIGHUP. 1: could not start, or failed. 2: misconfigured.
-    One line on stderr says why.
+    0: drained after SIGTERM, SIGINT or SIGHUP, or told to stop while it started. 1: could not
+    start, or failed. 2: misconfigured. 130: SIGINT while it started. Of 1 and 2 one line on
+    stderr says why.
 
     Args:
         config: the settings.
@@ -71,25 +74,33 @@ async def _serve(config: Config, *, embedded: bool, parent: int | None) -> int:
     stopping.listen()
     if parent is not None:
         stopping.follow(parent)
-    options, privacy = partial(connect_options, config), privacy_of(config)
-    options()  # what is wrong is said before anything is opened
     async with AsyncExitStack() as stack:
-        journal = await SQLiteJournal.open(config.data_dir, FORM, ticks=SystemClock().ticks)
-        stack.push_async_callback(_close, journal, stopping.told)
-        url = await _start_server(config, stack, stopping.end) if embedded else config.nats_url
-        connection = await Connection.connect(url, options, name=NAME, prefix=config.prefix)
-        stack.push_async_callback(connection.close)
-        service = Service(config, journal, connection, stopping.end, privacy=privacy)
-        stack.push_async_callback(service.stop)
-        await service.start(own_server=embedded)
-        service.watch(asyncio.create_task(connection.closed.wait()), _CLOSED)
-        _settle_memory()
-        _announce(connection.url)
+        is_ready = await stopping.spared(_start(config, stack, stopping, embedded=embedded))
         why = await stopping.told
     if why:
         _say(why)
         return FAILED
-    return 0
+    return INTERRUPTED if stopping.by == SIGINT and not is_ready else 0
+
+
+async def _start(
+    config: Config, stack: AsyncExitStack, stopping: Stopping, *, embedded: bool
+) -> None:
+    """Open everything, whose end is that of the stack, and say that it is ready."""
+    options, privacy = partial(connect_options, config), privacy_of(config)
+    options()  # what is wrong is said before anything is opened
+    journal = await SQLiteJournal.open(config.data_dir, FORM, ticks=SystemClock().ticks)
+    stack.push_async_callback(_close, journal, stopping.told)
+    end = stopping.end
+    url = await _start_server(config, stack, end) if embedded else config.nats_url
+    connection = await Connection.connect(url, options, name=NAME, prefix=config.prefix)
+    stack.push_async_callback(connection.close)
+    service = Service(config, journal, connection, end, privacy=privacy)
+    stack.push_async_callback(service.stop)
+    await service.start(own_server=embedded)
+    service.watch(asyncio.create_task(connection.closed.wait()), _CLOSED)
+    _settle_memory()
+    _announce(connection.url)
 
 
 def _announce(url: str) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 PARENT_S: Final = 0.5
 """How often a process that is not to outlive its parent looks for it."""
+AGAIN_S: Final = 10.0
+"""After what time a start that was told to end is told once more: on Python 3.11 a library may
+swallow it. It is more than a part takes to put itself in order."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -18,11 +22,13 @@ class Stopping:
     Attributes:
         told: done when it is to end, with an empty text if it was told to by somebody, else with
             what failed.
+        by: the signal that told, 0 if none did.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.told: asyncio.Future[str] = self._loop.create_future()
+        self.by = 0
 
     def end(self, why: str) -> None:
         """Have the process end; only the first reason counts."""
@@ -36,9 +42,9 @@ class Stopping:
         outlive the terminal.
         """
         for number in _SIGNALS:
-            self._loop.add_signal_handler(number, self.end, "")
+            self._loop.add_signal_handler(number, self._signalled, number)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            self._loop.add_signal_handler(signal.SIGHUP, self.end, "")
+            self._loop.add_signal_handler(signal.SIGHUP, self._signalled, signal.SIGHUP)
 
     def follow(self, parent: int) -> None:
         """End, as if told to, when the process with this id is not the parent any more.
@@ -51,3 +57,29 @@ class Stopping:
             self.end("")
         else:
             self._loop.call_later(PARENT_S, self.follow, parent)
+
+    async def spared(self, starting: Coroutine[Any, Any, None]) -> bool:
+        """Await a start; false if the process was told to end before it was done, which ends it.
+
+        Raises:
+            Exception: whatever the start raises, unless somebody told: then nobody asks.
+        """
+        task = asyncio.ensure_future(starting)
+        either: set[asyncio.Future[Any]] = {task, self.told}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=AGAIN_S)
+        if task.cancelled():
+            return False
+        error = task.exception()
+        if error is None:
+            return True
+        if self.told.done() and not self.told.result():
+            return False
+        raise error
+
+    def _signalled(self, number: int) -> None:
+        if not self.told.done():
+            self.by = number
+        self.end("")

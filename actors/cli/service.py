@@ -23,7 +23,6 @@ VERBS: Final = {
     "serve": "Run the service against a NATS server.",
 }
 MISUSED: Final = 2
-INTERRUPTED: Final = 130
 _PORT_MAX: Final = 65_535
 
 
@@ -44,8 +43,6 @@ def start(verb: str, arguments: Sequence[str]) -> int:
     except ConfigError as error:
         print(f"meterd: {error}", file=sys.stderr)
         return MISUSED
-    except KeyboardInterrupt:  # before the service listens to signals
-        return INTERRUPTED
 
 
 def say_without_extra(arguments: Sequence[str]) -> int:

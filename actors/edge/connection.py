@@ -116,10 +116,10 @@ class Connection:
             "closed_cb": on_closed,
             "reconnected_cb": on_reconnected,
         }
+        probe, client = LiveClient(read, outages), LiveClient(read, outages)
         try:
             servers = check_servers(url)
             # The first try must fail loudly; later ones wait for ever.
-            probe, client = LiveClient(read, outages), LiveClient(read, outages)
             await _in_time(probe.connect(servers, **first))
             await probe.close()
             await _in_time(client.connect(servers, **lasting))
@@ -127,6 +127,10 @@ class Connection:
             cause = failures[0] if failures else error
             why = without(secrets, str(cause)) or type(cause).__name__
             raise ConnectionFailed(f"cannot connect to NATS at {address}: {why}") from None
+        except asyncio.CancelledError:
+            for begun in (probe, client):
+                begun.give_up()
+            raise
         return cls(
             client,
             address,

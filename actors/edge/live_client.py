@@ -48,6 +48,10 @@ class LiveClient(Client):
         self._pending = []
         self._pending_data_size = 0
 
+    def give_up(self) -> None:
+        """Connect no more, and say nothing of a connection that ends from now on."""
+        self.options["allow_reconnect"] = False
+
     async def _process_connect_init(self) -> None:
         self._renew()
         try:

@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 import pytest
 from rich.console import Console, RenderableType
-from typer import BadParameter
+from typer import Abort, BadParameter
 from typer.testing import CliRunner, Result
 
 from actors.__main__ import main
 from actors.cli import commands, options, views
 from actors.cli.main import command_line
+from actors.cli.main import run as run_command_line
 from actors.settings.config import Config
 from messages.client.client import UsageClient
 from messages.errors import NoService, RequestError
@@ -342,3 +343,22 @@ def test_an_override_is_a_number_or_none_which_lifts_the_limit() -> None:
     assert found == {"openai_calls": 5, "exa_calls": None, "monthly_cost": Decimal("2.5")}
     with pytest.raises(BadParameter, match="limit=none"):
         options.overrides(["openai_calls"])
+
+
+def test_ctrl_c_at_a_question_says_nothing_and_no_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        no = Abort()
+        no.__context__ = KeyboardInterrupt()  # as typer does at a prompt
+        raise no
+
+    def refused(*_: object, **__: object) -> None:
+        raise Abort
+
+    asked: Any = interrupted
+    assert run_command_line(asked, []) == 130
+    assert capsys.readouterr().err == ""
+    asked = refused
+    assert run_command_line(asked, []) == 1
+    assert capsys.readouterr().err == "meterd: not done\n"

@@ -40,10 +40,11 @@ ACTORS: Allowed = {
     "audit": {"clock", "billing"},
     "factory": {*_RULES, "user", "catalog"},
     "app": {*_PARTS, "factory"},
+    "signals": set(),
     "stopping": set(),
-    "process": {*_PARTS, "app", "stopping"},
+    "process": {*_PARTS, "app", "signals", "stopping"},
     "cli": {*_PARTS, "audit", "process"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "signals"},
     "launcher": {"__main__"},
 }
 BILLING = upwards(

@@ -1,0 +1,39 @@
+"""Signals in a process that has nothing open: it ends at once and says nothing.
+
+As Python has it, Ctrl-C while modules are imported is a traceback, or is lost in a callback of the
+import system. This module is imported ahead of all others of ours, so it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+INTERRUPTED = 130
+"""The exit code after SIGINT, as shells have it; after other words to stop it is 0."""
+
+
+def leave_at(*numbers: int) -> None:
+    """End at once at these signals from now on; those that are ignored stay ignored."""
+    for number in numbers:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGINT is a `KeyboardInterrupt` in the block: there is something to be put in order."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    os._exit(INTERRUPTED if number == signal.SIGINT else 0)
