@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 
-from actors.signals import INTERRUPTED, interruptible, leave_at
+from actors.leaving import INTERRUPTED, give_up, interruptible, leave_at
+from persistence.exhaustion import is_exhausted
 
 
 def command() -> None:
@@ -18,6 +19,10 @@ def command() -> None:
         main()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if is_exhausted(error):
+            give_up()
+        raise
     finally:
         leave_at(*heard)  # the loop of a service has put back what Python does
 

@@ -14,7 +14,7 @@ import sys
 
 def main() -> None:
     """Run the command in this process, which from now on is the service's own."""
-    # `actors.signals` says why; it is not found yet, and what follows is the slower part.
+    # `actors.leaving` says why; it is not found yet, and what follows is the slower part.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     from pathlib import Path  # noqa: PLC0415 -- as above

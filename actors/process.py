@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -21,16 +22,17 @@ from actors.clock import SystemClock
 from actors.edge.connection import Connection, ConnectionFailed
 from actors.edge.discovery import NAME
 from actors.edge.nats_server import EmbeddedError, EmbeddedServer
+from actors.leaving import INTERRUPTED, give_up
 from actors.settings.config import Config, ConfigError
 from actors.settings.logging import configure_logging
 from actors.settings.nats_options import connect_options
 from actors.settings.output import Patient, let_go
 from actors.settings.privacy import privacy_of
-from actors.signals import INTERRUPTED
 from actors.stopping import Stopping
 from messages.redacting import secrets_in
 from messages.stored.form import FORM
 from persistence.errors import JournalError
+from persistence.exhaustion import is_exhausted
 from persistence.sqlite.journal import SQLiteJournal
 
 FAILED: Final = 1
@@ -74,8 +76,15 @@ async def _serve(config: Config, *, embedded: bool, parent: int | None) -> int:
     stopping.listen()
     if parent is not None:
         stopping.follow(parent)
+    asyncio.get_running_loop().set_exception_handler(_hear)
+    threading.excepthook = _hear_of_thread
     async with AsyncExitStack() as stack:
-        is_ready = await stopping.spared(_start(config, stack, stopping, embedded=embedded))
+        try:
+            is_ready = await stopping.spared(_start(config, stack, stopping, embedded=embedded))
+        except Exception as error:
+            if is_exhausted(error):
+                give_up()
+            raise
         why = await stopping.told
     if why:
         _say(why)
@@ -101,6 +110,19 @@ async def _start(
     service.watch(asyncio.create_task(connection.closed.wait()), _CLOSED)
     _settle_memory()
     _announce(connection.url)
+
+
+def _hear(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if is_exhausted(context.get("exception")):
+        give_up()
+    loop.default_exception_handler(context)
+
+
+def _hear_of_thread(failed: threading.ExceptHookArgs) -> None:
+    # A thread of the journal that dies leaves whoever waits for it waiting.
+    if is_exhausted(failed.exc_value):
+        give_up()
+    threading.__excepthook__(failed)
 
 
 def _announce(url: str) -> None:

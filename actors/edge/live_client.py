@@ -11,6 +11,7 @@ It overrides private methods. In a nats-py that has them no more, what this adds
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,10 +19,12 @@ import nats.errors
 from nats.aio.client import Client
 
 from actors.edge.outages import CredentialsUnreadable, Outages
+from persistence.exhaustion import tell_if_exhausted
 
 Options = Callable[[], dict[str, Any]]
 """Gives the options of nats-py's ``connect``, from what the files hold now."""
 
+_LOG: Final = "nats.aio.client"
 _RENEWED: Final = ("tls", "user", "password")
 
 
@@ -42,6 +45,7 @@ class LiveClient(Client):
         self._read_options = options
         self._outages = outages
         self.connected: list[Callable[[], None]] = []
+        logging.getLogger(_LOG).addFilter(_hear)
 
     def discard(self) -> None:
         """Forget what is unsent: there is no connection to send it on."""
@@ -97,6 +101,12 @@ class LiveClient(Client):
                 return
             self._status = Client.RECONNECTING
             await asyncio.sleep(self.options["reconnect_time_wait"])
+
+
+def _hear(record: logging.LogRecord) -> bool:
+    # At an error that it does not know nats-py reads no more, and tells its log alone of it.
+    tell_if_exhausted(record.exc_info[1] if record.exc_info else None)
+    return True
 
 
 class Unreadable(CredentialsUnreadable, ConnectionError):

@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from persistence.errors import JournalError
+from persistence.exhaustion import tell_of
 from persistence.records import Row
 from persistence.sqlite.connection import Connection, read_error
 from persistence.sqlite.index_file import INDEX, beyond, fill, filled_to, open_filler
@@ -66,6 +67,7 @@ class LogIndex:
         self.filled = asyncio.Event()
         self.filled.set()
         self._filling = asyncio.create_task(self._fill_when_full(), name="journal-index")
+        self._filling.add_done_callback(tell_of)
 
     @classmethod
     async def open(cls, directory: Path, log: Path, *, lump_rows: int = LUMP_ROWS) -> LogIndex:

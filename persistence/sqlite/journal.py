@@ -20,6 +20,7 @@ import structlog
 from messages.stored.form import Form
 from persistence.archive.lookup import Archives
 from persistence.errors import DiskFailed, JournalError, NotStored, Refused
+from persistence.exhaustion import tell_of
 from persistence.key_filter import KeyFilter
 from persistence.records import Archivable, Row, Snapshot
 from persistence.sqlite.archiver import Archiver
@@ -87,6 +88,7 @@ class SQLiteJournal(LogReads):
         self._archiver = Archiver(archives, pages, writer, self._written, form.common())
         self._broken: DiskFailed | None = None
         self._checkpoints = asyncio.create_task(self._checkpoint(), name="journal-checkpoints")
+        self._checkpoints.add_done_callback(tell_of)
 
     @classmethod
     async def open(

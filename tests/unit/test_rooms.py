@@ -40,11 +40,11 @@ ACTORS: Allowed = {
     "audit": {"clock", "billing"},
     "factory": {*_RULES, "user", "catalog"},
     "app": {*_PARTS, "factory"},
-    "signals": set(),
+    "leaving": set(),
     "stopping": set(),
-    "process": {*_PARTS, "app", "signals", "stopping"},
+    "process": {*_PARTS, "app", "leaving", "stopping"},
     "cli": {*_PARTS, "audit", "process"},
-    "__main__": {"cli", "signals"},
+    "__main__": {"cli", "leaving"},
     "launcher": {"__main__"},
 }
 BILLING = upwards(
@@ -62,7 +62,7 @@ BILLING = upwards(
 )
 # SQLite is one way to keep what the journal describes.
 PERSISTENCE = upwards(
-    "errors fsync records key_filter",
+    "errors exhaustion fsync records key_filter",
     "journal",
     "writer memory",
     "chain",

@@ -1,4 +1,4 @@
-"""Signals in a process that has nothing open: it ends at once and says nothing.
+"""A process that leaves at once: at a signal while nothing is open, or when no memory is left.
 
 As Python has it, Ctrl-C while modules are imported is a traceback, or is lost in a callback of the
 import system. This module is imported ahead of all others of ours, so it imports next to nothing.
@@ -9,11 +9,24 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 INTERRUPTED = 130
 """The exit code after SIGINT, as shells have it; after other words to stop it is 0."""
+
+_NO_MEMORY = b"meterd: no memory is left: a limit of the process, container or machine is reached\n"
+
+
+def give_up() -> NoReturn:
+    """End with code 1 and one line, as a crash: to drain, or to close, would take memory.
+
+    What was acknowledged is durable; what was not is asked for again.
+    """
+    with suppress(OSError):
+        os.write(2, _NO_MEMORY)
+    os._exit(1)
 
 
 def leave_at(*numbers: int) -> None:
