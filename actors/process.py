@@ -102,7 +102,9 @@ async def _start(
     stack.push_async_callback(_close, journal, stopping.told)
     end = stopping.end
     url = await _start_server(config, stack, end) if embedded else config.nats_url
-    connection = await Connection.connect(url, options, name=NAME, prefix=config.prefix)
+    connection = await Connection.connect(
+        url, options, name=NAME, prefix=config.prefix, patient=not embedded
+    )
     stack.push_async_callback(connection.close)
     service = Service(config, journal, connection, end, privacy=privacy)
     stack.push_async_callback(service.stop)

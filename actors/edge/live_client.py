@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import nats.errors
+import structlog
 from nats.aio.client import Client
 
 from actors.edge.outages import CredentialsUnreadable, Outages
@@ -24,6 +25,7 @@ from persistence.exhaustion import tell_if_exhausted
 Options = Callable[[], dict[str, Any]]
 """Gives the options of nats-py's ``connect``, from what the files hold now."""
 
+_log = structlog.get_logger(__name__)
 _LOG: Final = "nats.aio.client"
 _RENEWED: Final = ("tls", "user", "password")
 
@@ -52,9 +54,16 @@ class LiveClient(Client):
         self._pending = []
         self._pending_data_size = 0
 
-    def give_up(self) -> None:
-        """Connect no more, and say nothing of a connection that ends from now on."""
+    async def give_up(self) -> None:
+        """Connect no more, and close in silence what there is of a connection."""
         self.options["allow_reconnect"] = False
+        if self._transport is None:  # what nats-py would flush is not there either
+            return
+        try:
+            await self.close()
+        except (OSError, nats.errors.Error, RuntimeError, TimeoutError) as error:
+            # It was given up because of such a failure; the socket goes with its client.
+            _log.debug("close_failed", error=str(error) or type(error).__name__)
 
     async def _process_connect_init(self) -> None:
         self._renew()

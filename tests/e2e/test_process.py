@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
-from actors.edge import connection as link
+from actors.edge import connecting as link
 from actors.edge.connection import Connection, ConnectionFailed
 from actors.edge.live_client import LiveClient
 from messages.subjects import PREFIX, request_subject

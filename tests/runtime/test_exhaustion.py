@@ -83,7 +83,7 @@ async def test_the_loop_hears_of_a_read_of_nats_py_that_finds_no_memory() -> Non
     heard: list[Any] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: heard.append(context["exception"]))
-    client = LiveClient(dict, Outages())
+    client: Any = LiveClient(dict, Outages())
     client._transport = SimpleNamespace(at_eof=lambda: False, read=exhaust_later)
     await client._read_loop()
     loop.set_exception_handler(None)
