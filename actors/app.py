@@ -51,6 +51,7 @@ from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
 from messages.units import to_datetime
 from persistence.errors import NotStored
+from persistence.exhaustion import tell_if_exhausted, tell_of
 from persistence.journal import Journal
 from persistence.key_filter import KeyFilter
 from persistence.writer import Block, Writer
@@ -249,6 +250,7 @@ class Service:
             if task.cancelled():
                 return
             error = task.exception()
+            tell_if_exhausted(error)
             if error is not None:
                 _log.error("task_failed", task=task.get_name(), exc_info=error)
             self._end(what)
@@ -279,6 +281,7 @@ class Service:
 
     def _accompany(self, task: asyncio.Task[None]) -> None:
         """Own a task that may end before the service does."""
+        task.add_done_callback(tell_of)
 
         async def cancel() -> None:
             task.cancel()

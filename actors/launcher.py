@@ -7,15 +7,21 @@ such a name is taken for one of ours, and ours for no other's.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from pathlib import Path
 
 
 def main() -> None:
     """Run the command in this process, which from now on is the service's own."""
+    # `actors.leaving` says why; it is not found yet, and what follows is the slower part.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    from pathlib import Path  # noqa: PLC0415 -- as above
+
     folder = Path(__file__).parent
     if (folder / "actors").is_dir():  # in a checkout the path has them
         sys.path.insert(0, str(folder))
-    from actors.__main__ import main as run  # noqa: PLC0415 -- it is found from here on
+    from actors.__main__ import command  # noqa: PLC0415 -- it is found from here on
 
-    run()
+    command()

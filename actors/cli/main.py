@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from actors.cli import service
-from actors.cli.session import EXIT_FAILED, EXIT_USAGE, complain
+from actors.cli.session import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain
 from actors.cli.verbs import SERVICE, VERBS
 
 _HELP = """Meters API and LLM usage per user, prices it, and says whether the next call may be made.
@@ -71,7 +71,9 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
         help_of = f" ({context.command_path} --help says more)" if context else ""
         complain(f"{error.format_message().rstrip('.')}{help_of}")
         return EXIT_USAGE
-    except typer.Abort:
+    except typer.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # Ctrl-C, as typer says it
+            return EXIT_INTERRUPTED
         complain("not done")
         return EXIT_FAILED
     return code if isinstance(code, int) else 0

@@ -7,6 +7,7 @@ verbs parse and show with takes 10 MB and 0.1 s. So a service needs no extra ``c
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -22,7 +23,6 @@ VERBS: Final = {
     "serve": "Run the service against a NATS server.",
 }
 MISUSED: Final = 2
-INTERRUPTED: Final = 130
 _PORT_MAX: Final = 65_535
 
 
@@ -33,17 +33,16 @@ def start(verb: str, arguments: Sequence[str]) -> int:
         SystemExit: help was asked for, or an argument is wrong.
     """
     options = vars(_parser(verb).parse_args(arguments))
+    parent = os.getppid() if options.pop("with_parent") else None
     given = {name: value for name, value in options.items() if value is not None}
     # Here: help, and a wrong argument, need not wait for the service's modules.
     from actors.process import run  # noqa: PLC0415 -- as above
 
     try:
-        return run(replace(load(), **given), embedded=verb == "up")
+        return run(replace(load(), **given), embedded=verb == "up", parent=parent)
     except ConfigError as error:
         print(f"meterd: {error}", file=sys.stderr)
         return MISUSED
-    except KeyboardInterrupt:  # before the service listens to signals
-        return INTERRUPTED
 
 
 def say_without_extra(arguments: Sequence[str]) -> int:
@@ -93,6 +92,11 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         parser.add_argument("--url", dest="nats_url", help="where NATS is; else METERD_NATS_URL")
     parser.add_argument(
         "--data-dir", type=Path, help="holds the database; else METERD_DATA_DIR", metavar="PATH"
+    )
+    parser.add_argument(
+        "--with-parent",
+        action="store_true",
+        help="stop when the process that started this one has ended",
     )
     return parser
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 import nats.errors
@@ -12,6 +13,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from actors.clock import SystemClock
+from actors.edge.connecting import connected
 from actors.edge.fence import Fence
 from actors.edge.live_client import LiveClient, Options
 from actors.edge.outages import Outages
@@ -21,8 +23,7 @@ from actors.runtime.request import Replies
 from messages.redacting import check_servers, secrets_in, shown, without
 from messages.subjects import PREFIX
 
-CONNECT_S: Final = 10.0
-CANCEL_S: Final = 0.1
+RETRY_S: Final = 0.25
 # Far above what the registry lets wait: overload is answered, never dropped in silence.
 PENDING_MESSAGES_MAX: Final = 1_048_576
 PENDING_BYTES_MAX: Final = 1024 * 1024 * 1024
@@ -74,21 +75,26 @@ class Connection:
 
     @classmethod
     async def connect(
-        cls, url: str, options: Options | dict[str, Any], *, name: str, prefix: str = PREFIX
+        cls,
+        url: str,
+        options: Options | dict[str, Any],
+        *,
+        name: str,
+        prefix: str = PREFIX,
+        patient: bool = False,
     ) -> Connection:
         """Connect once, then keep connected; nobody is answered below ``prefix``.
 
         ``options`` are those of nats-py, or give them: then they are asked for at each try.
+        Who is ``patient`` tries until it is cancelled: the server may not be there yet, and a
+        person may put right for what it refuses. The log says so.
 
         Raises:
-            ConnectionFailed: no connection within 10 s, or refused.
+            ConnectionFailed: no connection within 10 s, or refused; or no server can have
+                that address.
         """
         closing, closed = asyncio.Event(), asyncio.Event()
-        failures: list[Exception] = []
         reconnected: list[Callable[[], None]] = []
-
-        async def on_failure(error: Exception) -> None:
-            failures[:] = [error]  # tried again and again; told once, where that was in vain
 
         async def on_reconnected() -> None:
             outages.end()
@@ -109,7 +115,6 @@ class Connection:
             "max_outstanding_pings": 2,
             **given,
         }
-        first = {**settings, "allow_reconnect": False, "error_cb": on_failure}
         lasting = {
             **settings,
             "error_cb": outages.on_error,
@@ -117,16 +122,15 @@ class Connection:
             "reconnected_cb": on_reconnected,
         }
         try:
-            servers = check_servers(url)
-            # The first try must fail loudly; later ones wait for ever.
-            probe, client = LiveClient(read, outages), LiveClient(read, outages)
-            await _in_time(probe.connect(servers, **first))
-            await probe.close()
-            await _in_time(client.connect(servers, **lasting))
+            servers, wait_s = check_servers(url), given.get("reconnect_time_wait", RETRY_S)
+            make = partial(LiveClient, read, outages)
+            client = await connected(
+                make, servers, settings, lasting, outages if patient else None, wait_s
+            )
         except (OSError, nats.errors.Error, TimeoutError, ValueError) as error:
-            cause = failures[0] if failures else error
-            why = without(secrets, str(cause)) or type(cause).__name__
+            why = without(secrets, str(error)) or type(error).__name__
             raise ConnectionFailed(f"cannot connect to NATS at {address}: {why}") from None
+        outages.end()
         return cls(
             client,
             address,
@@ -343,21 +347,3 @@ class Connection:
                 _log.warning("reply_dropped", reason=str(error) or type(error).__name__)
             finally:
                 self._backlog.task_done()
-
-
-async def _in_time(connecting: Coroutine[Any, Any, None]) -> None:
-    """Connect, within `CONNECT_S`.
-
-    Until Python 3.12 `asyncio.wait_for`, which nats-py tries with, swallows a cancellation that
-    comes in the moment in which a try fails; it would then try for ever. So it is said again.
-    """
-    task = asyncio.ensure_future(connecting)
-    try:
-        await asyncio.wait({task}, timeout=CONNECT_S)
-    finally:
-        while not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=CANCEL_S)
-    if task.cancelled():
-        raise TimeoutError
-    task.result()

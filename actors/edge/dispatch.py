@@ -21,6 +21,7 @@ from messages.subjects import decode_user, partition_of, right_token
 from messages.units import to_micros
 from messages.usage import Track
 from messages.verbs import BY_NAME, CATALOG_COMMANDS, COMMANDS, KEYED
+from persistence.exhaustion import tell_if_exhausted
 
 ROUTES_MAX: Final = 65_536
 ROUTES_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -116,7 +117,8 @@ class Edge:
             self._dispatch(request)
         except RequestError as error:
             request.refuse(error)
-        except Exception:  # noqa: BLE001 -- nothing that arrives may end the read loop
+        except Exception as error:  # noqa: BLE001 -- nothing that arrives may end the read loop
+            tell_if_exhausted(error)
             error_id = secrets.token_hex(8)
             _log.exception("edge_failed", subject=clip(repr(subject)), error_id=error_id)
             why = f"a defect; error id {error_id}"

@@ -11,17 +11,22 @@ It overrides private methods. In a nats-py that has them no more, what this adds
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
 import nats.errors
+import structlog
 from nats.aio.client import Client
 
 from actors.edge.outages import CredentialsUnreadable, Outages
+from persistence.exhaustion import tell_if_exhausted
 
 Options = Callable[[], dict[str, Any]]
 """Gives the options of nats-py's ``connect``, from what the files hold now."""
 
+_log = structlog.get_logger(__name__)
+_LOG: Final = "nats.aio.client"
 _RENEWED: Final = ("tls", "user", "password")
 _TASKS: Final = ("_reading_task", "_ping_interval_task", "_flusher_task")
 
@@ -46,11 +51,23 @@ class LiveClient(Client):
         self._outages = outages
         self.connected: list[Callable[[], None]] = []
         self.resized: list[Callable[[], None]] = []
+        logging.getLogger(_LOG).addFilter(_hear)
 
     def discard(self) -> None:
         """Forget what is unsent: there is no connection to send it on."""
         self._pending = []
         self._pending_data_size = 0
+
+    async def give_up(self) -> None:
+        """Connect no more, and close in silence what there is of a connection."""
+        self.options["allow_reconnect"] = False
+        if self._transport is None:  # what nats-py would flush is not there either
+            return
+        try:
+            await self.close()
+        except (OSError, nats.errors.Error, RuntimeError, TimeoutError) as error:
+            # It was given up because of such a failure; the socket goes with its client.
+            _log.debug("close_failed", error=str(error) or type(error).__name__)
 
     async def _process_connect_init(self) -> None:
         self._end_tasks()
@@ -113,6 +130,12 @@ class LiveClient(Client):
                 return
             self._status = Client.RECONNECTING
             await asyncio.sleep(self.options["reconnect_time_wait"])
+
+
+def _hear(record: logging.LogRecord) -> bool:
+    # At an error that it does not know nats-py reads no more, and tells its log alone of it.
+    tell_if_exhausted(record.exc_info[1] if record.exc_info else None)
+    return True
 
 
 class Unreadable(CredentialsUnreadable, ConnectionError):

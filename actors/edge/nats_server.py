@@ -231,7 +231,11 @@ async def check_version(binary: str) -> None:
     needed = ".".join(map(str, VERSION_MIN))
     try:
         process = await asyncio.create_subprocess_exec(
-            *(binary, "--version"), stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
+            *(binary, "--version"),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            start_new_session=True,  # Ctrl-C is for this process
         )
     except OSError as error:
         raise EmbeddedError(f"cannot run {binary}: {error}") from error

@@ -36,7 +36,7 @@ class Outages:
         now: seconds, of a clock that never runs backwards.
 
     Attributes:
-        is_away: whether there is no connection now, although there was one.
+        is_away: whether there is no connection now, although there was one or was to be one.
         losses: how often it was lost.
         reason: why it was lost or cannot be made, as last heard; empty if never.
         optional: subjects in quotation marks, of which a refusal is passed over.
@@ -57,22 +57,35 @@ class Outages:
 
     def begin(self, error: Exception) -> None:
         """Note that the connection is lost."""
+        if not self.is_away:
+            self.losses += 1
+            self._begin(error)
+            _log.warning("nats_disconnected", reason=self.reason)
+
+    async def on_missing(self, error: Exception) -> None:
+        """Take what the first try to connect, and each one after it, fails with."""
         if self.is_away:
-            return
+            self._failed(error)
+        else:
+            self._begin(error)
+            _log.warning("nats_not_connected", reason=self.reason)
+
+    def _begin(self, error: Exception) -> None:
         self.is_away = True
-        self.losses += 1
         self._since = self._told_at = self._now()
         self._attempts = 0
         self.reason = self._text(error)
         self._told = {self.reason}
-        _log.warning("nats_disconnected", reason=self.reason)
 
     def end(self) -> None:
-        """Note that there is a connection again."""
+        """Note that there is a connection, again or at last."""
         if self.is_away:
             self.is_away, self.untaken = False, ""
             seconds = round(self._now() - self._since, 1)
-            _log.info("nats_reconnected", away_s=seconds, attempts=self._attempts)
+            if self.losses:
+                _log.info("nats_reconnected", away_s=seconds, attempts=self._attempts)
+            else:
+                _log.info("nats_connected", away_s=seconds, attempts=self._attempts)
 
     async def on_error(self, error: Exception) -> None:
         """Take what nats-py reports. Never raises: that would end its read loop."""

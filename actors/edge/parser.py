@@ -28,6 +28,7 @@ from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 from actors.clock import SystemClock
 from actors.edge.outgoing import drop_unsent
 from actors.edge.repeated import Repeated
+from persistence.exhaustion import tell_if_exhausted
 
 Deliver = Callable[[bytes, bytes, bytes, bytes], None]
 """Takes subject, reply subject (empty without one), payload and raw header block (as well)."""
@@ -224,7 +225,8 @@ class InlineParser(Parser):
             await super().parse(line)
         except (ProtocolError, OSError):
             raise  # nats-py reconnects
-        except Exception:  # noqa: BLE001 -- as for messages
+        except Exception as error:  # noqa: BLE001 -- as for messages
+            tell_if_exhausted(error)
             self._failed.note(exc_info=True)
             super().reset()  # it may hold the line still
 
@@ -234,5 +236,6 @@ class InlineParser(Parser):
         client: Any = self.nc
         try:
             await client._process_msg(sid, subject, reply, payload, headers)
-        except Exception:  # noqa: BLE001 -- whatever it is, it must not end the read loop
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it must not end the read loop
+            tell_if_exhausted(error)
             self._dropped.note(sid=sid, exc_info=True)

@@ -16,6 +16,7 @@ import structlog
 
 from actors.runtime.cell import Actor, Cell
 from persistence.errors import JournalError
+from persistence.exhaustion import tell_if_exhausted
 
 TOGETHER: Final = 64
 """Users that are read together at most."""
@@ -150,7 +151,8 @@ class Loads:
             return await self._recovery.read([cell.user for cell in cells])
         except JournalError as error:
             return error if len(cells) == 1 else {}
-        except Exception:  # noqa: BLE001 -- a defect must not keep all others from being loaded
+        except Exception as error:  # noqa: BLE001 -- a defect must not keep all others from being loaded
+            tell_if_exhausted(error)
             _log.exception("read_of_many_failed")
             return {}
 
@@ -197,6 +199,7 @@ class Loads:
         self._go_on()
 
     def _failed(self, cell: Cell, error: Exception) -> None:
+        tell_if_exhausted(error)
         if isinstance(error, JournalError):
             _log.error("recovery_failed", user=cell.user, error=str(error))
         else:

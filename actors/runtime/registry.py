@@ -25,6 +25,7 @@ from actors.runtime.loading import Loads, Recovery
 from actors.runtime.request import Request
 from messages.errors import RequestError
 from persistence.errors import ArchiveUnreadable, JournalError
+from persistence.exhaustion import tell_if_exhausted
 
 PASSIVATED_MAX: Final = 1_000
 """Actors that a sweep looks at, a few in a turn of the loop: to write one may take milliseconds."""
@@ -256,7 +257,8 @@ class Registry:
             detour = actor.handle(request)
         except RequestError as error:
             request.refuse(error)
-        except Exception:  # noqa: BLE001 -- a defect of one handler must not end the service
+        except Exception as error:  # noqa: BLE001 -- a defect of one handler must not end the service
+            tell_if_exhausted(error)
             self._defect(request)
             # At once: its rows may be in flight, and an empty cell could be released and
             # claimed again before they are durable.
@@ -288,7 +290,8 @@ class Registry:
             _log.warning("detour_failed", user=cell.user, error=str(error))
             what = str(error) if isinstance(error, ArchiveUnreadable) else "the log cannot be read"
             request.refuse(RequestError("unavailable", f"not executed: {what}"))
-        except Exception:  # noqa: BLE001 -- as in _handle
+        except Exception as error:  # noqa: BLE001 -- as in _handle
+            tell_if_exhausted(error)
             self._defect(request)
         if not detour.blocks:
             return

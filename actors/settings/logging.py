@@ -11,11 +11,11 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Any, TextIO, cast
 
 import structlog
 
+from actors.settings.output import Patient
 from actors.settings.readable import escaped, quoted, renderer
 from messages.redacting import without
 
@@ -44,7 +44,7 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
             _hiding(hidden),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Lossy(stream))),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", Patient(stream))),
         cache_logger_on_first_use=True,
     )
     # Libraries log through the standard library; only what went wrong is of interest.
@@ -67,26 +67,6 @@ def _hiding(secrets: Iterable[str]) -> Callable[[Any, str, Any], str]:
         return without(secrets, str(line))
 
     return hide
-
-
-class _Lossy:
-    """A stream whose failures end nothing: a full disk, or a reader that has gone.
-
-    A line is written in the middle of an answer or a commit, and none is worth either of them.
-    """
-
-    def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        if self._stream is not None:
-            with suppress(OSError, ValueError):  # ValueError: it is closed
-                self._stream.write(text)
-
-    def flush(self) -> None:
-        if self._stream is not None:
-            with suppress(OSError, ValueError):
-                self._stream.flush()
 
 
 class _Libraries(logging.Handler):

@@ -18,6 +18,7 @@ from typing import Final
 import structlog
 
 from persistence.errors import DiskFailed, JournalError
+from persistence.exhaustion import tell_of
 from persistence.sqlite.connection import BUSY_TIMEOUT_S, Connection
 from persistence.sqlite.schema import checkpoint
 
@@ -62,6 +63,7 @@ class Checkpoints:
         self._copied = -1
         self._warned_bytes = 0
         self.task = asyncio.create_task(self._run(), name="journal-checkpoints")
+        self.task.add_done_callback(tell_of)
 
     def written(self, rows: int) -> None:
         """So many rows were written: have the WAL copied if that makes enough of them."""

@@ -25,6 +25,7 @@ from persistence.errors import (
     OutcomeUnknown,
     Unavailable,
 )
+from persistence.exhaustion import is_exhausted
 
 BUSY_TIMEOUT_S: Final = 5.0
 
@@ -115,6 +116,8 @@ class Connection(aiosqlite.Connection):
         try:
             return await self.call(function, *args)
         except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
+            if is_exhausted(error):
+                raise  # no failed read that may succeed later
             raise read_error(error) from error
 
     async def write(self, function: Callable[..., _T], *args: object) -> _T:
@@ -198,6 +201,8 @@ def _attempt(db: sqlite3.Connection, function: Callable[..., _T], args: tuple[An
     try:
         return function(db, *args)
     except Exception as error:
+        if is_exhausted(error):
+            raise  # the process ends: what the transaction has is taken back by the next start
         try:
             db.rollback()
         except sqlite3.Error as again:

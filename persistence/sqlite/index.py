@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from persistence.errors import JournalError
+from persistence.exhaustion import tell_of
 from persistence.records import Row
 from persistence.sqlite.connection import Connection, read_error
 from persistence.sqlite.endings import LOOK_ROWS, Endings
@@ -75,6 +76,7 @@ class LogIndex:
         self.filled = asyncio.Event()
         self.filled.set()
         self._filling = asyncio.create_task(self._fill_when_full(), name="journal-index")
+        self._filling.add_done_callback(tell_of)
 
     @classmethod
     async def open(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -47,26 +47,27 @@ _log = structlog.get_logger(__name__)
 async def open_filler(path: Path, log: Path) -> Connection:
     """The connection that fills the file, which is made anew where it cannot be used."""
     if path.exists():  # noqa: ASYNC240 -- at start, before anything else runs
-        filler = await Connection.open(path)
-        try:
-            await filler.call(_prepare, log)
-            if await filler.call(_belongs):
-                return filler
-            _log.warning("index_made_anew", reason="it is of another version or another log")
-        except sqlite3.DatabaseError as error:
-            _log.warning("index_made_anew", reason=str(error))
-        await filler.close()
+        async with AsyncExitStack() as files:  # a connection that is left keeps the process alive
+            filler = await Connection.open(path)
+            files.push_async_callback(filler.close)
+            try:
+                await filler.call(_prepare, log)
+                if await filler.call(_belongs):
+                    files.pop_all()
+                    return filler
+                _log.warning("index_made_anew", reason="it is of another version or another log")
+            except sqlite3.DatabaseError as error:
+                _log.warning("index_made_anew", reason=str(error))
         for suffix in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
                 path.with_name(path.name + suffix).unlink()
     path.touch(mode=0o600)  # noqa: ASYNC240 -- as above
-    filler = await Connection.open(path)
-    try:
+    async with AsyncExitStack() as files:
+        filler = await Connection.open(path)
+        files.push_async_callback(filler.close)
         await filler.call(_prepare, log)
         await filler.call(_make)
-    except sqlite3.Error:
-        await filler.close()
-        raise
+        files.pop_all()
     return filler
 
 

@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from persistence.errors import Corrupt, JournalError
+from persistence.exhaustion import tell_of
 from persistence.key_filter import KeyFilter
 from persistence.sqlite import key_filter_file
 from persistence.sqlite.connection import Connection, read_error
@@ -73,6 +74,7 @@ class KeyStore:
         if last >= self._next and self._saving is None:
             self._next = last + due_rows(self._keys)  # also where it fails
             self._saving = asyncio.create_task(self._save(last), name="journal-keys")
+            self._saving.add_done_callback(tell_of)
 
     async def close(self, last: int) -> None:
         """Write the file for a log that ends at a position."""

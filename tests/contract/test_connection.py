@@ -22,6 +22,7 @@ from persistence.sqlite.connection import Connection, read_error, write_error
 from tests.support.faults import sqlite_error
 
 WAIT_S = 60.0
+SQLITE_IOERR_NOMEM = 3082  # which the module sqlite3 does not name
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,23 @@ def test_a_connection_that_cannot_be_opened_has_ended_before_that_is_said(tmp_pa
     finally:
         threading.excepthook = before
     assert fallen == []
+
+
+@pytest.mark.parametrize("error", [MemoryError(), sqlite_error(SQLITE_IOERR_NOMEM)], ids=repr)
+async def test_that_no_memory_is_left_is_no_failure_that_may_pass(
+    error: Exception, tmp_path: Path
+) -> None:
+    def fail(db: sqlite3.Connection) -> None:
+        db.execute("BEGIN")
+        raise error
+
+    (tmp_path / "a.db").touch()
+    connection = await Connection.open(tmp_path / "a.db")
+    try:
+        for how in (connection.write, connection.ask):
+            with pytest.raises(type(error)) as caught:
+                await how(fail)
+            assert caught.value is error
+            await connection.call(sqlite3.Connection.rollback)
+    finally:
+        await connection.close()

@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import secrets
-import select
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import nkeys
+import structlog.testing
 import trustme
 
+from actors.edge.connection import Connection
+from tests.support.logged import WAIT_S, await_line, waiting
 from tests.support.nats import NatsServer, start_nats_server
 from tests.support.service import Service
 from tests.support.wire import Key
-
-WAIT_S: Final = 60.0
-
-
-def lines(service: Service, *events: str) -> list[dict[str, Any]]:
-    """What the service logged so far of these events."""
-    text = service.stderr
-    found = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    return [line for line in found if line["event"] in events]
-
-
-def await_line(service: Service, event: str, text: str = "", count: int = 1) -> dict[str, Any]:
-    """The ``count``-th line of that event with that text, once it is there."""
-    deadline = time.monotonic() + WAIT_S
-    while True:
-        found = [line for line in lines(service, event) if text in json.dumps(line)]
-        if len(found) >= count:
-            return found[count - 1]
-        assert service.process.poll() is None, service.stderr
-        assert time.monotonic() < deadline, service.stderr
-        select.select([], [], [], 0.02)
 
 
 @contextmanager
@@ -244,3 +226,102 @@ def test_while_nats_is_away_the_log_has_a_line_when_it_goes_and_one_when_it_is_b
         "nats_disconnected"
     ]
     assert "close_failed" not in service.stderr
+
+
+# -- at a start
+
+
+def test_a_service_waits_at_a_start_until_its_server_is_there(tmp_path: Path) -> None:
+    server = start_nats_server(tmp_path)
+    server.kill()
+    with waiting(tmp_path, {"METERD_NATS_URL": server.url}) as service:
+        await_line(service, "nats_not_connected")
+        assert service.lines == []
+        server = start_nats_server(tmp_path, port=server.port)
+        service.wait_ready()
+        await_line(service, "nats_connected")
+    server.kill()
+    assert [json.loads(line)["event"] for line in service.stderr.splitlines() if "nats_" in line][
+        :2
+    ] == ["nats_not_connected", "nats_connected"]
+
+
+def test_a_password_that_is_wrong_at_a_start_may_be_put_right_meanwhile(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("first-one")
+    server = start_nats_server(tmp_path, user("second-one"))
+    env = {
+        "METERD_NATS_URL": server.url,
+        "METERD_NATS_USER": "meterd",
+        "METERD_NATS_PASSWORD_FILE": str(secret),
+    }
+    with waiting(tmp_path, env) as service:
+        await_line(service, "nats_not_connected", "Authorization Violation")
+        secret.unlink()
+        await_line(service, "nats_refused", "METERD_NATS_PASSWORD_FILE")
+        secret.write_text("second-one")
+        service.wait_ready()
+        await_line(service, "nats_connected")
+    server.kill()
+
+
+def test_a_certificate_that_has_ended_at_a_start_may_be_renewed_meanwhile(tmp_path: Path) -> None:
+    mutual = Mutual(tmp_path)
+    mutual.issue(not_after=datetime.now(UTC) - timedelta(days=1))
+    server = mutual.start()
+    with waiting(tmp_path, {"METERD_NATS_URL": server.url, **mutual.env}) as service:
+        assert "expired" in await_line(service, "nats_not_connected")["reason"]
+        mutual.issue()
+        service.wait_ready()
+    server.kill()
+
+
+def test_a_service_that_waits_for_its_server_is_interrupted_as_one_that_starts(
+    tmp_path: Path,
+) -> None:
+    server = start_nats_server(tmp_path)
+    server.kill()
+    service = Service(tmp_path / "data", command="serve", env={"METERD_NATS_URL": server.url})
+    service.launch()
+    try:
+        await_line(service, "nats_not_connected")
+        service.process.send_signal(signal.SIGINT)
+        assert service.wait() == 130
+        assert service.lines == []
+        assert len(service.stderr.splitlines()) == 1
+    finally:
+        service.kill()
+
+
+async def test_tries_that_are_refused_leave_nothing_open() -> None:
+    tries, tried = 0, asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        writer.write(b'INFO {"auth_required":true,"max_payload":1048576}\r\n')
+        await reader.readline()
+        tries += 1
+        writer.write(b"-ERR 'Authorization Violation'\r\n")
+        tried.set()
+        await reader.read()  # until the other side closes
+        writer.close()
+
+    async def files_after(count: int) -> int:
+        async with asyncio.timeout(WAIT_S):
+            while tries < count:
+                tried.clear()
+                await tried.wait()
+        return len([*Path("/proc/self/fd").iterdir()])  # noqa: ASYNC240 -- no disk
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    options = {"reconnect_time_wait": 0.001}
+    with structlog.testing.capture_logs() as logged:
+        trying = asyncio.create_task(Connection.connect(url, options, name="test", patient=True))
+        before = await files_after(5)
+        assert await files_after(60) <= before + 4
+        trying.cancel()
+        await asyncio.wait([trying])
+    assert trying.cancelled()
+    server.close()
+    assert [line["event"] for line in logged] == ["nats_not_connected"]

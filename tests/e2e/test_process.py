@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
-from actors.edge import connection as link
+from actors.edge import connecting as link
 from actors.edge.connection import Connection, ConnectionFailed
 from actors.edge.live_client import LiveClient
 from messages.subjects import PREFIX, request_subject
@@ -172,7 +172,7 @@ def test_a_database_of_another_program_is_refused_untouched(make: Make, tmp_path
 async def test_a_nats_server_that_is_not_there_is_named_once_and_without_secrets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(link, "CONNECT_S", WAIT_S)  # it is refused at once
+    monkeypatch.setattr(link, "CONNECT_S", 2.0)  # all of which is waited; it is refused at once
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"nats://me:secret@127.0.0.1:{port},nats://me:secret@localhost:{port}"

@@ -15,6 +15,8 @@ import pytest
 
 from messages.client.client import UsageClient
 from messages.errors import NoService
+from tests.support.logged import await_line as await_event
+from tests.support.logged import waiting
 from tests.support.meterd import METERD
 from tests.support.nats import NatsServer, start_nats_server
 from tests.support.service import ROOT, Service
@@ -125,6 +127,8 @@ FAILURES: list[Callable[[NatsServer, Path], Settings]] = [
     *(seed_instead_of_its_file, file_without_a_seed),
     *(creds_without_a_seed, creds_instead_of_their_file),
 ]
+MAY_PASS = 5
+"""How many of these a person may put right at the server, so that a service waits."""
 
 
 def fails_in_one_line(code: int, said: str) -> None:
@@ -136,7 +140,17 @@ def fails_in_one_line(code: int, said: str) -> None:
     assert len(lines[0]) > 30
 
 
-@pytest.mark.parametrize("failing", [*FAILURES, personal_secret_instead_of_its_file])
+@pytest.mark.parametrize("failing", FAILURES[:MAY_PASS])
+def test_a_service_that_waits_for_its_server_says_why_and_no_secret(
+    server: NatsServer, tmp_path: Path, failing: Callable[[NatsServer, Path], Settings]
+) -> None:
+    settings = failing(server, tmp_path)
+    with waiting(tmp_path, settings) as service:
+        assert len(await_event(service, "nats_not_connected")["reason"]) > 10
+    assert SECRET not in service.stderr
+
+
+@pytest.mark.parametrize("failing", [*FAILURES[MAY_PASS:], personal_secret_instead_of_its_file])
 def test_a_service_that_cannot_start_says_why_and_no_secret(
     server: NatsServer, tmp_path: Path, failing: Callable[[NatsServer, Path], Settings]
 ) -> None:

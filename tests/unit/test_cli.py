@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 from rich.console import Console, RenderableType
-from typer import BadParameter
+from typer import Abort, BadParameter
 from typer.testing import CliRunner
 
 from actors.cli import commands, options, views
 from actors.cli.main import command_line
+from actors.cli.main import run as run_command_line
 from actors.settings.config import Config
 from messages.client.client import UsageClient
 from messages.errors import NoService, RequestError
@@ -171,21 +172,23 @@ def test_version_and_help_name_the_product_and_every_command() -> None:
 def test_up_and_serve_run_the_service_with_their_settings_and_its_exit_code(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    runs: list[tuple[Config, bool]] = []
+    runs: list[tuple[Config, bool, int | None]] = []
 
-    def fake_run(config: Config, *, embedded: bool) -> int:
-        runs.append((config, embedded))
+    def fake_run(config: Config, *, embedded: bool, parent: int | None) -> int:
+        runs.append((config, embedded, parent))
         return 7
 
     monkeypatch.setattr("actors.process.run", fake_run)
     assert started("up", "--port", "0", "--data-dir", str(tmp_path)) == 7
     assert started("serve", "--url", "nats://example:1") == 7
-    (up, embedded), (serve, external) = runs
+    (up, embedded, _), (serve, external, _) = runs
     assert (up.nats_port, up.data_dir, embedded) == (0, tmp_path, True)
     assert (serve.nats_url, external) == ("nats://example:1", False)
     # The command line that lists all verbs hands over to the same parser.
     assert CliRunner().invoke(command_line([]), ["up", "--port", "1"]).exit_code == 7
-    assert (runs[-1][0].nats_port, runs[-1][1]) == (1, True)
+    assert (runs[-1][0].nats_port, runs[-1][1], runs[-1][2]) == (1, True, None)
+    assert started("serve", "--with-parent") == 7
+    assert runs[-1][2] == os.getppid()
 
 
 @pytest.mark.parametrize(
@@ -314,3 +317,22 @@ def test_an_override_is_a_number_or_none_which_lifts_the_limit() -> None:
     assert found == {"openai_calls": 5, "exa_calls": None, "monthly_cost": Decimal("2.5")}
     with pytest.raises(BadParameter, match="limit=none"):
         options.overrides(["openai_calls"])
+
+
+def test_ctrl_c_at_a_question_says_nothing_and_no_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        no = Abort()
+        no.__context__ = KeyboardInterrupt()  # as typer does at a prompt
+        raise no
+
+    def refused(*_: object, **__: object) -> None:
+        raise Abort
+
+    asked: Any = interrupted
+    assert run_command_line(asked, []) == 130
+    assert capsys.readouterr().err == ""
+    asked = refused
+    assert run_command_line(asked, []) == 1
+    assert capsys.readouterr().err == "meterd: not done\n"

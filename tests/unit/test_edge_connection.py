@@ -89,3 +89,21 @@ async def test_what_a_server_says_is_bounded_and_printable_in_the_log() -> None:
         await Outages().on_error(nats.errors.Error("a\x1b[2J" + "x" * 10_000))
     assert lines[0]["error"].isprintable()
     assert len(lines[0]["error"]) <= 200
+
+
+async def test_a_server_that_is_not_there_at_a_start_is_told_in_the_same_few_lines() -> None:
+    now = Watch()
+    outages = Outages(now=now)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(600):
+            await outages.on_missing(ConnectionRefusedError("nobody"))
+            now.at += 0.25
+        await outages.on_missing(nats.errors.Error("nats: 'Authorization Violation'"))
+        outages.end()
+        outages.begin(nats.errors.UnexpectedEOF())
+        outages.end()
+    assert [line["event"] for line in lines] == [
+        *("nats_not_connected", "nats_away", "nats_away", "nats_refused", "nats_connected"),
+        *("nats_disconnected", "nats_reconnected"),
+    ]
+    assert outages.losses == 1

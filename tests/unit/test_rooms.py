@@ -41,9 +41,11 @@ ACTORS: Allowed = {
     "factory": {*_RULES, "user", "catalog"},
     "waits": {"edge", "maintenance", "publishing"},
     "app": {*_PARTS, "factory", "waits"},
-    "process": {*_PARTS, "app"},
+    "leaving": set(),
+    "stopping": set(),
+    "process": {*_PARTS, "app", "leaving", "stopping"},
     "cli": {*_PARTS, "audit", "process"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "leaving"},
     "launcher": {"__main__"},
 }
 BILLING = upwards(
@@ -61,7 +63,7 @@ BILLING = upwards(
 )
 # SQLite is one way to keep what the journal describes.
 PERSISTENCE = upwards(
-    "errors fsync records key_filter",
+    "errors exhaustion fsync records key_filter",
     "journal",
     "writer memory",
     "chain",
