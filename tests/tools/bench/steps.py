@@ -87,6 +87,9 @@ class Connection:
     def on_connected(self, _: Any) -> None:
         """It stays connected."""
 
+    def on_size(self, _: Any) -> None:
+        """It stays as large."""
+
     def may_refuse(self, _: Any) -> None:
         """Nobody refuses anything."""
 
