@@ -28,7 +28,7 @@ async def archived(sqlite_journal: SQLiteJournal, directory: Path) -> Path:
     return files_of(directory)[0]
 
 
-async def test_of_a_file_that_is_gone_only_what_needs_it_fails_and_names_it(
+async def test_if_a_file_is_gone_only_reads_that_need_it_fail_and_name_it(
     sqlite_journal: SQLiteJournal, archived: Path
 ) -> None:
     rows = usage(400)
@@ -60,7 +60,7 @@ async def test_of_a_file_that_is_gone_only_what_needs_it_fails_and_names_it(
     assert await sqlite_journal.rows(0, 400) == rows
 
 
-async def test_who_has_no_snapshot_cannot_be_loaded_without_the_file(
+async def test_a_user_without_a_snapshot_cannot_be_loaded_without_the_file(
     sqlite_journal: SQLiteJournal, outside: sqlite3.Connection, archived: Path
 ) -> None:
     outside.execute("DELETE FROM snapshots WHERE user_id = 'user-1'")
@@ -109,7 +109,7 @@ DIGEST = blake2b(OTHER, digest_size=16).hexdigest()
     ["", "[]", "{}", b"\0", '[[1,0,-2,""]]', f'[[1,0,{len(OTHER)},"{DIGEST}"]]'],
     ids=["nothing", "no block", "no list", "no text", "no length", "no gzip"],
 )
-async def test_what_the_log_says_of_a_file_may_be_damaged_too(
+async def test_the_entry_about_a_file_in_the_log_may_be_damaged_too(
     sqlite_journal: SQLiteJournal,
     directory: Path,
     outside: sqlite3.Connection,

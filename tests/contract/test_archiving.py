@@ -59,7 +59,7 @@ async def test_only_the_owner_can_read_the_files(
     assert [file.stat().st_mode & 0o777 for file in files_of(directory)] == [0o600]
 
 
-async def test_each_step_has_a_file_of_its_own_and_none_where_nothing_moves(
+async def test_each_step_has_a_file_of_its_own_and_no_file_if_nothing_moves(
     sqlite_journal: SQLiteJournal, directory: Path
 ) -> None:
     rows = usage(200)
@@ -90,7 +90,7 @@ async def test_a_row_is_found_whatever_the_bodies_before_it_say(
 # What is left
 
 
-async def test_what_is_left_of_a_row_is_all_but_its_body(
+async def test_an_archived_row_keeps_all_but_its_body(
     sqlite_journal: SQLiteJournal, outside: sqlite3.Connection
 ) -> None:
     query = "SELECT * FROM log ORDER BY seq"
@@ -109,7 +109,7 @@ async def test_what_is_left_of_a_row_is_all_but_its_body(
         )
 
 
-async def test_pages_are_given_back_for_what_comes(
+async def test_pages_are_given_back_for_later_rows(
     sqlite_journal: SQLiteJournal, outside: sqlite3.Connection
 ) -> None:
     await sqlite_journal.append(usage(5_000, personal=None))
@@ -123,7 +123,7 @@ async def test_pages_are_given_back_for_what_comes(
     assert outside.execute("PRAGMA page_count").fetchone()[0] <= before + 2
 
 
-async def test_the_view_leaves_out_what_is_in_files(
+async def test_the_view_leaves_out_archived_rows(
     sqlite_journal: SQLiteJournal, outside: sqlite3.Connection
 ) -> None:
     await sqlite_journal.append(usage(5))
@@ -144,7 +144,7 @@ async def test_a_row_is_removed_by_nobody_else_whether_it_is_archived_or_not(
     assert await sqlite_journal.rows(0, ALL) == rows
 
 
-async def test_what_was_erased_before_or_after_is_in_no_page_of_the_database(
+async def test_fields_erased_before_or_after_a_move_are_in_no_file(
     sqlite_journal: SQLiteJournal, directory: Path
 ) -> None:
     about = '{"ip_address":"10.20.30.%d"}'
@@ -159,7 +159,7 @@ async def test_what_was_erased_before_or_after_is_in_no_page_of_the_database(
     assert [content.count(b"10.20.30.%d" % n) for n in range(3)] == [200, 0, 0]
 
 
-async def test_what_is_erased_later_has_left_no_copy_in_what_is_unused_of_a_page(
+async def test_fields_that_are_erased_later_left_no_copy_in_unused_parts_of_a_page(
     sqlite_journal: SQLiteJournal, directory: Path
 ) -> None:
     some = random.Random(8)
@@ -232,7 +232,7 @@ async def test_a_file_that_cannot_be_written_is_said_and_nothing_is_moved(
     assert await archive_all(sqlite_journal) == 3
 
 
-async def test_what_a_process_that_ended_has_left_of_a_file_goes_with_the_next_step(
+async def test_the_next_step_removes_unfinished_files_of_a_process_that_ended(
     sqlite_journal: SQLiteJournal, directory: Path
 ) -> None:
     await sqlite_journal.append(usage(5))

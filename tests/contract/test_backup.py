@@ -125,7 +125,7 @@ async def test_a_copy_that_fails_leaves_no_file(directory: Path, copy: Path) -> 
     await journal.close()
 
 
-def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_log_or_copy_is_named(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="there is no"):
         back_up(tmp_path, tmp_path / "copy.db")
     with pytest.raises(Refused, match="there is no"):
@@ -145,7 +145,7 @@ async def test_a_log_is_never_restored_over_another_nor_under_a_service(
         restore(copy, directory)
 
 
-async def test_what_is_left_of_a_former_log_is_no_part_of_the_restored_one(
+async def test_remains_of_a_former_log_are_no_part_of_the_restored_one(
     directory: Path, copy: Path
 ) -> None:
     journal = await filled(directory)

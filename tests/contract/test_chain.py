@@ -140,7 +140,7 @@ async def test_a_row_that_was_removed_is_found_by_the_gap_and_by_the_row_behind_
     assert broken(directory) == [Broken(5, 5, "missing"), Broken(6, 6, CHANGED)]
 
 
-async def test_a_row_that_was_removed_is_found_where_the_gap_was_closed(directory: Path) -> None:
+async def test_a_removed_row_is_found_also_if_another_took_its_position(directory: Path) -> None:
     await written(directory, 9)
     edit(directory, "DELETE FROM log WHERE seq = 5; UPDATE log SET seq = 5 WHERE seq = 9")
     assert Broken(5, 5, CHANGED) in broken(directory)

@@ -42,7 +42,7 @@ SQLITE_IOERR_NOMEM = 3082  # which the module sqlite3 does not name
         (sqlite3.SQLITE_CORRUPT, OutcomeUnknown),
     ],
 )
-def test_a_failed_write_is_stored_only_where_that_is_certain(
+def test_an_error_says_that_nothing_is_stored_only_if_that_is_certain(
     code: int, expected: type[JournalError]
 ) -> None:
     assert type(write_error(sqlite_error(code))) is expected

@@ -139,7 +139,7 @@ class Defensive(sqlite3.Connection):
         return super().execute("SELECT 1" if forbidden else sql, *args)
 
 
-async def test_where_sqlite_does_not_let_the_condition_be_restated_the_index_is_made_anew(
+async def test_if_sqlite_does_not_let_the_condition_be_restated_the_index_is_made_anew(
     filled: list[Row], directory: Path
 ) -> None:
     form = said("hold_settled", Storage.COMMON)
@@ -178,7 +178,7 @@ async def test_a_schema_that_says_what_the_code_says_is_left_alone(
         "DROP INDEX log_kind; CREATE INDEX log_kind ON log (user_id, kind);",
     ],
 )
-async def test_what_somebody_dropped_or_made_otherwise_is_made_anew_and_no_row_is_missed(
+async def test_a_dropped_or_changed_index_is_made_anew_and_no_row_is_missed(
     filled: list[Row], directory: Path, change: str
 ) -> None:
     with looked_at(directory) as db:

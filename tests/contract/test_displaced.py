@@ -81,7 +81,7 @@ async def test_a_write_during_which_the_log_is_removed_is_not_acknowledged(
     await journal.close()
 
 
-async def test_what_a_wal_held_that_is_removed_is_copied_into_the_database(
+async def test_the_rows_of_a_removed_wal_are_copied_into_the_database(
     sqlite_journal: SQLiteJournal, directory: Path, tmp_path: Path
 ) -> None:
     await sqlite_journal.append([make_row(1), make_row(2)])

@@ -76,7 +76,7 @@ async def check(journal: Journal, rows: list[Row], random_: random.Random) -> No
         assert await journal.ended_by(user, keys) == found
 
 
-async def test_what_ended_a_key_is_found_as_in_a_plain_list_of_all_rows(
+async def test_the_end_of_a_key_is_found_as_in_a_plain_list_of_all_rows(
     journal: Journal, random_: random.Random
 ) -> None:
     assert await journal.ended_by("alice", ["k"]) == {}
@@ -170,7 +170,7 @@ async def steps(journal: SQLiteJournal, key: str) -> int:
 
 
 @pytest.mark.parametrize("lump", [200, 1_000_000])
-async def test_what_lasted_for_many_rows_takes_no_longer_in_the_file_and_in_memory(
+async def test_the_end_of_a_long_hold_is_found_as_fast_in_the_file_and_in_memory(
     directory: Path, lump: int
 ) -> None:
     journal = await SQLiteJournal.open(directory, FORM, lump_rows=lump)

@@ -51,7 +51,7 @@ async def found(journal: Journal, until: int, after: Ended = BEGIN, limit: int =
         after = page.last
 
 
-async def test_what_is_over_is_found_in_the_order_in_which_it_ended(journal: Journal) -> None:
+async def test_periods_that_are_over_are_found_in_the_order_of_their_ends(journal: Journal) -> None:
     ends = {"a": 30, "b": 10, "c": 20, "d": 10}
     rows = [opened(seq, user, end) for seq, (user, end) in enumerate(ends.items(), 1)]
     await journal.append([*rows, *(used(seq, user) for seq, user in enumerate(ends, 5))])
@@ -63,7 +63,7 @@ async def test_what_is_over_is_found_in_the_order_in_which_it_ended(journal: Jou
     assert await found(journal, 9, Ended(10, 2, "b")) == []
 
 
-async def test_what_nothing_fills_is_not_found(journal: Journal) -> None:
+async def test_periods_without_usage_are_not_found(journal: Journal) -> None:
     await journal.append([opened(1, "a", 10), opened(2, "b", 10), opened(3, "c", 10)])
     many = [make_row(seq, "b", kind="hold") for seq in range(4, 50)]
     await journal.append([*many, make_row(50, "c", kind="reset")])
@@ -72,7 +72,9 @@ async def test_what_nothing_fills_is_not_found(journal: Journal) -> None:
     assert await found(journal, 10) == ["b"]
 
 
-async def test_what_was_closed_or_followed_by_another_is_not_found(journal: Journal) -> None:
+async def test_periods_that_were_closed_or_followed_by_another_are_not_found(
+    journal: Journal,
+) -> None:
     users = ("a", "b", "c")
     await journal.append([opened(seq, user, 10) for seq, user in enumerate(users, 1)])
     await journal.append([used(seq, user) for seq, user in enumerate(users, 4)])

@@ -108,7 +108,7 @@ async def test_the_file_is_written_as_the_log_grows(directory: Path, rows: list[
     await journal.close()
 
 
-async def test_what_the_file_lacks_is_read_from_the_log(
+async def test_keys_that_the_file_lacks_are_read_from_the_log(
     directory: Path, rows: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(directory, rows[:150])
@@ -245,7 +245,7 @@ def test_a_write_while_another_process_would_be_half_done_is_seen(tmp_path: Path
     assert key_filter_file.read(tmp_path / "f")[1:] == (7, "a")
 
 
-def test_the_file_is_due_after_so_many_rows_or_by_its_size() -> None:
+def test_a_larger_file_is_due_after_more_rows() -> None:
     assert key_filter_store.due_rows(KeyFilter(1_000)) == 100
     size = sum(part.words.nbytes for part in KeyFilter(1_000_000).parts())
     assert key_filter_store.due_rows(KeyFilter(1_000_000)) == size // 200

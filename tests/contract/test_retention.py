@@ -103,7 +103,7 @@ async def test_a_step_ends_before_the_first_row_that_is_too_young(journal: Journ
 
 
 @every_journal
-async def test_who_needs_a_snapshot_first_is_said(journal: Journal) -> None:
+async def test_users_who_need_a_snapshot_first_are_named(journal: Journal) -> None:
     users = ["covered", "behind", "older", "none", "rare", "told"]
     rows = [make_row(seq, user) for seq, user in enumerate([*users, *users], 1)]
     rows = [row._replace(kind="reset") if row.user == "rare" else row for row in rows]
@@ -175,7 +175,7 @@ async def test_personal_fields_of_one_user_are_erased_and_nothing_else(
 
 
 @every_journal
-async def test_what_was_erased_is_not_erased_again(journal: Journal) -> None:
+async def test_erased_fields_are_not_erased_again(journal: Journal) -> None:
     await journal.append([make_row(1, personal='{"ip_address":"::1"}'), make_row(2)])
     assert await journal.erase("alice") == 1
     assert await journal.erase("alice") == 0

@@ -144,7 +144,7 @@ def test_killed_in_the_middle_it_goes_on_with_the_next(up: Service) -> None:
     assert len(files(up.data_dir)) == 1
 
 
-def test_without_its_file_only_what_is_in_it_cannot_be_shown(up: Service, tmp_path: Path) -> None:
+def test_without_its_file_only_the_calls_in_it_cannot_be_shown(up: Service, tmp_path: Path) -> None:
     with RawClient(up.url) as client:
         before = [ask(client, "stats", user) for user in USERS]
         assert run("archive", "--yes", "--before", BEFORE, url=up.url)[0] == 0
@@ -164,7 +164,7 @@ def test_without_its_file_only_what_is_in_it_cannot_be_shown(up: Service, tmp_pa
         assert ask(client, "logs", cursor=page["next_cursor"], limit=1_000)["logs"]
 
 
-def test_what_cannot_be_archived_is_said_in_a_line(service: Service) -> None:
+def test_an_archive_that_is_refused_or_fails_says_why_in_one_line(service: Service) -> None:
     yesterday = f"{NOW - timedelta(days=1):%Y-%m-%d}"
     for day, url, code, why in (
         ("soon", service.url, 2, "is no day"),
@@ -180,7 +180,7 @@ def verify(up: Service, *options: str) -> tuple[int, Any]:
     return run("verify", "--data-dir", str(up.data_dir), *options, url=up.url)
 
 
-def test_what_was_moved_is_verified_in_full_and_what_is_not_there_is_said(
+def test_moved_calls_are_verified_in_full_and_missing_files_are_named(
     up: Service, tmp_path: Path
 ) -> None:
     assert run("archive", "--yes", "--before", BEFORE, url=up.url)[0] == 0

@@ -199,7 +199,7 @@ def test_control_subjects_take_anything(
     ],
     ids=["payload", "control line", "nonsense"],
 )
-def test_what_the_server_refuses_ends_only_its_own_connection(
+def test_input_that_the_server_refuses_ends_only_its_own_connection(
     service: Service, other: RawClient, data: bytes
 ) -> None:
     with RawClient(service.url) as client:

@@ -197,7 +197,7 @@ def test_a_jwt_that_ended_and_was_renewed_in_its_file_is_taken(tmp_path: Path) -
     with serving(tmp_path, server, METERD_NATS_CREDS=str(creds)) as service:
         server.kill()
         await_line(service, "nats_disconnected")
-        renew(8)  # long enough to sign in with, where nothing has to be started but the server
+        renew(8)  # long enough to sign in with, if nothing has to be started but the server
         server = start_nats_server(tmp_path, config, server.port)
         await_line(service, "nats_reconnected")
         await_line(service, "nats_disconnected", "xpired")

@@ -46,7 +46,7 @@ def test_a_service_that_nobody_asks_notices_as_well(serve: Service) -> None:
     assert not serve.data_dir.exists(), "nothing is written to a place that may be another's"
 
 
-def test_what_was_acknowledged_before_the_wal_was_removed_is_there_at_the_next_start(
+def test_calls_acknowledged_before_the_wal_was_removed_are_there_at_the_next_start(
     serve: Service,
 ) -> None:
     with RawClient(serve.url) as client:

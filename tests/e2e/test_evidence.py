@@ -56,7 +56,9 @@ def test_an_auditor_who_holds_a_checkpoint_finds_what_was_done_to_the_log_since(
     assert report["differences"][0]["field"] == f"row {checkpoint['seq']}"
 
 
-def test_what_is_no_checkpoint_of_that_key_is_exit_code_2(up: Service, tmp_path: Path) -> None:
+def test_an_invalid_checkpoint_is_exit_code_2_and_a_missing_key_1(
+    up: Service, tmp_path: Path
+) -> None:
     (tmp_path / "held.json").write_text("{}")
     data = ("--data-dir", str(up.data_dir))
     code, said = run("verify", *data, "--checkpoint", str(tmp_path / "held.json"))

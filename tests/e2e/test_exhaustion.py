@@ -27,7 +27,7 @@ def limited_to(mib: int) -> list[str]:
     return ["/bin/sh", "-c", f'ulimit -v {mib * 1024}; exec "$@"', "sh", *METERD]
 
 
-def test_a_start_that_finds_no_memory_is_one_line_wherever_it_finds_none(
+def test_a_start_without_memory_ends_with_one_line_wherever_memory_runs_out(
     tmp_path: Path, nats_server: NatsServer
 ) -> None:
     ended: list[tuple[int, str]] = []
@@ -82,7 +82,7 @@ def test_a_service_without_memory_ends_at_once_and_has_all_that_it_acknowledged(
             subject = request_subject(PREFIX, "batch", f"u{number}")
             sent.append(client.post(subject, calls(number)))
             client.flush()
-        # A library in C may crash where it finds no memory: that is as soon, and as harmless.
+        # A library in C may crash when it finds no memory: that is as soon, and as harmless.
         code = service.wait()
         assert code < 0 or (code, service.stderr.splitlines()[-1]) == (1, LINE)
         assert "Traceback" not in service.stderr

@@ -83,7 +83,7 @@ def test_a_look_at_the_log_leaves_nothing_for_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rule", ["keep", "hash", "drop"])
-def test_what_is_hashed_or_dropped_is_in_no_file_and_no_line(tmp_path: Path, rule: str) -> None:
+def test_hashed_or_dropped_fields_are_in_no_file_and_no_line(tmp_path: Path, rule: str) -> None:
     secret = tmp_path / "secret"
     secret.write_text("a secret of the tests\n")
     fields = ("USER_AGENT", "IP_ADDRESS", "ERROR_MESSAGE", "METADATA")

@@ -82,7 +82,7 @@ async def test_a_stream_that_captures_requests_is_named_with_what_to_do(
     assert found["streams"]["do"]
 
 
-def test_where_nobody_serves_status_and_doctor_say_so(start: Start, tmp_path: Path) -> None:
+def test_status_and_doctor_say_so_if_nobody_serves(start: Start, tmp_path: Path) -> None:
     server = start()
     code, status = run("status", url=server.url)
     assert (code, status["services"]) == (1, [])
@@ -95,9 +95,7 @@ def test_where_nobody_serves_status_and_doctor_say_so(start: Start, tmp_path: Pa
     assert run("status", url=server.url)[0] == 1
 
 
-def test_what_credentials_may_not_do_and_a_small_payload_are_named(
-    start: Start, tmp_path: Path
-) -> None:
+def test_missing_permissions_and_a_small_payload_are_named(start: Start, tmp_path: Path) -> None:
     allowed = f'["{PREFIX}.stats.*", "$SRV.>"]'
     user = f'{{user: a, password: b, permissions: {{publish: {allowed}, subscribe: "_INBOX.>"}}}}'
     server = start(f"max_payload: 65536\nauthorization {{users: [{user}]}}")
@@ -160,7 +158,7 @@ async def test_an_answer_without_a_clock_is_no_finding_about_clocks(
     await there.close()
 
 
-async def test_answers_of_everybody_are_heard_and_what_is_no_json_is_passed_over(
+async def test_all_answers_are_heard_and_those_that_are_no_json_objects_passed_over(
     start: Start,
 ) -> None:
     server = start()

@@ -29,7 +29,7 @@ def import_prices(url: str, *args: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_a_list_is_put_once_and_again_where_its_prices_change(
+def test_a_list_is_put_once_and_again_when_its_prices_change(
     up: Service, client: RawClient, tmp_path: Path
 ) -> None:
     file = tmp_path / "prices.json"

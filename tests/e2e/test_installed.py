@@ -126,7 +126,9 @@ def test_an_environment_of_callers_has_only_what_the_client_asks_for(caller: Env
     assert names >= {"meterd", "msgspec", "nats", "messages"}
 
 
-def test_where_only_the_client_is_the_command_says_what_is_missing(caller: Environment) -> None:
+def test_if_only_the_client_is_installed_the_command_says_what_is_missing(
+    caller: Environment,
+) -> None:
     done = caller.run("python", "-m", "meterd", "up")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "pip install meterd\n" in done.stderr

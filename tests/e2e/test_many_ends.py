@@ -63,7 +63,7 @@ class Listener:
 
 
 def peak_of(service: Service) -> str:
-    """The most memory that it has had so far, where the system says so."""
+    """The most memory that it has had so far, if the system says so."""
     status = Path(f"/proc/{service.pid}/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((line.split(":")[1].strip() for line in lines if "VmHWM" in line), "unknown")

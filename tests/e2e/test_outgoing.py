@@ -1,4 +1,4 @@
-"""How answers leave: by the transport itself, or by the client where that cannot take them."""
+"""How answers leave: by the transport itself, or by the client if that cannot take them."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def lost(sink: Sink) -> None:
 
 
 @pytest.mark.parametrize("how", [waiting, slow, down, lost])
-async def test_where_the_transport_cannot_take_answers_the_client_keeps_them(how: Any) -> None:
+async def test_the_client_keeps_answers_that_the_transport_cannot_take(how: Any) -> None:
     sink = Sink()
     how(sink)
     before = list(sink._pending)

@@ -14,7 +14,9 @@ from tests.tools.overload.__main__ import overload
 from tests.tools.overload.caller import Caller
 
 
-def test_of_too_much_each_has_one_answer_and_what_was_let_in_is_counted(tmp_path: Path) -> None:
+def test_each_of_too_many_requests_has_one_answer_and_accepted_ones_are_counted(
+    tmp_path: Path,
+) -> None:
     found, faults = overload(tmp_path / "data", seconds=2, times=3, hot=0.5, strict=False)
     assert faults == []
     assert found["top"] > 100

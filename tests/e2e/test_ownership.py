@@ -36,7 +36,7 @@ def make(tmp_path: Path, nats_server: NatsServer) -> Iterator[Make]:
         yield new
 
 
-def test_who_was_stopped_while_another_started_answers_nothing_any_more(
+def test_a_service_stopped_while_another_started_answers_nothing_any_more(
     make: Make, nats_server: NatsServer
 ) -> None:
     stopped = make().start()
@@ -59,7 +59,7 @@ def test_who_was_stopped_while_another_started_answers_nothing_any_more(
     assert second.terminate() == 0
 
 
-def test_who_was_stopped_or_cut_off_alone_answers_all_that_waited(
+def test_a_service_stopped_or_cut_off_alone_answers_all_that_waited(
     make: Make, nats_server: NatsServer
 ) -> None:
     service = make().start()

@@ -224,7 +224,7 @@ async def test_after_a_lost_connection_half_a_message_is_forgotten() -> None:
     assert await parse(parser, STREAM) == await expected()
 
 
-async def test_what_nats_py_read_before_is_not_lost() -> None:
+async def test_bytes_that_nats_py_read_before_are_not_lost() -> None:
     stream = b"".join(STREAM[1:])
     for cut in (0, 3, 20):
         calls = Calls()

@@ -185,7 +185,7 @@ async def test_a_nats_server_that_is_not_there_is_named_once_and_without_secrets
     assert "secret" not in str(caught.value)
 
 
-async def test_a_start_ends_where_a_try_to_connect_swallows_its_cancellation(
+async def test_a_start_ends_also_if_a_try_to_connect_swallows_its_cancellation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(link, "CONNECT_S", 0.05)
@@ -197,7 +197,7 @@ async def test_a_start_ends_where_a_try_to_connect_swallows_its_cancellation(
         while True:
             try:
                 await asyncio.Event().wait()
-            except asyncio.CancelledError:  # as wait_for of Python 3.11, where a try fails then
+            except asyncio.CancelledError:  # as wait_for of Python 3.11, when a try fails then
                 swallowed += 1
                 if swallowed == 3:
                     raise
@@ -291,7 +291,7 @@ def runs(pid: int) -> bool:
         return False
 
 
-def test_where_its_nats_server_ends_meterd_ends_with_code_1(up: Service) -> None:
+def test_meterd_ends_with_code_1_if_its_nats_server_ends(up: Service) -> None:
     with RawClient(up.url) as client:
         assert client.request(TRACK, {"provider": "exa"}).json()["seq"] == 2
     os.kill(server_pid(up), signal.SIGKILL)

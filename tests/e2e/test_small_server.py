@@ -142,7 +142,7 @@ async def test_a_size_that_the_server_says_later_on_the_same_connection_is_follo
             told.set()
 
         connection.on_size(tell)
-        # Sizes only matter where there are some: others say nothing, or nonsense.
+        # Sizes only matter if there are some: others say nothing, or nonsense.
         writers[-1].write(b'INFO {}\r\nINFO {"max_payload":"x"}\r\nINFO {"max_payload":16384}\r\n')
         await asyncio.wait_for(told.wait(), 30)
         assert sizes == [16_384]

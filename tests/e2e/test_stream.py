@@ -99,7 +99,7 @@ def last_month() -> str:
     return moment.isoformat()
 
 
-async def test_what_jetstream_says_on_a_verb_is_no_request(client: Client) -> None:
+async def test_a_message_of_jetstream_on_a_verb_is_no_request(client: Client) -> None:
     await use_up(client, "alice")
     js = client.jetstream()
     await js.add_consumer(STREAM, durable_name="c", ack_policy="none", filter_subject="none.>")

@@ -146,7 +146,7 @@ def test_a_service_whose_terminal_is_closed_drains(
     assert_drained(data)
 
 
-def test_what_make_run_started_ends_with_the_terminal(
+def test_the_processes_of_make_run_end_with_the_terminal(
     data: Path, env: dict[str, str], tmp_path: Path
 ) -> None:
     meterd = tmp_path / "meterd"

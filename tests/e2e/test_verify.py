@@ -146,7 +146,7 @@ def test_a_summary_of_the_service_that_is_not_the_log_s_is_found_and_rebuilt(
     assert not rebuilt["changed"]
 
 
-def test_what_cannot_be_looked_at_is_exit_code_2(tmp_path: Path) -> None:
+def test_a_missing_or_unreadable_log_is_exit_code_2(tmp_path: Path) -> None:
     code, said = run("verify", "--data-dir", str(tmp_path / "nothing"))
     assert code == 2
     assert "there is no" in said

@@ -64,7 +64,7 @@ def test_older_rows_of_other_tests_are_as_they_were_stored(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["usage.bare", "usage.2.bare"])
-def test_what_the_stored_bytes_of_a_call_leave_out_means_what_it_always_meant(name: str) -> None:
+def test_fields_left_out_of_a_stored_call_mean_what_they_always_meant(name: str) -> None:
     # Defaults are not stored, so they are as fixed as the bytes are.
     found = decode_event("usage", golden(name))
     assert isinstance(found, UsageRecorded)
@@ -78,9 +78,7 @@ def test_what_the_stored_bytes_of_a_call_leave_out_means_what_it_always_meant(na
     assert absent == (None, None, None, None)
 
 
-def test_an_absent_version_of_a_price_is_none_under_full_names_and_the_first_under_short_ones() -> (
-    None
-):
+def test_an_absent_version_of_a_price_is_0_under_full_names_and_1_under_short_ones() -> None:
     for name, version in ("usage.bare", 0), ("usage.2.bare", 1):
         text = golden(name).replace('"price_version":1,', "")
         found = decode_event("usage", text)
@@ -88,7 +86,7 @@ def test_an_absent_version_of_a_price_is_none_under_full_names_and_the_first_und
         assert found.price_version == version
 
 
-def test_what_the_stored_bytes_of_a_period_leave_out_means_what_it_always_meant() -> None:
+def test_fields_left_out_of_a_stored_period_mean_what_they_always_meant() -> None:
     empty = decode_event("period_sealed", golden("period_sealed.empty"))
     assert isinstance(empty, PeriodSealed)
     totals = empty.totals

@@ -39,7 +39,7 @@ async def operate(rig: Rig, about: str, listened: str = "") -> Any:
     return (await rig.answer(reply)).body
 
 
-async def test_what_is_done_to_a_user_is_told_with_its_position_and_a_duplicate_is_not(
+async def test_an_act_on_a_user_is_logged_with_its_position_and_a_duplicate_is_not(
     rig: Rig, lines: Logs
 ) -> None:
     await rig.ask("track", provider="exa")
@@ -72,7 +72,7 @@ async def test_what_is_done_to_a_user_is_told_with_its_position_and_a_duplicate_
     ]
 
 
-async def test_what_is_done_to_the_catalogue_is_told_once(rig: Rig, lines: Logs) -> None:
+async def test_a_change_of_the_catalogue_is_logged_once(rig: Rig, lines: Logs) -> None:
     asks = [("plans.put", {"event_id": "a", **PLAN}), ("prices.put", {"event_id": "b", **PRICE})]
     plan, price = [(await rig.catalog(verb, **body)).body for verb, body in asks]
     again = [(await rig.catalog(verb, **body)).body for verb, body in asks]
@@ -114,9 +114,7 @@ async def test_a_change_that_is_not_stored_is_not_told(rig: Rig, lines: Logs) ->
     assert told(lines) == []
 
 
-async def test_what_the_service_does_by_itself_is_no_administration(
-    start: Start, lines: Logs
-) -> None:
+async def test_an_act_of_the_service_itself_is_no_administration(start: Start, lines: Logs) -> None:
     rig = await start()
     await rig.ask("subscribe", **PRO)
     await rig.ask("track", provider="exa")
@@ -125,7 +123,7 @@ async def test_what_the_service_does_by_itself_is_no_administration(
     assert [line["event"] for line in told(lines)] == ["subscribed"]
 
 
-async def test_what_operators_do_is_told_with_what_came_of_it(rig: Rig, lines: Logs) -> None:
+async def test_an_act_of_an_operator_is_logged_with_its_outcome(rig: Rig, lines: Logs) -> None:
     await rig.ask("track", provider="exa", user_agent="a-curl")
     await operate(rig, "forget.alice")
     await operate(rig, "rebuild.alice")
@@ -138,7 +136,7 @@ async def test_what_operators_do_is_told_with_what_came_of_it(rig: Rig, lines: L
     ]
 
 
-async def test_what_operators_ask_for_in_vain_is_not_told_as_done(rig: Rig, lines: Logs) -> None:
+async def test_a_failed_act_of_an_operator_is_not_logged_as_done(rig: Rig, lines: Logs) -> None:
     await rig.ask("track", provider="exa", user_agent="a-curl")
     rig.journal.fail_appends(Fault.NOT_STORED)
     asked = rig.track("bob")  # behind this write, which fails
@@ -159,7 +157,7 @@ async def test_no_line_has_a_text_that_somebody_wrote(rig: Rig, lines: Logs) -> 
         assert text not in said
 
 
-async def test_who_goes_past_the_mapping_is_told_and_the_log_is_not_filled(
+async def test_a_caller_past_the_mapping_is_logged_and_the_log_is_not_filled(
     rig: Rig, lines: Logs
 ) -> None:
     for user in ("alice", "bob", "carol"):

@@ -62,7 +62,9 @@ async def test_an_alert_that_was_never_raised_is_unknown_and_nothing_is_changed(
 
 
 @pytest.mark.parametrize("body", [{}, {"all": False}, {"all": True, "ids": []}])
-async def test_what_to_mark_is_said_in_one_way(rig: Rig, body: dict[str, Any]) -> None:
+async def test_the_alerts_to_mark_are_named_in_exactly_one_way(
+    rig: Rig, body: dict[str, Any]
+) -> None:
     answer = await rig.ask("ack", **body)
     assert (answer.code, answer.error["field"]) == ("invalid_request", "ids")
 

@@ -104,7 +104,7 @@ async def test_every_reply_is_the_same_before_and_after_and_after_a_restart(
     assert await read_all(rig) == before
 
 
-async def test_who_has_a_call_that_moves_has_a_snapshot_before(rig: Rig) -> None:
+async def test_a_user_whose_calls_move_has_a_snapshot_before(rig: Rig) -> None:
     await use(rig)
     assert [await rig.journal.snapshot(user) for user in USERS] == [None] * 3
     assert not (await archive(rig)).body["done"]
@@ -125,7 +125,7 @@ async def test_who_has_a_call_that_moves_has_a_snapshot_before(rig: Rig) -> None
         ("yesterday", "is no day"),
     ],
 )
-async def test_a_day_that_is_none_or_too_young_is_refused(rig: Rig, day: str, why: str) -> None:
+async def test_an_invalid_or_too_recent_day_is_refused(rig: Rig, day: str, why: str) -> None:
     answer = await archive(rig, day)
     assert answer.code == "invalid_request"
     assert why in answer.error["message"]
@@ -145,7 +145,7 @@ async def test_a_request_that_is_repeated_meanwhile_gets_the_answer_of_the_step(
     assert (await other).body == {"rows": 0, "last": 0, "done": True}
 
 
-async def test_where_the_log_cannot_be_written_it_is_said_and_can_be_asked_again(rig: Rig) -> None:
+async def test_if_the_log_cannot_be_written_archive_fails_and_can_be_asked_again(rig: Rig) -> None:
     await use(rig)
     rig.journal.fail_appends(Fault.NOT_STORED)  # the snapshots
     assert (await archive(rig)).code == "unavailable"

@@ -137,7 +137,7 @@ async def test_batches_settle_holds_and_tell_how_others_ended(rig: Rig) -> None:
     assert found == [("settled", False), ("settled", True), ("released", True), ("unknown", True)]
 
 
-async def test_what_a_batch_does_makes_it_forget_no_hold(
+async def test_a_batch_forgets_no_ended_hold_while_it_runs(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.billing.state.apply.ENDED_MAX", 1)
@@ -195,7 +195,7 @@ async def test_the_same_id_from_another_source_is_never_lost_in_silence(rig: Rig
         ({"datacontenttype": "text/xml"}, "datacontenttype"),
     ],
 )
-async def test_a_cloud_event_that_is_none_is_refused_by_its_field(
+async def test_an_invalid_cloud_event_is_refused_and_its_field_named(
     rig: Rig, change: dict[str, Any], field: str | None
 ) -> None:
     answer = await rig.ask("track", **{**CLOUD, **change})

@@ -93,7 +93,7 @@ async def test_a_price_counts_from_its_moment_on_and_charges_keep_theirs(rig: Ri
     assert await cost(rig) == 3
 
 
-async def test_a_price_in_the_past_is_for_models_that_had_none(rig: Rig) -> None:
+async def test_a_price_may_begin_in_the_past_only_for_a_model_without_prices(rig: Rig) -> None:
     past = "2026-03-01T00:00:00Z"
     await put_price(rig, cost_per_input_token=0.000005, effective_from=past)
     assert await cost(rig, timestamp="2026-03-02T00:00:00Z") == 5
@@ -117,7 +117,7 @@ async def test_a_price_in_the_past_is_for_models_that_had_none(rig: Rig) -> None
         ({"model": ""}, "invalid_request", "model"),
     ],
 )
-async def test_a_price_that_is_none_is_refused_by_its_field(
+async def test_an_invalid_price_is_refused_and_its_field_named(
     rig: Rig, fields: dict[str, Any], code: str, field: str
 ) -> None:
     answer = await rig.catalog("prices.put", **{**GPT, **fields})
@@ -203,7 +203,7 @@ async def test_a_plan_that_is_put_holds_from_the_next_period_or_at_once_on_subsc
         ({"name": ""}, "name"),
     ],
 )
-async def test_a_plan_that_is_none_is_refused_by_its_field(
+async def test_an_invalid_plan_is_refused_and_its_field_named(
     rig: Rig, fields: dict[str, Any], field: str
 ) -> None:
     answer = await rig.catalog("plans.put", **{**PLAN, **fields})
@@ -330,7 +330,7 @@ async def test_users_that_do_not_fit_into_one_reply_come_in_pages(
 
 
 @pytest.mark.parametrize("what", ["plans", "prices"])
-async def test_what_does_not_fit_into_one_reply_comes_in_pages(
+async def test_a_list_too_large_for_one_reply_comes_in_pages(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     whole = await pages(rig, what)

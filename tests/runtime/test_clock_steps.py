@@ -127,7 +127,7 @@ async def test_a_price_is_in_force_by_the_clock_whatever_it_showed_before(rig: R
     assert (await rig.ask("track", "bob", provider="gemini", model_used="m")).body["cost"] == 2
 
 
-async def test_a_subscription_begins_where_it_is_said_to_by_the_clock(rig: Rig) -> None:
+async def test_a_subscription_begins_when_it_is_said_to_by_the_clock(rig: Rig) -> None:
     await rig.ask("track", provider="gemini")
     rig.clock.step(-HOUR)
     plan = {"plan": "Pro", "billing_cycle": "monthly"}

@@ -108,7 +108,7 @@ def test_closing_opens_no_period_and_the_next_message_announces_the_closed_one_n
     run(test())
 
 
-def test_who_has_no_usage_or_came_back_is_not_loaded() -> None:
+def test_users_without_usage_or_who_came_back_are_not_loaded() -> None:
     async def test() -> None:
         rig = await started(idle_s=5.0)
         for user in ("idle", "holder", "back"):
@@ -182,9 +182,7 @@ def test_a_step_ahead_and_back_closes_nothing_twice() -> None:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_what_ends_after_a_clock_that_was_a_year_ahead_is_announced_also_after_a_long_stop(
-    *, restarted: bool
-) -> None:
+def test_periods_that_end_after_a_clock_was_a_year_ahead_are_announced(*, restarted: bool) -> None:
     async def test() -> None:
         rig = await started(at=APRIL - 3 * DAY)
         await rig.ask("track", "a", provider="gemini")
@@ -237,7 +235,7 @@ def test_a_plan_change_in_the_microsecond_of_the_end_announces_the_period_once(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_who_is_forgotten_has_the_period_closed_all_the_same(when: str) -> None:
+def test_the_period_of_a_forgotten_user_is_closed_all_the_same(when: str) -> None:
     async def test() -> None:
         rig = await started(at=APRIL - MINUTE)
         await rig.ask("track", provider="gemini", ip_address="10.0.0.1")

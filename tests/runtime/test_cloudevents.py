@@ -120,6 +120,6 @@ async def test_side_fields_are_clipped_in_both_modes(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("head", ["X-ce-id: 1", "Nats-Msg-Id: ce-1", "ce-id"])
-async def test_headers_that_are_none_of_a_cloudevent_change_nothing(rig: Rig, head: str) -> None:
+async def test_headers_that_are_not_of_a_cloudevent_change_nothing(rig: Rig, head: str) -> None:
     answer = await in_headers(rig, f"NATS/1.0\r\n{head}\r\n\r\n".encode())
     assert answer.code == ""

@@ -94,7 +94,7 @@ async def test_of_claims_at_the_same_time_exactly_one_succeeds() -> None:
 
 
 @virtual
-async def test_who_has_just_started_the_server_gives_way_to_a_lesser_claim_too() -> None:
+async def test_a_service_that_just_started_its_server_yields_to_a_lesser_claim_too() -> None:
     bus = Bus()
     own, other = claim(bus, "b").take(own_server=True), claim(bus, "a").take()
     assert list(await asyncio.gather(own, other)) == ["a", None]
@@ -164,7 +164,7 @@ async def test_a_claim_alone_ends_no_holder() -> None:
 
 
 @virtual
-async def test_answers_that_are_none_do_not_keep_a_service_from_starting() -> None:
+async def test_invalid_answers_do_not_keep_a_service_from_starting() -> None:
     bus = Bus()
     link = BusConnection(bus, "x")
 
@@ -219,7 +219,7 @@ async def test_thousands_who_ask_at_once_are_answered_a_few_in_a_turn(rig: Rig, 
     assert turns.total < 300 * count
 
 
-async def test_who_asks_after_an_answer_hears_of_it_in_the_statistics(rig: Rig) -> None:
+async def test_statistics_asked_for_after_an_answer_count_it(rig: Rig) -> None:
     for number in range(1, 4):
         await rig.ask("track", provider="exa")
         stats = await ask(rig, "$SRV.STATS")

@@ -93,7 +93,7 @@ async def test_a_subject_that_is_no_verb_is_unknown_verb(rig: Rig, subject: str)
     "subject",
     ["alert.alice.tavily_calls.80", "event.reset.alice", "event.period_opened.a", "ctl.claim.x"],
 )
-async def test_what_the_service_itself_publishes_is_no_request(rig: Rig, subject: str) -> None:
+async def test_a_publication_of_the_service_itself_is_no_request(rig: Rig, subject: str) -> None:
     for reply in ("", "to.me"):
         rig.deliver(f"usage.v1.{subject}", b"{}", reply=reply, answered=False)
     await rig.ask("stats")
@@ -103,7 +103,7 @@ async def test_what_the_service_itself_publishes_is_no_request(rig: Rig, subject
 
 
 @pytest.mark.parametrize("status", ["404 No Messages", "408 Request Timeout", "503"])
-async def test_what_the_server_itself_says_is_no_request(rig: Rig, status: str) -> None:
+async def test_a_message_of_the_server_itself_is_no_request(rig: Rig, status: str) -> None:
     # A caller can have it sent anywhere, and an empty body is a good one of `reset`.
     await rig.answer(rig.track())
     headers = f"NATS/1.0 {status}\r\n\r\n".encode()
@@ -202,7 +202,7 @@ async def test_an_empty_body_means_an_empty_object(rig: Rig, verb: str) -> None:
         (b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}", "x"),
     ],
 )
-async def test_a_body_that_is_none_is_refused_and_names_the_field(
+async def test_an_invalid_body_is_refused_and_its_field_named(
     rig: Rig, verb: str, body: bytes, field: str | None
 ) -> None:
     refused(await served(rig, f"usage.v1.{verb}.alice", body), "invalid_request", field)

@@ -108,7 +108,7 @@ def raised_from(error: Exception, cause: Exception) -> Exception:
     ],
     ids=repr,
 )
-def test_what_says_that_no_memory_is_left(error: Exception) -> None:
+def test_an_error_about_memory_is_recognized(error: Exception) -> None:
     assert is_exhausted(error)
 
 
@@ -117,7 +117,7 @@ def test_what_says_that_no_memory_is_left(error: Exception) -> None:
     [None, OSError(errno.ENOSPC, "x"), RuntimeError("x"), sqlite_error(sqlite3.SQLITE_FULL)],
     ids=repr,
 )
-def test_what_does_not_say_so(error: Exception | None) -> None:
+def test_another_error_is_not_taken_for_one_about_memory(error: Exception | None) -> None:
     assert not is_exhausted(error)
 
 

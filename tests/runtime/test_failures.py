@@ -141,7 +141,7 @@ async def test_a_raising_handler_costs_only_its_own_request(rig: Rig, lines: Log
     "where",
     [f"actors.user.ledger.{name}" for name in ["apply", "encode_event", "fast.tracked", "track"]],
 )
-async def test_what_a_defect_leaves_half_done_is_not_in_the_log(
+async def test_a_change_left_half_done_by_a_defect_is_not_in_the_log(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     await rig.ask("track", provider="tavily")

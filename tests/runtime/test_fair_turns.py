@@ -92,7 +92,7 @@ async def test_a_read_whose_deadline_passes_while_it_waits_for_its_turn_is_not_m
     assert len(reads.begun) == OF_USER_MAX + 1
 
 
-async def test_what_waits_for_its_turn_at_the_end_of_a_stop_is_answered_unexecuted(
+async def test_requests_that_wait_at_the_end_of_a_stop_are_answered_unexecuted(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await called(rig, "alice")

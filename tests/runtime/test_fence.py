@@ -77,7 +77,7 @@ def test_after_a_standstill_requests_wait_in_order_until_it_is_opened() -> None:
     assert not process.fence.stands()
 
 
-def test_what_waits_is_bounded_and_refused_if_another_has_the_prefix() -> None:
+def test_waiting_requests_are_bounded_and_refused_if_another_has_the_prefix() -> None:
     process = Process()
     process.fence.close()
     process.read(*[b"x"] * (HELD_MAX + 2))
@@ -102,7 +102,7 @@ def test_headers_and_subjects_that_wait_count_as_bodies_do() -> None:
     assert process.fence._bytes == 0
 
 
-async def test_what_waited_goes_on_in_turns_and_is_no_standstill_of_its_own() -> None:
+async def test_waiting_requests_go_on_in_turns_and_are_no_standstill_of_their_own() -> None:
     process = Process()
     process.takes = 2_000_000
     process.fence.close()
@@ -117,7 +117,7 @@ async def test_what_waited_goes_on_in_turns_and_is_no_standstill_of_its_own() ->
     assert (process.fence.count, process.fence.closed) == (1, False)
 
 
-async def test_who_comes_when_the_prefix_is_lost_is_refused_and_a_stop_waits_no_longer() -> None:
+async def test_after_the_prefix_is_lost_requests_are_refused_and_a_stop_waits_no_longer() -> None:
     process = Process()
     process.fence.close()
     passing = asyncio.create_task(process.fence.passed())
@@ -194,7 +194,9 @@ async def test_a_standstill_while_it_asks_has_it_ask_once_more() -> None:
 
 @pytest.mark.parametrize(("old", "new"), [("a", "b"), ("b", "a")])
 @virtual
-async def test_who_took_the_prefix_meanwhile_has_it_whatever_the_ids(old: str, new: str) -> None:
+async def test_the_service_that_took_the_prefix_meanwhile_has_it_whatever_the_ids(
+    old: str, new: str
+) -> None:
     bus, elsewhere, process = Bus(), Bus(), Process()
     first, second = claim(elsewhere, old), claim(bus, new, reclaim_s=0)
     assert [await first.take(), await second.take()] == [None, None]

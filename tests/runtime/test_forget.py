@@ -71,7 +71,7 @@ async def test_a_user_of_whom_nothing_is_logged_is_forgotten_too(rig: Rig) -> No
     assert (await forget(rig, "nobody")).body == {"user_id": "nobody", "rows": 0, "seq": 0}
 
 
-async def test_where_the_log_cannot_be_written_it_is_said_and_can_be_asked_again(rig: Rig) -> None:
+async def test_if_the_log_cannot_be_written_forget_fails_and_can_be_asked_again(rig: Rig) -> None:
     await rig.ask("track", provider="exa", **ABOUT)
     rig.journal.fail_appends(Fault.NOT_STORED)
     assert (await forget(rig)).code == "unavailable"

@@ -35,7 +35,7 @@ async def test_twenty_parallel_holds_of_75_against_500_grant_exactly_six(rig: Ri
     assert held["open"] == 6
 
 
-async def test_what_is_held_counts_in_every_decision_and_in_no_usage(rig: Rig) -> None:
+async def test_held_amounts_count_in_every_decision_and_in_no_usage(rig: Rig) -> None:
     await on_pro(rig, openai_tokens=100)
     await rig.ask("hold", provider="openai", tokens_requested=60, event_id="h")
     refused = await rig.ask("enforce", provider="openai", tokens_requested=41)
@@ -134,7 +134,7 @@ async def test_a_hold_is_unknown_only_when_what_ended_it_is_durable(
 
 
 @pytest.mark.parametrize("verb", ["extend", "release"])
-async def test_what_is_not_open_is_an_unknown_hold(rig: Rig, verb: str) -> None:
+async def test_a_hold_that_is_not_open_is_unknown(rig: Rig, verb: str) -> None:
     answer = await rig.ask(verb, hold_id="nothing")
     assert (answer.code, answer.error["field"]) == ("unknown_hold", "hold_id")
     await rig.ask("hold", provider="gemini", event_id="h")

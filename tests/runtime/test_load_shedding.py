@@ -44,7 +44,7 @@ def between(answers: Iterable[Answered], start: float, end: float) -> list[Answe
     return [a for a in answers if start * S <= a.at + a.took - 7 * MS < end * S]
 
 
-async def test_what_the_service_can_take_is_never_refused() -> None:
+async def test_a_load_that_the_service_can_take_is_never_refused() -> None:
     world = World(WAITING_MAX)
     world.run(arrivals(1, TOP * 0.9))
     assert not any(answer.refused for answer in world.answers)
@@ -86,7 +86,7 @@ async def test_headers_that_wait_are_bounded_as_bodies_are() -> None:
     assert [answer.refused for answer in world.answers] == [True] * 4
 
 
-async def test_of_ten_times_too_much_what_is_let_in_is_done_within_250_ms() -> None:
+async def test_at_ten_times_too_much_load_accepted_requests_are_done_within_250_ms() -> None:
     world = World(WAITING_MAX)
     world.run(arrivals(0.6, 10 * TOP))
     assert len(world.answers) > 0.6 * 9.9 * TOP  # each had its answer
@@ -132,7 +132,7 @@ async def test_one_user_with_nine_tenths_of_too_much_is_refused_before_the_other
     assert 0 < len(accepted(hot)) < 0.2 * len(hot)
 
 
-async def test_where_all_stood_still_for_seconds_an_overload_begins_and_ends_once(
+async def test_after_a_standstill_of_seconds_an_overload_begins_and_ends_once(
     lines: Logs,
 ) -> None:
     world = World(WAITING_MAX)
@@ -169,7 +169,7 @@ async def test_a_server_that_is_far_away_is_no_overload(way_ms: int) -> None:
     assert not world.shedder.strict
 
 
-async def test_some_are_let_in_also_where_the_server_itself_is_slow() -> None:
+async def test_some_requests_are_let_in_also_if_the_server_itself_is_slow() -> None:
     world = World(1_000)
     world.run((7 * MS, f"u{n % 50}") for n in range(3_000))
     world.way = S  # from now on, so that all seems to have waited for a second

@@ -40,7 +40,7 @@ async def test_all_who_come_in_one_turn_are_read_together(rig: Rig) -> None:
     assert rig.journal.loads == [names(20)]
 
 
-async def test_who_comes_while_one_read_is_under_way_goes_into_the_next(rig: Rig) -> None:
+async def test_users_asked_for_during_a_read_go_into_the_next_one(rig: Rig) -> None:
     asked = await behind_one_read(rig, names(20))
     rig.journal.reads.open()
     assert codes(await rig.answers(*asked)) == {""}
@@ -101,7 +101,7 @@ async def test_a_read_that_fails_for_one_user_costs_nobody_anything(rig: Rig, li
     assert not [line for line in lines if line["event"] == "recovery_failed"]
 
 
-async def test_who_cannot_be_read_alone_either_is_refused_and_nobody_else(
+async def test_only_a_user_who_cannot_be_read_alone_either_is_refused(
     rig: Rig, lines: Logs
 ) -> None:
     rig.journal.fail_reads(2, "u7")
@@ -198,7 +198,7 @@ async def test_a_user_with_a_long_tail_is_whole_and_holds_up_nobody(
     await rig.stop()
 
 
-async def test_what_a_long_tail_lacked_counts_towards_the_next_snapshot(start: Start) -> None:
+async def test_the_events_of_a_long_tail_count_towards_the_next_snapshot(start: Start) -> None:
     rig = await start()
     events = [{"provider": "tavily"} for _ in range(recovery.TAIL + 10)]
     await rig.ask("batch", "u3", events=events)

@@ -98,7 +98,7 @@ def traced(make: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-async def test_a_user_weighs_about_what_memory_it_takes(rig: Rig) -> None:
+async def test_a_user_weighs_about_as_much_as_the_memory_it_takes(rig: Rig) -> None:
     await fatten(rig, "fat")
     account = rig.live("fat").account
     body = snapshots.encode(account)
@@ -121,7 +121,7 @@ async def test_closed_periods_weigh_with_their_names_whatever_came_since(rig: Ri
     assert names_take < weights.weight(account) < 2 * names_take
 
 
-def test_names_weigh_about_what_memory_they_take() -> None:
+def test_names_weigh_about_as_much_as_the_memory_they_take() -> None:
     """They are those of nobody else."""
     names = [[WIDE * 200 + f"{kind}{number}" for number in range(100)] for kind in "ma"]
     texts = [[text.encode() for text in each] for each in names]
@@ -137,7 +137,7 @@ def test_names_weigh_about_what_memory_they_take() -> None:
     assert 0.7 * took < made[0].weight < 2.5 * took
 
 
-async def test_what_cannot_be_a_valid_request_is_kept_by_no_route(rig: Rig) -> None:
+async def test_no_route_is_kept_for_a_subject_that_cannot_be_valid(rig: Rig) -> None:
     edge = rig.service._edge
     long = "x" * 3_800
     subjects = [

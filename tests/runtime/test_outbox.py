@@ -57,7 +57,7 @@ async def test_nothing_is_published_before_it_is_durable(rig: Rig) -> None:
     assert [one.subject.split(".")[2] for one in rig.link.published] == ["event", *["alert"] * 3]
 
 
-async def test_what_was_not_stored_is_not_published(rig: Rig) -> None:
+async def test_an_alert_that_was_not_stored_is_not_published(rig: Rig) -> None:
     await exhaust(rig, calls=7)
     await rig.idle()
     rig.journal.fail_appends(Fault.NOT_STORED, Fault.UNKNOWN_AND_LOST)
@@ -71,7 +71,7 @@ async def test_what_was_not_stored_is_not_published(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("position", ["stored", "lost"])
-async def test_after_a_crash_what_may_not_have_left_is_published_again_the_same(
+async def test_after_a_crash_alerts_that_may_not_have_left_are_published_again(
     rig: Rig, start: Start, position: str
 ) -> None:
     ids = await exhaust(rig)
@@ -90,7 +90,9 @@ async def test_after_a_crash_what_may_not_have_left_is_published_again_the_same(
     one_content_each([*first, *again.link.published])
 
 
-async def test_what_could_not_leave_before_a_crash_leaves_after_it(rig: Rig, start: Start) -> None:
+async def test_alerts_that_could_not_leave_before_a_crash_leave_after_it(
+    rig: Rig, start: Start
+) -> None:
     rig.link.publishing.close()
     ids = await exhaust(rig)
     await rig.crash()

@@ -275,7 +275,7 @@ async def test_few_events_are_replayed_and_not_snapshotted_at_passivation(rig: R
     assert (await rig.ask("stats")).body["total_calls"] == 1
 
 
-async def test_a_stop_answers_what_was_taken_and_snapshots(rig: Rig) -> None:
+async def test_a_stop_answers_accepted_requests_and_writes_snapshots(rig: Rig) -> None:
     rig.journal.appends.close()
     asked = [rig.track(f"u{n % 3}") for n in range(60)]
     await rig.journal.appends.waiting.wait()
@@ -305,7 +305,7 @@ async def test_a_stop_that_cannot_wait_any_longer_answers_the_stashes(start: Sta
         assert answer.error["retryable"]
 
 
-async def test_a_stop_that_cannot_wait_any_longer_answers_what_looks_something_up(
+async def test_a_stop_that_cannot_wait_any_longer_answers_requests_with_a_detour(
     start: Start,
 ) -> None:
     rig = await start(drain_s=0)
@@ -335,7 +335,7 @@ async def test_a_stop_that_cannot_wait_any_longer_answers_what_looks_something_u
     assert raised == []
 
 
-async def test_a_stop_answers_what_a_stuck_disk_holds_up(start: Start) -> None:
+async def test_a_stop_answers_requests_that_a_stuck_disk_holds_up(start: Start) -> None:
     rig = await start(drain_s=0)
     await rig.ask("track", provider="tavily")
     rig.journal.appends.close()
@@ -382,7 +382,7 @@ async def test_a_user_has_a_stash_only_while_a_request_waits_in_it(rig: Rig) -> 
     assert cells["alice"].stash is None
 
 
-async def test_what_waited_for_a_load_is_run_in_turns_and_in_order(rig: Rig) -> None:
+async def test_requests_that_waited_for_a_load_run_in_turns_and_in_order(rig: Rig) -> None:
     rig.journal.reads.close()
     asked = [rig.track(cost=1) for _ in range(1_000)]
     await rig.journal.reads.waiting.wait()

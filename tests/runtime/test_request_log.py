@@ -71,7 +71,7 @@ async def test_many_in_one_are_one_request_and_a_batch_is_told_by_number(
     ]
 
 
-async def test_what_the_edge_refuses_is_told_and_what_it_quotes_is_clipped(
+async def test_a_refusal_of_the_edge_is_logged_and_quoted_text_is_clipped(
     rig: Rig, lines: Logs
 ) -> None:
     hostile = "=1B[2J\n\x85\u202e" + 400 * "x"
@@ -98,7 +98,7 @@ async def test_requests_on_the_catalogue_name_nobody(rig: Rig, lines: Logs) -> N
     ]
 
 
-async def test_a_request_that_wants_no_answer_is_told_and_what_is_no_request_is_not(
+async def test_a_request_that_wants_no_answer_is_logged_and_other_messages_are_not(
     rig: Rig, lines: Logs
 ) -> None:
     rig.deliver(f"{PREFIX}.track.alice", b'{"provider": "exa"}', reply="")
@@ -127,7 +127,7 @@ async def test_requests_that_wait_or_fail_are_told_when_they_are_answered(
     assert requests(lines) == [told("track", "unavailable"), told("stats", "unavailable")]
 
 
-async def test_what_a_stop_refuses_is_told(rig: Rig, lines: Logs) -> None:
+async def test_a_refusal_of_a_stop_is_logged(rig: Rig, lines: Logs) -> None:
     await rig.ask("stats")
     deliver = rig.link.deliver
     assert deliver is not None
@@ -136,7 +136,7 @@ async def test_what_a_stop_refuses_is_told(rig: Rig, lines: Logs) -> None:
     assert requests(lines)[1:] == [told("stats", "unavailable")]
 
 
-async def test_what_a_fence_refuses_is_told(rig: Rig, lines: Logs) -> None:
+async def test_a_refusal_of_a_fence_is_logged(rig: Rig, lines: Logs) -> None:
     for subject in ("track.alice", "catalog.plans.list", "alert.alice.calls.80"):
         rig.service._refuse(f"{PREFIX}.{subject}".encode(), b"there", LOST)
     assert requests(lines) == [

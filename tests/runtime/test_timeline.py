@@ -86,7 +86,7 @@ def test_when_the_clock_is_put_right_again_a_user_follows_it() -> None:
     assert life.times.since <= life.newest["alice"][1]  # and costs nothing more
 
 
-def test_of_those_who_slept_through_a_wrong_clock_nobody_is_taken_along() -> None:
+def test_users_who_slept_through_a_wrong_clock_are_not_taken_along() -> None:
     life = Life()
     life.event("early")
     life.clock.step(400 * 24 * HOUR)
@@ -132,7 +132,7 @@ def test_a_clock_that_is_kept_right_is_no_step(lines: Logs) -> None:
     assert not [line for line in lines if line["event"] == "clock_stepped"]
 
 
-def test_what_is_kept_of_steps_and_users_is_bounded() -> None:
+def test_the_steps_and_users_that_are_kept_are_bounded() -> None:
     life = Life()
     for _ in range(3 * STEPS_MAX):
         life.event()

@@ -27,7 +27,7 @@ async def shown(rig: Rig, **ask: Any) -> list[tuple[str, int]]:
     return list(zip(trends["periods"], trends["total_calls"], strict=True))
 
 
-async def test_a_period_that_left_the_state_is_among_the_last_where_it_starts_later(
+async def test_a_period_that_left_the_state_is_among_the_last_if_it_starts_later(
     rig: Rig,
 ) -> None:
     await overlapping(rig, "22")

@@ -157,7 +157,7 @@ async def test_a_key_that_the_filter_only_seems_to_hold_is_new(
     assert rig.order(*asked) == asked
 
 
-async def test_the_message_id_header_is_the_key_where_the_body_has_none(rig: Rig) -> None:
+async def test_the_message_id_header_is_the_key_if_the_body_has_none(rig: Rig) -> None:
     first = await rig.answer(rig.send("track", header="h", **CALL))
     again = await rig.answer(rig.send("track", header="h", **CALL))
     in_body = await rig.answer(rig.send("track", header="h", event_id="b", **CALL))

@@ -88,7 +88,7 @@ async def test_a_user_whose_log_cannot_be_read_is_listed_by_id_alone_and_hides_n
     await rig.stop()
 
 
-async def test_who_could_not_be_read_is_in_the_log_lines(start: Start, lines: Logs) -> None:
+async def test_a_user_who_could_not_be_read_is_in_the_log_lines(start: Start, lines: Logs) -> None:
     rig = await start()
     await use(rig, "a")
     await damage(rig, "b")
@@ -169,7 +169,7 @@ async def test_a_period_that_left_the_state_is_listed_from_its_totals(rig: Rig) 
     await rig.stop()
 
 
-async def test_a_page_ends_before_its_limit_where_the_reply_would_grow_too_large(
+async def test_a_page_ends_before_its_limit_if_the_reply_would_grow_too_large(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.app.PAGE_BYTES_MAX", 700)
@@ -242,7 +242,7 @@ async def test_a_cursor_belongs_to_its_order_and_nonsense_is_refused(rig: Rig) -
     assert "cost" in answer.error["message"]
 
 
-async def test_who_cannot_be_read_is_ranked_last_and_hides_nobody(rig: Rig) -> None:
+async def test_a_user_who_cannot_be_read_is_ranked_last_and_hides_nobody(rig: Rig) -> None:
     await use(rig, "a", "b", "c")
     await damage(rig, "c")
     rig = await rig.restart()

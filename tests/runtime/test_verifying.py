@@ -107,7 +107,7 @@ def test_ranges_have_each_partition_once_and_no_more_users_than_may_be(
 
 
 @pytest.mark.parametrize("users_at_once", [1, 7, ONE_PASS])
-def test_what_was_looked_at_is_the_same_however_few_users_are_taken_at_once(
+def test_the_report_is_the_same_however_few_users_are_taken_at_once(
     data: Path, users_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held: list[int] = []

@@ -95,7 +95,7 @@ class Commands(RuleBasedStateMachine):
     def ask(
         self, user: str, verb: str, sent: dict[str, Any], told: dict[str, Any] | None = None
     ) -> Any:
-        """Ask both; ``told`` is what the model is told where that is other than what is sent."""
+        """Ask both; ``told`` is what the model is told if that is other than what is sent."""
         model, now = self.models.setdefault(user, Model()), self.rig.clock.at
         answer = self.exchange(user, verb, encoded(sent))
         try:

@@ -27,7 +27,7 @@ def patient(*args: str) -> tuple[str, ...]:
 
 
 def run(*args: str, url: str = "nats://127.0.0.1:1", text: bool = False) -> tuple[int, Any]:
-    """A command: its exit code, and what it said, decoded where it is JSON and not ``text``."""
+    """A command: its exit code, and what it said, decoded if it is JSON and not ``text``."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
     done = subprocess.run(
         [*METERD, *patient(*args)],

@@ -184,7 +184,7 @@ class Meter:
         return _TRACKED.decode(fast.tracked(event, key, self.account.seq))
 
     def do(self, verb: str, **fields: Any) -> dict[str, Any]:
-        """Any other change, decided as the actor does; its reply, also where it is refused."""
+        """Any other change, decided as the actor does; its reply, also if it is refused."""
         self.wake()
         command = decode_command(verb, encode_reply(fields))
         if isinstance(command, Track):
@@ -210,7 +210,7 @@ class Meter:
         return holding.holds(self.account, self.now)
 
     def reset(self, **fields: Any) -> ResetReply | None:
-        """Start the counters again; None where all are zero."""
+        """Start the counters again; None if all are zero."""
         self.wake()
         key = fields.get("event_id") or f"key-{len(self.log)}"
         reply = _RESET.decode(self.decide(a_reset(**fields), key))

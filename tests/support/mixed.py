@@ -18,7 +18,7 @@ _WEIGHTS: Final = (60, 28, 10, 2)
 
 @dataclass(frozen=True)
 class Ask:
-    """One request; `provider` is empty where the verb has none."""
+    """One request; `provider` is empty if the verb has none."""
 
     verb: str
     provider: str = ""

@@ -27,7 +27,7 @@ S: Final = 1_000_000_000
 READ: Final = 128
 TURN: Final = 5 * US
 READS: Final = 4
-"""Reads of the socket in a turn of the loop, and messages in each, where so many are there."""
+"""Reads of the socket in a turn of the loop, and messages in each, if so many are there."""
 START_MS: Final = 7
 """The clock's zero is no special moment."""
 

@@ -163,7 +163,7 @@ class RawClient:
         raise AssertionError("unreachable")
 
     def wait_until(self, done: Callable[[], bool], wait_s: float = WAIT_S) -> None:
-        """Read from the socket until ``done``; TimeoutError where that takes too long."""
+        """Read from the socket until ``done``; TimeoutError if that takes too long."""
         deadline = time.monotonic() + wait_s
         while not done():
             if self._ended:

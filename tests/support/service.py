@@ -98,7 +98,7 @@ class Service:
         return self.stderr_file.read_text(errors="replace")
 
     def start(self, wait_s: float = READY_S) -> Self:
-        """Start it and wait for its ready line; ServiceEndedError where it ends before."""
+        """Start it and wait for its ready line; ServiceEndedError if it ends before."""
         self.launch()
         self.wait_ready(wait_s)
         return self
@@ -146,7 +146,7 @@ class Service:
                     self.ready = record
 
     def kill(self) -> None:
-        """SIGKILL, as a crash; does nothing where it has ended."""
+        """SIGKILL, as a crash; does nothing if it has ended."""
         if self._process is not None:
             _kill_group(self._process)
             self.wait()

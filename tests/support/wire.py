@@ -123,19 +123,19 @@ class Wire:
         self.close()
 
     def subscribe(self, subject: str) -> str:
-        """Subscribe; what the server says where it refuses, else empty."""
+        """Subscribe; what the server says if it refuses, else empty."""
         self._numbers += 1
         self._send(f"SUB {subject} {self._numbers}\r\n".encode())
         return self._settle()
 
     def publish(self, subject: str, body: object = None, *, reply: str = "") -> str:
-        """Publish; what the server says where it refuses, else empty."""
+        """Publish; what the server says if it refuses, else empty."""
         data = b"" if body is None else json.dumps(body).encode()
         self._send(f"PUB {subject} {reply} {len(data)}\r\n".encode() + data + b"\r\n")
         return self._settle()
 
     def request(self, subject: str, body: object = None) -> Message | None:
-        """Send a request and wait for its answer; None where the server refuses it."""
+        """Send a request and wait for its answer; None if the server refuses it."""
         self._numbers += 1
         reply = f"{self.inbox}.{self._numbers}"
         if self.publish(subject, body, reply=reply):

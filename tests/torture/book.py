@@ -42,7 +42,7 @@ class Tortured(Book):
     Attributes:
         rows: the log, once it was read at the end.
         retry_s: how long those who have to come again wait at the most.
-        unavailable: set where a request was refused with this code.
+        unavailable: set if a request was refused with this code.
         measures: what was measured meanwhile, in seconds.
     """
 

@@ -55,7 +55,7 @@ def turned(content: bytes, at: int, rng: random.Random) -> bytes:
 async def damage_wal(book: Tortured) -> Moment:
     """The WAL of a service that was killed is damaged anywhere before the next start.
 
-    Where that starts, nothing may be missing. Where it refuses, `meterd verify` refuses too,
+    If that starts, nothing may be missing. If it refuses, `meterd verify` refuses too,
     and the undamaged files, put back, are served.
     """
     await _damage_wal(book, None)

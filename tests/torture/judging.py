@@ -81,8 +81,8 @@ def alerts_of(notices: Notices) -> Notices:
 def check_notices(book: Tortured, rows: list[Row], streamed: Notices | None) -> None:
     """What was published is what the log says, each with one content.
 
-    Where only the service died all of it was. A server that dies may take some along, but
-    none of the alerts where it keeps them in a stream.
+    If only the service died all of it was. A server that dies may take some along, but
+    none of the alerts if it keeps them in a stream.
     """
     wanted = notices_in(rows)
     heard = book.line.notices

@@ -95,7 +95,7 @@ class Line:
                 await self._connected.wait()
 
     async def close(self) -> None:
-        """Close the connection, where there is one."""
+        """Close the connection, if there is one."""
         if self._nc is not None:
             await self._nc.close()
 
@@ -143,7 +143,7 @@ class Line:
         return self.deliver(f"{PREFIX}.ctl.rebuild.{encode_user(user)}")
 
     async def outcome(self, to: str) -> Answer | None:
-        """The answer to a request; None where something died before it came.
+        """The answer to a request; None if something died before it came.
 
         Raises:
             NotServed: nobody took it.
@@ -170,7 +170,7 @@ class Line:
         return read_log(self.stage, after, limit)
 
     def check_answers(self) -> None:
-        """Each request has one answer; none only where something died meanwhile."""
+        """Each request has one answer; none only if something died meanwhile."""
         for to, answers in self.answers.items():
             assert to in self.sent
             assert len(answers) == 1, ("was answered more than once", answers)

@@ -29,7 +29,7 @@ from tests.torture.stage import NEVER_S, Stage, now
 
 AGAIN_S: Final = 0.01
 REFUSED_S: Final = 0.05
-"""How long a client waits before it tries again, where nobody served it or it was refused."""
+"""How long a client waits before it tries again, if nobody served it or it was refused."""
 USERS: Final = tuple(f"load{n}" for n in range(40))
 PUMPS: Final = 8
 EVENTS: Final = 500

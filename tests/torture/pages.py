@@ -115,7 +115,7 @@ async def _look(stage: Stage, whole: Whole, result: Result) -> int:
 
 
 async def _refusal(stage: Stage) -> str:
-    """Start the service; the clear line with which it refuses, "" where it does not."""
+    """Start the service; the clear line with which it refuses, "" if it does not."""
     try:
         await asyncio.to_thread(stage.service.start, NEVER_S)
     except ServiceEndedError as error:

@@ -34,7 +34,7 @@ class Stage:
         up: set while a service is ready.
         killed: how often the service was killed.
         between: called before each start of the service.
-        failed: what it said on stderr where it ended by itself, one line each.
+        failed: what it said on stderr if it ended by itself, one line each.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Stage:
         await asyncio.to_thread(self.service.process.wait)
 
     async def die_at_a_call(self, within_s: float) -> bool:
-        """Wait until it dies at a call, as was said to the shim; where it does not, kill it."""
+        """Wait until it dies at a call, as was said to the shim; if it does not, kill it."""
         killed = self.killed
         try:
             async with asyncio.timeout(within_s):

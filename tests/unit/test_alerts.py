@@ -90,7 +90,7 @@ def test_one_event_that_crosses_several_raises_each_the_highest_last() -> None:
     assert len(set(reply.alerts)) == 7
 
 
-def test_what_an_event_skipped_is_not_raised_again_by_the_next() -> None:
+def test_thresholds_that_one_event_crossed_are_not_raised_by_the_next() -> None:
     meter = Meter(terms=plan({"openai_tokens": 100}))
     meter.track("openai", tokens_input=95)
     assert raised(meter) == [("openai_tokens", 80), ("openai_tokens", 90)]

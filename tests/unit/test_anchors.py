@@ -31,7 +31,7 @@ ANCHORS = [
 
 
 @pytest.mark.parametrize("anchor", ANCHORS, ids=lambda anchor: f"{anchor:%Y-%m-%d}")
-def test_ten_years_of_periods_end_where_another_library_has_it(anchor: datetime) -> None:
+def test_ten_years_of_periods_end_as_another_library_says(anchor: datetime) -> None:
     for index in range(TEN_YEARS):
         start = anchor + relativedelta(months=index)
         end = anchor + relativedelta(months=index + 1)

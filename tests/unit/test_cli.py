@@ -60,14 +60,14 @@ def test_track_sends_every_option_and_prints_the_exact_reply_as_json(serve: Serv
     assert json.loads(result.stdout)["hold_status"] is None
 
 
-def test_enforce_ends_with_4_where_the_call_is_not_allowed(serve: Serve) -> None:
+def test_enforce_ends_with_4_if_the_call_is_not_allowed(serve: Serve) -> None:
     serve(lambda *_: REFUSED)
     result = run("enforce", "alice", "--provider", "openai", "--tokens-requested", "9")
     assert result.exit_code == 4
     assert json.loads(result.stdout)["reason_code"] == "cost_limit_reached"
 
 
-def test_enforce_ends_with_0_where_the_call_is_allowed(serve: Serve) -> None:
+def test_enforce_ends_with_0_if_the_call_is_allowed(serve: Serve) -> None:
     serve(lambda *_: msgspec.structs.replace(REFUSED, allowed=True))
     assert run("enforce", "alice", "--provider", "openai").exit_code == 0
 

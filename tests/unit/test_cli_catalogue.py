@@ -76,9 +76,7 @@ def test_users_by_id_are_read_no_further_than_the_limit(serve: Serve) -> None:
     assert [body["limit"] for _, body in service.asked] == [4]
 
 
-def test_what_plans_list_shows_can_be_put_again_to_the_last_digit(
-    serve: Serve, tmp_path: Path
-) -> None:
+def test_a_listed_plan_can_be_put_again_to_the_last_digit(serve: Serve, tmp_path: Path) -> None:
     fields: dict[str, Any] = {**PLAN, "price_monthly": Decimal("20.000000001")}
     plan = PlanEntry(**fields, version=3)
 

@@ -157,7 +157,9 @@ def test_a_mapped_field_and_a_column_of_its_own_name_win_over_usual_names(
     assert (body["tokens_input"], body["tokens_output"]) == (1, 3)
 
 
-def test_calls_to_what_is_paid_by_the_call_are_no_empty_rows(serve: Serve, tmp_path: Path) -> None:
+def test_calls_to_providers_paid_by_the_call_are_no_empty_rows(
+    serve: Serve, tmp_path: Path
+) -> None:
     path = tmp_path / "searches.csv"
     path.write_text("user,provider\nu,exa\n")
     service = serve(lambda *_: TRACKED)

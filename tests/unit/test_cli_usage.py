@@ -34,7 +34,7 @@ def test_bare_meterd_shows_the_help_and_ends_with_0(capsys: pytest.CaptureFixtur
     ],
 )
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_what_changes_for_good_is_refused_if_nobody_can_be_asked(
+def test_an_irreversible_command_is_refused_if_nobody_can_be_asked(
     serve: Serve, arguments: tuple[str, ...], options: tuple[str, ...]
 ) -> None:
     service = serve(lambda *_: RESET)
@@ -45,7 +45,7 @@ def test_what_changes_for_good_is_refused_if_nobody_can_be_asked(
 
 
 @pytest.mark.parametrize(("answer", "asked"), [("y\n", 1), ("n\n", 0), ("", 0)])
-def test_on_a_terminal_what_changes_for_good_is_asked_first(
+def test_on_a_terminal_an_irreversible_command_asks_first(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, answer: str, asked: int
 ) -> None:
     service = serve(lambda *_: RESET)

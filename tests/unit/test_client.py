@@ -90,7 +90,7 @@ async def test_a_change_that_may_have_happened_ends_as_no_answer_with_its_key() 
     assert caught.value.event_id == "key-0"
 
 
-async def test_an_unknown_outcome_stays_unknown_where_the_later_tries_are_refused() -> None:
+async def test_an_unknown_outcome_stays_unknown_if_the_later_tries_are_refused() -> None:
     unknown = RequestError("outcome_unknown", "the write failed", event_id="key-0")
     nc = FakeConnection([unknown, RequestError("unavailable", "recovering")])
     with pytest.raises(RequestError) as caught:
@@ -170,7 +170,7 @@ async def test_money_that_is_not_a_number_is_refused() -> None:
 
 
 @pytest.mark.parametrize("user", ["", "x" * 129, "tab\there", "\ud800"])
-async def test_what_is_not_a_user_id_is_never_published(user: str) -> None:
+async def test_an_invalid_user_id_is_never_published(user: str) -> None:
     nc = FakeConnection([TRACKED])
     with pytest.raises(RequestError) as caught:
         await client_of(nc).track(user, provider="openai")

@@ -76,7 +76,7 @@ def test_a_side_text_is_cut_to_its_bound_in_code_points_and_named(
         ('{"k":"%s"}' % (WIDE * 257), {"k": WIDE * 256}),
     ],
 )
-def test_what_is_no_text_in_metadata_becomes_one_as_it_was_sent(
+def test_metadata_that_are_no_text_become_text_as_they_were_sent(
     text: str, kept: dict[str, str]
 ) -> None:
     assert metadata(text) == kept
@@ -110,7 +110,7 @@ def test_the_first_16_keys_by_their_bytes_stay_of_those_that_are_not_null() -> N
         *({"tokens_input": -1}, {"status_code": 99}, {"nonsense": 1}, {"event_id": "k" * 129}),
     ],
 )
-def test_what_counts_or_prices_stays_strict_and_so_does_another_type(
+def test_fields_that_count_or_price_stay_strict_and_so_do_wrong_types(
     fields: dict[str, Any],
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:

@@ -159,7 +159,7 @@ def test_a_body_that_is_no_object_is_refused(verb: str, raw: bytes) -> None:
         *(b'{"provider":NaN}', b'{"provider":Infinity}', b'{"provider":"open'),
     ],
 )
-def test_what_is_not_json_in_utf_8_is_refused(verb: str, raw: bytes) -> None:
+def test_a_body_that_is_not_json_in_utf_8_is_refused(verb: str, raw: bytes) -> None:
     with pytest.raises(InvalidRequest):
         decode_command(verb, raw)
 
@@ -240,7 +240,7 @@ def test_money_is_read_exactly_from_its_text(verb: str, field: str, text: str, n
         *("01", "1.", ".5", "+1", "1e", "1e5.5", "0x10", "1_0", "--1", "1 2", "-", "٣"),
     ],
 )
-def test_what_is_no_money_within_its_bounds_is_refused(verb: str, field: str, text: str) -> None:
+def test_invalid_money_and_money_out_of_bounds_is_refused(verb: str, field: str, text: str) -> None:
     raw = body(verb, **{field: 7}).replace(b": 7", b":" + text.encode())
     with pytest.raises(InvalidRequest) as caught:
         money(verb, field, raw)

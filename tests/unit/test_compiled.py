@@ -120,7 +120,7 @@ def test_a_state_of_the_sources_is_known_by_all_that_goes_into_a_wheel(
     assert len(set(states)) == len(states)
 
 
-def test_what_python_keeps_beside_the_sources_makes_no_other_state(
+def test_files_of_python_beside_the_sources_make_no_other_state(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wheel = wheel_script()

@@ -86,7 +86,7 @@ def test_a_prefix_can_stand_before_every_subject(prefix: str) -> None:
 
 
 @pytest.mark.parametrize("prefix", [".", "a..b", "a.", "a.*", ">", "a b", "ü", "x" * 129])
-def test_what_no_subject_can_start_with_is_refused(prefix: str) -> None:
+def test_a_prefix_that_no_subject_can_start_with_is_refused(prefix: str) -> None:
     with pytest.raises(ConfigError, match=r"^METERD_PREFIX="):
         load({"METERD_PREFIX": prefix})
 
@@ -125,7 +125,7 @@ def test_without_an_argument_the_environment_of_the_process_is_read(
     assert load().nats_port == 0
 
 
-def test_what_is_no_setting_is_left_alone() -> None:
+def test_a_variable_that_is_no_setting_is_left_alone() -> None:
     assert load({"METERD_UNHEARD_OF": "1", "NATS_PORT": "1", "PATH": "/bin"}) == Config()
 
 

@@ -1,4 +1,4 @@
-"""The counters of a period: exact at any size, shared where they can be, the same when restored."""
+"""The counters of a period: exact at any size, shared if they can be, the same when restored."""
 
 from __future__ import annotations
 

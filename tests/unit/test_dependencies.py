@@ -111,7 +111,7 @@ def test_every_range_of_the_project_has_a_floor() -> None:
             assert any(part.operator == ">=" for part in requirement.specifier), requirement
 
 
-def test_what_is_installed_fits_together() -> None:
+def test_the_installed_packages_fit_together() -> None:
     bad = [
         f"{found.name} needs {requirement}"
         for found in metadata.distributions()

@@ -120,7 +120,7 @@ def test_a_price_has_the_amounts_of_the_table_in_its_order(
 
 
 @pytest.mark.parametrize("counted", COUNTED, ids=lambda counted: counted.field)
-def test_what_a_call_says_is_stored_and_is_content(counted: Dimension) -> None:
+def test_the_count_of_a_call_is_stored_and_is_content(counted: Dimension) -> None:
     said: dict[str, Any] = {**dict.fromkeys(COUNT_FIELDS[:2], 500), "event_id": "e"}
     said[counted.field] = 3
     meter = Meter(terms=plan({}))

@@ -54,9 +54,7 @@ async def test_nats_away_is_a_line_at_once_one_a_minute_and_one_at_the_end() -> 
     assert (outages.is_away, outages.losses) == (False, 1)
 
 
-async def test_what_a_person_can_put_right_is_told_at_once_and_in_a_bounded_number_of_lines() -> (
-    None
-):
+async def test_faults_that_a_person_can_mend_are_logged_at_once_in_bounded_lines() -> None:
     outages = Outages(["secret"], now=Watch())
     reasons = [
         nats.errors.Error("nats: 'Authorization Violation'"),
@@ -84,7 +82,7 @@ async def test_a_refused_subscription_is_always_told_and_kept_for_the_figures() 
     assert lines[-1]["error"] == why == outages.untaken
 
 
-async def test_what_a_server_says_is_bounded_and_printable_in_the_log() -> None:
+async def test_an_error_of_the_server_is_bounded_and_printable_in_the_log() -> None:
     with structlog.testing.capture_logs() as lines:
         await Outages().on_error(nats.errors.Error("a\x1b[2J" + "x" * 10_000))
     assert lines[0]["error"].isprintable()

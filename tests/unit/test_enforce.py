@@ -231,7 +231,7 @@ def test_retry_after_is_the_time_to_the_reset_in_whole_seconds_rounded_up(
         ("pro", {"openai_calls": 5, "openai_tokens": 1}, 6),
     ],
 )
-def test_there_is_no_retry_after_where_the_reset_would_not_help(
+def test_there_is_no_retry_after_if_the_reset_would_not_help(
     tier: str, limits: dict[str, int], calls: int
 ) -> None:
     meter = Meter(terms=plan(limits, tier))

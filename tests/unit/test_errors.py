@@ -58,14 +58,14 @@ def test_an_error_reply_has_every_field_and_tells_the_client_all(code: str) -> N
     assert decode_error(raw).retryable is TABLE[code][1]
 
 
-def test_what_does_not_apply_is_null() -> None:
+def test_fields_that_do_not_apply_are_null() -> None:
     raw = encode_reply(ErrorReply(InvalidRequest("no").body()))
     found = json.loads(raw)["error"]
     absent = ("field", "retry_after", "event_id", "error_id")
     assert {name: found[name] for name in absent} == dict.fromkeys(absent)
 
 
-def test_an_error_names_the_key_of_its_request_where_it_has_none_of_its_own() -> None:
+def test_an_error_names_the_key_of_its_request_if_it_has_no_key_of_its_own() -> None:
     assert RequestError("outcome_unknown", "no").body("e-1").event_id == "e-1"
 
 

@@ -92,7 +92,7 @@ def judge(verb: str, body: bytes) -> Any:
 
 
 def check_error(error: RequestError, body: bytes) -> None:
-    """A row of the table, text that is fit for a header, and the field where there is one."""
+    """A row of the table, text that is fit for a header, and the field if there is one."""
     assert error.code in ERRORS
     assert error.message.isascii()
     assert error.message.isprintable()

@@ -29,7 +29,7 @@ LIMITS = {
 
 
 @given(st.lists(AMOUNTS, min_size=45, max_size=45), st.tuples(*[AMOUNTS] * 3))
-def test_a_call_fits_where_every_hard_limit_allows_it(
+def test_a_call_fits_if_every_hard_limit_allows_it(
     used: list[int], amounts: tuple[int, int, int]
 ) -> None:
     room = Headroom(table_of(plan(LIMITS)).touched(TOUCH), used, [0] * 45, NOON)
@@ -132,7 +132,7 @@ STEPS: dict[str, Any] = {
 @pytest.mark.parametrize("seen", [True, False])
 @given(steps=st.lists(st.sampled_from(sorted(STEPS)), max_size=20))
 @settings(max_examples=400, deadline=None)
-def test_what_is_kept_is_what_would_be_found_anew(seen: bool, steps: list[str]) -> None:
+def test_a_kept_headroom_is_the_one_that_would_be_found_anew(seen: bool, steps: list[str]) -> None:
     meter = Meter(terms=plan(LIMITS) if seen else None)
     if not seen:
         steps = [step for step in steps if step != "grow beyond 64 bits"]
@@ -163,7 +163,7 @@ def test_a_restored_user_with_the_same_position_is_not_answered_with_what_was_lo
     assert asked(stored).uses != before.uses
 
 
-def test_at_most_so_many_are_kept() -> None:
+def test_at_most_recent_max_headrooms_are_kept() -> None:
     meter = Meter(terms=plan(LIMITS))
     for number in range(RECENT_MAX + 10):
         meter.account.user = f"u{number}"

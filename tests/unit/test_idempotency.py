@@ -14,7 +14,7 @@ from messages.errors import InvalidRequest, RequestError
 from messages.usage import Reset, ResetReply, Track, TrackReply
 from tests.support.meter import NOON, Meter, a_reset, a_track, plan
 
-# Every field that is content, with its default where it has one, and two values apart from it.
+# Every field that is content, with its default if it has one, and two values apart from it.
 CONTENT: dict[str, tuple[Any, Any, Any]] = {
     "provider": ("openai", "gemini", "huggingface"),
     "endpoint": ("", "/v1/chat", "/v1/chat/"),
@@ -103,7 +103,7 @@ def test_a_default_that_is_left_out_is_the_same_content_as_one_that_is_sent(fiel
 
 
 @pytest.mark.parametrize("field", sorted(PARTS))
-def test_no_tokens_are_the_same_content_as_none_said(field: str) -> None:
+def test_zero_tokens_are_the_same_content_as_absent_tokens(field: str) -> None:
     assert again(logged(**{field: 0}), a_track(**body(**{field: None}))).duplicate
 
 

@@ -23,7 +23,7 @@ EVENT: dict[str, Any] = {
 ENVELOPE = {name: EVENT[name] for name in ("specversion", "id", "source", "type")}
 
 
-def test_a_cloud_event_gives_user_key_and_time_where_its_data_name_none() -> None:
+def test_a_cloud_event_gives_user_key_and_time_if_its_data_do_not() -> None:
     cells, envelope = unwrap(EVENT)
     assert envelope == ENVELOPE
     assert cells == {
@@ -46,9 +46,7 @@ def test_a_line_without_the_mark_is_a_plain_row() -> None:
     "change",
     [{"specversion": "0.3"}, {"id": ""}, {"source": 5}, {"type": None}, {"data": []}],
 )
-def test_a_cloud_event_that_is_none_spoils_only_its_row(
-    tmp_path: Path, change: dict[str, Any]
-) -> None:
+def test_an_invalid_cloud_event_spoils_only_its_row(tmp_path: Path, change: dict[str, Any]) -> None:
     file = tmp_path / "events.jsonl"
     file.write_text("\n".join(json.dumps(event) for event in ({**EVENT, **change}, EVENT)))
     with open_rows(file, "jsonl") as (rows, _):

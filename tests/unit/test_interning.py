@@ -49,7 +49,7 @@ def busy() -> Meter:
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_what_is_shared_cannot_be_written_to(write: Callable[[dict[str, Any]], object]) -> None:
+def test_a_shared_dict_cannot_be_written_to(write: Callable[[dict[str, Any]], object]) -> None:
     for mapping in (NOTHING, shared({"a": 1})):
         before = dict(mapping)
         with pytest.raises(TypeError, match="shared"):
@@ -57,7 +57,7 @@ def test_what_is_shared_cannot_be_written_to(write: Callable[[dict[str, Any]], o
         assert mapping == before
 
 
-def test_who_has_to_write_takes_a_copy_of_what_is_shared_and_keeps_what_is_his() -> None:
+def test_a_writer_takes_a_copy_of_a_shared_dict_and_keeps_its_own() -> None:
     common = shared({"a": 1})
     own = owned(common)
     own["a"] = 2
@@ -65,7 +65,7 @@ def test_who_has_to_write_takes_a_copy_of_what_is_shared_and_keeps_what_is_his()
     assert owned(own) is own
 
 
-def test_what_happens_to_one_user_does_not_show_at_another() -> None:
+def test_a_change_of_one_user_does_not_show_at_another() -> None:
     idle = Meter(catalog_of(), at=micros("2026-01-20T10:00:00Z"))
     idle.track("openai")
     before = snapshots.encode(idle.account)
@@ -114,7 +114,7 @@ def test_the_opening_of_a_first_period_is_one_event_for_all_and_that_of_a_later_
     assert opened[1] is not again[1]
 
 
-def test_what_is_empty_again_is_shared_again() -> None:
+def test_a_dict_that_is_empty_again_is_shared_again() -> None:
     meter = busy()
     assert meter.account.unread is not NOTHING
     meter.do("ack", all=True)

@@ -96,7 +96,7 @@ def test_a_filter_that_knows_what_comes_is_one_filter(pairs: int, words: int) ->
 
 
 def test_places_are_the_same_in_every_process() -> None:
-    # A filter that was kept is of no use where these change: then VERSION has to change too.
+    # A filter that was kept is of no use if these change: then VERSION has to change too.
     keys = KeyFilter()
     keys.restore([Part(empty_words(13), 9)])
     keys.claim("alice", "k")

@@ -113,7 +113,7 @@ def test_a_disabled_wavespeed_limit_touches_only_provider_wavespeed() -> None:
 
 def test_the_wavespeed_limit_counts_and_limits_every_call_that_wavespeed_serves() -> None:
     meter = Meter(terms=plan({"wavespeed_calls": 3, "video_calls": 10}))
-    meter.track("video")  # wavespeed serves it where nothing says otherwise
+    meter.track("video")  # wavespeed serves it if nothing says otherwise
     meter.track("video", model_used="veo-3")
     meter.track("stability", model_used="flux-1")
     meter.track("wavespeed")
@@ -165,7 +165,7 @@ def test_equal_terms_share_one_table() -> None:
     assert table_of(plan({"openai_calls": 1})) is table_of(plan({"openai_calls": 1}))
 
 
-def test_what_can_still_warn_goes_by_the_next_threshold_that_has_not_fired() -> None:
+def test_limits_that_can_still_warn_go_by_the_next_threshold_that_has_not_fired() -> None:
     table = LimitTable(plan({"openai_calls": 10, "openai_tokens": 7, "monthly_cost": 3}))
     watched = table.watched(("openai", False))
     fired = {"openai_calls": 80, "openai_tokens": 90, "monthly_cost": 100}

@@ -30,7 +30,7 @@ def forged(text: bytes) -> str:
         forged(b"9" * 300 + f":{ALL.digest()}".encode()),
     ],
 )
-def test_a_cursor_that_is_none_of_ours_is_refused(cursor: str) -> None:
+def test_an_invalid_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         read_cursor(cursor, ALL)
     assert caught.value.field == "cursor"

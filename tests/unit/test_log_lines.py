@@ -180,7 +180,7 @@ def test_a_traceback_has_no_line_that_looks_like_one_of_the_log(
         assert forged in json.loads(line)["exception"]
 
 
-def test_what_libraries_say_is_a_line_like_ours(opened: Open) -> None:
+def test_a_message_of_a_library_is_a_line_like_ours(opened: Open) -> None:
     stream = opened(terminal=False)
     logging.getLogger("nats").info("not of interest")
     logging.getLogger("nats").warning("lost %s", "it")

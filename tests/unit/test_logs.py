@@ -275,7 +275,7 @@ def test_since_ends_the_walk_where_nothing_older_can_match() -> None:
         ({"billing_period": "2026-03", "until": NOON}, None),
     ],
 )
-def test_the_total_counts_the_whole_filter_where_it_is_none_a_provider_or_a_period(
+def test_the_total_counts_the_whole_filter_if_it_is_empty_a_provider_or_a_period(
     ask: dict[str, Any], total: int | None
 ) -> None:
     wanted = usage_log.filter_of(a_logs(**ask), MIXED.catalog)
@@ -299,7 +299,7 @@ def test_a_period_out_of_the_live_state_has_no_total_there() -> None:
     assert not usage_log.filter_of(a_logs(), MIXED.catalog).only_period()
 
 
-def test_a_page_ends_before_its_limit_where_the_reply_would_grow_too_large() -> None:
+def test_a_page_ends_before_its_limit_if_the_reply_would_grow_too_large() -> None:
     large = "\u00fc" * 4_096
     rows = [row._replace(personal=f'{{"error_message":"{large}"}}') for row in rows_of(300)]
     walk = Source(rows).walk(MIXED, limit=1_000)

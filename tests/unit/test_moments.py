@@ -50,7 +50,7 @@ def test_every_time_of_a_command_is_known() -> None:
 
 @pytest.mark.parametrize(("verb", "name"), fields())
 @pytest.mark.parametrize("text", texts())
-def test_what_is_finer_than_a_microsecond_is_cut_off(verb: str, name: str, text: str) -> None:
+def test_fractions_of_a_microsecond_are_cut_off(verb: str, name: str, text: str) -> None:
     found = getattr(taken(verb, **{name: text}), name)
     if name in BOUNDS:
         assert micros(found.isoformat()) == MICRO + 1
@@ -101,7 +101,7 @@ def test_other_fields_stay_as_they_were_sent() -> None:
     assert bytes(decode_command("track", body).cost) == b"1e-9"  # type: ignore[attr-defined]
 
 
-def test_what_is_wrong_with_a_body_is_said_as_without_such_a_time() -> None:
+def test_an_invalid_body_has_the_same_error_with_and_without_such_a_time() -> None:
     for body in (
         b'{"timestamp":"%b5Z"}',
         b'{"provider":1,"timestamp":"%b5Z"}',

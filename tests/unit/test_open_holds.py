@@ -40,7 +40,7 @@ def held(holds: list[OpenHold]) -> list[int]:
 
 
 @given(STEPS)
-def test_what_is_held_at_any_moment_is_the_sum_of_the_holds_that_are_open_then(
+def test_the_held_amount_at_any_moment_is_the_sum_of_the_holds_open_then(
     steps: list[tuple[str, int, int]],
 ) -> None:
     """Also if looks and events do not come in the order of time."""

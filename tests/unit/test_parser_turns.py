@@ -61,9 +61,7 @@ async def test_a_read_of_quick_requests_is_one_turn() -> None:
     assert handled == [120]
 
 
-async def test_what_is_left_of_a_read_is_dropped_if_the_connection_is_lost_between_its_turns() -> (
-    None
-):
+async def test_the_rest_of_a_read_is_dropped_if_the_connection_is_lost_meanwhile() -> None:
     parser, at, delivered = InlineParser(SimpleNamespace(_pending=[])), 0, 0
 
     def deliver(*_: bytes) -> None:

@@ -105,7 +105,7 @@ def test_a_price_finer_than_a_unit_price_can_be_is_named_and_not_rounded() -> No
     ],
     ids=lambda text: text[:12],
 )
-def test_what_is_no_price_list_is_bad_input(text: str) -> None:
+def test_an_invalid_price_list_is_bad_input(text: str) -> None:
     with pytest.raises(BadInput):
         read_litellm(text)
 

@@ -103,7 +103,7 @@ def test_a_part_that_is_free_costs_nothing(part: str) -> None:
 
 @pytest.mark.parametrize("unit", ["search", "image", "page"])
 @pytest.mark.parametrize(("count", "times"), [(None, 1), (0, 0), (1, 1), (7, 7), (10**6, 10**6)])
-def test_an_absent_count_is_one_where_the_row_prices_the_unit(
+def test_an_absent_count_is_one_if_the_row_prices_the_unit(
     unit: str, count: int | None, times: int
 ) -> None:
     price = a_price(**{unit: "0.0123"})

@@ -138,7 +138,7 @@ def test_a_call_with_another_personal_field_is_another_call(
         assert not answered({name: value}, rules, rules)
 
 
-def test_what_is_dropped_is_no_part_of_the_content() -> None:
+def test_a_dropped_field_is_no_part_of_the_content() -> None:
     rules = Privacy({"ip_address": DROP})
     assert answered({"ip_address": "::2"}, rules, rules)
     assert not answered({"user_agent": "other"}, rules, rules)

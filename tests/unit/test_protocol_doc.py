@@ -90,7 +90,7 @@ def test_the_catalogue_s_table_names_the_fields_of_each_request_and_reply() -> N
         ("Each of `holds`: ", HoldEntry),
     ],
 )
-def test_what_replies_are_made_of_is_described_field_by_field(
+def test_the_parts_of_replies_are_described_field_by_field(
     begin: str, kind: type[msgspec.Struct]
 ) -> None:
     line = next(line for line in PAGE.splitlines() if line.startswith(begin))

@@ -91,7 +91,7 @@ def test_an_absent_or_empty_model_is_the_providers_default(
 
 
 @pytest.mark.parametrize("provider", ELSE)
-def test_where_nothing_says_who_served_a_call_it_is_the_default(provider: str) -> None:
+def test_a_call_was_served_by_the_default_if_nothing_says_otherwise(provider: str) -> None:
     assert actual(provider) == ELSE[provider]
     assert actual(provider, model="unheard-of", endpoint="/v1/unheard-of") == ELSE[provider]
     assert actual(provider, said="", model="", endpoint="") == ELSE[provider]

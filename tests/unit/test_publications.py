@@ -61,7 +61,7 @@ def test_the_history_has_every_kind_of_event() -> None:
     assert {row.kind for row in HISTORY.log} == {KIND[kind] for kind in get_args(Event)}
 
 
-def test_a_row_is_marked_exactly_where_it_has_something_to_publish() -> None:
+def test_a_row_is_marked_exactly_if_it_has_something_to_publish() -> None:
     for row in HISTORY.log:
         assert notifies(row.event) == bool(notices(row)), row.kind
     assert not any(notices(row) for row in rows("period_sealed") + rows("period_added"))

@@ -57,7 +57,7 @@ def test_no_row_with_one_of_the_keys_is_left_out_and_hardly_another_is_there(
             assert row.seq in maybe
             assert set(maybe) <= set(tail.of(row.user))
             found, wanted = found + len(maybe), wanted + 1
-    assert found < wanted * 1.5  # of 65,536 others one, and those without a key where a mark is 0
+    assert found < wanted * 1.5  # of 65,536 others one, and those without a key if a mark is 0
 
 
 def test_a_key_of_another_user_is_not_found(tail: RecentPositions) -> None:

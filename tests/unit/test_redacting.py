@@ -31,7 +31,7 @@ from tests.support.wire import Key
         ("nats://u:Hidden@a:1,nats://h:Hidden", "nats://a:1,nats://***"),
     ],
 )
-def test_of_an_address_all_is_shown_but_who_signs_in_and_with_what(urls: str, seen: str) -> None:
+def test_an_address_is_shown_without_its_user_and_its_secret(urls: str, seen: str) -> None:
     assert shown(urls) == seen
 
 
@@ -72,7 +72,7 @@ def test_an_address_of_servers_is_taken_apart(urls: str) -> None:
         "nats://h:99999",
     ],
 )
-def test_what_is_no_address_is_refused_without_being_quoted(urls: str) -> None:
+def test_an_invalid_address_is_refused_without_being_quoted(urls: str) -> None:
     with pytest.raises(ValueError, match=r"^not the address of a NATS server$"):
         check_servers(urls)
 

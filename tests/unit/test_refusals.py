@@ -44,7 +44,7 @@ def test_an_unknown_field_is_told_what_was_probably_meant(
 
 
 @pytest.mark.parametrize("field", ["zzz", "x" * (NAME_MAX + 1), "model_used" * 6_000, "ttl"])
-def test_an_unknown_field_that_is_like_none_or_longer_than_names_is_told_no_other(
+def test_an_unknown_field_that_is_dissimilar_or_too_long_gets_no_suggestion(
     field: str,
 ) -> None:
     assert "did you mean" not in told("track", {field: 1})
@@ -116,6 +116,6 @@ def test_of_a_batch_that_is_wrong_throughout_only_some_events_are_told_what_woul
     assert [error.field for error in found] == names
 
 
-def test_who_is_wrong_in_the_same_way_again_costs_no_second_look() -> None:
+def test_the_same_mistake_again_costs_no_second_look() -> None:
     costs = [instructions(lambda: closest("tokens_outputt", BY_NAME)) for _ in range(2)]
     assert costs[1] < costs[0] / 10

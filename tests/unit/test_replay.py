@@ -208,7 +208,7 @@ def test_replay_equals_live_from_the_empty_state_and_from_every_snapshot(script:
 
 @settings(max_examples=100)
 @given(steps)
-def test_what_is_announced_and_sealed_adds_up_to_the_single_charges(script: list[Any]) -> None:
+def test_announced_and_sealed_totals_add_up_to_the_single_charges(script: list[Any]) -> None:
     meter, model, _ = run(script)
     account = meter.account
     kept = {period.key: period.totals() for period in account.closed}
@@ -254,7 +254,7 @@ def test_a_restored_user_goes_on_like_one_that_never_left() -> None:
     assert go_on(left) == go_on(stayed)
 
 
-def test_what_wavespeed_served_before_a_reset_is_the_same_over_a_snapshot() -> None:
+def test_calls_served_by_wavespeed_before_a_reset_survive_a_snapshot() -> None:
     meter = Meter(catalog_of(free=LIMITS), at=START)
     meter.track("wavespeed")
     meter.reset()

@@ -120,7 +120,7 @@ def test_a_planted_breach_is_found(path: str, text: str) -> None:
     assert list(breaches(Module(PurePosixPath(path), text)))
 
 
-def test_what_follows_the_order_is_no_breach(tmp_path: Path) -> None:
+def test_an_import_that_follows_the_order_is_no_breach(tmp_path: Path) -> None:
     fine = {
         "actors/user/a.py": "from actors.billing.state import account\nimport persistence.writer",
         "actors/billing/state/a.py": "from ..counters import slots\nfrom . import b",

@@ -78,7 +78,7 @@ def test_the_period_behind_those_slept_through_is_that_of_one_boundary_after_the
 
 
 @pytest.mark.parametrize("billing_cycle", [None, "monthly", "yearly"])
-def test_who_slept_for_eighty_years_costs_no_more_than_who_slept_for_four(
+def test_a_sleep_of_eighty_years_costs_no_more_than_one_of_four(
     billing_cycle: str | None,
 ) -> None:
     start, end = month_of(NOON)

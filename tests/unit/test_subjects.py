@@ -75,7 +75,7 @@ def test_two_user_ids_never_share_a_token(one: str, other: str) -> None:
 @example("")
 @example("alice\n")
 @example("=41")
-def test_a_token_is_accepted_only_where_it_is_the_encoding_of_what_it_decodes_to(
+def test_a_token_is_accepted_only_if_it_is_the_encoding_of_what_it_decodes_to(
     token: str,
 ) -> None:
     try:
@@ -86,7 +86,7 @@ def test_a_token_is_accepted_only_where_it_is_the_encoding_of_what_it_decodes_to
 
 
 @pytest.mark.parametrize("byte", range(256), ids=lambda byte: f"{byte:02X}")
-def test_an_encoded_byte_is_accepted_where_it_has_to_be_encoded(byte: int) -> None:
+def test_an_encoded_byte_is_accepted_if_it_has_to_be_encoded(byte: int) -> None:
     needed = 0x20 <= byte < 0x7F and chr(byte) not in KEPT
     if needed:
         assert decode_user(f"={byte:02X}") == chr(byte)
@@ -172,7 +172,7 @@ def test_subjects_are_built_of_the_prefix_the_verb_and_the_token() -> None:
     assert event_subject("usage.v1", "reset", user) == "usage.v1.event.reset.alice=40example=2Ecom"
 
 
-def test_no_subject_is_built_of_what_is_no_user_id() -> None:
+def test_no_subject_is_built_of_an_invalid_user_id() -> None:
     with pytest.raises(ValueError, match="user id"):
         request_subject("usage.v1", "track", "")
 
@@ -192,6 +192,6 @@ def test_a_prefix_is_plain_tokens_joined_by_dots(prefix: str) -> None:
 @pytest.mark.parametrize(
     "prefix", ["", ".", "a.", ".a", "a..b", "a.*", "a.>", "a b", "$SRV", "é", "a\n", "x" * 129]
 )
-def test_what_no_subject_may_start_with_is_refused(prefix: str) -> None:
+def test_a_prefix_that_no_subject_may_start_with_is_refused(prefix: str) -> None:
     with pytest.raises(ValueError, match="not a subject prefix"):
         check_prefix(prefix)

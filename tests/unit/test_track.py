@@ -112,7 +112,7 @@ def test_personal_fields_are_kept_apart_from_the_event() -> None:
     assert meter.log[-1].personal is None
 
 
-def test_it_always_records_also_over_the_limit_and_where_the_plan_allows_none() -> None:
+def test_track_always_records_also_over_the_limit_and_if_the_plan_allows_no_call() -> None:
     meter = Meter(terms=plan({"openai_calls": 1, "exa_calls": 0}, "free"))
     for _ in range(3):
         assert meter.track("openai").usage_logged
@@ -328,7 +328,7 @@ def test_a_reset_starts_everything_current_again_and_keeps_what_was_logged() -> 
     assert meter.current.totals() == (2, 7, nano(3))
 
 
-def test_counting_goes_by_arrival_what_arrives_after_a_reset_counts() -> None:
+def test_counting_goes_by_arrival_so_a_call_after_a_reset_counts() -> None:
     meter = Meter()
     meter.track()
     meter.reset()
@@ -336,7 +336,7 @@ def test_counting_goes_by_arrival_what_arrives_after_a_reset_counts() -> None:
     assert meter.stats().total_calls == 1
 
 
-def test_where_all_counters_are_zero_nothing_is_reset() -> None:
+def test_if_all_counters_are_zero_nothing_is_reset() -> None:
     meter = Meter()
     assert meter.reset() is None
     meter.track()
@@ -362,7 +362,7 @@ def test_periods_that_start_in_one_month_are_numbered_together() -> None:
         half = PeriodRolled(key=key, start=NOON, end=APRIL, terms=plan({}))
         meter._append([half], NOON)
     assert meter.account.months == {"2026-03": 3}
-    # Where they overlap in time, the one that was opened last counts.
+    # If they overlap in time, the one that was opened last counts.
     meter.at = APRIL
     assert meter.track(timestamp=NOON + 1).billing_period == "2026-03.3"
     assert meter.track(timestamp=NOON - 1).billing_period == "2026-03"

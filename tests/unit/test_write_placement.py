@@ -71,7 +71,7 @@ def test_on_a_disk_that_stays_slow_the_loop_tries_less_and_less_often_and_then_a
     assert found == [PAUSE_NS * 2**n for n in range(7)] + [PAUSE_MAX_NS] * 2
 
 
-def test_a_quick_write_ends_what_slow_ones_before_it_began() -> None:
+def test_after_a_quick_write_the_next_pause_is_short_again() -> None:
     ticks = Ticks()
     pace = WritePlacement(ticks)
     for _ in range(3):

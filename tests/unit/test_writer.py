@@ -49,7 +49,7 @@ async def test_a_waiter_is_released_when_its_block_is_durable_and_not_before(
         assert await bench.inner.last_seq() == 1
 
 
-async def test_what_arrives_during_a_write_goes_into_one_block(bench: Bench) -> None:
+async def test_rows_that_arrive_during_a_write_go_into_one_block(bench: Bench) -> None:
     async with bench.running():
         await held_write(bench)
         for user in ("bob", "carol", "dave"):
@@ -75,7 +75,7 @@ async def test_waiters_are_released_in_order_after_their_block_is_announced(benc
     ]
 
 
-async def test_what_is_done_behind_a_release_comes_after_all_waiters_of_a_block(
+async def test_work_behind_a_release_comes_after_all_waiters_of_a_block(
     bench: Bench,
 ) -> None:
     async with bench.running():

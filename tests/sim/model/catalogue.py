@@ -10,7 +10,7 @@ from tests.sim.model import reference as r
 from tests.sim.model.reference import Refused
 
 ESTIMATE: Final = "0.000001"
-"""USD per token where no price is known."""
+"""USD per token if no price is known."""
 PER: Final = "cost_per_"
 
 Row = dict[str, Any]
@@ -82,7 +82,7 @@ class Catalogue:
         return Catalogue(self.plans, (*self.prices, fresh), self.version + 1)
 
     def put(self, verb: str, body: Row, at: int) -> Catalogue:
-        """The catalogue after a change; `Refused` where it is none."""
+        """The catalogue after a change; `Refused` if it is invalid."""
         if verb == "catalog.plans.put":
             return self.put_plan(body)
         return self.put_price(body, at)

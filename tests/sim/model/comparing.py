@@ -11,7 +11,7 @@ from tests.support.rig import Answer
 
 
 def differences(verb: str, answer: Answer, expected: Any) -> dict[str, Any]:
-    """What the service and the model say, where that is not the same.
+    """What the service and the model say, if that is not the same.
 
     ``expected`` is the model's reply, or its error as a tuple of "error", code and field.
     """

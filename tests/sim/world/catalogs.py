@@ -60,7 +60,7 @@ class Catalogs:
         return min(shown)  # it was tried more than once, perhaps
 
     def between(self, low: int, high: int) -> list[Catalogue]:
-        """Those that may be in force where ``low`` is and what is behind ``high`` is not."""
+        """Those that may be in force if ``low`` is and what is behind ``high`` is not."""
         return [made.catalogue for made in self._between(low, high)]
 
     def _between(self, low: int, high: int) -> list[Made]:

@@ -38,7 +38,7 @@ def check_log(book: Book, rows: list[Row]) -> None:
                     codes,
                     "did not happen, but is there",
                 )
-                # Where the last answer was a refusal nothing of the key may have come before.
+                # If the last answer was a refusal nothing of the key may have come before.
                 settled = place in book.twins or place in book.replies
                 assert settled or codes[-1] in MAY_HAVE_HAPPENED | NOT_EXECUTED, (place, codes)
     for user, key in found:

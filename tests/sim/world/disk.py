@@ -16,7 +16,7 @@ class Life(Protocol):
     """The process that the disk serves."""
 
     def step(self, what: str) -> bool:
-        """One more step from which something outlasts the process; False where it is over."""
+        """One more step from which something outlasts the process; False if it is over."""
         ...
 
     def delay(self, what: str) -> float:

@@ -66,7 +66,7 @@ class Sent:
             durable when its answer came.
         durable: what was durable when it was sent.
         catalog: the newest change of the catalogue that had taken effect by then, surely.
-        at: what time it was for the user meanwhile; None where the clock moved.
+        at: what time it was for the user meanwhile; None if the clock moved.
         ahead: how far that is ahead of the clock.
     """
 

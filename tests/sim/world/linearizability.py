@@ -140,7 +140,7 @@ class Serial:
         """Make a row's change in the model, under the catalogue that was in force.
 
         A change of the catalogue takes effect when it is durable, at a moment that no position
-        tells: it was one of a few. So is what the clock showed, where the user was ahead of it.
+        tells: it was one of a few. So is what the clock showed, if the user was ahead of it.
         """
         event = decode_event(row.kind, row.body)
         if isinstance(event, PeriodRolled | Subscribed | SubscriptionChanged):
@@ -254,7 +254,7 @@ class Serial:
 
 
 def otherwise(what: object, tried: list[dict[str, Any]]) -> Violated:
-    """What to raise where no catalogue makes the model agree.
+    """What to raise if no catalogue makes the model agree.
 
     ``tried`` is what differed under each.
     """
@@ -267,7 +267,7 @@ def otherwise(what: object, tried: list[dict[str, Any]]) -> Violated:
 def stored_otherwise(
     model: Model, row: Row, terms: PlanTerms | None, added: Mapping[str, PlanTerms]
 ) -> dict[str, Any]:
-    """What a row has of the catalogue, where the model has other amounts.
+    """What a row has of the catalogue, if the model has other amounts.
 
     ``terms`` are those of the current period by the log; a period that the change behind its
     row opens is none of the model yet. ``added`` has those of periods that late calls made known.

@@ -55,7 +55,7 @@ def reply_before_commit(patch: Patch) -> None:
 
 
 def apply_twice_on_replay(patch: Patch) -> None:
-    """The first row behind a snapshot is applied twice, as where a position is off by one."""
+    """The first row behind a snapshot is applied twice, as if a position is off by one."""
 
     def doubled(account: Account, entries: Sequence[Any]) -> None:
         replay(account, [*entries[:1], *entries] if account.seq else entries)
@@ -250,7 +250,7 @@ def duplicates_not_awaited(patch: Patch) -> None:
             yield from ()
 
     def at_once(self: Writer) -> Awaitable[None]:
-        """Waits for nothing where keys are looked up."""
+        """Waits for nothing when keys are looked up."""
         caller = sys._getframe(1).f_globals["__name__"]
         return Done() if caller in hasty else flushed(self)
 

@@ -59,7 +59,7 @@ class World:
         begun_at: what was durable when the process began; it has read all of the catalogue.
         wake_at: when clients go on, in the loop's time.
         up: set while there is a service.
-        failed: set where it ended.
+        failed: set when it ended.
         opening: what opens gates that are closed now.
         wrong: what was seen that must not be.
         due: what is to be published by what is durable: subject and content by id.
@@ -99,7 +99,7 @@ class World:
 
     @property
     def running(self) -> Rig:
-        """The service, where there is one."""
+        """The service, if there is one."""
         assert self.rig is not None
         return self.rig
 
@@ -190,7 +190,7 @@ class World:
         writer.append = noting_append  # type: ignore[method-assign]
 
     async def _survived(self, process: Process, work: Coroutine[Any, Any, None]) -> bool:
-        """Do something of the service; False where its process ends on the way."""
+        """Do something of the service; False if its process ends on the way."""
         task = asyncio.create_task(work)
         dead = asyncio.create_task(self.failed.wait())
         await asyncio.wait({task, dead}, return_when=asyncio.FIRST_COMPLETED)
@@ -245,7 +245,7 @@ class World:
     async def answer(self, send: Callable[[Rig], str]) -> tuple[Answer | None, int]:
         """The answer to a request, and the end of the log when it left.
 
-        None where the client has none: the service ended, or it took too long.
+        None if the client has none: the service ended, or it took too long.
         """
         while self.rig is None:
             await self.up.wait()

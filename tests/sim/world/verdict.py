@@ -43,7 +43,7 @@ def check_told(
         book: what was told.
         rows: the log.
         listed: the list of users at the end.
-        live: the states at the end, where they are known.
+        live: the states at the end, if they are known.
 
     Returns:
         How many answers were compared with the model.

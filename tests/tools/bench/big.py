@@ -80,7 +80,7 @@ def _on(big: Stage, empty: Stage, options: Options) -> list[Figure]:
 
 
 def _restore(big: Stage, options: Options) -> Figure:
-    """What a request takes longer where its user is not live: a snapshot and some events."""
+    """What a request takes longer if its user is not live: a snapshot and some events."""
     regulars = users_of(options.events) // REGULARS
     found = big.load(
         "visit", f"--users={regulars}", f"--each={min(RESTORES, regulars)}", "--initial=u"

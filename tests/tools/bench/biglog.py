@@ -89,7 +89,7 @@ def users_of(events: int) -> int:
 
 
 def kept(events: int) -> tuple[Path, float]:
-    """The log of that length, made where it is missing, and the seconds that took."""
+    """The log of that length, made if it is missing, and the seconds that took."""
     month = time.strftime("%Y-%m", time.gmtime())
     versions = f"{MADE}.{len(schema.migrations())}.{snapshots.SCHEMA}"
     path = OUT / f"log-{events}-{versions}-{month}"

@@ -17,8 +17,8 @@ class Figure:
     Attributes:
         key: its name for programs; a chart finds it by this.
         name: its name for people.
-        measured: None where it could not be measured; ``note`` says why.
-        goal: None where it is there to compare with.
+        measured: None if it could not be measured; ``note`` says why.
+        goal: None if it is there to compare with.
         unit: of both.
         at_most: whether the goal is the most it may be; else it is the least.
         rounds: what each round measured; ``measured`` is mostly their median.

@@ -32,7 +32,7 @@ def measure(options: Options, work: Path) -> list[Figure]:
 def fsync_ms(directory: Path) -> dict[str, float]:
     """One fsync of 4 KiB within a file that has its size, as that of a reused WAL is.
 
-    SQLite syncs the data only; to let a file grow takes longer, and far longer where others
+    SQLite syncs the data only; to let a file grow takes longer, and far longer if others
     write to the same file system.
     """
     path = directory / "fsync"

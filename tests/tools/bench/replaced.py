@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.tools.bench.calls import MODELS, call
 
-# Loaded by name, so that types can be checked where the extra `bench` is not installed.
+# Loaded by name, so that types can be checked if the extra `bench` is not installed.
 sa: Any = import_module("sqlalchemy")
 orm: Any = import_module("sqlalchemy.orm")
 

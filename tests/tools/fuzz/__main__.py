@@ -43,7 +43,7 @@ class Fuzz:
 
     Attributes:
         codes: how many answers of each kind there were.
-        faults: what was not as it has to be; empty where all is well.
+        faults: what was not as it has to be; empty if all is well.
     """
 
     def __init__(self, service: Service, seed: int) -> None:
@@ -138,7 +138,7 @@ class Fuzz:
 
 
 def verified(data: Path) -> str | None:
-    """What `meterd verify` has to say against the log, None where it finds nothing."""
+    """What `meterd verify` has to say against the log, None if it finds nothing."""
     command = [*METERD, "verify", "--json"]
     done = subprocess.run(
         command,

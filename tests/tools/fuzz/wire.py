@@ -52,7 +52,7 @@ class FuzzWire:
                 raise TimeoutError("the server takes nothing")
 
     def wait(self, done: Callable[[], bool]) -> bool:
-        """Read until ``done``; False where that takes too long."""
+        """Read until ``done``; False if that takes too long."""
         deadline = time.monotonic() + WAIT_S
         while not done():
             readable, _, _ = select.select([self._socket], [], [], deadline - time.monotonic())

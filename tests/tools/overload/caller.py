@@ -90,7 +90,7 @@ class Caller:
         return self.sent - sum(self.answered.values())
 
     def offer(self, now: float) -> bool:
-        """Hand a block to the socket; False where the last one is not through yet."""
+        """Hand a block to the socket; False if the last one is not through yet."""
         if self.held is not None and not self.push():
             return False
         number = self._numbers = self._numbers + 1
