@@ -139,7 +139,7 @@ class Held(Struct):
 
 
 class HoldReply(Struct, kw_only=True):
-    """`EnforceReply`, and the hold where it was granted."""
+    """`EnforceReply`, and the hold if it was granted."""
 
     allowed: bool
     message: str

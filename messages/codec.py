@@ -106,7 +106,7 @@ def _checking(verb: Verb, *, hint: bool = True) -> Decode:
             return decode(cut(body))
         except UNREADABLE as error:
             # What is finer than a microsecond may be all that is wrong: at the end of the year
-            # 9999, where it is rounded out of time.
+            # 9999, if it is rounded out of time.
             if may_be_finer(body) and (whole := cut(body)) != body:
                 return decode_body(whole)
             if not is_track:

@@ -29,7 +29,7 @@ class Dimension:
         short: the name of that field in the log.
         kind: the type of the count with its bounds.
         part_of: the field that counts it too; a part is charged once. A whole comes first.
-        absent: how many a call has that does not say, where the price has this dimension.
+        absent: how many a call has that does not say, if the price has this dimension.
     """
 
     price: str
@@ -46,7 +46,7 @@ class Dimension:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is among the tokens that a call used, which are 0 where it does not say."""
+        """Whether it is among the tokens that a call used, which are 0 if it does not say."""
         return self.kind is Tokens and not self.part_of
 
 

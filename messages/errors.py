@@ -82,7 +82,7 @@ class RequestError(MeterdError):
     """The service answers with a code of the table.
 
     Raised inside the service by the rules, and by the client for an error reply. ``now`` is the
-    service's time as of the reply, None for an error that is none of the service's.
+    service's time as of the reply, None for an error that is not the service's.
     """
 
     def __init__(

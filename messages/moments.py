@@ -26,7 +26,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT: Final = msgspec.json.Decoder(str)
 _UNREADABLE: Final = (ValueError, RecursionError)
-"""What a body that is no JSON raises: who decodes it then says what is wrong with it."""
+"""What invalid JSON raises here: the decoder of the command then says what is wrong with it."""
 
 
 def may_be_finer(body: bytes) -> bool:

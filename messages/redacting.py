@@ -49,7 +49,7 @@ def check_servers(urls: str) -> list[str]:
     """The addresses, one for each server.
 
     Raises:
-        ValueError: one is none; the message says nothing of what it holds.
+        ValueError: one is no address; the message says nothing of what it holds.
     """
     servers = urls.split(",")
     if not all(map(_is_address, servers)):

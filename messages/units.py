@@ -122,7 +122,7 @@ def to_day(text: str) -> date:
 
 
 def check_user_id(user: str) -> str:
-    """Return ``user`` where it is a user id: 1 to 128 bytes of UTF-8, no control characters.
+    """Return ``user`` if it is a user id: 1 to 128 bytes of UTF-8, no control characters.
 
     Raises:
         ValueError: it is not.

@@ -181,7 +181,7 @@ class Ends(Protocol):
 
     Which rows open, close and fill something is what the owner says when the log is opened
     (`messages.stored.form.Span`). The index is derived from the log, by those rows alone: it is
-    true after any crash, and made anew where it is missing. The moment up to which all is dealt
+    true after any crash, and made anew if it is missing. The moment up to which all is dealt
     with is derived as well: after a loss it is earlier, and what was closed is not found again.
     """
 
@@ -243,7 +243,7 @@ class Retention(Protocol):
 
         Args:
             before: rows from the first one on that took effect then or later stay.
-            limit: a step begins with at most so many rows.
+            limit: a step begins with at most this many rows.
             schema: snapshots of other versions reflect nothing.
 
         Raises:

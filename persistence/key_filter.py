@@ -36,7 +36,7 @@ they say "maybe" of 0.2 % and 0.4 % of new pairs."""
 _WORDS_MAX: Final = 1 << 29
 _WORD_BITS: Final = 30
 _PLACES_OF_BITS: Final = (0, 12, 24, 36, 48)
-# A table of so many masks stays in the cache; with fewer, pairs that share a word would share
+# A table of this many masks stays in the cache; with fewer, pairs that share a word would share
 # a mask more often than the bits themselves mislead.
 _MASK_COUNT: Final = 4019
 
@@ -93,7 +93,7 @@ class KeyFilter:
         self._open(int(capacity / _PER_WORD_FIRST), _PER_WORD_FIRST)
 
     def expect(self, pairs: int) -> None:
-        """Have room for so many pairs in one filter; it has none yet."""
+        """Have room for this many pairs in one filter; it has none yet."""
         if pairs <= self._capacity:
             return
         capacity = self._enough

@@ -210,7 +210,7 @@ class MemoryJournal:
 
 
 def _said(row: Row, path: str) -> Any:
-    """What a body has at a path of names, None where it has nothing."""
+    """What a body has at a path of names, None if it has nothing."""
     try:
         found: Any = json.loads(row.body)
         for name in path.removeprefix("$.").split("."):

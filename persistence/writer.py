@@ -36,8 +36,8 @@ class Waiter(Protocol):
     def lost(self, *, unknown: bool) -> None:
         """The position will not become durable by this write.
 
-        ``unknown`` is true in the failed block itself where its outcome is not known, and
-        false where the change is known not to be stored.
+        ``unknown`` is true in the failed block itself if its outcome is not known, and
+        false if the change is known not to be stored.
         """
 
 
@@ -54,7 +54,7 @@ class Block:
 
     @property
     def last(self) -> int:
-        """The position of the newest row, one before `first` where there is none."""
+        """The position of the newest row, one before `first` if there is none."""
         return self.first + len(self.rows) - 1
 
 
@@ -116,7 +116,7 @@ class Writer:
         self._block_rows_max = block_rows_max
         self._retry_s = retry_s
         self._blocks: deque[Block] = deque()  # the first may be in flight, the last is open
-        self._open: Block | None = None  # takes rows, where there is one
+        self._open: Block | None = None  # takes rows, if there is one
         self._work = asyncio.Event()
         self._resumed = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -189,7 +189,7 @@ class Writer:
             self._open = None
 
     def after(self, seq: int, waiter: Waiter) -> None:
-        """Release ``waiter`` when ``seq`` is durable; at once where it already is."""
+        """Release ``waiter`` when ``seq`` is durable; at once if it already is."""
         if seq <= self.durable:
             waiter.durable()
             return

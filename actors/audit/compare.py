@@ -144,7 +144,7 @@ class LiveCheck:
                 del self.ahead[row.user]
 
     def _at(self, user: str, live: StatsReply) -> bool:
-        """Compare a summary, where the log is at its position."""
+        """Compare a summary, if the log is at its position."""
         account = self._accounts[user]
         if account.seq != live.seq:
             return False

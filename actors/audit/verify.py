@@ -39,7 +39,7 @@ PROGRESS_ROWS: Final = 1_000
 LOOKS: Final = 2
 """How often each row is looked at: in the chain, and in the replay of its user."""
 USERS_AT_ONCE: Final = 10_000
-"""Users whose states are in memory at once, about; more only where one partition has more."""
+"""Users whose states are in memory at once, about; more only if one partition has more."""
 _ROLLED: Final = KIND[PeriodRolled]
 
 
@@ -103,7 +103,7 @@ class Verifier:
         self._compared: int | None = None
 
     def run(self) -> VerifyReport:
-        """Look at all rows; raises `JournalError` where the log cannot be read."""
+        """Look at all rows; raises `JournalError` if the log cannot be read."""
         begun = self._follow_chain()
         for partitions in ranges(begun, self._users_at_once):
             self._replay(partitions)
@@ -252,7 +252,7 @@ class _Replay:
 
 
 def ranges(begun: Mapping[int, int], users_at_once: int) -> Iterator[range]:
-    """All partitions in as few ranges as hold at most so many users, or one partition each.
+    """All partitions in as few ranges as hold at most this many users, or one partition each.
 
     Args:
         begun: how many users each partition has.

@@ -1,4 +1,4 @@
-"""A known idempotency key: the original reply where the content is the same.
+"""A known idempotency key: the original reply if the content is the same.
 
 Content is the verb and the decoded body without ``event_id``, ``deadline`` and ``timestamp``,
 with defaults filled in and aliases resolved (contract, section 2).

@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 def fitting(entries: Iterable[_T], bytes_max: int = BYTES_MAX) -> tuple[_T, ...]:
-    """The first entries, as many as fit; at least one where there is any."""
+    """The first entries, as many as fit; at least one if there is any."""
     found: list[_T] = []
     size = 0
     for entry in entries:

@@ -180,7 +180,7 @@ class _Listing:
     ) -> None:
         """Add the user's entry, or where to look for a period that has left the state.
 
-        ``period`` is the one asked for, where it is known.
+        ``period`` is the one asked for, if it is known.
         """
         self.seq = max(self.seq, account.seq)
         key = self._key
@@ -194,7 +194,7 @@ class _Listing:
             left[account.user] = account.seq
 
     async def _look_back(self, name: str, seq: int, found: dict[str, UserEntry]) -> None:
-        """Add the user's entry where the period is among those that left the state."""
+        """Add the user's entry if the period is among those that left the state."""
         assert self._key is not None
         try:
             period, _ = await sealed_as(self._context.queries, name, seq, self._key)

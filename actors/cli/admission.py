@@ -41,7 +41,7 @@ def hold(
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
 ) -> None:
-    """Check a call and set aside what it needs. Exit code 4 where it is refused."""
+    """Check a call and set aside what it needs. Exit code 4 if it is refused."""
     reply = call(
         url,
         timeout,
@@ -73,7 +73,7 @@ def extend(
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
 ) -> None:
-    """Have an open hold last longer, or hold other amounts. Exit code 4 where it is refused."""
+    """Have an open hold last longer, or hold other amounts. Exit code 4 if it is refused."""
     reply = call(
         url,
         timeout,
@@ -118,7 +118,7 @@ def preflight(
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
 ) -> None:
-    """May the user make all of these calls? FILE holds the operations. Exit code 4 where not."""
+    """May the user make all of these calls? FILE holds the operations. Exit code 4 if not."""
     with errors_as_exit_codes():
         operations = objects(file)
     holding: Any = {"ttl": ttl} if hold else None

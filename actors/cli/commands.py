@@ -80,7 +80,7 @@ def enforce(
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
 ) -> None:
-    """May this user make this call? Exit code 4 where not."""
+    """May this user make this call? Exit code 4 if not."""
     fields = _given(locals(), EnforceFields)
     reply = call(url, timeout, lambda client: client.enforce(user, **fields))
     show(reply, views.decided, as_json=as_json)

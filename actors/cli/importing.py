@@ -179,7 +179,7 @@ async def _send(
 
 
 async def _watch(report: ImportReport, patience: float) -> None:
-    """Say it once where the answers stop."""
+    """Say it once when the answers stop."""
     told, before = -1, -1
     while True:
         await asyncio.sleep(QUIET_S)

@@ -37,7 +37,7 @@ Timeout = Annotated[
     typer.Option("--timeout", min=0.05, max=3600, help="Seconds for the call with all retries."),
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="One JSON object, as where stdout is not a terminal.")
+    bool, typer.Option("--json", help="One JSON object, as if stdout were not a terminal.")
 ]
 JsonFile = Annotated[
     Path,

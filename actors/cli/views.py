@@ -136,7 +136,7 @@ def _usage(title: str, parts: dict[str, Usage]) -> RenderableType:
 
 
 def _bounds(reply: StatsReply, holds: HoldsReply | None) -> RenderableType:
-    """The limits; what is held of each is known where the holds are, or there are none."""
+    """The limits; what is held of each is known if the holds are, or there are none."""
     if not reply.usage_percentages:
         return Text()
     table = grid("limit", "#used", "#held", "#limit", "#left", "#%")

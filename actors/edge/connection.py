@@ -147,7 +147,7 @@ class Connection:
         """Hand every message on ``subject`` to ``deliver``, synchronously and in order.
 
         ``after`` is called behind each read, and says who takes the messages of the next one;
-        not where this nats-py is not known.
+        not if this nats-py is not known.
         """
 
         def behind(count: int) -> Deliver:
@@ -291,7 +291,7 @@ class Connection:
         return None if self._outgoing is None else self._outgoing.ping()
 
     def send_ready(self, reply_to: bytes, rest: bytes) -> None:
-        """Send an answer whose bytes behind the subject are given, where `ping` can."""
+        """Send an answer whose bytes behind the subject are given, if `ping` can."""
         if self._outgoing is not None:
             self._outgoing.send_ready(reply_to, rest)
 

@@ -25,8 +25,8 @@ from persistence.exhaustion import tell_if_exhausted
 
 ROUTES_MAX: Final = 65_536
 ROUTES_BYTES_MAX: Final = 32 * 1024 * 1024
-"""So many routes are kept, of so many bytes. Only those of requests that can be valid are, so that
-nobody pushes them out, or fills the memory, with what is none."""
+"""At most this many routes are kept, of this many bytes. Only those of requests that can be valid
+are, so that nobody pushes them out, or fills the memory, with invalid ones."""
 ROUTE_BYTES: Final = 500
 """A route's bytes beside its texts, of which it has up to three."""
 KEY_CHARACTERS_MAX: Final = 128
@@ -51,7 +51,7 @@ class Route:
     """What a subject says.
 
     Attributes:
-        kind: `OF_USER` for a verb and a user, `CATALOG`, `OWN` where the service itself
+        kind: `OF_USER` for a verb and a user, `CATALOG`, `OWN` if the service itself
             publishes, or `OTHER`.
         verb: the verb, or all tokens after the prefix.
         tally: counts its requests.
@@ -136,7 +136,7 @@ class Edge:
                 command = with_headers(command, headers)
             request.command = command
         except RequestError:
-            if route.changes:  # for the error, where the rest of the body has one
+            if route.changes:  # for the error, if the rest of the body has one
                 request.key = key_of(payload) or _message_id(headers)
             raise
         if route.changes and not (type(command) is Preflight and command.hold is None):

@@ -6,7 +6,7 @@ all that is there is read at once into a queue of its own.
 
 Until more than `waiting_max` wait together nothing is refused, however long it takes: that much
 the contract promises. From then on, until a while after the last refusal, a request is refused
-where it takes too long: the time in the queue, and until what is appended now is durable. Those
+if it takes too long: the time in the queue, and until what is appended now is durable. Those
 users are refused first who send so much that they are the reason. A refusal looks at nothing but
 the subject and is made of ready bytes: a twentieth of a call, or it would be no relief.
 """
@@ -48,8 +48,8 @@ AT_LEAST_NS: Final = 10 * MS
 """How long reading may come before handling."""
 LEAST_NS: Final = 50 * MS
 LEAST: Final = 64
-"""Where nothing was in time for so long, so many are let in all the same: else a server that is
-slow itself would have all refused for ever."""
+"""If nothing was in time for `LEAST_NS`, `LEAST` requests are let in all the same: else a server
+that is slow itself would have all refused for ever."""
 HANDLED: Final = 16
 """How much of a slice a request takes that is let in; a refusal takes one."""
 RETRY_AFTER_S: Final[tuple[float, ...]] = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
@@ -129,7 +129,7 @@ class LoadShedder:
         soon: has something called in the next turn of the loop.
         waiting: how many requests wait in the service.
         waiting_max: how many may wait together before any is refused.
-        deliver: takes what is let in, where it is not the edge itself.
+        deliver: takes what is let in, if it is not the edge itself.
         on_refused: is told of each refusal and its code.
 
     Attributes:
@@ -199,7 +199,7 @@ class LoadShedder:
         return self.hold
 
     def hold(self, subject: bytes, reply_to: bytes, payload: bytes, headers: bytes) -> None:
-        """Put a message into the queue, where there is room."""
+        """Put a message into the queue, if there is room."""
         if len(self._queue) >= self._room or self._bytes > BYTES_MAX:
             self._begin()
             self._refuse(subject, reply_to)
@@ -281,7 +281,7 @@ class LoadShedder:
         return held
 
     def _let_in(self, takes: int, subject: bytes) -> bool:
-        """Whether a request that takes so long is let in; its user is counted."""
+        """Whether a request that takes this long is let in; its user is counted."""
         hot = self._shares.count(self._edge.route_of(subject).token)
         return takes <= HOT_NS or (takes <= ALL_NS and not hot)
 

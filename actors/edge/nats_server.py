@@ -51,7 +51,7 @@ class EmbeddedServer:
     """One nats-server process; start it from the main thread, whose end is its end.
 
     Args:
-        directory: for its configuration and its log; made where it is missing. No other
+        directory: for its configuration and its log; made if it is missing. No other
             server may use it at the same time.
         port: where it listens on loopback; 0: a free one.
         prefix: the subjects to map to partitions.
@@ -116,7 +116,7 @@ class EmbeddedServer:
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """End the server, where it runs; after that it is gone."""
+        """End the server, if it runs; after that it is gone."""
         if self._process is not None:
             await _end(self._process)
         if self._guardian is not None:

@@ -22,16 +22,16 @@ from messages.units import to_datetime
 
 HEADERS_BYTES_MAX: Final = 1024
 UNSENT_BYTES_MAX: Final = 1 << 20
-"""Where the transport has so much to send, more waits until nats-py has drained it."""
+"""If the transport has this much to send, more waits until nats-py has drained it."""
 UNREAD_FROM_BYTES: Final = 32 << 20
-"""Where so many bytes of answers are unsent, nothing is read until the server has taken them."""
+"""If this many bytes of answers are unsent, nothing is read until the server has taken them."""
 _UNDERSCORE: Final = 95
 _OF_SERVER: Final = b"$"
 """What the subjects of the server itself begin with, in whatever JetStream domain."""
 CONTROL_LINE_BYTES_MAX: Final = 4096
 """What a server takes by default; it ends the connection of whoever sends more."""
 SURELY_SHORT: Final = CONTROL_LINE_BYTES_MAX - 40
-"""A reply subject of at most so many bytes fits, with the verb, the sizes and the line's end."""
+"""A reply subject of at most this many bytes fits, with the verb, the sizes and the line's end."""
 
 _log = structlog.get_logger(__name__)
 

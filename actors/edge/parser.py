@@ -58,7 +58,7 @@ _PRIVATE: Final = (
 TURN_NS: Final = 4_000_000
 """So long a read may keep the loop; then others have their turn."""
 LOOK_BYTES: Final = 2_048
-"""After messages of so many bytes the clock is looked at."""
+"""After messages of this many bytes the clock is looked at."""
 MESSAGE_BYTES: Final = 64
 """What a message counts beside its payload."""
 _NOTHING_SERVED: Final = b"-"  # not the id of any subscription

@@ -5,7 +5,7 @@ read from it, and the actor of each user whose period is open is asked to close 
 request: paced, a few at a time. Between two ends a look finds nothing, however many users there
 are; a user whose period is closed, or has no usage, is not loaded.
 
-``seen`` is the moment up to which all is dealt with. It falls back where the clock does: before a
+``seen`` is the moment up to which all is dealt with. It falls back when the clock does: before a
 look, and for a period that was opened before it, which may end before it too. What is stored of it
 is behind, so that after a crash some ends are looked at again, and a user is asked again.
 """
@@ -210,7 +210,7 @@ class Closing:
     async def _mark(self) -> None:
         """Store up to where all is dealt with: now and then, if something was found.
 
-        It is stored at once if it falls, as it does where the clock was ahead: what ends before
+        It is stored at once if it falls, as it does if the clock was ahead: what ends before
         the moment that the clock showed may get its usage from now on.
         """
         until = min([self._seen, *(end - 1 for end in self._failed.values())])

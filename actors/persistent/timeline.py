@@ -21,13 +21,13 @@ from actors.clock import Clock
 from messages.units import to_datetime
 
 STEP: Final = 10_000
-"""From so many microseconds on the clock was set; less is how clocks are kept right."""
+"""From this many microseconds on the clock was set; less is how clocks are kept right."""
 DRIFT: Final = 1_000
-"""A clock that is kept right goes wrong by less than one part in so many."""
+"""A clock that is kept right goes wrong by less than one part in this many."""
 LOOK: Final = 100_000
-"""The two clocks are compared where so many microseconds have passed, or the clock went back."""
+"""The two clocks are compared when this many microseconds have passed, or the clock went back."""
 BRACKET: Final = 1_000
-"""A reading is exact if both clocks were read within so many microseconds."""
+"""A reading is exact if both clocks were read within this many microseconds."""
 READINGS: Final = 8
 STEPS_MAX: Final = 64
 """Steps that are remembered; of users who slept through more, only their newest event counts."""

@@ -31,7 +31,7 @@ TURN: Final = 8
 RETRY_S: Final = 0.5
 MARK_S: Final = 0.5
 MARK_ROWS: Final = 100_000
-"""The position is stored after so long without a notice, or so many rows of the log: to store it
+"""The position is stored after this long without a notice, or this many rows: to store it
 is a write of its own, and a start publishes again what is behind it, under the same ids."""
 
 _log = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ class Publisher(Protocol):
         """Call ``changed`` whenever `prepare` may have something to find out."""
 
     def generation(self) -> int:
-        """Which connection this is; raises `ConnectionError` where there is none."""
+        """Which connection this is; raises `ConnectionError` if there is none."""
         ...
 
     async def prepare(self) -> None:

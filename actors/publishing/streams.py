@@ -25,7 +25,7 @@ DUPLICATES_S: Final = 3_600
 API_S: Final = 2.0
 ACK_S: Final = 5.0
 PATIENCE_S: Final = 10.0
-"""A stream that was there and fails is tried again for so long; then its notices go plainly."""
+"""A stream that was there and fails is tried again for this long; then its notices go plainly."""
 PAUSE_MIN_S: Final = 30.0
 PAUSE_MAX_S: Final = 600.0
 """How long notices go plainly until the server is asked again; doubled each time."""
@@ -88,7 +88,7 @@ class Streams:
         return self._connection.generation()
 
     async def prepare(self) -> None:
-        """Find out which streams take notices, where that is not known now.
+        """Find out which streams take notices, if that is not known now.
 
         Raises:
             ConnectionError: there is no connection, or a stream fails for the moment.
@@ -315,7 +315,7 @@ class PubAcks:
 
 
 def _object(payload: bytes) -> dict[str, Any]:
-    """The JSON object of ``payload``, an empty one where it is none."""
+    """The JSON object of ``payload``, an empty one if it is no object."""
     try:
         found = json.loads(payload)
     except ValueError:

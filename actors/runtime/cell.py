@@ -16,7 +16,7 @@ class Detour(NamedTuple):
     Attributes:
         work: begins the work; it answers the request, or returns True to have it handled again.
             No coroutine yet: one that is never awaited would have to be closed, and to close
-            one that has ended raises where it is compiled.
+            one that has ended raises if it is compiled.
         blocks: whether later requests of the same user wait for it.
     """
 

@@ -1,8 +1,8 @@
 """Actors are loaded many at a time: requests during one read go into the next one.
 
-So a read is for one user where one comes, and for many under load, as blocks of a log are. A
-user whose state cannot be loaded costs no other's: where a read for many fails each is read
-alone, and who takes more reads than one gets them in a task of its own.
+So a read is for one user if one comes, and for many under load, as blocks of a log are. A
+user whose state cannot be loaded costs no other's: if a read for many fails each is read
+alone, and a user who takes several reads gets them in a task of its own.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Loads:
             self._go_on()
 
     def _go_on(self) -> None:
-        """Begin the next read where there is room for it.
+        """Begin the next read if there is room for it.
 
         One at a time: the next one is for all who came meanwhile.
         """

@@ -155,7 +155,7 @@ class Registry:
             self._idle = None
 
     def passivate(self, most: int = PASSIVATED_MAX) -> int:
-        """Snapshot and drop actors that are idle, among so many; called now and then.
+        """Snapshot and drop actors that are idle, among this many; called now and then.
 
         Returns:
             How many are left to be looked at when others have had their turn.

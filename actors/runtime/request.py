@@ -128,7 +128,7 @@ class Request:
     def prepare_error(self, error: RequestError) -> None:
         """Encode an error as the answer that `durable` will send, and count it."""
         if self.tally is not None:
-            self.tally.errors += self.headers is None  # once, also where another error follows
+            self.tally.errors += self.headers is None  # once, also if another error follows
             self.tally.last_error = str(error)
         now = to_datetime(self.replies.now())
         self.payload = encode_reply(ErrorReply(error.body(self.key, now)))

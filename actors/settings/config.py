@@ -30,7 +30,7 @@ class Config:
         nats_tls_ca, nats_tls_cert, nats_tls_key, nats_tls_hostname: as NATS clients know them.
         nats_inbox_prefix: what the subjects start with on which answers to own requests come.
         alert_stream, event_stream: auto: alerts and events go into the streams METERD_ALERTS
-            and METERD_EVENTS where the server has JetStream; off: never. With both off the
+            and METERD_EVENTS if the server has JetStream; off: never. With both off the
             server of `meterd up` has none.
         prefix: what every subject starts with.
         personal_user_agent, personal_ip_address, personal_error_message, personal_metadata:
@@ -39,11 +39,11 @@ class Config:
         data_dir: holds the database.
         live_users_max: actors kept in memory.
         live_bytes_max: about how many bytes their states may take together.
-        idle_s: an actor without a message for so long is snapshotted and dropped.
+        idle_s: an actor without a message for this long is snapshotted and dropped.
         recoveries_max: users loaded from disk at the same time.
         waiting_max: requests that wait in all; more are refused.
         waiting_per_user_max: requests that wait for one user; more are refused.
-        snapshot_events: a user's state is snapshotted after so many events.
+        snapshot_events: a user's state is snapshotted after this many events.
         drain_s: how long a stop waits for requests that were taken.
         log_level: of the log on stderr.
     """
@@ -126,7 +126,7 @@ _SHOWN_MAX: Final = 60
 
 
 def load(environ: Mapping[str, str] | None = None) -> Config:
-    """Read the settings of ``environ`` (the process's own where it is None).
+    """Read the settings of ``environ`` (the process's own if it is None).
 
     An empty variable is an unset one.
 

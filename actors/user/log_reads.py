@@ -68,7 +68,7 @@ class Reading:
     ) -> bool:
         """Answer ``logs``.
 
-        ``where`` is the period asked for; ``count_sealed``: count it, where it left the state.
+        ``where`` is the period asked for; ``count_sealed``: count it, if it left the state.
         """
         await self._flushed
         key, known = wanted.billing_period, True
@@ -89,7 +89,7 @@ class Reading:
         return _answered(request, page.reply(total, self._seq))
 
     async def _fill(self, page: usage_log.Page) -> None:
-        """Give the page rows until it is full, or ends where an archive cannot be read.
+        """Give the page rows until it is full, or ends before an archive that cannot be read.
 
         Raises:
             ArchiveUnreadable: nothing can be shown before that.

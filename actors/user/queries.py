@@ -146,7 +146,7 @@ def _with_periods(
     months: int,
     reply: Callable[[Sequence[Period], Sequence[Period], Period], object],
 ) -> Detour | None:
-    """Answer with the user's last periods: sealed ones from the log, where they are needed."""
+    """Answer with the user's last periods: sealed ones from the log, if they are needed."""
     account = ledger.account
     # What left the state had ended a grace before; of periods that overlap it may begin later
     # than one that is still there.

@@ -30,7 +30,7 @@ class ServiceClock:
         self._ahead = timedelta(0)
 
     def after(self, seconds: float) -> datetime:
-        """What it shows in so many seconds."""
+        """What it shows in this many seconds."""
         return self._now() + self._ahead + timedelta(seconds=seconds)
 
     def learn(self, error: RequestError) -> bool:

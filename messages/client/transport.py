@@ -96,8 +96,8 @@ class Caller:
 
     Every call has one budget of time for all its tries and sends it along as its deadline, by the
     service's clock: if that is not the caller's, one try learns by how much, and later calls know.
-    A call is repeated where nobody answers, where the service says ``retryable``, where the
-    connection is lost, and where no reply comes: safe for changes too, because of their key.
+    A call is repeated if nobody answers, if the service says ``retryable``, if the
+    connection is lost, and if no reply comes: safe for changes too, because of their key.
 
     Every call raises:
         RequestError: the service refuses; `code` and `field` say what. ``invalid_user`` and
@@ -161,7 +161,7 @@ class Caller:
             attempt_s: as of the class.
             connect_s: the time to connect; ``budget_s`` by default.
             **options: for ``connect`` of nats-py, such as ``user``, ``tls``, or ``inbox_prefix``
-                where permissions give each role inboxes of its own.
+                if permissions give each role inboxes of its own.
 
         Raises:
             NoService: there is no connection within that time.
@@ -176,7 +176,7 @@ class Caller:
 
     async def close(self) -> None:
         """Close the connection."""
-        with suppress(OSError):  # nats-py raises it where the server is gone already
+        with suppress(OSError):  # nats-py raises it if the server is gone already
             await self._nc.close()
 
     async def __aenter__(self) -> Self:
@@ -221,7 +221,7 @@ class Caller:
         return await self._exchange(subject, lambda _: b"", None)
 
     def _keyed(self, verb: str, sent: dict[str, object]) -> str | None:
-        """Give a change its key; a preflight changes something only where it holds."""
+        """Give a change its key; a preflight changes something only if it asks for a hold."""
         if verb != "preflight":
             return str(sent.setdefault("event_id", self._new_key()))
         hold = sent.get("hold")
@@ -241,7 +241,7 @@ class Caller:
             if not given:
                 sent["deadline"] = self._service_clock.after(left_s)
             body = encode_reply(sent)
-            # nats-py closes the connection for good where the server finds a message too large.
+            # nats-py closes the connection for good if the server finds a message too large.
             limit = min(size_max, self._nc.max_payload)
             if len(body) > limit:
                 raise RequestError("too_large", f"the body is over {limit} bytes")
@@ -252,7 +252,7 @@ class Caller:
     async def _exchange(
         self, subject: str, payload_of: Callable[[float], bytes], event_id: str | None
     ) -> bytes:
-        """Try until there is a reply; ``payload_of`` makes the body, with so many seconds left."""
+        """Try until there is a reply; ``payload_of`` makes the body for the seconds left."""
         end, corrected = self._clock() + self._budget_s, False
         payload = payload_of(self._budget_s)
         unknown: MeterdError | None = None  # once its outcome is unknown, a change stays so
@@ -293,7 +293,7 @@ class Caller:
         if not self._nc.is_connected:  # nats-py would buffer it, past every deadline
             raise NoService("not connected to NATS")
         self._blocked.check()
-        scope = asyncio.timeout(timeout_s)  # sending may wait too, where the peer stalls
+        scope = asyncio.timeout(timeout_s)  # sending may wait too, if the peer stalls
         self._blocked.waits(scope, self._prefix, subject)
         try:
             async with scope:

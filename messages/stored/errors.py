@@ -1,7 +1,7 @@
-"""What is raised where stored bytes are not what this version can read.
+"""What is raised if this version cannot read stored bytes.
 
 Unreadable
-└── UnreadableEvent    a row of the log; names its kind, and its position where that is known
+└── UnreadableEvent    a row of the log; names its kind, and its position if that is known
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class UnreadableEvent(Unreadable):
 
     Attributes:
         kind: its kind.
-        seq: its position in the log, None where that is not known.
+        seq: its position in the log, None if that is not known.
     """
 
     def __init__(self, kind: str, why: str, seq: int | None = None) -> None:

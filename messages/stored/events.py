@@ -42,7 +42,7 @@ class PlanTerms(Struct, frozen=True, cache_hash=True):
 class Alert(Struct, frozen=True, kw_only=True):
     """A limit's threshold was crossed, as stored and published.
 
-    ``used`` and ``limit`` are counts, or nano-USD where ``unit`` is ``cost``.
+    ``used`` and ``limit`` are counts, or nano-USD if ``unit`` is ``cost``.
     """
 
     id: str
@@ -108,7 +108,7 @@ class PeriodRolled(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A period became the current one; ``closed`` is the one that was, if any.
 
     ``slept`` are the starts of the newest periods between the two in which nothing was written.
-    ``subscription`` is there where the boundary changed it, ``renewed`` where a billing cycle
+    ``subscription`` is there if the boundary changed it, ``renewed`` if a billing cycle
     began with it; ``suspended``: the user is; ``announced``: a `PeriodClosed` came before, so that
     the end of ``closed`` is not published again.
     """
@@ -163,7 +163,7 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False, rename=US
     It is stored under `USAGE_NAMES` without what is as in most calls: its defaults are part of
     the form. `messages.stored.older` has the form before.
 
-    ``timestamp`` is when the call was made as its caller says, absent where that is when it
+    ``timestamp`` is when the call was made as its caller says, absent if that is when it
     arrived. ``response_time`` is in seconds. ``adjusted`` is what a period that was announced as
     closed counts after this late event. ``late_settle``: the hold that it names was not open any
     more. ``source`` is that of a CloudEvent; ``clipped`` names side fields that were cut.
@@ -302,7 +302,7 @@ class AlertsRead(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Subscribed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The user is on a plan from now on.
 
-    ``terms`` hold for the current period, which this opened where ``opened`` is set, by a row
+    ``terms`` hold for the current period, which this opened if ``opened`` is set, by a row
     just before. ``previous`` is the plan before, None without one; ``usage_before`` is what the
     period before counted.
     """
@@ -322,7 +322,7 @@ class Subscribed(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class SubscriptionChanged(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``cancel``, ``suspend`` or ``resume`` (``change``) took effect.
 
-    ``terms`` are there where the current period has others from now on.
+    ``terms`` are there if the current period has others from now on.
     """
 
     change: str

@@ -20,7 +20,7 @@ class Column(NamedTuple):
         name: its name.
         paths: JSON paths of the value; the first that is there counts. Without any nothing is
             stored under this name.
-        default: what it is where no path has it, as SQL over the columns of the log.
+        default: what it is if no path has it, as SQL over the columns of the log.
         shown: what is shown, as SQL over the values of this view and the columns of the log.
             None: the value itself.
         source: the column of the log that the paths are in.

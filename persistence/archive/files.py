@@ -81,7 +81,7 @@ class Writing:
     """A file that is being written, beside the place where it will be.
 
     Args:
-        directory: of the archives; made where it is missing.
+        directory: of the archives; made if it is missing.
         name: of the file.
 
     Attributes:
@@ -124,7 +124,7 @@ class Writing:
         sync(self._path.parent)
 
     def close(self) -> None:
-        """Close the file, and remove it where it is not finished."""
+        """Close the file, and remove it if it is not finished."""
         os.close(self._descriptor)
         self._part.unlink(missing_ok=True)
 

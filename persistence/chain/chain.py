@@ -42,7 +42,7 @@ def about_of(personal: str | None, proof: bytes | None) -> bytes | None:
 
     Args:
         personal: the fields as JSON text.
-        proof: the random bytes that were drawn for them; where they were erased, what this
+        proof: the random bytes that were drawn for them; if they were erased, what this
             function gave before.
     """
     if personal is None or personal == ERASED:

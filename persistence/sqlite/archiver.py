@@ -1,7 +1,7 @@
 """How the bodies of old rows move from the log into files, step by step.
 
 A step's file is written, synced and in its place before the log names it, and the log names it
-before the first body goes. A body goes only where the file, read again, has the very same; so
+before the first body goes. A body goes only if the file, read again, has the very same; so
 whatever ends a step, each body is in the log or in a file, and the next step goes on where
 that one ended.
 """

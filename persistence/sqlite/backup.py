@@ -1,7 +1,7 @@
 """A copy of the log while it is written, and the way back.
 
 A copy is one file: the log with its snapshots, as of one moment. What is derived from it, the
-index and the filter of keys, is made anew where a copy is restored.
+index and the filter of keys, is made anew when a copy is restored.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def restore(backup: Path, directory: Path, progress: Progress = lambda _, __: No
 
     Args:
         backup: what `back_up` wrote.
-        directory: is made where it is missing, and held meanwhile.
+        directory: is made if it is missing, and held meanwhile.
         progress: as `Progress`.
 
     Raises:

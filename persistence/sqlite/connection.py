@@ -121,7 +121,7 @@ class Connection(aiosqlite.Connection):
             raise read_error(error) from error
 
     async def write(self, function: Callable[..., _T], *args: object) -> _T:
-        """Run a function that is one transaction; where it fails, roll back.
+        """Run a function that is one transaction; if it fails, roll back.
 
         Raises:
             NotStored: nothing of it is stored; `Locked`, if that is why.
@@ -133,7 +133,7 @@ class Connection(aiosqlite.Connection):
             raise NotStored(str(error)) from error
 
     def write_here(self, function: Callable[..., _T], *args: object) -> _T:
-        """As `write`, at once and in the calling thread; only where the connection is `idle`.
+        """As `write`, at once and in the calling thread; only if the connection is `idle`.
 
         It waits for no other program's lock.
         """

@@ -1,7 +1,7 @@
 """What the schema has of the code and not of a migration: an index's condition, and the views.
 
 Neither is data. Both follow from what the owner says of the rows (`Form`), so they are looked at
-when a log is opened, and replaced where they say something else.
+when a log is opened, and replaced if they say something else.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _index_rare(db: sqlite3.Connection, form: Form) -> None:
 
 
 def end_of(span: Span, table: str = "") -> str:
-    """The end that an opening row says, as SQL over core functions; NULL where it says none."""
+    """The end that an opening row says, as SQL over core functions; NULL if it says none."""
     body, mark = f"{table}body", literal(f'"{span.end}":')
     at = f"instr({body}, {mark})"
     text = f"substr({body}, {at} + {len(span.end) + 3}, 19)"
@@ -77,7 +77,7 @@ def _index_ends(db: sqlite3.Connection, span: Span) -> None:
 
 
 def _same_rows(db: sqlite3.Connection, before: str, storage: Mapping[str, Storage]) -> bool:
-    """Whether the index has the rows that it is to have: as where a kind is new."""
+    """Whether the index has the rows that it is to have: as if a kind is new."""
     for kind, how in storage.items():
         (has,) = db.execute(f"SELECT {before} FROM (SELECT ? AS kind)", (kind,)).fetchone()  # noqa: S608 -- of the schema
         if has and how is Storage.COMMON:
@@ -90,7 +90,7 @@ def _same_rows(db: sqlite3.Connection, before: str, storage: Mapping[str, Storag
 
 
 def _restated(db: sqlite3.Connection, wanted: str) -> bool:
-    """Give the index another condition that the same rows meet; False where SQLite refuses.
+    """Give the index another condition that the same rows meet; False if SQLite refuses.
 
     To make it anew takes 7 s for 10,000,000 rows. This is the procedure that SQLite describes for
     a change of the schema that changes nothing of what is stored; some builds forbid it.

@@ -71,7 +71,7 @@ class Endings:
     def _others(self, db: sqlite3.Connection, after: int, last: int) -> list[tuple[Any, ...]]:
         """As `among`, of the rows whose body is elsewhere or is not for SQLite to read."""
         found: list[tuple[Any, ...]] = []
-        for begin in range(after, last, LOOK_ROWS):  # so many bodies are in memory at a time
+        for begin in range(after, last, LOOK_ROWS):  # this many bodies are in memory at a time
             rows = db.execute(self._rest, (begin, min(begin + LOOK_ROWS, last))).fetchall()
             elsewhere = [seq for seq, _, _, body in rows if not body]
             bodies = self._archives.bodies(db, elsewhere, _lost) if elsewhere else {}

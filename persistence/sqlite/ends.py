@@ -51,7 +51,7 @@ def query_of(form: Form) -> str:
 
 
 def _text_at(path: str, table: str) -> str:
-    """What the body of a row has at a path; NULL where a damaged body is no JSON."""
+    """What the body of a row has at a path; NULL if a damaged body is no JSON."""
     body = f"{table}.body"
     return f"CASE WHEN json_valid({body}) THEN json_extract({body}, {literal(path)}) END"
 

@@ -1,7 +1,7 @@
 """How far the log was committed, said beside it.
 
 SQLite takes a WAL up to its first damaged page for the whole one, as it has to after a crash:
-where a page in its middle is damaged, or the file was cut or removed, what was committed
+if a page in its middle is damaged, or the file was cut or removed, what was committed
 behind it would be gone without a word. So the newest committed position is written into a
 file of its own, behind each commit and never before, and a log that ends before it has lost
 its end. The mark is not synced: after the power went it may be older, which says less, but

@@ -130,7 +130,7 @@ class LogIndex:
         self._close_full_tail()
 
     async def find_all(self, user: str, keys: Sequence[str]) -> list[int]:
-        """The positions of the user's rows with these keys, where the file has them."""
+        """The positions of the user's rows with these keys, if the file has them."""
         among = f"event_id IN ({variables(len(keys))})"
         found = "SELECT seq FROM runs CROSS JOIN keys ON run = id"
         # What is asked for twice was mostly written a moment ago. No key is in two runs.

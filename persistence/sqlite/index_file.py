@@ -45,7 +45,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def open_filler(path: Path, log: Path) -> Connection:
-    """The connection that fills the file, which is made anew where it cannot be used."""
+    """The connection that fills the file, which is made anew if it cannot be used."""
     if path.exists():  # noqa: ASYNC240 -- at start, before anything else runs
         async with AsyncExitStack() as files:  # a connection that is left keeps the process alive
             filler = await Connection.open(path)

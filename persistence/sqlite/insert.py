@@ -14,7 +14,7 @@ from persistence.records import Row, Snapshot
 # At most 32,766 variables fit into one statement on every SQLite since 3.32.
 ROWS_PER_STATEMENT: Final = 1024
 HEADS_EVERY: Final = 4_096
-"""After so many rows the newest links are stored by themselves, for the next start to find."""
+"""After this many rows the newest links are stored by themselves, for the next start to find."""
 COLUMNS: Final = "seq, partition, user_id, event_id, kind, at, notify, body, personal"
 
 _PUT_SNAPSHOT: Final = (
@@ -46,7 +46,7 @@ def append(
         rows: the block, in order of ``seq``.
         snapshots: what is written with it.
         heads: the newest link of each partition, None if they are not known.
-        random: gives so many random bytes.
+        random: gives this many random bytes.
 
     Returns:
         The newest links after it.

@@ -115,7 +115,7 @@ class SQLiteJournal(LogReads):
             form: what the owner says of the rows.
             lump_rows: how many rows the index takes in at once.
             ticks: nanoseconds since some moment, for `WritePlacement`.
-            random: gives so many random bytes, for `chain.about_of`.
+            random: gives this many random bytes, for `chain.about_of`.
 
         Raises:
             Refused: the directory is held or cannot be written, or the database is not one

@@ -2,7 +2,7 @@
 
 To put all keys of a log into a filter takes a second per million. So the filter is kept in a
 file with the position that it has reached, and a start adds the keys behind that only. The
-file is derived: where it is missing, damaged, of another version or of another log, the filter
+file is derived: if it is missing, damaged, of another version or of another log, the filter
 is made of the whole log.
 
 A file may hold more keys than the log up to its position, which does no harm. It is written
@@ -28,10 +28,10 @@ from persistence.sqlite.provenance import anchor_at
 FILE: Final = "keys.filter"
 SAVE_ROWS: Final = 200_000
 SAVE_BYTES_PER_ROW: Final = 200
-"""The file is written when the log has grown by so many rows, or by so many that no row costs
+"""The file is written when the log has grown by this many rows, or by so many that no row costs
 more bytes of the file than that. It has 3 to 6 bytes for each key, 10 MB at the least."""
 CLOSE_ROWS: Final = 20_000
-"""At a close the file is written for so many rows; fewer are read again in no time."""
+"""At a close the file is written for this many rows; fewer are read again in no time."""
 
 _log = structlog.get_logger(__name__)
 
@@ -72,7 +72,7 @@ class KeyStore:
     def grown(self, last: int) -> None:
         """Rows up to a position are durable: write the file if it is due."""
         if last >= self._next and self._saving is None:
-            self._next = last + due_rows(self._keys)  # also where it fails
+            self._next = last + due_rows(self._keys)  # also if it fails
             self._saving = asyncio.create_task(self._save(last), name="journal-keys")
             self._saving.add_done_callback(tell_of)
 

@@ -41,7 +41,7 @@ class RecentPositions:
     """Positions by user, oldest first, with a few bits of their keys.
 
     So a key of a busy user is looked up without reading the user's rows: of 65,536 rows with
-    other keys one has the same bits. Where all users are called seldom each has one row in a
+    other keys one has the same bits. If all users are called seldom each has one row in a
     tail: that is one number, since anything else takes several times as much.
 
     Attributes:

@@ -106,7 +106,7 @@ def prepare(db: sqlite3.Connection, path: Path, form: Form) -> list[bytes]:
 def configure(db: sqlite3.Connection) -> None:
     """What every connection to the log does first."""
     db.execute("PRAGMA synchronous = FULL")  # also decides how a checkpoint syncs
-    db.execute("PRAGMA fullfsync = ON")  # where fsync alone does not reach the disk (macOS)
+    db.execute("PRAGMA fullfsync = ON")  # if fsync alone does not reach the disk (macOS)
     db.execute("PRAGMA wal_autocheckpoint = 0")
     db.execute("PRAGMA trusted_schema = OFF")
 

@@ -2,7 +2,7 @@
 
 A thread costs a small block more than its write: each hop takes the interpreter lock away from
 the loop, or waits for it. But a disk that stalls must not stall the loop, so after a slow
-write the thread takes over: for a moment where it was one of its kind, for seconds where the
+write the thread takes over: for a moment if it was one of its kind, for seconds if the
 next one is slow again, and after a stall until the thread has written without one. A lock of
 another program is never waited for on the loop: such a block goes to the thread at once.
 """
@@ -41,7 +41,7 @@ class WritePlacement:
         self._stalled = False
 
     def starts_here(self, rows: int) -> bool:
-        """Whether a block of so many rows may be written on the loop; then call `ended`."""
+        """Whether a block of this many rows may be written on the loop; then call `ended`."""
         if self._ticks is None or rows > ROWS_MAX:
             return False
         self._started = self._ticks()
@@ -64,6 +64,6 @@ class WritePlacement:
         return 0 if self._ticks is None else self._ticks()
 
     def ended_beside(self, rows: int, began: int) -> None:
-        """A block of so many rows is written, or failed, in the thread."""
+        """A block of this many rows is written, or failed, in the thread."""
         if self._ticks is not None:
             self._stalled = self._ticks() - began > STALL_NS + NS_PER_ROW * rows

@@ -179,7 +179,7 @@ class Page:
     seq: int
 
     def reply(self, shown: Sequence[msgspec.Raw], reply: type[PlansReply | PricesReply]) -> Struct:
-        """The reply that shows so many entries, which are encoded."""
+        """The reply that shows this many entries, which are encoded."""
         cursor = None
         if len(shown) < self.count or not self.last:
             cursor = cursor_of(str(self.start + len(shown)), self.digest)

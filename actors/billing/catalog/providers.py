@@ -27,7 +27,7 @@ class Provider(Struct, frozen=True, kw_only=True):
         name: the canonical name, which replies use.
         kind: llm, search, crawl or media.
         default_model: the model of a call that names none.
-        actual: who serves its calls where nothing else says so.
+        actual: who serves its calls if nothing else says so.
         aliases: other names that are accepted for it.
         groups: of providers, which limits count together.
         detect: (actual provider, substrings), the first match decides.

@@ -31,7 +31,7 @@ def due(account: Account, at: int, catalog: Catalog) -> tuple[Event, ...]:
 def closing(account: Account, at: int) -> tuple[PeriodClosed, ...]:
     """One event for each period that is over and has usage, if nobody was told of its end.
 
-    That is the current one where no message came since; of older logs also one that got its usage
+    That is the current one if no message came since; of older logs also one that got its usage
     when it was over.
     """
     current = account.current
@@ -95,7 +95,7 @@ def current_of(account: Account, at: int, catalog: Catalog) -> Period:
 def current_or_opened(
     account: Account, at: int, catalog: Catalog
 ) -> tuple[Period, tuple[Event, ...]]:
-    """The current period, and the event that opens it where there is none yet."""
+    """The current period, and the event that opens it if there is none yet."""
     return opened(account, at, catalog) if account.current is None else (account.current, ())
 
 

@@ -44,7 +44,7 @@ def subscribe(account: Account, ask: Subscribe, now: Now) -> Persist:
     """Put the user on a plan, within the current period or with a new one.
 
     Raises:
-        RequestError: ``unknown_plan``, ``invalid_request``, or ``overloaded`` where `CLOSED_MAX`
+        RequestError: ``unknown_plan``, ``invalid_request``, or ``overloaded`` if `CLOSED_MAX`
             does not let another period begin.
     """
     at, catalog = now.at, now.catalog
@@ -99,7 +99,7 @@ def cancel(account: Account, ask: Cancel, now: Now) -> Persist:
     """End the subscription with its billing cycle, or now.
 
     Raises:
-        RequestError: ``invalid_request`` where none is live.
+        RequestError: ``invalid_request`` if no subscription is live.
     """
     subscription, current = account.subscription, account.current
     if subscription is None or current is None or not is_live(subscription, now.at):

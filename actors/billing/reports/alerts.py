@@ -39,7 +39,7 @@ def ack(account: Account, ask: Ack, now: Now) -> Persist:
         now: found are, of the ids that are not unread, those that the log knows.
 
     Raises:
-        RequestError: ``unknown_alert``, or ``invalid_request`` where neither or both are given.
+        RequestError: ``unknown_alert``, or ``invalid_request`` if neither or both are given.
     """
     if (ask.ids is None) == (not ask.all):
         raise InvalidRequest("give either ids or all: true", "ids")

@@ -44,7 +44,7 @@ def trends(periods: Iterable[Period], current: Period, months: int, seq: int) ->
 
 
 def newest(periods: Sequence[Period], months: int) -> Sequence[Period]:
-    """Of periods in the order of their opening, those that `trends` of so many months can show.
+    """Of periods in the order of their opening, those that `trends` of this many months can show.
 
     A user may have a thousand closed ones. Before the last ones to begin none is shown.
     """

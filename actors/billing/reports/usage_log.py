@@ -141,7 +141,7 @@ def filter_of(ask: Logs, catalog: Catalog) -> Filter:
 
 
 def total_of(account: Account, wanted: Filter) -> int | None:
-    """How many events the whole filter has, where the live state knows it without a scan."""
+    """How many events the whole filter has, if the live state knows it without a scan."""
     others = (wanted.status_code, wanted.event_id, wanted.since, wanted.until)
     if any(value is not None for value in others):
         return None
@@ -222,7 +222,7 @@ class Page:
         return min(max(room, FEW, self._scanned), CHUNK)
 
     def take(self, rows: Sequence[LoggedRow], *, last: bool) -> None:
-        """Look at the next rows; ``last`` where none are left behind them."""
+        """Look at the next rows; ``last`` if none are left behind them."""
         for row in rows:
             if self._wanted.ended(row.at) or self._opens(row):
                 last = True

@@ -116,7 +116,7 @@ class Period:
         return by_name(self.used, self.layout.models)
 
     def places(self, actual: str, model: str) -> tuple[int, int]:
-        """The slots of what is counted under these names, which get room where they have none."""
+        """The slots of what is counted under these names, which get room if they have none."""
         layout, actual, model = with_names(self.layout, actual, model)
         if layout is not self.layout:
             self.used = grown(self.used, layout)
@@ -188,13 +188,13 @@ class Account:
     grew: bool = field(default=False, compare=False, repr=False)
 
     def period(self, key: str) -> Period | None:
-        """The period of a key, where it is the current one or within the grace."""
+        """The period of a key, if it is the current one or within the grace."""
         if self.current is not None and self.current.key == key:
             return self.current
         return next((period for period in self.closed if period.key == key), None)
 
     def hold(self, hold_id: str, at: int) -> OpenHold | None:
-        """A hold, where it is open at ``at``."""
+        """A hold, if it is open at ``at``."""
         return None if self.holds is None else self.holds.get(hold_id, at)
 
     def held(self, at: int) -> list[int] | tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 A live user has few things of its own: no alerts, no closed periods, the plan and the month of
 everybody else. To give each user empty dicts of its own, and strings as they were decoded, took
-600 bytes a user, and 3 KB where the terms of a plan were decoded from the log.
+600 bytes a user, and 3 KB if the terms of a plan were decoded from the log.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 class Shared(dict[str, _T]):
-    """A dict that many have, so nobody may write to it; who has to takes `owned`."""
+    """A dict that many have, so nobody may write to it; a writer takes `owned`."""
 
     __slots__ = ()
 
@@ -38,7 +38,7 @@ NOTHING: Final[dict[str, Any]] = Shared()
 
 
 def owned(mapping: dict[str, _T]) -> dict[str, _T]:
-    """The dict itself, or a copy to write to where it is shared."""
+    """The dict itself, or a copy to write to if it is shared."""
     return dict(mapping) if type(mapping) is Shared else mapping
 
 

@@ -2,7 +2,7 @@
 
 A hash is keyed: the same value of a field gives the same text, so that calls can still be told
 apart and counted by it, and nobody without the secret can find the value by trying them all,
-which for addresses takes seconds where there is no key.
+which for addresses takes seconds if there is no key.
 """
 
 from __future__ import annotations

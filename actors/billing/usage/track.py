@@ -232,9 +232,9 @@ def _late(
 ) -> tuple[Period, Counters | None, tuple[Event, ...]]:
     """Count in an earlier period, which this event makes known if it was not known.
 
-    It, its totals after this where its end was published, and what makes it known.
+    It, its totals after this if its end was published, and what makes it known.
     """
-    # Where periods overlap in time, the one that was opened last counts.
+    # If periods overlap in time, the one that was opened last counts.
     for period in reversed(account.closed):
         if period.start <= moment < period.end:
             calls, tokens, cost = period.totals()

@@ -317,7 +317,7 @@ def limit_tail(resets_at: int) -> str:
 
 
 def moment_text(micros: int) -> str:
-    """An instant in UTC, as replies show it: without a fraction where that is 0."""
+    """An instant in UTC, as replies show it: without a fraction if that is 0."""
     second, fraction = divmod(micros, MICROS_PER_SECOND)
     if not fraction:
         return f"{_second_text(second)}Z"

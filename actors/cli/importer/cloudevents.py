@@ -9,9 +9,9 @@ _OF_THE_ENVELOPE: Final = (MARK, "id", "source", "type")
 
 
 def unwrap(cells: dict[str, object]) -> tuple[dict[str, object], dict[str, object] | None]:
-    """The cells of a line and, where it is a CloudEvent, what its envelope says.
+    """The cells of a line and, if it is a CloudEvent, what its envelope says.
 
-    ``subject`` is the user, ``id`` the key and ``time`` the timestamp, where the data name none.
+    ``subject`` is the user, ``id`` the key and ``time`` the timestamp, if the data name none.
 
     Raises:
         ValueError: it is an invalid CloudEvent.

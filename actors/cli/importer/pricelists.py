@@ -2,7 +2,7 @@
 
 Only what a row can say exactly is taken; every other price field is named, never ignored in
 silence: tiers by context length, audio, storage, searches beside tokens. A unit that a row
-prices is counted as one where a call does not count it, so a price per search or image is taken
+prices is counted as one if a call does not count it, so a price per search or image is taken
 only for models that are about searches or images.
 """
 
