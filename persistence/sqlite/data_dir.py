@@ -23,7 +23,8 @@ from typing import Final, Self
 from persistence.errors import Refused
 
 DATABASE: Final = "meterd.db"
-WAL: Final = "meterd.db-wal"
+WAL: Final = "-wal"
+"""What SQLite adds to a database's name for its WAL."""
 PART: Final = "meterd.db.part"
 """A copy on its way to become the database; it is there while a restore runs, or was killed."""
 LOCK: Final = "meterd.lock"
@@ -37,10 +38,9 @@ class Claim:
     """The hold of a process on a directory, until it is closed or the process ends."""
 
     def __init__(self, directory: Path, descriptors: ExitStack, database: int) -> None:
-        self._directory = directory
         self._descriptors = descriptors
         self._places = list[tuple[str, int, int]]()  # paths with device and inode
-        self._watch(DATABASE, os.fstat(database))
+        self._watch(directory / DATABASE, os.fstat(database))
 
     @classmethod
     def take(cls, directory: Path) -> Self:
@@ -70,18 +70,18 @@ class Claim:
             why = f"the data directory {directory} cannot be used: {file}{error.strerror}"
             raise Refused(why) from error
 
-    def watch(self, name: str) -> None:
-        """Have `displaced` look at a file of the directory, which is there, as well.
+    def watch(self, path: Path) -> None:
+        """Have `displaced` look at another file, which is there, as well.
 
         Raises:
             Refused: what SQLite has opened by now is not what was locked.
         """
-        self._watch(name, (self._directory / name).stat())
-        if path := self.displaced():
-            raise Refused(f"{path} was removed or replaced during the start")
+        self._watch(path, path.stat())
+        if gone := self.displaced():
+            raise Refused(f"{gone} was removed or replaced during the start")
 
-    def _watch(self, name: str, found: os.stat_result) -> None:
-        self._places.append((os.fspath(self._directory / name), found.st_dev, found.st_ino))
+    def _watch(self, path: Path, found: os.stat_result) -> None:
+        self._places.append((os.fspath(path), found.st_dev, found.st_ino))
 
     def displaced(self) -> str:
         """The path of a file that was removed or replaced, the database first; "" if none was.
@@ -103,6 +103,12 @@ class Claim:
     def close(self) -> None:
         """Let the directory go, when SQLite has closed the database."""
         self._descriptors.close()
+
+
+def wal_of(directory: Path) -> Path:
+    """The WAL of a directory's log: SQLite has it beside the file that a link leads to."""
+    database = Path(os.path.realpath(directory / DATABASE))
+    return database.with_name(database.name + WAL)
 
 
 def refuse_unfinished(directory: Path) -> None:

@@ -32,7 +32,7 @@ from persistence.sqlite.archiver import Archiver
 from persistence.sqlite.bulk_load import attach, detach
 from persistence.sqlite.checkpoints import Checkpoints
 from persistence.sqlite.connection import Connection, is_busy
-from persistence.sqlite.data_dir import DATABASE, WAL, Claim, refuse_unfinished
+from persistence.sqlite.data_dir import DATABASE, WAL, Claim, refuse_unfinished, wal_of
 from persistence.sqlite.endings import Endings
 from persistence.sqlite.ends import put_dealt_with
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
@@ -91,7 +91,7 @@ class SQLiteJournal(LogReads):
         self._keys: KeyStore | None = None
         self._heads: list[bytes] | None = heads  # the chain's newest links, None if unknown
         self._random = random
-        self._checkpoints = Checkpoints(checkpointer, writer, directory / WAL, self._break)
+        self._checkpoints = Checkpoints(checkpointer, writer, wal_of(directory), self._break)
         written = self._checkpoints.written
         self._archiver = Archiver(archives, pages, writer, written, form.common())
         self._broken: DiskFailed | None = None
@@ -143,7 +143,8 @@ class SQLiteJournal(LogReads):
                 await attach(others[1], directory / INDEX)
                 files.push_async_callback(detach, others[1])
                 await writer.call(archives.look)
-                claim.watch(WAL)  # SQLite keeps the file as long as it has the database open
+                # SQLite keeps the file as long as it has the database open.
+                claim.watch(wal_of(directory))
             except (sqlite3.Error, ValueError, OSError) as error:
                 if is_busy(error):
                     raise Refused(f"{path} is locked by another program") from error

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from messages.stored.form import FORM
-from persistence.errors import Refused
+from persistence.errors import FilesGone, Refused
 from persistence.sqlite.data_dir import Claim, is_held
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_row
@@ -69,6 +69,25 @@ async def test_two_directories_that_lead_to_one_database_are_not_held_at_once(
     (other / "meterd.db").symlink_to(directory / "meterd.db")
     assert in_another_process(TAKE, other)[0] == "True"
     await sqlite_journal.append([make_row(1)])
+
+
+async def test_a_database_may_be_a_link_to_one_elsewhere(directory: Path, tmp_path: Path) -> None:
+    """SQLite has the WAL beside the file that the link leads to, and there it is watched."""
+    elsewhere = tmp_path / "elsewhere.db"
+    directory.mkdir()
+    (directory / "meterd.db").symlink_to(elsewhere)
+    elsewhere.touch()
+    for seq in (1, 2):
+        journal = await SQLiteJournal.open(directory, FORM)
+        await journal.append([make_row(seq)])
+        await journal.close()
+    journal = await SQLiteJournal.open(directory, FORM)
+    await journal.append([make_row(3)])
+    (tmp_path / "elsewhere.db-wal").unlink()
+    with pytest.raises(FilesGone, match=r"elsewhere.db-wal was .* is in meterd.db now"):
+        await journal.append([make_row(4)])
+    assert await journal.last_seq() == 3
+    await journal.close()
 
 
 async def test_another_program_that_looks_and_leaves_takes_no_wal_along(
