@@ -47,6 +47,7 @@ from persistence.sqlite.write_placement import WritePlacement
 
 LOOK_S: Final = 1.0
 _PUT_BACK: Final = "put it back, or restore a copy, and start again"
+_IN_DATABASE: Final = f"what it held is in {DATABASE} now, start again"
 
 _PUT_POSITION: Final = (
     "INSERT INTO position (name, seq) VALUES ('published', ?)"
@@ -217,24 +218,26 @@ class SQLiteJournal(LogReads):
     async def look(self) -> str:
         """Say what of the log is not where it was opened, and what to do; "" while all is.
 
-        If the WAL alone is gone, SQLite still has what it held, and copies it into the database.
+        SQLite still has all files, and copies what the WAL holds into the database, wherever that
+        is now: it is whole when it is put back, and another one in its place finds a WAL without
+        pages, which would be those of another database.
         """
         async with self._looking:
             path = self._claim.displaced()
             if path and not self._gone:
-                cure = await self._rescued() if path.endswith(WAL) else _PUT_BACK
+                lost = await self._rescued()
+                whole = _IN_DATABASE if path.endswith(WAL) else _PUT_BACK
+                cure = f"what the WAL held could not be copied, {lost}" if lost else whole
                 self._gone = f"{path} was removed or replaced while the service ran: {cure}"
             return self._gone
 
     async def _rescued(self) -> str:
-        """Copy what the WAL held, which has no name any more, into the database."""
+        """Copy what the WAL holds into the database, also if they have no names; why not."""
         try:
             left = await self._writer.write(copy_wal, "TRUNCATE")
         except JournalError as error:
-            return f"what it held could not be copied, {error}"
-        if left:
-            return "what it held could not be copied, since another program reads the log"
-        return f"what it held is in {DATABASE} now, start again"
+            return str(error)
+        return "since another program reads the log" if left else ""
 
     async def displaced(self) -> None:
         """Return when the log is not where it was opened any more, also if nothing is written."""

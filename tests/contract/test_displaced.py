@@ -92,6 +92,21 @@ async def test_the_rows_of_a_removed_wal_are_copied_into_the_database(
     assert count(tmp_path / "copy.db") == 2
 
 
+@pytest.mark.parametrize("displaced", ["moved", "replaced"])
+async def test_a_database_that_is_elsewhere_has_what_its_wal_held_and_leaves_none_to_another(
+    sqlite_journal: SQLiteJournal, directory: Path, tmp_path: Path, displaced: str
+) -> None:
+    await sqlite_journal.append([make_row(1)])
+    shutil.copy(directory / DATABASE, tmp_path / "older")
+    (directory / DATABASE).rename(tmp_path / "away")
+    if displaced == "replaced":
+        (tmp_path / "older").rename(directory / DATABASE)
+    with pytest.raises(FilesGone, match=r"meterd.db was removed or replaced .*: put it back, or"):
+        await sqlite_journal.append([make_row(2)])
+    assert (directory / "meterd.db-wal").stat().st_size == 0
+    assert count(tmp_path / "away") == 1
+
+
 async def test_a_wal_that_is_removed_under_a_reader_is_said_to_be_lost(
     sqlite_journal: SQLiteJournal, directory: Path, outside: sqlite3.Connection
 ) -> None:
