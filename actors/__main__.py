@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from actors.leaving import INTERRUPTED, give_up, interruptible, leave_at
+from actors.leaving import INTERRUPTED, give_up, interruptible, leave_at, occupy_standard
 from persistence.exhaustion import is_exhausted
 
 
@@ -15,6 +15,7 @@ def command() -> None:
     if sys.argv[1:2] in (["up"], ["serve"]):
         heard += [signal.SIGTERM, signal.SIGHUP]
     leave_at(*heard)
+    occupy_standard()
     try:
         main()
     except KeyboardInterrupt:
@@ -25,6 +26,9 @@ def command() -> None:
         raise
     finally:
         leave_at(*heard)  # the loop of a service has put back what Python does
+        from actors.settings.output import finish  # noqa: PLC0415 -- as in `main`
+
+        finish(sys.stdout, sys.stderr)
 
 
 def main() -> None:

@@ -1,4 +1,6 @@
-"""A process that leaves at once: at a signal while nothing is open, or when no memory is left.
+"""The first and the last of a process: what it stands on, and how it leaves at once.
+
+It leaves so at a signal while nothing is open, and when no memory is left.
 
 As Python has it, Ctrl-C while modules are imported is a traceback, or is lost in a callback of the
 import system. This module is imported ahead of all others of ours, so it imports next to nothing.
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -27,6 +30,20 @@ def give_up() -> NoReturn:
     with suppress(OSError):
         os.write(2, _NO_MEMORY)
     os._exit(1)
+
+
+def occupy_standard() -> None:
+    """Have stdin, stdout and stderr lead to nowhere if the process was started without them.
+
+    Else the next file that is opened has such a number: a line that a library writes to stderr
+    then goes into the database, say, and uvloop aborts when it closes a socket of that number.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free: this one
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 -- as Python's own
 
 
 def leave_at(*numbers: int) -> None:

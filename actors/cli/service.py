@@ -17,6 +17,7 @@ from typing import Final
 
 from actors.cli.verbs import VERBS as OTHERS
 from actors.settings.config import ConfigError, load
+from actors.settings.output import Patient
 
 VERBS: Final = {
     "up": "Run the service with a nats-server of its own.",
@@ -41,7 +42,7 @@ def start(verb: str, arguments: Sequence[str]) -> int:
     try:
         return run(replace(load(), **given), embedded=verb == "up", parent=parent)
     except ConfigError as error:
-        print(f"meterd: {error}", file=sys.stderr)
+        print(f"meterd: {error}", file=Patient(sys.stderr))
         return MISUSED
 
 

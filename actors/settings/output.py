@@ -53,3 +53,12 @@ def let_go(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def finish(*streams: TextIO) -> None:
+    """Write what is left at the end of a process; what cannot be written then is dropped."""
+    for stream in streams:
+        try:
+            stream.flush()
+        except OSError:
+            let_go(stream)

@@ -45,7 +45,7 @@ ACTORS: Allowed = {
     "stopping": set(),
     "process": {*_PARTS, "app", "leaving", "stopping"},
     "cli": {*_PARTS, "audit", "process"},
-    "__main__": {"cli", "leaving"},
+    "__main__": {"cli", "leaving", "settings"},
     "launcher": {"__main__"},
 }
 BILLING = upwards(
