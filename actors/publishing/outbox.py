@@ -18,6 +18,7 @@ import nats.errors
 import structlog
 
 from actors.billing.publications import notices_of
+from actors.edge.repeated import Repeated
 from messages.codec import decode_event
 from messages.stored.errors import UnreadableEvent
 from persistence.errors import JournalError
@@ -91,6 +92,7 @@ class Relay:
         self._empty = asyncio.Event()
         self._published = self._marked = 0
         self._hurried = False
+        self._failed = Repeated(_log.warning, "publish_failed")  # for hours, while NATS is away
 
     async def start(self) -> asyncio.Task[None]:
         """Start publishing what a former process may have left; the caller owns the task."""
@@ -150,7 +152,7 @@ class Relay:
                     await self._mark()
             except (JournalError, nats.errors.Error, OSError, TimeoutError) as error:
                 # Nothing is lost: the position stands, and what follows it is in the log.
-                _log.warning("publish_failed", error=str(error) or type(error).__name__)
+                self._failed.note(error=str(error) or type(error).__name__)
                 self.reread()
                 await asyncio.sleep(self._retry_s)
 

@@ -12,7 +12,7 @@ from actors import app
 from actors.publishing import outbox
 from persistence.errors import NotStored
 from tests.support.faults import Fault
-from tests.support.rig import WAIT_S, Published, Rig, Start, until
+from tests.support.rig import WAIT_S, Logs, Published, Rig, Start, until
 
 
 async def exhaust(rig: Rig, user: str = "alice", calls: int = 10) -> list[str]:
@@ -116,6 +116,15 @@ async def test_a_failure_to_publish_or_to_flush_is_tried_again_with_the_same_con
     seen = list(dict.fromkeys(one.id for one in alerts(rig.link.published)))
     assert seen == ids
     assert await rig.inner.published() == await last_notice(rig)
+
+
+async def test_what_cannot_be_published_for_hours_does_not_fill_the_log(
+    rig: Rig, lines: Logs
+) -> None:
+    rig.link.failing = 1_000
+    await exhaust(rig)
+    await rig.idle()
+    assert [line["error"] for line in lines if line["event"] == "publish_failed"] == ["injected"]
 
 
 async def test_a_full_queue_falls_back_to_the_log(
