@@ -16,6 +16,8 @@ _BETWEEN: Final = re.compile(r",(?=[a-z]+://)")
 _SEED: Final = re.compile(r"\bS[ACNOPUX][A-Z2-7]{20,}")
 """An nkey seed, also one that is cut off or mistyped."""
 _GONE: Final = "***"
+_SCHEMES: Final = frozenset({"nats", "tls", "ws", "wss"})
+"""Of any other nats-py makes a host that nobody knows, and whoever is patient waits for ever."""
 _LENGTH_MIN: Final = 4
 """Shorter texts are not secret, and hiding them would spoil every text that has them."""
 
@@ -63,7 +65,7 @@ def _is_address(url: str) -> bool:
         host, port = parts.hostname, parts.port
     except ValueError:  # its text quotes a part of the address
         return False
-    return host is not None and port != 0
+    return host is not None and port != 0 and parts.scheme in _SCHEMES
 
 
 def _without_secrets(url: str) -> str:

@@ -37,6 +37,7 @@ async def connected(
     Raises:
         OSError: and the errors of nats-py, TimeoutError: the try failed; the one that says why.
         ValueError: it can never succeed.
+        ImportError: an address of that kind needs a package that is missing.
     """
     while True:
         failures: list[Exception] = []
@@ -65,6 +66,8 @@ async def _try(
     """The client, connected; else neither of the two is, and ``failures`` has the newest one."""
 
     async def on_failure(error: Exception) -> None:
+        if isinstance(error, ImportError):
+            raise error  # no server can change that
         failures[:] = [error]  # tried again and again; told once, if that was in vain
         if missing is not None:
             await missing.on_missing(error)

@@ -108,7 +108,7 @@ class Connection:
         read = options if callable(options) else lambda: given
         address = shown(url)
         secrets = secrets_in(url, given.get("password"))
-        outages = Outages(secrets)
+        outages = Outages(secrets, address)
         settings: dict[str, Any] = {
             "name": name,
             "no_echo": True,
@@ -127,7 +127,7 @@ class Connection:
             client = await connected(
                 make, servers, settings, lasting, outages if patient else None, wait_s
             )
-        except (OSError, nats.errors.Error, TimeoutError, ValueError) as error:
+        except (OSError, nats.errors.Error, TimeoutError, ValueError, ImportError) as error:
             why = without(secrets, str(error)) or type(error).__name__
             raise ConnectionFailed(f"cannot connect to NATS at {address}: {why}") from None
         outages.end()

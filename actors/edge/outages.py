@@ -33,6 +33,7 @@ class Outages:
 
     Args:
         secrets: texts that no line may have.
+        server: where the connection leads, for who reads that it is not there.
         now: seconds, of a clock that never runs backwards.
 
     Attributes:
@@ -43,8 +44,14 @@ class Outages:
         untaken: the newest subscription that the server does not let the service have.
     """
 
-    def __init__(self, secrets: Iterable[str] = (), now: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        secrets: Iterable[str] = (),
+        server: str = "",
+        now: Callable[[], float] | None = None,
+    ) -> None:
         self._secrets = frozenset(secrets)
+        self._server = server
         self._now = now or asyncio.get_running_loop().time
         self._since = self._told_at = self._quiet_until = 0.0
         self._attempts = self._untold = 0
@@ -68,7 +75,7 @@ class Outages:
             self._failed(error)
         else:
             self._begin(error)
-            _log.warning("nats_not_connected", reason=self.reason)
+            _log.warning("nats_not_connected", server=self._server, reason=self.reason)
 
     def _begin(self, error: Exception) -> None:
         self.is_away = True

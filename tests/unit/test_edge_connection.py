@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 
 import nats.errors
+import pytest
 import structlog.testing
+from nats.aio import transport
 
+from actors.edge.connection import Connection, ConnectionFailed
 from actors.edge.outages import EVERY_S, REASONS_MAX, CredentialsUnreadable, Outages
+from tests.support.rig import WAIT_S
 
 
 class Watch:
@@ -91,7 +96,7 @@ async def test_an_error_of_the_server_is_bounded_and_printable_in_the_log() -> N
 
 async def test_a_server_that_is_not_there_at_a_start_is_told_in_the_same_few_lines() -> None:
     now = Watch()
-    outages = Outages(now=now)
+    outages = Outages(server="nats://h:1", now=now)
     with structlog.testing.capture_logs() as lines:
         for _ in range(600):
             await outages.on_missing(ConnectionRefusedError("nobody"))
@@ -104,4 +109,21 @@ async def test_a_server_that_is_not_there_at_a_start_is_told_in_the_same_few_lin
         *("nats_not_connected", "nats_away", "nats_away", "nats_refused", "nats_connected"),
         *("nats_disconnected", "nats_reconnected"),
     ]
+    assert lines[0]["server"] == "nats://h:1"
     assert outages.losses == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://u:Hidden@h:1", "http://h:1: not the address of a NATS server"),
+        ("ws://u:Hidden@h:1", "ws://h:1: Could not import aiohttp"),
+    ],
+)
+async def test_a_start_does_not_wait_for_what_no_server_and_no_person_can_bring_meanwhile(
+    url: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "aiohttp", None)  # as if it were not installed
+    with pytest.raises(ConnectionFailed, match=f"^cannot connect to NATS at {why}"):
+        async with asyncio.timeout(WAIT_S):
+            await Connection.connect(url, {}, name="meterd", patient=True)

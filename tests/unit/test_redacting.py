@@ -54,7 +54,9 @@ def test_a_seed_is_taken_out_whoever_has_said_it() -> None:
     assert without((), f"key {key.public}") == f"key {key.public}"
 
 
-@pytest.mark.parametrize("urls", ["nats://h:1", "h:1", "h", "nats://u:p@h:1,tls://[::1]:1"])
+@pytest.mark.parametrize(
+    "urls", ["nats://h:1", "h:1", "h", "NATS://h", "nats://u:p@h:1,tls://[::1]:1", "wss://h"]
+)
 def test_an_address_of_servers_is_taken_apart(urls: str) -> None:
     assert check_servers(urls) == urls.split(",")
 
@@ -70,6 +72,8 @@ def test_an_address_of_servers_is_taken_apart(urls: str) -> None:
         "nats://u:Hid,den@h",
         "nats://[Hidden",
         "nats://h:99999",
+        "http://u:Hidden@h:1",
+        "nats://h:1,postgres://h:2",
     ],
 )
 def test_an_invalid_address_is_refused_without_being_quoted(urls: str) -> None:
