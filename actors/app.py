@@ -206,6 +206,8 @@ class Service:
             await self._connection.flush()
             fence = self._fence = Fence(self._clock.ticks, claim_s, self._refuse)
             self._connection.put_behind(fence)
+            if await self._connection.there() != claim.generation:
+                fence.close()  # as at each loss: another meterd may have claimed the prefix unheard
             self._stack.callback(fence.disarm)
             self.watch(
                 asyncio.create_task(claim.keep(fence)), "another meterd serves the prefix too"

@@ -311,6 +311,14 @@ class Connection:
             raise ConnectionError("not connected to NATS")
         return int(self.client.stats["reconnects"])
 
+    async def there(self) -> int:
+        """Wait until there is a connection; its `generation`."""
+        while True:
+            try:
+                return self.generation()
+            except ConnectionError:
+                await asyncio.sleep(RETRY_S)
+
     async def flush(self) -> None:
         """Wait until the server has what was sent before. Raises what nats-py raises."""
         try:

@@ -70,6 +70,7 @@ class Claim:
 
     Attributes:
         rival_prefix: what the other meterd serves, if there is one.
+        generation: that of the connection on which the prefix was taken.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Claim:
         self._reclaim_s = reclaim_s
         self._rival: str | None = None
         self.rival_prefix = prefix
+        self.generation = 0
         self._heard = asyncio.Event()
         self._news = asyncio.Event()
         self._holds = False
@@ -102,17 +104,24 @@ class Claim:
         return self._fence is not None and self._fence.closed
 
     async def take(self, *, own_server: bool = False) -> str | None:
-        """Claim the prefix: None if it is ours, else the id of who has it."""
+        """Claim the prefix: None if it is ours, else the id of who has it.
+
+        What is lost with a connection may be the claim or its answer, so it is made again on the
+        next one.
+        """
         for subject in self._subjects:
             await self._connection.listen(subject, self._on_claim)
         inbox = self._connection.client.new_inbox()
         subscription = await self._connection.listen(inbox, self._on_answer)
-        await self._claim(inbox)
-        try:
-            async with asyncio.timeout(self._claim_own_s if own_server else self._claim_s):
-                await self._heard.wait()
-        except TimeoutError:
-            self._holds = self._rival is None
+        wait_s = self._claim_own_s if own_server else self._claim_s
+        while self._rival is None and not self._holds:
+            self.generation = await self._connection.there()
+            await self._claim(inbox)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._heard.wait()
+            is_same = await self._connection.there() == self.generation
+            self._holds = is_same and self._rival is None
         await subscription.unsubscribe()
         return self._rival
 

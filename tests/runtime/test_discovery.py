@@ -12,10 +12,10 @@ from typing import Any, cast
 import pytest
 
 from actors.edge.connection import Connection
-from actors.edge.ownership import Claim
+from actors.edge.ownership import Claim, above
 from tests.sim.world.loop import virtual
 from tests.support.meter import NOON
-from tests.support.rig import Rig, until
+from tests.support.rig import FakeConnection, Rig, until
 from tests.support.turns import turns_of_the_loop
 
 Callback = Callable[[Any], Awaitable[None]]
@@ -42,6 +42,8 @@ class BusConnection:
         self._bus = bus
         self._name = name
         self.client = self
+        self.losing = 0  # how many of the next publications are lost with their connection
+        self.lost = 0
 
     def new_inbox(self) -> str:
         return f"inbox.{self._name}"
@@ -66,7 +68,14 @@ class BusConnection:
     async def flush(self) -> None:
         """Everything has arrived."""
 
+    async def there(self) -> int:
+        return self.lost
+
     async def publish(self, subject: str, payload: bytes, *, reply: str) -> None:
+        if self.losing:
+            self.losing -= 1
+            self.lost += 1
+            return
         self._bus.publish(self, subject, payload, reply)
 
 
@@ -83,6 +92,40 @@ async def test_a_free_prefix_is_taken_and_a_second_claim_hears_of_its_holder() -
         prefix = names[0]
         assert await claim(bus, names[0], prefix).take() is None
         assert await claim(bus, names[1], prefix).take() == names[0]
+
+
+@virtual
+async def test_a_claim_that_was_lost_with_its_connection_is_made_again() -> None:
+    bus = Bus()
+    assert await claim(bus, "b").take() is None
+    link = BusConnection(bus, "a")
+    link.losing = 2 * len(above("usage.v1")) + 1
+    again = Claim(cast("Connection", link), "usage.v1", "a", claim_s=0.1)
+    assert await again.take() == "b"
+    assert link.losing == 0
+    link.losing = 1
+    alone = Claim(cast("Connection", link), "other", "a", claim_s=0.1)
+    assert await alone.take() is None
+    assert alone.generation == link.lost
+
+
+async def test_a_start_whose_connection_was_lost_behind_its_claim_asks_again_who_serves() -> None:
+    class Losing(FakeConnection):
+        async def flush(self) -> None:
+            self.lost = True
+
+        lost = False
+
+        def generation(self) -> int:
+            return int(self.lost)
+
+    for link, count in ((FakeConnection(), 0), (Losing(), 1)):
+        rig = await Rig.start(link=link)
+        fence = rig.service._fence
+        assert fence is not None
+        assert fence.count == count
+        await fence.passed()  # nobody else serves
+        await rig.stop()
 
 
 @virtual

@@ -211,6 +211,9 @@ class FakeConnection:
     def generation(self) -> int:
         return 0
 
+    async def there(self) -> int:
+        return self.generation()
+
     async def flush(self) -> None:
         self._check()
         if self.failing_flushes:

@@ -113,6 +113,9 @@ class Connection:
     def generation(self) -> int:
         return 0
 
+    async def there(self) -> int:
+        return 0
+
     def figures(self) -> dict[str, Any]:
         return {}
 
