@@ -19,7 +19,7 @@ import structlog
 
 from actors.app import DISK_FAILED, VERSION, End, Service, StartError
 from actors.clock import SystemClock
-from actors.edge.connection import Connection, ConnectionFailed
+from actors.edge.connection import AddressUnusable, Connection, ConnectionFailed
 from actors.edge.discovery import NAME
 from actors.edge.nats_server import EmbeddedError, EmbeddedServer
 from actors.leaving import INTERRUPTED, give_up
@@ -65,7 +65,7 @@ def run(config: Config, *, embedded: bool, parent: int | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(config, embedded=embedded, parent=parent))
-    except ConfigError as error:
+    except (ConfigError, AddressUnusable) as error:
         _say(str(error))
         return MISUSED
     except (StartError, JournalError, EmbeddedError, ConnectionFailed) as error:

@@ -35,6 +35,10 @@ class ConnectionFailed(Exception):
     """The connection cannot be made; the message says why in one line."""
 
 
+class AddressUnusable(ConnectionFailed):
+    """It never can: no server has that address, or a package that it needs is missing."""
+
+
 class Connection:
     """A connection that reconnects for ever.
 
@@ -90,8 +94,8 @@ class Connection:
         person may put right for what it refuses. The log says so.
 
         Raises:
-            ConnectionFailed: no connection within 10 s, or refused; or no server can have
-                that address.
+            ConnectionFailed: no connection within 10 s, or refused.
+            AddressUnusable: no server can have that address, or none is reached from here as it is.
         """
         closing, closed = asyncio.Event(), asyncio.Event()
         reconnected: list[Callable[[], None]] = []
@@ -129,7 +133,9 @@ class Connection:
             )
         except (OSError, nats.errors.Error, TimeoutError, ValueError, ImportError) as error:
             why = without(secrets, str(error)) or type(error).__name__
-            raise ConnectionFailed(f"cannot connect to NATS at {address}: {why}") from None
+            is_passing = isinstance(error, OSError | nats.errors.Error | TimeoutError)
+            kind = ConnectionFailed if is_passing else AddressUnusable
+            raise kind(f"cannot connect to NATS at {address}: {why}") from None
         outages.end()
         return cls(
             client,

@@ -231,6 +231,10 @@ def test_a_wrong_setting_is_named(make: Make, name: str, value: str) -> None:
     refused(make(**{name: value}), f"METERD_{name.upper()}", code=2)
 
 
+def test_what_is_no_address_is_a_wrong_setting(make: Make) -> None:
+    refused(make("serve", nats_url="http://h:1"), "http://h:1", "not the address", code=2)
+
+
 # -- ready
 
 

@@ -132,6 +132,7 @@ class FakeConnection:
     heard: dict[str, Callable[[Any], Awaitable[None]]] = field(default_factory=dict)
     clock: SetClock = field(default_factory=SetClock)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    losses = 0
 
     @property
     def client(self) -> Any:
@@ -154,8 +155,6 @@ class FakeConnection:
 
     def put_behind(self, fence: object) -> None:
         """Nothing waits behind a fence."""
-
-    losses = 0
 
     def now(self) -> int:
         return self.clock.now()

@@ -10,7 +10,7 @@ import pytest
 import structlog.testing
 from nats.aio import transport
 
-from actors.edge.connection import Connection, ConnectionFailed
+from actors.edge.connection import AddressUnusable, Connection
 from actors.edge.outages import EVERY_S, REASONS_MAX, CredentialsUnreadable, Outages
 from tests.support.rig import WAIT_S
 
@@ -124,6 +124,6 @@ async def test_a_start_does_not_wait_for_what_no_server_and_no_person_can_bring_
     url: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "aiohttp", None)  # as if it were not installed
-    with pytest.raises(ConnectionFailed, match=f"^cannot connect to NATS at {why}"):
+    with pytest.raises(AddressUnusable, match=f"^cannot connect to NATS at {why}"):
         async with asyncio.timeout(WAIT_S):
             await Connection.connect(url, {}, name="meterd", patient=True)
