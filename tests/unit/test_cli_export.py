@@ -144,6 +144,8 @@ def test_the_amounts_of_an_invoice_come_to_the_total_cost_of_stats(
         lines = list(csv.DictReader(io.StringIO(done.stdout)))
     else:
         lines = [json.loads(line, parse_float=str) for line in done.stdout.splitlines()]
+    money = [line[name] for line in lines for name in ("unit_price", "amount", "rounding")]
+    assert not any("e" in text.lower() for text in money if text)  # no exponent in either form
     total = sum((entry.cost for entry in book()), start=Decimal(0))
     assert sum((Decimal(line["amount"]) for line in lines), start=Decimal(0)) == total
     found = {(line["model"], line["priced"], line["unit"]) for line in lines}

@@ -12,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
 
+import msgspec
+
 from actors.cli.importer.errors import BadInput
 from messages.codec import encode_reply
 
@@ -46,10 +48,19 @@ def writing(kind: str, columns: Sequence[str], path: Path | None) -> Iterator[Wr
 
 def _writer(kind: str, columns: Sequence[str], file: TextIO) -> Write:
     if kind == "jsonl":
-        return lambda row: file.write(f"{encode_reply(dict(row)).decode()}\n")
+        return lambda row: file.write(f"{_line(row)}\n")
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
     return lambda row: writer.writerow([_cell(row[name]) for name in columns])
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """A row as an object of JSON: money is a number without an exponent, as in CSV."""
+    fields = {
+        name: msgspec.Raw(f"{value:f}".encode()) if isinstance(value, Decimal) else value
+        for name, value in row.items()
+    }
+    return encode_reply(fields).decode()
 
 
 def _cell(value: object) -> object:
