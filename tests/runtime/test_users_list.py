@@ -250,8 +250,11 @@ async def test_a_user_who_cannot_be_read_is_ranked_last_and_hides_nobody(rig: Ri
     await rig.stop()
 
 
-async def test_a_ranking_ends_with_its_deadline_and_has_a_most_of_users(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("deadline", "seconds"), [("2026-03-15T12:00:01Z", 2), (None, users.RANKED_S + 1)]
+)
+async def test_a_ranking_ends_with_its_deadline_and_without_one_after_a_while(
+    rig: Rig, deadline: str | None, seconds: int
 ) -> None:
     for number in range(200):
         await rig.ask("track", f"u{number}", provider="exa")
@@ -260,12 +263,20 @@ async def test_a_ranking_ends_with_its_deadline_and_has_a_most_of_users(
     rig.journal.reads.close()
     sent = rig.deliver(
         f"{PREFIX}.catalog.users.list",
-        json.dumps({"sort": "cost", "deadline": "2026-03-15T12:00:01Z"}).encode(),
+        json.dumps({"sort": "cost", "deadline": deadline}).encode(),
     )
     await rig.journal.reads.waiting.wait()
-    rig.clock.at += 2_000_000
+    rig.clock.at += seconds * 1_000_000
     rig.journal.reads.open()
     assert (await rig.answer(sent)).code == "deadline_exceeded"
+    await rig.stop()
+
+
+async def test_a_ranking_is_of_at_most_so_many_users(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(200):
+        await rig.ask("track", f"u{number}", provider="exa")
     monkeypatch.setattr(users, "RANKED_MAX", 199)
     answer = await rig.catalog("users.list", sort="cost")
     assert (answer.code, answer.error["field"]) == ("invalid_request", "sort")
