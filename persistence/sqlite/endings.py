@@ -37,49 +37,62 @@ class Endings:
         self._archives = archives
         kinds = f"(kind = {literal(ending.may_end)} OR kind = {literal(ending.ends)})"
         mark = literal(f'"{ending.named}":')
+        # To look for the mark takes longer than all else, so each body is looked through once.
+        self._maybe = (
+            f"SELECT json_group_array(seq) FROM log WHERE seq > ? AND seq <= ? AND {kinds}"  # noqa: S608 -- text of this module
+            f" AND (body = '' OR instr(body, {mark}) > 0)"
+        )
         # SQLite ends a text of JSON at its first NUL, so these are read by Python.
         nul = "instr(body, '\\u0000') > 0"
-        between = f"FROM log WHERE seq > ? AND seq <= ? AND {kinds}"
+        among = "FROM log WHERE seq IN (SELECT value FROM json_each(?))"
         named = literal(f"$.{ending.named}")
         said = ", ".join(f"json_extract(body, {literal(f'$.{name}')})" for name in ending.says)
         ends = f"kind = {literal(ending.ends)} OR coalesce({said}) = {literal(ending.ended)}"
         plain = (
-            f"{between} AND instr(body, {mark}) > 0 AND NOT {nul}"
-            " AND CASE WHEN json_valid(body)"
+            f"{among} AND NOT {nul} AND CASE WHEN json_valid(body)"
             f" THEN json_type(body, {named}) = 'text' AND ({ends}) END"
         )
         key = f"json_extract(body, {named})"
         self._put = f"INSERT INTO ends SELECT ?, user_id, {key}, seq {plain} ORDER BY 2, 3"
         # In one piece: for each row that leaves it, SQLite's thread waits for the interpreter.
         self._found = f"SELECT json_group_array(json_array(seq, 0, user_id, {key})) {plain}"
-        self._rest = (
-            f"SELECT seq, user_id, kind, body {between}"
-            f" AND (body = '' OR (instr(body, {mark}) > 0 AND {nul}))"
-        )
+        self._rest = f"SELECT seq, user_id, kind, body {among} AND (body = '' OR {nul})"
 
     def put(self, db: sqlite3.Connection, run: int, after: int, last: int) -> None:
         """Take the ends among the rows after ``after`` up to ``last`` into a run of the file."""
-        db.execute(self._put, (run, after, last))
-        rest = [(run, user, key, seq) for seq, _, user, key in self._others(db, after, last)]
+        maybe = self._may_end(db, after, last)
+        db.execute(self._put, (run, _array(maybe)))
+        rest = [(run, user, key, seq) for seq, _, user, key in self._others(db, maybe)]
         db.executemany("INSERT INTO ends VALUES (?, ?, ?, ?)", rest)
 
     def among(self, db: sqlite3.Connection, after: int, last: int) -> list[tuple[Any, ...]]:
         """The ends among these rows: position, nothing, user and the key that they name."""
-        ((found,),) = db.execute(self._found, (after, last))
-        return sorted([*map(tuple, json.loads(found)), *self._others(db, after, last)])
+        maybe = self._may_end(db, after, last)
+        ((found,),) = db.execute(self._found, (_array(maybe),))
+        return sorted([*map(tuple, json.loads(found)), *self._others(db, maybe)])
 
-    def _others(self, db: sqlite3.Connection, after: int, last: int) -> list[tuple[Any, ...]]:
+    def _may_end(self, db: sqlite3.Connection, after: int, last: int) -> list[int]:
+        """The positions of the rows that name something, or whose body is elsewhere."""
+        ((found,),) = db.execute(self._maybe, (after, last))
+        return sorted(json.loads(found))
+
+    def _others(self, db: sqlite3.Connection, maybe: Sequence[int]) -> list[tuple[Any, ...]]:
         """As `among`, of the rows whose body is elsewhere or is not for SQLite to read."""
         found: list[tuple[Any, ...]] = []
-        for begin in range(after, last, LOOK_ROWS):  # this many bodies are in memory at a time
-            rows = db.execute(self._rest, (begin, min(begin + LOOK_ROWS, last))).fetchall()
-            elsewhere = [seq for seq, _, _, body in rows if not body]
+        for begin in range(0, len(maybe), LOOK_ROWS):  # this many bodies are in memory at a time
+            some = _array(maybe[begin : begin + LOOK_ROWS])
+            rows = db.execute(self._rest, (some,)).fetchall()
+            elsewhere = sorted(seq for seq, _, _, body in rows if not body)
             bodies = self._archives.bodies(db, elsewhere, _lost) if elsewhere else {}
             for seq, user, kind, body in rows:
                 key = self._ending.key_of(kind, body or bodies.get(seq, ""))
                 if key is not None:
                     found.append((seq, 0, user, key))
         return found
+
+
+def _array(positions: Sequence[int]) -> str:
+    return f"[{','.join(map(str, positions))}]"
 
 
 def _lost(name: str, error: ArchiveUnreadable, positions: Sequence[int]) -> None:
