@@ -22,11 +22,14 @@ def lines(service: Service, *events: str) -> list[dict[str, Any]]:
     return [line for line in found if line["event"] in events]
 
 
-def await_line(service: Service, event: str, text: str = "", count: int = 1) -> dict[str, Any]:
-    """The ``count``-th line of that event with that text, once it is there."""
+def await_line(
+    service: Service, event: str | tuple[str, ...], text: str = "", count: int = 1
+) -> dict[str, Any]:
+    """The ``count``-th line of that event, or of one of those, with that text, once it is there."""
+    events = (event,) if isinstance(event, str) else event
     deadline = time.monotonic() + WAIT_S
     while True:
-        found = [line for line in lines(service, event) if text in json.dumps(line)]
+        found = [line for line in lines(service, *events) if text in json.dumps(line)]
         if len(found) >= count:
             return found[count - 1]
         assert service.process.poll() is None, service.stderr
