@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -171,6 +171,11 @@ def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
 def is_busy(error: Exception) -> bool:
     """Whether SQLite waited for another program's lock, and did not get it."""
     return bool(getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY)
+
+
+def as_array(positions: Sequence[int]) -> str:
+    """Positions as one variable of a query, which takes them apart by ``json_each``."""
+    return f"[{','.join(map(str, positions))}]"
 
 
 def read_error(error: Exception) -> JournalError:

@@ -16,6 +16,7 @@ import structlog
 from messages.stored.form import Ending
 from persistence.archive.lookup import Archives
 from persistence.errors import ArchiveUnreadable
+from persistence.sqlite.connection import as_array
 from persistence.sqlite.derived import literal
 
 LOOK_ROWS: Final = 5_000
@@ -61,14 +62,14 @@ class Endings:
     def put(self, db: sqlite3.Connection, run: int, after: int, last: int) -> None:
         """Take the ends among the rows after ``after`` up to ``last`` into a run of the file."""
         maybe = self._may_end(db, after, last)
-        db.execute(self._put, (run, _array(maybe)))
+        db.execute(self._put, (run, as_array(maybe)))
         rest = [(run, user, key, seq) for seq, _, user, key in self._others(db, maybe)]
         db.executemany("INSERT INTO ends VALUES (?, ?, ?, ?)", rest)
 
     def among(self, db: sqlite3.Connection, after: int, last: int) -> list[tuple[Any, ...]]:
         """The ends among these rows: position, nothing, user and the key that they name."""
         maybe = self._may_end(db, after, last)
-        ((found,),) = db.execute(self._found, (_array(maybe),))
+        ((found,),) = db.execute(self._found, (as_array(maybe),))
         return sorted([*map(tuple, json.loads(found)), *self._others(db, maybe)])
 
     def _may_end(self, db: sqlite3.Connection, after: int, last: int) -> list[int]:
@@ -80,7 +81,7 @@ class Endings:
         """As `among`, of the rows whose body is elsewhere or is not for SQLite to read."""
         found: list[tuple[Any, ...]] = []
         for begin in range(0, len(maybe), LOOK_ROWS):  # this many bodies are in memory at a time
-            some = _array(maybe[begin : begin + LOOK_ROWS])
+            some = as_array(maybe[begin : begin + LOOK_ROWS])
             rows = db.execute(self._rest, (some,)).fetchall()
             elsewhere = sorted(seq for seq, _, _, body in rows if not body)
             bodies = self._archives.bodies(db, elsewhere, _lost) if elsewhere else {}
@@ -89,10 +90,6 @@ class Endings:
                 if key is not None:
                     found.append((seq, 0, user, key))
         return found
-
-
-def _array(positions: Sequence[int]) -> str:
-    return f"[{','.join(map(str, positions))}]"
 
 
 def _lost(name: str, error: ArchiveUnreadable, positions: Sequence[int]) -> None:

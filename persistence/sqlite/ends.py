@@ -8,6 +8,7 @@ from typing import Final
 
 from messages.stored.form import Form
 from persistence.records import Ended
+from persistence.sqlite.connection import as_array
 from persistence.sqlite.derived import ENDS, end_of, literal, rare
 
 PUT_DEALT_WITH: Final = (
@@ -67,7 +68,7 @@ def looked_at(
 
 def filling(db: sqlite3.Connection, positions: Sequence[int], kind: str) -> set[int]:
     """Those of the rows at these positions that are of a kind."""
-    found = db.execute(_FILLING, (f"[{','.join(map(str, positions))}]", kind))
+    found = db.execute(_FILLING, (as_array(positions), kind))
     return {seq for (seq,) in found}
 
 

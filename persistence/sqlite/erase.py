@@ -8,6 +8,7 @@ from typing import Final
 
 from messages.stored.events import ERASED
 from persistence.chain.chain import about_of
+from persistence.sqlite.connection import as_array
 
 ROWS_AT_ONCE: Final = 500
 _ERASE: Final = "UPDATE log SET personal = ?, proof = ? WHERE seq = ?"
@@ -25,7 +26,7 @@ def erase(db: sqlite3.Connection, positions: Sequence[int]) -> int:
     db.execute("BEGIN IMMEDIATE")
     found = db.execute(
         f"SELECT seq, personal, proof FROM log WHERE {where}",  # noqa: S608 -- text of this module
-        (f"[{','.join(map(str, positions))}]", ERASED),
+        (as_array(positions), ERASED),
     ).fetchall()
     # A row from before schema 6 has no proof: no link covers its personal fields.
     erased = [(ERASED, proof and about_of(personal, proof), seq) for seq, personal, proof in found]

@@ -13,7 +13,7 @@ from messages.subjects import encode_user, partition_of
 from persistence.archive.lookup import Archives
 from persistence.records import Ended, EndedPage, Loaded, Row, Snapshot
 from persistence.sqlite.bulk_load import ONE_SNAPSHOT, Asked, load
-from persistence.sqlite.connection import Connection
+from persistence.sqlite.connection import Connection, as_array
 from persistence.sqlite.derived import rare
 from persistence.sqlite.ends import (
     DEALT_WITH,
@@ -193,7 +193,7 @@ class LogReads:
         if not positions:
             return []
         where = "seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
-        return await self._rows(connection, where, _array(positions), wanted=wanted)
+        return await self._rows(connection, where, as_array(positions), wanted=wanted)
 
     async def _rows(
         self,
@@ -222,7 +222,3 @@ class LogReads:
             return rows
         bodies = await connection.ask(self._archives.bodies, elsewhere)
         return [row._replace(body=bodies.get(row.seq, row.body)) for row in rows]
-
-
-def _array(positions: Sequence[int]) -> str:
-    return f"[{','.join(map(str, positions))}]"
