@@ -48,6 +48,17 @@ class Terminal:
                 self._read += data
 
 
+def start_on_a_terminal(service: Service, settings: dict[str, str]) -> Terminal:
+    """Start the service with its log on a terminal."""
+    terminal = Terminal()
+    service.stderr_fd = terminal.slave
+    service.env |= settings
+    service.launch()
+    terminal.close_slave()
+    service.wait_ready()
+    return terminal
+
+
 def said(service: Service) -> list[dict[str, Any]]:
     """The lines of the log, each of which is JSON."""
     return [json.loads(line) for line in service.stderr.splitlines()]
@@ -110,12 +121,7 @@ def test_an_end_that_nobody_asked_for_is_an_error_with_its_reason(up: Service) -
 
 
 def test_a_person_at_a_terminal_reads_lines_that_no_caller_can_forge(up: Service) -> None:
-    terminal = Terminal()
-    up.stderr_fd = terminal.slave
-    up.env |= {"METERD_LOG_LEVEL": "debug", "TERM": "dumb"}
-    up.launch()
-    terminal.close_slave()
-    up.wait_ready()
+    terminal = start_on_a_terminal(up, {"METERD_LOG_LEVEL": "debug", "TERM": "dumb"})
     with RawClient(up.url) as client:
         ask(client, "track", "an\u202eevil user", provider="exa")
         client.request(f"{PREFIX}.stats.=1B=5B2J\x1b[2J\x07")
@@ -136,12 +142,7 @@ def test_a_person_at_a_terminal_reads_lines_that_no_caller_can_forge(up: Service
 
 
 def test_a_terminal_that_takes_colours_has_them(up: Service) -> None:
-    terminal = Terminal()
-    up.stderr_fd = terminal.slave
-    up.env |= {"TERM": "xterm", "NO_COLOR": ""}
-    up.launch()
-    terminal.close_slave()
-    up.wait_ready()
+    terminal = start_on_a_terminal(up, {"TERM": "xterm", "NO_COLOR": ""})
     assert up.terminate() == 0
     assert "\x1b[32minfo" in terminal.text()
 
