@@ -7,10 +7,12 @@ JournalError
 ├── OutcomeUnknown    the write may or may not be in the log; ask `EventLog.last_seq`
 │   └── DiskFailed    and the disk is not to be trusted: the process has to end
 ├── Unavailable       a read failed; it may succeed later
+│   ├── BeingMade     a derived file is made anew just now
 │   └── ArchiveUnreadable    of a file of the archive; the message names it
 │       ├── ArchiveGone         it is not there
 │       └── ArchiveDamaged      it is not as it was written
 ├── Corrupt           stored bytes are not what this version can read
+│   └── Damaged       they are not as they were written; names the file and the place
 └── Refused           the journal cannot be opened: held, unwritable, of a newer version
 """
 
@@ -45,6 +47,18 @@ class Unavailable(JournalError):
     """A read failed."""
 
 
+class BeingMade(Unavailable):
+    """What is needed is made anew from the log just now.
+
+    Attributes:
+        retry_s: about how many seconds that takes still.
+    """
+
+    def __init__(self, why: str, retry_s: float) -> None:
+        super().__init__(why)
+        self.retry_s = retry_s
+
+
 class ArchiveUnreadable(Unavailable):
     """A file of the archive cannot be read; the message names it, without its directory."""
 
@@ -59,6 +73,34 @@ class ArchiveDamaged(ArchiveUnreadable):
 
 class Corrupt(JournalError):
     """Stored bytes cannot be read: damaged, or written by a newer version."""
+
+
+class Damaged(Corrupt):
+    """Stored bytes are not as they were written, and nothing makes them anew by itself.
+
+    Attributes:
+        file: its name, without the directory.
+        place: what of it, for people: ``row 17``, say.
+        do: what an operator can do.
+        first: the first position that is affected, None if no position is known.
+        last: the last one.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        place: str,
+        do: str,
+        *,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> None:
+        super().__init__(f"{place} of {file} is not as it was written")
+        self.file = file
+        self.place = place
+        self.do = do
+        self.first = first
+        self.last = first if last is None else last
 
 
 class Refused(JournalError):
