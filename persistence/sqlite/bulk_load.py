@@ -10,14 +10,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from messages.subjects import encode_user, partition_of
-from persistence.archive.lookup import Archives
-from persistence.records import Entry, Loaded, Snapshot
-from persistence.sqlite.connection import Connection, read_error
+from persistence.records import Entry, Loaded, Row, Snapshot
+from persistence.sqlite.checked import damaged, fits
+from persistence.sqlite.connection import Connection
+from persistence.sqlite.stored_rows import StoredRows
 
 CACHE_KIB: Final = 512
 """Pages of the log and of the index in memory: users who are not live are anywhere in both, so
@@ -31,7 +32,8 @@ ONE_SNAPSHOT: Final = (
 # any bytes: they come one behind the other, in the order of the array, beside it.
 _LOADED: Final = """
 SELECT json_group_array(json_array(asked.key, kept.seq, kept.schema, length(kept.body), (
-    SELECT json_group_array(json_array(log.seq, kind, at, body)) FROM (
+    SELECT json_group_array(json_array(log.seq, event_id, kind, at, notify, body, hex(chain),
+        personal, CASE WHEN personal IS NOT NULL THEN hex(proof) END)) FROM (
         SELECT seq FROM (
             SELECT rows.seq AS seq FROM places.runs CROSS JOIN places.rows ON run = id
             WHERE last > coalesce(kept.seq, 0) AND user_id = json_extract(asked.value, '$[1]')
@@ -55,11 +57,14 @@ class _Found(NamedTuple):
     schema: int | None
     length: int | None
     # SQLite does not promise that what a subquery made as JSON goes into other JSON as such.
-    tail: list[Entry] | str
+    tail: list[_Entry] | str
 
 
+_Entry: TypeAlias = tuple[int, str | None, str, int, int, str, str, str | None, str | None]
+"""The fields of a row but partition and user: its stamp, and the proof of what is personal, in
+hexadecimal digits."""
 _found: Final = msgspec.json.Decoder(list[_Found])
-_tail: Final = msgspec.json.Decoder(list[Entry])
+_tail: Final = msgspec.json.Decoder(list[_Entry])
 
 
 class Asked(NamedTuple):
@@ -92,41 +97,56 @@ async def detach(connection: Connection) -> None:
     await connection.call(_detach)
 
 
-async def load(connection: Connection, asked: Asked, archives: Archives) -> dict[str, Loaded]:
-    """See `LogQueries.load`; raises as `Connection.read` and `Archives.bodies`."""
+async def load(connection: Connection, asked: Asked, stored: StoredRows) -> dict[str, Loaded]:
+    """See `LogQueries.load`; raises as `Connection.ask` and `StoredRows.at`."""
+    return await connection.ask(_load, asked, stored)
+
+
+def _load(db: sqlite3.Connection, asked: Asked, stored: StoredRows) -> dict[str, Loaded]:
     places = [
         (partition_of(encode_user(user)), user, recent)
         for user, recent in zip(asked.users, asked.recent, strict=True)
     ]
     text = msgspec.json.encode(places).decode()
-    ((text, bodies),) = await connection.read(_LOADED, text, asked.position, asked.limit)
-    try:
-        loaded = _loaded(places, _found.decode(text), bodies)
-    except ValueError as error:  # DecodeError is one
-        raise read_error(error) from error
-    for _, tail in loaded.values():
-        if tail and tail[0][0] <= archives.last:  # hardly ever: a snapshot reflects these rows
-            elsewhere = [seq for seq, _, _, body in tail if not body]
-            found = await connection.ask(archives.bodies, elsewhere)
-            tail[:] = [(seq, kind, at, found.get(seq, body)) for seq, kind, at, body in tail]
-    return loaded
-
-
-def _loaded(
-    places: Sequence[tuple[int, str, Sequence[int]]], found: list[_Found], bodies: bytes
-) -> dict[str, Loaded]:
+    ((text, bodies),) = db.execute(_LOADED, (text, asked.position, asked.limit))
     loaded: dict[str, Loaded] = {}
     end = 0
-    for number, seq, schema, length, tail in found:
+    for number, seq, schema, length, tail in _found.decode(text):
         partition, user, _ = places[number]
         entries = _tail.decode(tail) if isinstance(tail, str) else tail
-        entries.sort()  # they are: but SQL promises no order
         snapshot = None
         if seq is not None and schema is not None and length is not None:
             begin, end = end, end + length
             snapshot = Snapshot(partition, user, seq, schema, bodies[begin:end])
-        loaded[user] = Loaded(snapshot, entries)
+        loaded[user] = Loaded(snapshot, _checked(db, partition, user, entries, stored))
     return loaded
+
+
+def _checked(
+    db: sqlite3.Connection,
+    partition: int,
+    user: str,
+    entries: Sequence[_Entry],
+    stored: StoredRows,
+) -> list[Entry]:
+    """The rows of a user that are as they were written, oldest first."""
+    found: list[Entry] = []
+    alone: list[int] = []
+    for seq, key, kind, at, notify, body, chain, personal, proof in entries:
+        row = Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
+        random = bytes.fromhex(proof) if proof else None
+        if body and fits(row, random, bytes.fromhex(chain), stored.unchecked):
+            found.append((seq, kind, at, body))
+        else:
+            alone.append(seq)
+    # Those whose body is in an archive; hardly ever: a snapshot reflects these rows. And those that
+    # JSON cannot show as they are, as if a key has a NUL.
+    for row in stored.at(db, alone) if alone else ():
+        if row.user != user:
+            raise damaged(row.seq)
+        found.append((row.seq, row.kind, row.at, row.body))
+    found.sort()  # they are, nearly always: but SQL promises no order
+    return found
 
 
 def _attach(db: sqlite3.Connection, index: Path) -> None:

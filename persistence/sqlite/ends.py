@@ -11,11 +11,6 @@ from persistence.records import Ended
 from persistence.sqlite.connection import as_array
 from persistence.sqlite.derived import ENDS, end_of, literal, rare
 
-PUT_DEALT_WITH: Final = (
-    "INSERT INTO position (name, seq) VALUES ('ends', ?)"
-    " ON CONFLICT DO UPDATE SET seq = excluded.seq"
-)
-DEALT_WITH: Final = "SELECT seq FROM position WHERE name = 'ends'"
 FIRST_ROWS: Final = 4
 """Rows behind an opening one among which nearly always one fills it."""
 MORE_ROWS: Final = 1_000
@@ -70,8 +65,3 @@ def filling(db: sqlite3.Connection, positions: Sequence[int], kind: str) -> set[
     """Those of the rows at these positions that are of a kind."""
     found = db.execute(_FILLING, (as_array(positions), kind))
     return {seq for (seq,) in found}
-
-
-def put_dealt_with(db: sqlite3.Connection, until: int) -> None:
-    """Store the moment up to which all is dealt with."""
-    db.execute(PUT_DEALT_WITH, (until,))

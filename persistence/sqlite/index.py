@@ -22,6 +22,7 @@ from persistence.errors import JournalError
 from persistence.exhaustion import tell_of
 from persistence.records import Row
 from persistence.sqlite.connection import Connection, read_error
+from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.endings import LOOK_ROWS, Endings
 from persistence.sqlite.index_file import INDEX, beyond, fill, filled_to, open_filler
 from persistence.sqlite.recent import RecentPositions
@@ -118,7 +119,7 @@ class LogIndex:
                     self._tails[-1].add(places)
                     self._close_full_tail()
         except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
-            raise read_error(error) from error
+            raise read_error(error, DATABASE) from error
 
     def add(self, rows: Sequence[Row]) -> None:
         """Take in rows that are durable; those that the index has are left out."""

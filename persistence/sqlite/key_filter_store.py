@@ -22,8 +22,9 @@ from persistence.errors import Corrupt, JournalError
 from persistence.exhaustion import tell_of
 from persistence.key_filter import KeyFilter
 from persistence.sqlite import key_filter_file
-from persistence.sqlite.connection import Connection, read_error
+from persistence.sqlite.connection import Connection
 from persistence.sqlite.provenance import anchor_at
+from persistence.sqlite.stored_rows import StoredRows
 
 FILE: Final = "keys.filter"
 SAVE_ROWS: Final = 200_000
@@ -32,6 +33,7 @@ SAVE_BYTES_PER_ROW: Final = 200
 more bytes of the file than that. It has 3 to 6 bytes for each key, 10 MB at the least."""
 CLOSE_ROWS: Final = 20_000
 """At a close the file is written for this many rows; fewer are read again in no time."""
+_ROWS_AT_ONCE: Final = 1_000
 
 _log = structlog.get_logger(__name__)
 
@@ -55,18 +57,17 @@ class KeyStore:
         self._saving: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, directory: Path, log: Connection, keys: KeyFilter) -> KeyStore:
+    async def open(
+        cls, directory: Path, log: Connection, keys: KeyFilter, stored: StoredRows
+    ) -> KeyStore:
         """Have the filter, which is empty, hold every key of the log.
 
         Raises:
             Unavailable: the log cannot be read.
-            Corrupt: the log is damaged.
+            Damaged: a row is not as it was written, so that nobody knows its key.
         """
         path = directory / FILE
-        try:
-            position = await log.call(_load, path, keys)
-        except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
-            raise read_error(error) from error
+        position = await log.ask(_load, path, keys, stored)
         return cls(path, log, keys, position)
 
     def grown(self, last: int) -> None:
@@ -104,7 +105,7 @@ def due_rows(keys: KeyFilter) -> int:
     return max(SAVE_ROWS, size // SAVE_BYTES_PER_ROW)
 
 
-def _load(db: sqlite3.Connection, path: Path, keys: KeyFilter) -> int:
+def _load(db: sqlite3.Connection, path: Path, keys: KeyFilter, stored: StoredRows) -> int:
     """Fill the filter from the file and from the log; the file's position."""
     kept = _kept(db, path)
     position = 0
@@ -114,11 +115,11 @@ def _load(db: sqlite3.Connection, path: Path, keys: KeyFilter) -> int:
     else:
         keys.restore(kept.parts)
         position = kept.seq
-    claim = keys.claim
-    for user, key in db.execute(
-        "SELECT user_id, event_id FROM log WHERE seq > ? AND event_id IS NOT NULL", (position,)
-    ):
-        claim(user, key)
+    (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM log").fetchone()
+    for after in range(position, last, _ROWS_AT_ONCE):
+        for row in stored.between(db, after, min(after + _ROWS_AT_ONCE, last), bodies=False):
+            if row.key is not None:
+                keys.claim(row.user, row.key)
     return position
 
 

@@ -7,16 +7,18 @@ is in files of the archive is read in the connection's thread as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
 
 from messages.stored.form import Form, Storage
 from messages.subjects import encode_user, partition_of
-from persistence.archive.lookup import Archives
+from persistence.errors import Damaged
 from persistence.records import Ended, EndedPage, Loaded, Row, Snapshot
 from persistence.sqlite.bulk_load import ONE_SNAPSHOT, Asked, load
-from persistence.sqlite.connection import Connection, as_array
+from persistence.sqlite.connection import Connection
 from persistence.sqlite.derived import rare
 from persistence.sqlite.ends import (
-    DEALT_WITH,
     FIRST_ROWS,
     MORE_ROWS,
     filling,
@@ -24,7 +26,10 @@ from persistence.sqlite.ends import (
     query_of,
 )
 from persistence.sqlite.index import LogIndex
-from persistence.sqlite.insert import COLUMNS
+from persistence.sqlite.positions import ENDS, PUBLISHED, position_of
+from persistence.sqlite.stored_rows import StoredRows
+
+_log: Final = structlog.get_logger(__name__)
 
 
 class LogReads:
@@ -34,7 +39,7 @@ class LogReads:
         recoveries: reads what requests wait for.
         pages: reads the rest.
         index: where users and keys are.
-        archives: has the bodies that the log does not have.
+        rows: reads rows.
         form: says which kinds are rare.
     """
 
@@ -43,13 +48,13 @@ class LogReads:
         recoveries: Connection,
         pages: Connection,
         index: LogIndex,
-        archives: Archives,
+        rows: StoredRows,
         form: Form,
     ) -> None:
         self._recoveries = recoveries
         self._pages = pages
         self._index = index
-        self._archives = archives
+        self._stored = rows
         self._storage = form.storage
         self._ending = form.ending
         self._rare = rare(form.common())
@@ -73,7 +78,7 @@ class LogReads:
         # What leaves memory after this is in the file by then.
         recent = [self._index.recent(user) for user in users]
         asked = Asked(users, recent, self._index.position, limit)
-        return await load(self._recoveries, asked, self._archives)
+        return await load(self._recoveries, asked, self._stored)
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
         """See `LogQueries.history`."""
@@ -84,14 +89,11 @@ class LogReads:
     ) -> list[Row]:
         """See `LogQueries.newest`."""
         if kind is not None and self._storage.get(kind, Storage.RARE) is Storage.RARE:
-            return await self._rows(
-                self._pages,
-                f"user_id = ? AND seq < ? AND kind = ? AND {self._rare} ORDER BY seq DESC LIMIT ?",
-                user,
-                before,
-                kind,
-                limit,
+            where = f"user_id = ? AND seq < ? AND kind = ? AND {self._rare}"
+            rare = await self._where(
+                f"{where} ORDER BY seq DESC LIMIT ?", user, before, kind, limit
             )
+            return (await self._at(self._pages, rare))[::-1]
         found: list[Row] = []
         while len(found) < limit:
             positions = await self._index.before(user, before, limit)
@@ -130,7 +132,7 @@ class LogReads:
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
         """See `LogQueries.noticed`."""
         where = "user_id = ? AND notify = 1 AND seq < ? ORDER BY seq DESC LIMIT ?"
-        return await self._rows(self._pages, where, user, before, limit)
+        return (await self._at(self._pages, await self._where(where, user, before, limit)))[::-1]
 
     async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
         """See `LogQueries.users`."""
@@ -139,12 +141,11 @@ class LogReads:
     async def notices(self, after: int, limit: int) -> list[Row]:
         """See `Outbox.notices`."""
         where = "notify = 1 AND seq > ? ORDER BY seq LIMIT ?"
-        return await self._rows(self._pages, where, after, limit)
+        return await self._at(self._pages, await self._where(where, after, limit))
 
     async def published(self) -> int:
         """See `Outbox.published`."""
-        found = await self._recoveries.read("SELECT seq FROM position WHERE name = 'published'")
-        return int(found[0][0]) if found else 0
+        return await self._position(PUBLISHED)
 
     async def ended(self, after: Ended, until: int, limit: int) -> EndedPage:
         """See `Ends.ended`."""
@@ -155,8 +156,15 @@ class LogReads:
 
     async def dealt_with(self) -> int:
         """See `Ends.dealt_with`."""
-        found = await self._recoveries.read(DEALT_WITH)
-        return int(found[0][0]) if found else 0
+        return await self._position(ENDS)
+
+    async def _position(self, name: str) -> int:
+        """A position that is derived: after a loss it is lower than it was."""
+        try:
+            return await self._recoveries.ask(position_of, name)
+        except Damaged as error:
+            _log.error("damaged", file=error.file, place=error.place, do="nothing: it begins anew")
+            return 0
 
     async def _filled(self, found: Sequence[Ended]) -> set[int]:
         """Those opening rows of which some row behind them fills what they opened."""
@@ -181,44 +189,20 @@ class LogReads:
 
     async def rows(self, after: int, limit: int) -> list[Row]:
         """See `EventLog.rows`."""
-        return await self._rows(self._pages, "seq > ? ORDER BY seq LIMIT ?", after, limit)
+        return await self._at(
+            self._pages, range(after + 1, min(after + limit, self._index.last) + 1)
+        )
 
     async def _at(
         self,
         connection: Connection,
         positions: Sequence[int],
-        wanted: Callable[[Row], bool] | None = None,
+        wanted: Callable[[Row], bool] = lambda _: True,
     ) -> list[Row]:
         """The rows at these positions that are wanted, oldest first."""
-        if not positions:
-            return []
-        where = "seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
-        return await self._rows(connection, where, as_array(positions), wanted=wanted)
+        return await connection.ask(self._stored.at, positions, wanted) if positions else []
 
-    async def _rows(
-        self,
-        connection: Connection,
-        where: str,
-        *args: object,
-        wanted: Callable[[Row], bool] | None = None,
-    ) -> list[Row]:
+    async def _where(self, where: str, *args: object) -> list[int]:
         # `where` is text of this module; all values are variables.
-        found = await connection.read(
-            f"SELECT {COLUMNS} FROM log WHERE {where}",  # noqa: S608
-            *args,
-        )
-        # Of a long tail this is a third: fields by name cost less than a tuple that is cut and
-        # joined.
-        rows = [
-            Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
-            for seq, partition, user, key, kind, at, notify, body, personal in found
-        ]
-        if wanted is not None:  # before files are opened for the others
-            rows = [row for row in rows if wanted(row)]
-        if not rows or min(rows[0].seq, rows[-1].seq) > self._archives.last:
-            return rows
-        elsewhere = [row.seq for row in rows if not row.body]
-        if not elsewhere:
-            return rows
-        bodies = await connection.ask(self._archives.bodies, elsewhere)
-        return [row._replace(body=bodies.get(row.seq, row.body)) for row in rows]
+        query = f"SELECT seq FROM log WHERE {where}"  # noqa: S608
+        return [seq for (seq,) in await self._pages.read(query, *args)]

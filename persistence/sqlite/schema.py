@@ -16,10 +16,11 @@ from typing import Final
 from messages.stored.form import Form
 from persistence.errors import Refused
 from persistence.sqlite.derived import derive
-from persistence.sqlite.insert import newest_heads
 
 WRITER_CACHE_KIB: Final = 4_096
 """Rows go to the end of the log and snapshots anywhere: more would hold pages of the past."""
+CHECKSUMS: Final = 9
+"""From this migration on rows have checksums."""
 APPLICATION_ID: Final = 0x6D747264  # "mtrd"; `file meterd.db` shows it in decimal, 1836347972
 
 
@@ -83,8 +84,8 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
             raise
 
 
-def prepare(db: sqlite3.Connection, path: Path, form: Form) -> list[bytes]:
-    """Make a database ready for its writer, or refuse it untouched; the chain's newest links."""
+def prepare(db: sqlite3.Connection, path: Path, form: Form) -> None:
+    """Make a database ready for its writer, or refuse it untouched."""
     version = check(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
@@ -100,7 +101,6 @@ def prepare(db: sqlite3.Connection, path: Path, form: Form) -> list[bytes]:
         )
     migrate(db, version)
     derive(db, form)
-    return newest_heads(db)
 
 
 def configure(db: sqlite3.Connection) -> None:

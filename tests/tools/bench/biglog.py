@@ -32,12 +32,14 @@ from messages.stored.form import FORM
 from messages.subjects import encode_user, partition_of
 from messages.usage import Track
 from persistence.archive.lookup import Archives
-from persistence.chain.chain import follow, heads_as_bytes, heads_of_bytes
+from persistence.chain.chain import follow, heads_of_bytes
+from persistence.chain.checksum import stamp
 from persistence.key_filter import KeyFilter
 from persistence.records import Row, Snapshot
 from persistence.sqlite import index_file, schema
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.endings import Endings
+from persistence.sqlite.heads import put_heads
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.journal import SQLiteJournal
 from tests.tools.bench.calls import MODELS, call, keys
@@ -60,7 +62,6 @@ _PUT_ROW: Final = (
     "INSERT INTO log (seq, partition, user_id, event_id, kind, at, notify, body, personal, chain)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_PUT_HEADS: Final = "INSERT INTO heads (seq, links) VALUES (?, ?)"
 _PUT_SNAPSHOT: Final = (
     "INSERT INTO snapshots (partition, user_id, seq, schema, body) VALUES (?, ?, ?, ?, ?)"
 )
@@ -148,8 +149,9 @@ def _write(path: Path, blocks: Iterator[tuple[list[Row], list[Snapshot]]]) -> No
     heads = heads_of_bytes(b"")
     for rows, saved in blocks:
         links = follow(heads, rows, [None] * len(rows))
-        db.executemany(_PUT_ROW, [(*row, link) for row, link in zip(rows, links, strict=True)])
-        db.execute(_PUT_HEADS, (rows[-1].seq, heads_as_bytes(heads)))
+        stamped = zip(rows, links, strict=True)
+        db.executemany(_PUT_ROW, [(*row, stamp(link, row, None)) for row, link in stamped])
+        put_heads(db, rows[-1].seq, heads)
         db.executemany(_PUT_SNAPSHOT, saved)
     for _, sql in indexes:
         db.execute(sql)
