@@ -33,7 +33,7 @@ from persistence.sqlite.archiver import Archiver
 from persistence.sqlite.bulk_load import attach, detach
 from persistence.sqlite.checkpoints import Checkpoints
 from persistence.sqlite.connection import Connection, is_busy, is_damage
-from persistence.sqlite.data_dir import DATABASE, WAL, Claim, refuse_unfinished, wal_of
+from persistence.sqlite.data_dir import DATABASE, DO, WAL, Claim, refuse_unfinished, wal_of
 from persistence.sqlite.endings import Endings
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
 from persistence.sqlite.heads import newest_heads
@@ -156,6 +156,8 @@ class SQLiteJournal(LogReads):
             except (sqlite3.Error, ValueError, OSError) as error:
                 if is_busy(error):
                     raise Refused(f"{path} is locked by another program") from error
+                if is_damage(error):
+                    raise Refused(f"{path} is damaged ({error}): {DO}") from error
                 raise Refused(f"{path} cannot be opened: {error}") from error
             if index.last > mark.seq:  # of before there was one, or older after a power cut
                 mark.advance(index.last)
