@@ -284,12 +284,13 @@ def error_headers(error: RequestError) -> dict[str, str]:
 
 
 def decode_error(body: bytes) -> RequestError:
-    """The error of an error reply."""
+    """The error of an error reply; whether it is retryable is what the reply says."""
     found = _ERROR_DECODER.decode(body).error
     return RequestError(
         found.code,
         found.message,
         field=found.field,
+        retryable=found.retryable,
         retry_after=found.retry_after,
         event_id=found.event_id,
         error_id=found.error_id,
@@ -355,5 +356,12 @@ def _unreadable(kind: str, seq: int | None, error: Exception) -> UnreadableEvent
 
 
 def decode_personal(body: str | None) -> Personal | None:
-    """The personal fields of a usage event, None if there are none or they were erased."""
-    return None if body is None else _PERSONAL_DECODER.decode(body)
+    """The personal fields of a usage event, None if there are none or they were erased.
+
+    Raises:
+        UnreadableEvent: the text is not that of such fields.
+    """
+    try:
+        return None if body is None else _PERSONAL_DECODER.decode(body)
+    except _UNREADABLE as error:
+        raise _unreadable("personal", None, error) from error

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from persistence.damage import in_full
 from persistence.errors import DiskFailed, FilesGone, JournalError, NotStored, Unavailable
 from persistence.journal import EventLog
 from persistence.records import Row, Snapshot
@@ -280,7 +281,7 @@ class Writer:
             try:
                 return await self._log.last_seq()
             except JournalError as error:
-                _log.error("journal_unreadable", error=str(error))
+                _log.error("journal_unreadable", error=in_full(error))
                 await asyncio.sleep(self._retry_s)
 
     def _resume_after(self, last: int) -> None:
