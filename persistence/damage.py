@@ -4,10 +4,10 @@ Whoever hears of damage calls `tell`: who reads the rows, and who has to refuse 
 on without them. The first one writes the line; the bytes stay as they are until somebody mends
 them, so all others have nothing to add.
 
-Every damaged row that anybody needs comes through `damaged_of`, as `Damaged` with its first and
-its last position. Where a log has a second copy one day, its rows are asked for there, by
-`EventLog.rows` of that copy: those that fit their place in the chain are put where the damaged
-ones are, and the read is tried again.
+Every damaged row that anybody needs comes through `Told.tell`, as `Damaged` with its first and its
+last position. Where a log has a second copy one day, it is told of damage there, and the rows are
+asked of it by `EventLog.rows`: those that fit their place in the chain are put where the damaged
+ones are. Meanwhile `BeingMade` takes the place of `Damaged`, so that callers come again.
 """
 
 from __future__ import annotations

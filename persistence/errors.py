@@ -97,7 +97,9 @@ class Damaged(Corrupt):
         last: int | None = None,
         why: str = "",
     ) -> None:
-        super().__init__(f"{place} of {file} is not as it was written")
+        many = last is not None and last != first
+        how = "are not as they were" if many else "is not as it was"
+        super().__init__(f"{place} of {file} {how} written")
         self.file = file
         self.place = place
         self.do = do
