@@ -19,11 +19,7 @@ import structlog.testing
 from actors.edge import connecting as link
 from actors.edge.connection import Connection, ConnectionFailed
 from actors.edge.live_client import LiveClient
-from messages.catalog import CATALOG_USER
-from messages.stored.form import FORM
 from messages.subjects import PREFIX, request_subject
-from persistence.records import Row
-from persistence.sqlite.journal import SQLiteJournal
 from tests.support.nats import NatsServer, start_nats_server
 from tests.support.raw import ConnectionEndedError, RawClient
 from tests.support.service import Service, ServiceEndedError
@@ -171,16 +167,6 @@ def test_a_database_of_another_program_is_refused_untouched(make: Make, tmp_path
     before = database.read_bytes()
     refused(make(data="foreign"), "meterd.db")
     assert database.read_bytes() == before
-
-
-async def test_a_start_without_a_row_of_the_catalogue_names_it_and_what_to_do(
-    make: Make, tmp_path: Path
-) -> None:
-    journal = await SQLiteJournal.open(tmp_path / "rotten", FORM)
-    rows = [Row(1, 0, CATALOG_USER, "k", "price_put", 1, False, "{", None)]
-    await journal.append(rows)
-    await journal.close()
-    refused(make(data="rotten"), "row 1 of meterd.db", "meterd mend")
 
 
 async def test_a_nats_server_that_is_not_there_is_named_once_and_without_secrets(

@@ -11,7 +11,9 @@ import pytest
 from persistence.errors import Damaged, JournalError
 from persistence.memory import MemoryJournal
 from persistence.records import Row
+from tests.support.rig import Answer, Logs, Rig
 
+PLACE = "not executed: row 17 of meterd.db is not as it was written"
 READS = (
     *("snapshot", "load", "history", "newest", "find", "find_all", "ended_by", "noticed"),
     "erase",
@@ -60,3 +62,25 @@ def rot(journal: MemoryJournal, seq: int, **fields: Any) -> None:
     journal._of_user[before.user][:] = map(of, journal._of_user[before.user])
     for known in (journal._of_key, journal._ended_by):
         known.update({place: of(row) for place, row in known.items()})
+
+
+def row_of(rig: Rig, kind: str, user: str = "alice") -> Row:
+    """The user's newest row of a kind."""
+    return [row for row in rig.inner._rows if (row.user, row.kind) == (user, kind)][-1]
+
+
+def said(lines: Logs) -> list[str]:
+    """What the log says that is no mere information; none of it is a traceback."""
+    assert not [line for line in lines if "exc_info" in line or "Traceback" in str(line)]
+    return [line["event"] for line in lines if line["log_level"] in {"warning", "error"}]
+
+
+def refused_for_good(answer: Answer, message: str = PLACE) -> None:
+    """The caller hears what is damaged, and that to try again does not help."""
+    error = answer.error
+    assert error is not None, answer
+    assert (error["code"], error["message"]) == ("unavailable", message)
+    assert error["retryable"] is False
+    assert (error["retry_after"], error["error_id"]) == (None, None)
+    assert answer.headers is not None
+    assert answer.headers["Nats-Service-Error-Code"] == "503"
