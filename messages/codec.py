@@ -356,12 +356,5 @@ def _unreadable(kind: str, seq: int | None, error: Exception) -> UnreadableEvent
 
 
 def decode_personal(body: str | None) -> Personal | None:
-    """The personal fields of a usage event, None if there are none or they were erased.
-
-    Raises:
-        UnreadableEvent: the text is not that of such fields.
-    """
-    try:
-        return None if body is None else _PERSONAL_DECODER.decode(body)
-    except _UNREADABLE as error:
-        raise _unreadable("personal", None, error) from error
+    """The personal fields of a usage event, None if there are none or they were erased."""
+    return None if body is None else _PERSONAL_DECODER.decode(body)

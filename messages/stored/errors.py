@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-MISFITS: Final = (ArithmeticError, LookupError, TypeError, ValueError)
+MISFITS: Final = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
 """What is raised where something is made of an event that says what it cannot say."""
 
 
@@ -57,9 +57,5 @@ def made_of(kind: str, seq: int) -> Iterator[None]:
     """
     try:
         yield
-    except UnreadableEvent as error:
-        if error.seq is not None:
-            raise
-        raise UnreadableEvent(error.kind, error.why, seq) from error
     except MISFITS as error:
         raise UnreadableEvent(kind, f"{type(error).__name__}: {error}", seq) from error

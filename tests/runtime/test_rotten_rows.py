@@ -74,6 +74,22 @@ async def test_a_closed_period_whose_end_is_no_moment_is_named(rig: Rig) -> None
         refused_for_good(await one(rig), message)
 
 
+async def test_a_list_shows_a_user_by_id_alone_if_the_period_cannot_be_decoded(
+    rig: Rig, lines: Logs
+) -> None:
+    for month in ("03", "05", "09"):
+        rig.clock.at = micros(f"2026-{month}-20T00:00:00Z")
+        for user in ("alice", "bob"):
+            await rig.ask("track", user, provider="tavily")
+    await rig.idle()
+    for row in rig.inner._rows[:]:
+        if (row.user, row.kind) == ("alice", "period_sealed"):
+            rot(rig.inner, row.seq, body="{")
+    alice, bob = (await rig.catalog("users.list", billing_period="2026-03")).body["users"]
+    assert (alice["total_calls"], bob["total_calls"]) == (None, 1)
+    assert {*said(lines)} == {"damaged"}
+
+
 async def test_an_alert_that_was_raised_at_no_moment_is_named(rig: Rig) -> None:
     for _ in range(10):
         await rig.ask("track", provider="tavily")
@@ -161,6 +177,19 @@ async def test_a_repeated_change_of_the_catalogue_whose_row_is_rotten_names_it(r
     rot(rig.inner, 1, body="{")
     message = "not executed: row 1 of meterd.db is not as it was written"
     refused_for_good(await rig.catalog("prices.put", **GPT, event_id="k"), message)
+
+
+async def test_a_price_in_force_from_no_moment_is_named_when_its_change_is_repeated(
+    rig: Rig, lines: Logs
+) -> None:
+    price = {**GPT, "effective_from": "2026-01-01T00:00:00Z"}
+    assert (await rig.catalog("prices.put", **price, event_id="k")).code == ""
+    await rig.idle()
+    body = rig.inner._rows[0].body
+    rot(rig.inner, 1, body=re.sub(r'"effective_from":\d+', f'"effective_from":{2**62}', body))
+    message = "not executed: row 1 of meterd.db is not as it was written"
+    refused_for_good(await rig.catalog("prices.put", **price, event_id="k"), message)
+    assert said(lines) == ["damaged"]
 
 
 async def test_while_a_service_runs_users_are_served_though_the_catalogue_is_damaged(

@@ -263,7 +263,7 @@ class Page:
             return False
         try:
             entry, size = _entry(event, row)
-        except (UnreadableEvent, *MISFITS) as error:
+        except MISFITS as error:
             raise UnreadableEvent(row.kind, str(error), row.seq) from error
         if self._entries and self._bytes + size > self._bytes_max:
             return False
