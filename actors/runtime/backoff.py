@@ -61,8 +61,11 @@ class Backoff:
 
     def refusal(self, user: str) -> RequestError | None:
         """What requests of a user are answered while its pause lasts, None if it does not."""
-        failed, now = self._failed.get(user), self._now()
-        return None if failed is None or failed.until <= now else _refusal(failed, now)
+        failed = self._failed.get(user)
+        if failed is None:
+            return None
+        now = self._now()
+        return _refusal(failed, now) if failed.until > now else None
 
 
 def _refusal(failed: _Failed, now: float) -> RequestError:

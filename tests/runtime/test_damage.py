@@ -152,6 +152,19 @@ async def test_an_archive_with_a_damaged_user_moves_nothing_and_names_the_row(
     assert said(lines) == ["damaged"]
 
 
+async def test_an_archive_hears_how_long_a_file_takes_that_is_made_anew(
+    rig: Rig, lines: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await use(rig)
+    rig.clock.at = micros("2026-12-20T00:00:00Z")
+    rig.registry.forget({"alice", "bob"})
+    await rig.idle()
+    break_reads(monkeypatch, rig.journal, BeingMade("index.db is made anew", 7))
+    error = (await archive(rig, "2026-06-01")).error
+    assert (error["code"], error["retryable"], error["retry_after"]) == ("unavailable", True, 7)
+    assert said(lines) == []
+
+
 async def test_a_list_of_users_shows_a_damaged_one_by_id_alone(
     rig: Rig, lines: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
