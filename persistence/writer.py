@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from persistence.damage import in_full
 from persistence.errors import DiskFailed, FilesGone, JournalError, NotStored, Unavailable
 from persistence.journal import EventLog
 from persistence.records import Row, Snapshot
@@ -281,8 +282,8 @@ class Writer:
             try:
                 return await self._log.last_seq()
             except JournalError as error:
-                if str(error) != said:  # a page that is damaged stays so
-                    said = str(error)
+                if in_full(error) != said:  # a page that is damaged stays so
+                    said = in_full(error)
                     _log.error("journal_unreadable", error=said)
                 await asyncio.sleep(self._retry_s)
 

@@ -18,6 +18,7 @@ import structlog
 
 from messages.stored.form import Form
 from persistence.archive.lookup import Archives
+from persistence.damage import tell
 from persistence.errors import (
     Damaged,
     DiskFailed,
@@ -224,7 +225,7 @@ class SQLiteJournal(LogReads):
             db.rollback()
             newest = append(db, rows, (), heads, random)  # they are derived: nothing is lost
             self._without_snapshots = True
-            _log.error("damaged", file=DATABASE, place="the table of snapshots", do=_MADE_ANEW)
+            tell(Damaged(DATABASE, "the table of snapshots", _MADE_ANEW))
         if rows:
             self._mark.advance(rows[-1].seq)
         return newest

@@ -20,6 +20,7 @@ from typing import Final
 
 import structlog
 
+from persistence.damage import tell
 from persistence.errors import Corrupt, Damaged, JournalError
 from persistence.exhaustion import tell_of
 from persistence.key_filter import KeyFilter
@@ -105,7 +106,7 @@ class KeyStore:
                 pairs = await self._log.ask(self._pairs, start, end)
             except Damaged as error:
                 # Nobody knows which key the row has: so from now on no key is surely new.
-                _log.error("damaged", file=error.file, place=error.place, do=error.do)
+                tell(error)
                 whole, pairs = False, await self._log.ask(self._pairs_that_are_whole, start, end)
             for user, key in pairs:
                 self._keys.claim(user, key)
