@@ -55,8 +55,7 @@ def content_of(directory: Path, file: str) -> Any:
         return path.read_bytes() if path.exists() else None
     path = directory / name
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-            db.text_factory = bytes
+        with closing(_reader(path)) as db:
             return _rows(db)
     except (sqlite3.Error, ValueError):
         return None
@@ -72,3 +71,28 @@ def _rows(db: sqlite3.Connection) -> list[Any]:
         if kind == b"table":
             found.append(db.execute(f"SELECT * FROM {name.decode()}").fetchall())
     return found
+
+
+def columns_of(directory: Path, whole: Path) -> set[str]:
+    """The columns of rows and snapshots in which two databases differ, if both can be read."""
+    found: set[str] = set()
+    for table, key in (("log", "seq"), ("snapshots", "user_id")):
+        query = f"SELECT * FROM {table} ORDER BY {key}"
+        try:
+            with (
+                closing(_reader(directory / DATABASE)) as db,
+                closing(_reader(whole / DATABASE)) as to,
+            ):
+                there, here = db.execute(query), to.execute(query)
+                names = [column[0] for column in here.description]
+                for one, other in zip(there, here, strict=True):
+                    found |= {n for n, x, y in zip(names, one, other, strict=True) if x != y}
+        except (sqlite3.Error, ValueError):
+            continue
+    return found
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    db.text_factory = bytes
+    return db

@@ -71,6 +71,14 @@ class Stage:
             seconds = round(time.perf_counter() - began, 3)
             yield o.Outcome(damage, worst, notes.found.get(worst, ""), seconds, tuple(found))
 
+    def changes(self, damage: Damage, columns: frozenset[str], work: Path) -> bool:
+        """Whether a damage changes one of these columns of the log or its snapshots."""
+        self._damage(damage, work / "damaged")
+        shutil.copytree(self._today, work / "whole")
+        found = looking.columns_of(work / "damaged", work / "whole")
+        shutil.rmtree(work)
+        return bool(found & columns)
+
     def _meet(self, damage: Damage, copy: Path, number: int, *, quick: bool) -> Notes:
         notes = Notes()
         self._damage(damage, copy)

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -19,13 +19,34 @@ import structlog.testing
 from tests.support.service import ROOT
 from tests.sweep import truth as truths
 from tests.sweep.directory import TODAY, make
-from tests.sweep.outcomes import Outcome
+from tests.sweep.outcomes import DOUBLED, WRONG, Outcome
+from tests.sweep.planted import PLANTS, fitting, plant
 from tests.sweep.running import Stage
 
 IN_MEMORY: Final = Path("/dev/shm")
 TRUTH: Final = "truth.json"
 EVERY: Final = 0
 """In place of how many of each page: all."""
+
+
+class Share(msgspec.Struct, frozen=True):
+    """What one process does.
+
+    Attributes:
+        work: where the directories are.
+        job: which of the processes it is, of how many.
+        each: as `sweep` takes it; quick: too.
+        planted: the name of a defect, or none.
+    """
+
+    work: str
+    job: int
+    jobs: int
+    each: int
+    quick: bool
+    planted: str = ""
+
+
 _outcome: Final = msgspec.json.Decoder(Outcome).decode
 
 
@@ -48,11 +69,6 @@ def prepare(work: Path) -> Stage:
     return Stage(work, truth)
 
 
-def prepared(work: Path) -> Stage:
-    """What `prepare` made, in another process."""
-    return Stage(work, truths.load(work / TRUTH))
-
-
 def sweep(each: int, jobs: int, *, quick: bool) -> list[Outcome]:
     """Have damages met by so many processes.
 
@@ -61,30 +77,45 @@ def sweep(each: int, jobs: int, *, quick: bool) -> list[Outcome]:
         jobs: how many processes.
         quick: whether what carries nothing is only verified.
     """
-    with workplace() as work, ExitStack() as running:
+    with workplace() as work:
         prepare(work)
-        processes = []
-        for job in range(jobs):
-            args = [str(work), str(job), str(jobs), str(each), str(int(quick))]
-            target = running.enter_context((work / f"{job}.jsonl").open("wb"))
+        return run([Share(str(work), job, jobs, each, quick) for job in range(jobs)])
+
+
+def run(shares: Sequence[Share]) -> list[Outcome]:
+    """Have each share done by a process of its own, all at once."""
+    with ExitStack() as running:
+        started = []
+        for number, share in enumerate(shares):
+            path = Path(share.work, f"{number}.jsonl")
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.sweep", *args], cwd=ROOT, stdout=target
+                [sys.executable, "-m", "tests.sweep", msgspec.json.encode(share).decode()],
+                cwd=ROOT,
+                stdout=running.enter_context(path.open("wb")),
             )
             running.callback(process.wait)
             running.callback(process.kill)
-            processes.append(process)
-        codes = [process.wait() for process in processes]
-        assert codes == [0] * jobs, f"a process of the sweep ended with {codes}"
-        found = [line for job in range(jobs) for line in _lines(work / f"{job}.jsonl")]
+            started.append((process, path))
+        codes = [process.wait() for process, _ in started]
+        assert not any(codes), f"the processes of the sweep ended with {codes}"
+        found = [line for _, path in started for line in path.read_bytes().splitlines()]
     return sorted(map(_outcome, found), key=lambda one: one.damage)
 
 
-def share(work: Path, job: int, jobs: int, each: int, *, quick: bool) -> Iterator[Outcome]:
-    """The part of one process: every ``jobs``-th damage."""
-    stage = prepared(work)
-    damages = stage.damages(each or None)[job::jobs]
-    yield from stage.run(damages, work / f"copies.{job}", quick=quick)
-
-
-def _lines(path: Path) -> list[bytes]:
-    return path.read_bytes().splitlines()
+def outcomes_of(share: Share) -> Iterator[Outcome]:
+    """What a process does: its part of the damages, or those that show a planted defect."""
+    work = Path(share.work)
+    stage = Stage(work, truths.load(work / TRUTH))
+    copies = work / f"copies.{share.job}"
+    if not share.planted:
+        damages = stage.damages(share.each or None)[share.job :: share.jobs]
+        yield from stage.run(damages, copies, quick=share.quick)
+        return
+    (defect,) = (each for each in PLANTS if each.name == share.planted)
+    plant(defect)
+    for damage in fitting(defect, stage):
+        if not defect.columns or stage.changes(damage, defect.columns, copies):
+            (outcome,) = stage.run([damage], copies, quick=share.quick)
+            yield outcome
+            if {WRONG, DOUBLED} & {*outcome.all}:
+                return

@@ -1,0 +1,88 @@
+"""Defects to plant: a check that is not made, each of which the sweep has to find.
+
+A check is a function that says whether something fits. Where it is named, and wherever else it was
+imported to, one that is content with everything takes its place.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from persistence.sqlite.data_dir import DATABASE
+from tests.sweep.damages import BIT, Damage
+from tests.sweep.running import Stage
+
+ROOMS: Final = ("actors.", "persistence.", "messages.")
+
+
+class Plant(NamedTuple):
+    """A check that is left out.
+
+    Attributes:
+        name: what is not compared.
+        path: module and name of the function, with a colon between them.
+        put: takes the place of the function.
+        file: of the damages that show it.
+        kinds: of these.
+        columns: of ``log`` or ``snapshots``, one of which the damage has to change; none: any.
+    """
+
+    name: str
+    path: str
+    put: Callable[..., Any]
+    file: str
+    kinds: tuple[str, ...]
+    columns: frozenset[str] = frozenset()
+
+
+def _content(*_: object, **__: object) -> bool:
+    return True
+
+
+_HEAD: Final = frozenset({"user_id", "event_id", "kind", "at"})
+PLANTS: Final = (
+    Plant(
+        "the checksum of a row's head",
+        "persistence.chain.checksum:head_fits",
+        _content,
+        DATABASE,
+        (BIT,),
+        _HEAD,
+    ),
+    Plant(
+        "the checksum of a row's body",
+        "persistence.chain.checksum:body_fits",
+        _content,
+        DATABASE,
+        (BIT,),
+        frozenset({"body", "personal"}),
+    ),
+)
+
+
+def plant(defect: Plant) -> None:
+    """Put it into this process, for good."""
+    module, _, name = defect.path.partition(":")
+    owner: Any = importlib.import_module(module)
+    *inside, last = name.split(".")
+    for part in inside:
+        owner = getattr(owner, part)
+    found = getattr(owner, last)
+    setattr(owner, last, defect.put)
+    for other, namespace in [*sys.modules.items()]:
+        if not inside and other.startswith(ROOMS):
+            for alias, value in [*vars(namespace).items()]:
+                if value is found:
+                    setattr(namespace, alias, defect.put)
+
+
+def fitting(defect: Plant, stage: Stage) -> list[Damage]:
+    """The damages that can show it."""
+    return [
+        damage
+        for damage in stage.damages()
+        if damage.file == defect.file and damage.kind in defect.kinds
+    ]
