@@ -86,7 +86,9 @@ def columns_of(directory: Path, whole: Path) -> set[str]:
                 there, here = db.execute(query), to.execute(query)
                 names = [column[0] for column in here.description]
                 for one, other in zip(there, here, strict=True):
-                    found |= {n for n, x, y in zip(names, one, other, strict=True) if x != y}
+                    found |= {
+                        f"{table}.{n}" for n, x, y in zip(names, one, other, strict=True) if x != y
+                    }
         except (sqlite3.Error, ValueError):
             continue
     return found

@@ -73,10 +73,12 @@ class Stage:
 
     def changes(self, damage: Damage, columns: frozenset[str], work: Path) -> bool:
         """Whether a damage changes one of these columns of the log or its snapshots."""
-        self._damage(damage, work / "damaged")
-        shutil.copytree(self._today, work / "whole")
-        found = looking.columns_of(work / "damaged", work / "whole")
-        shutil.rmtree(work)
+        whole, copy = work / "whole", work / "looked at"
+        if not whole.exists():
+            shutil.copytree(self._today, whole)  # to look at it leaves something beside it
+        self._damage(damage, copy)
+        found = looking.columns_of(copy, whole)
+        shutil.rmtree(copy)
         return bool(found & columns)
 
     def _meet(self, damage: Damage, copy: Path, number: int, *, quick: bool) -> Notes:
