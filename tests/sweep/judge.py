@@ -21,7 +21,7 @@ from tests.sweep.truth import READ, ROUNDS, Question, Truth, shown
 
 HUNG_S: Final = 20.0
 """A hundred times what a case takes."""
-AGAIN_S: Final = 0.3
+AGAIN_S: Final = 2.0
 """For as long, what may be asked again is asked again."""
 LOOK_S: Final = 0.01
 
@@ -92,10 +92,12 @@ async def _ask_again(rig: Rig, question: Question) -> Any:
 
 async def _read_on(rig: Rig, question: Question, answer: Any, right: Any) -> Any:
     """A page that ends before its time, as it may, with the pages behind it; or their error."""
-    wanted = right.get("logs", [])
-    page = answer
-    while len(answer["logs"]) < len(wanted) and (cursor := page["next_cursor"]):
-        body = question.body | {"limit": len(wanted) - len(answer["logs"]), "cursor": cursor}
+    wanted, page = right.get("logs", []), answer
+    while cursor := page["next_cursor"]:
+        left = len(wanted) - len(answer["logs"])
+        if left <= 0 and right.get("next_cursor"):
+            break
+        body = question.body | {"limit": max(left, 1), "cursor": cursor}
         page = (await rig.answer(_send(rig, question._replace(body=body)))).body
         if "error" in page:
             right_so_far = answer["logs"] == wanted[: len(answer["logs"])]

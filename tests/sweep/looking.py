@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from actors.audit.verify import Verifier
+from persistence.archive.files import DIRECTORY
 from persistence.errors import JournalError
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.high_water_mark import MARK
@@ -42,6 +43,11 @@ def verified(directory: Path) -> list[str]:
 def is_lawful(damage: Damage) -> bool:
     """Whether a file may be so without any damage, so that nobody has to name it."""
     return damage.file == _UNSYNCED or (damage.file in BEHIND and damage.kind in {GONE, OLD})
+
+
+def is_moved(damage: Damage) -> bool:
+    """Whether a file of the archive is elsewhere, as it may be: it can come back at any time."""
+    return damage.file.startswith(DIRECTORY) and damage.kind == GONE
 
 
 def content_of(directory: Path, file: str) -> Any:

@@ -62,6 +62,11 @@ class Notes:
         """Something happened."""
         self.found.setdefault(what, str(example)[:600])
 
+    def spare(self, *what: str) -> None:
+        """It does not matter if this happened."""
+        for each in what:
+            self.found.pop(each, None)
+
     @property
     def worst(self) -> str:
         """The worst of all, `SAME` if nothing happened."""

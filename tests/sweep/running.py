@@ -97,6 +97,8 @@ class Stage:
                 return notes
             self._serve(copy, notes)
             _judge_verify(damage, carries, named, verified(copy), notes)
+            if looking.is_moved(damage):
+                notes.spare(o.SILENT, o.UNSAID, o.UNKEPT)
             if looking.MEND is not None and number % (MENDED_EACH if quick else 1) == 0:
                 self._mend(looking.MEND, damage, copy, notes)
         except Hung:
