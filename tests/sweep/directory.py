@@ -37,6 +37,8 @@ FORGOTTEN: Final = "eve"
 ARCHIVED: Final = ("2026-01-20", "2026-02-15")
 """Before each of these days, a file of the archive."""
 TODAY: Final = "today"
+SETTLED: Final = "settled"
+"""As `TODAY`, but that the index is in its file alone: else what its WAL has is in the way."""
 YESTERDAY: Final = "yesterday"
 SEED: Final = 7
 
@@ -72,7 +74,7 @@ async def serving(directory: Path, **settings: Any) -> AsyncIterator[tuple[SQLit
 
 
 async def make(target: Path) -> Made:
-    """Make the directories `TODAY` and `YESTERDAY` in an empty one."""
+    """Make the directories `TODAY`, `SETTLED` and `YESTERDAY` in an empty one."""
     work = target / "work"
     settings: dict[str, Any] = dict(SETTINGS)
     async with serving(work, **settings) as (journal, rig):
@@ -108,6 +110,8 @@ async def make(target: Path) -> Made:
         published |= _published(rig)
         at = rig.clock.at
     shutil.rmtree(work)
+    shutil.copytree(target / TODAY, target / SETTLED)
+    _checkpoint_index(target / SETTLED)
     return Made(at, story.changes, published)
 
 
@@ -146,6 +150,7 @@ async def _checkpoint(journal: SQLiteJournal, rig: Rig, how: str) -> None:
 
 
 def _checkpoint_index(directory: Path) -> None:
+    """Have the file of the index hold all of it."""
     with closing(sqlite3.connect(directory / INDEX)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

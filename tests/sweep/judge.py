@@ -81,9 +81,10 @@ async def _ask_again(rig: Rig, question: Question) -> Any:
     end = time.monotonic() + AGAIN_S
     while True:
         answer = (await rig.answer(_send(rig, question))).body
-        if not _is_promised(answer) or time.monotonic() >= end:
+        wait_s = answer.get("error", {}).get("retry_after")
+        if not _is_promised(answer) or wait_s is None or time.monotonic() >= end:
             return answer
-        rig.seconds += answer["error"]["retry_after"] or 1.0  # of the registry's own clock
+        rig.seconds += wait_s  # of the registry's own clock
         rig.link.arrived.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_S):

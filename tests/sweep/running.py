@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
 import structlog.testing
 
+from persistence.sqlite.index_file import INDEX
 from tests.sweep import looking
 from tests.sweep import outcomes as o
 from tests.sweep.damages import Damage, all_of, damaged, sample
-from tests.sweep.directory import SEED, TODAY, YESTERDAY
+from tests.sweep.directory import SEED, SETTLED, TODAY, YESTERDAY
 from tests.sweep.judge import HUNG_S, judge_service
 from tests.sweep.looking import content_of, is_lawful, verified
 from tests.sweep.outcomes import Notes
@@ -53,7 +56,7 @@ class Stage:
         found = []
         for file in self.files():
             before = self._old(file)
-            every = all_of(file, (self._today / file).read_bytes(), before)
+            every = all_of(file, (self._base(file) / file).read_bytes(), before)
             found += every if each is None else sample(every, each, SEED)
         return found
 
@@ -73,11 +76,10 @@ class Stage:
 
     def changes(self, damage: Damage, columns: frozenset[str], work: Path) -> bool:
         """Whether a damage changes one of these columns of the log or its snapshots."""
-        whole, copy = work / "whole", work / "looked at"
-        if not whole.exists():
-            shutil.copytree(self._today, whole)  # to look at it leaves something beside it
+        copy = work / "looked at"
         self._damage(damage, copy)
-        found = looking.columns_of(copy, whole)
+        with _copied(self._today) as whole:
+            found = looking.columns_of(copy, whole)
         shutil.rmtree(copy)
         return bool(found & columns)
 
@@ -117,7 +119,8 @@ class Stage:
         """With a whole backup at hand, all is as if nothing had been damaged."""
         shutil.rmtree(copy)
         self._damage(damage, copy)
-        mend(copy, [self._today])
+        with _copied(self._today) as backup:
+            mend(copy, [backup])
         after = Notes()
         for name in verified(copy):
             after.add(o.SILENT, f"verify names {name}")
@@ -126,12 +129,16 @@ class Stage:
             notes.add(o.UNMENDED, after.found[after.worst])
 
     def _damage(self, damage: Damage, copy: Path) -> None:
-        shutil.copytree(self._today, copy)
+        shutil.copytree(self._base(damage.file), copy)
         file = copy / damage.file
         content = damaged(damage, file.read_bytes(), self._old(damage.file))
         file.unlink()
         if content is not None:
             file.write_bytes(content)
+
+    def _base(self, file: str) -> Path:
+        """The directory of whose copies a file is damaged."""
+        return self._today.with_name(SETTLED) if file == INDEX else self._today
 
     def _old(self, file: str) -> bytes | None:
         path = self._before / file
@@ -140,8 +147,16 @@ class Stage:
     def _carried(self, file: str) -> Any:
         name = file.removesuffix("-wal")
         if name not in self._content:
-            self._content[name] = content_of(self._today, file)
+            with _copied(self._today) as whole:
+                self._content[name] = content_of(whole, file)
         return self._content[name]
+
+
+@contextmanager
+def _copied(directory: Path) -> Iterator[Path]:
+    """A copy of a directory: to look at a database leaves something beside it."""
+    with tempfile.TemporaryDirectory(dir=directory.parent) as place:
+        yield Path(shutil.copytree(directory, Path(place, directory.name)))
 
 
 def _judge_verify(

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +20,7 @@ from persistence.sqlite.index_file import INDEX
 from tests.golden.released import USERS
 from tests.support.raw import RawClient
 from tests.support.service import ServiceEndedError
-from tests.sweep.directory import TODAY, Made, make
+from tests.sweep.directory import SETTLED, Made, make
 from tests.torture import places
 from tests.torture.judging import run_verify
 from tests.torture.shim import NoCompilerError, Shim
@@ -48,9 +46,7 @@ class Scene:
 
     def __init__(self, work: Path) -> None:
         self.made: Made = asyncio.run(make(work))
-        self.today = work / TODAY
-        with closing(sqlite3.connect(self.today / INDEX)) as db:
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the file alone is the whole index
+        self.today = work / SETTLED
         self.stage = Stage(work / "stage", Shim(work), log_level="error")
         self.stage.shim.set_clock(self.made.at)
         self.data = self.stage.service.data_dir
