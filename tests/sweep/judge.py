@@ -34,6 +34,7 @@ async def judge_service(directory: Path, truth: Truth, lines: Logs, notes: Notes
         async with asyncio.timeout(HUNG_S), serving(directory, at=truth.at) as (_, rig):
             for each in ROUNDS:
                 await _ask_round(rig, truth, each, notes)
+                _judge_published(rig, truth, notes, at_rest=each == READ)
             for why in rig.ended:
                 notes.add(o.ENDED, why)
     except (JournalError, StartError) as error:
@@ -58,10 +59,6 @@ async def _ask_round(rig: Rig, truth: Truth, each: str, notes: Notes) -> None:
         if question.verb == "logs" and "logs" in answer:
             answer = await _read_on(rig, question, answer, right)
         judge_answer(question, shown(question, answer), right, notes)
-    if each == READ:
-        for one in rig.link.published:
-            if truth.published.get(one.id) != one.payload.decode():
-                notes.add(o.WRONG, f"published {one.id}: {one.payload.decode()}")
 
 
 def _send(rig: Rig, question: Question) -> str:
@@ -107,6 +104,14 @@ async def _read_on(rig: Rig, question: Question, answer: Any, right: Any) -> Any
     if page["next_cursor"] and right.get("next_cursor"):  # it is opaque, and leads on
         answer = answer | {"next_cursor": right["next_cursor"]}
     return answer
+
+
+def _judge_published(rig: Rig, truth: Truth, notes: Notes, *, at_rest: bool) -> None:
+    """A notice is one that the log has, with its content; changes have others, not at rest."""
+    for one in rig.link.published:
+        payload = one.payload.decode()
+        if truth.published.get(one.id, "" if at_rest else payload) != payload:
+            notes.add(o.WRONG, f"published {one.id}: {payload}")
 
 
 def _told(context: dict[str, Any]) -> str:
