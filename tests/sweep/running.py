@@ -33,8 +33,8 @@ LATE_S: Final = 2 * HUNG_S
 """The loop itself may stand still."""
 
 
-class Hung(BaseException):
-    """The process stood still; no handler of the service takes it for an error of its own."""
+class Hung(KeyboardInterrupt):
+    """The process stood still: as an interrupt it passes through the loop and every handler."""
 
 
 class Stage:
@@ -91,7 +91,7 @@ class Stage:
         self._damage(damage, copy)
         threading.excepthook = lambda failed: notes.add(o.INTERNAL, repr(failed.exc_value))
         signal.signal(signal.SIGALRM, _on_alarm)
-        signal.setitimer(signal.ITIMER_REAL, LATE_S)
+        signal.setitimer(signal.ITIMER_REAL, LATE_S, LATE_S)
         try:
             named = verified(copy)
             if quick and not carries and not named:

@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from tests.sweep.directory import SEED
 from tests.sweep.outcomes import complaints, table
 from tests.sweep.sweeping import sweep
 
@@ -22,6 +23,6 @@ def test_whatever_is_damaged_nothing_wrong_is_said_no_key_counts_twice_and_verif
     began = time.perf_counter()
     outcomes = sweep(EACH, JOBS, quick=True)
     with capsys.disabled():
-        print(f"\n{table(outcomes)}\n{time.perf_counter() - began:.0f} s")
+        print(f"\n{table(outcomes)}\nseed {SEED}, {time.perf_counter() - began:.0f} s")
     bad = [outcome for outcome in outcomes if outcome.is_bad]
     assert not bad, complaints(bad)
