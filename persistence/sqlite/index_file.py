@@ -18,13 +18,10 @@ from persistence.sqlite.blocks import Run, run_checksum
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.index_fill import put
 from persistence.sqlite.malloc import give_back
-from persistence.sqlite.provenance import anchor_at
 from persistence.sqlite.recent import RecentPositions
 
 INDEX: Final = "index.db"
 VERSION: Final = 4
-LOG: Final = "log.log"
-"""The log, in the database that is attached."""
 CACHE_KIB: Final = 1_024
 """A fill goes through pages in order, so that more of them in memory save no time."""
 
@@ -57,12 +54,17 @@ class Held(NamedTuple):
     Attributes:
         runs: from the log's first row on, each behind the one before.
         file: marks the file.
-        form: what the rows were sorted by, as `form_of`.
+        anchor: what marks the row at the end of the last run, as `provenance.anchor_at`.
     """
 
     runs: list[Run]
     file: int
-    form: str
+    anchor: str
+
+    @property
+    def last(self) -> int:
+        """Up to where the file has the rows of the log."""
+        return self.runs[-1].last if self.runs else 0
 
 
 def form_of(form: Form) -> str:
@@ -71,7 +73,7 @@ def form_of(form: Form) -> str:
     return msgspec.json.encode([*said, [form.span.opens, form.span.end]]).decode()
 
 
-async def open_filler(path: Path, log: Path) -> Connection:
+async def open_filler(path: Path) -> Connection:
     """The connection that fills a file, which is made if it is not there.
 
     Raises:
@@ -81,19 +83,9 @@ async def open_filler(path: Path, log: Path) -> Connection:
     async with AsyncExitStack() as files:  # a connection that is left keeps the process alive
         filler = await Connection.open(path)
         files.push_async_callback(filler.close)
-        await filler.call(_prepare, log)
+        await filler.call(_prepare)
         files.pop_all()
     return filler
-
-
-async def open_reader(path: Path, log: Path) -> Connection:
-    """A connection that reads a file, and the log beside it; raises as `open_filler`."""
-    async with AsyncExitStack() as files:
-        reader = await Connection.open(path, read_only=True)
-        files.push_async_callback(reader.close)
-        await reader.call(_attach, log)
-        files.pop_all()
-    return reader
 
 
 def remove(path: Path) -> None:
@@ -103,7 +95,7 @@ def remove(path: Path) -> None:
             path.with_name(path.name + suffix).unlink()
 
 
-def _prepare(db: sqlite3.Connection, log: Path) -> None:
+def _prepare(db: sqlite3.Connection) -> None:
     empty = db.execute("PRAGMA page_count").fetchone() == (0,)
     db.execute("PRAGMA journal_mode = WAL")
     # It may lose its last lumps with the power, never its order: position and rows go together.
@@ -111,15 +103,10 @@ def _prepare(db: sqlite3.Connection, log: Path) -> None:
     db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     if empty:
         db.executescript(_SCHEMA)
-    _attach(db, log)
-
-
-def _attach(db: sqlite3.Connection, log: Path) -> None:
-    db.execute("ATTACH ? AS log", (f"{log.absolute().as_uri()}?mode=ro",))
 
 
 def held(db: sqlite3.Connection, form: Form) -> Held:
-    """What a file has, if all of that fits the log and itself.
+    """What a file has, if all of that fits itself; whether it fits the log is not looked at.
 
     Raises:
         Unusable: it does not.
@@ -129,20 +116,19 @@ def held(db: sqlite3.Connection, form: Form) -> Held:
         raise Unusable("it is of another version")
     ((*said, check),) = db.execute("SELECT seq, anchor, form, file, checksum FROM position")
     seq, anchor, text, file = said
-    runs = [Run(*row, file) for row in db.execute("SELECT id, after, last FROM runs ORDER BY id")]
-    checks = [check for (check,) in db.execute("SELECT checksum FROM runs ORDER BY id")]
+    stored = db.execute("SELECT id, after, last, checksum FROM runs ORDER BY id").fetchall()
+    runs = [Run(run, after, last, file) for run, after, last, _ in stored]
+    checks = [check for *_, check in stored]
     if not runs and seq == 0:
-        return Held([], file, form_of(form))
+        return Held([], file, "")
     fits = check == _checksum(*said) and checks == [run_checksum(run) for run in runs]
     ends = [0, *(run.last for run in runs)]
     follow = [(run.id, run.after) for run in runs] == list(enumerate(ends[:-1], 1))
     if not fits or not follow or ends[-1] != seq:
         raise Unusable("it is damaged")
-    if anchor_at(db, seq, LOG) != anchor:
-        raise Unusable("it is of another log")
     if not _serves(text, form):
         raise Unusable("other kinds of rows are rare now")
-    return Held(runs, file, text)
+    return Held(runs, file, anchor)
 
 
 def _serves(text: str, form: Form) -> bool:
@@ -152,9 +138,7 @@ def _serves(text: str, form: Form) -> bool:
     return set(common) <= set(now) and others == others_now
 
 
-def fill(
-    db: sqlite3.Connection, run: Run, tail: RecentPositions, form: Form
-) -> None:
+def fill(db: sqlite3.Connection, run: Run, tail: RecentPositions, form: Form) -> None:
     """Take in a lump, which is not added to meanwhile, as one run."""
     db.execute("BEGIN IMMEDIATE")
     if db.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():

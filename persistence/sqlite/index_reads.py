@@ -18,16 +18,20 @@ from persistence.sqlite.sections import Section
 
 ASKS_AT_ONCE: Final = 256
 """Places of one statement."""
+PLACES: Final = "places"
+"""What the file is called where it is attached to the log."""
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR})
 
-# Of each place that is asked: its run, its section and its bounds. The block with the lower bound is the one before it in order. Bodies come one behind the
-# other, in the order of the array, beside it.
+# Of each place that is asked: its run, its section and its bounds. The block with the lower bound is
+# the one before it in order. Bodies come one behind the other, in the order of the array, beside it.
+_PLACE: Final = (
+    "run = json_extract(asked.value, '$[0]') AND section = json_extract(asked.value, '$[1]')"
+)
 _RANGE: Final = """
-SELECT id FROM {schema}.blocks WHERE run = json_extract(asked.value, '$[0]')
-    AND section = json_extract(asked.value, '$[1]')
+SELECT id FROM {schema}.blocks WHERE {place}
     AND first >= coalesce((
-        SELECT first FROM {schema}.blocks WHERE run = json_extract(asked.value, '$[0]')
-            AND section = json_extract(asked.value, '$[1]') AND first <= json_extract(asked.value, '$[2]')
+        SELECT first FROM {schema}.blocks WHERE {place}
+            AND first <= json_extract(asked.value, '$[2]')
         ORDER BY first DESC LIMIT 1
     ), '')
     AND first < json_extract(asked.value, '$[3]')
@@ -82,20 +86,18 @@ _found: Final = msgspec.json.Decoder(list[tuple[int, str, str, int, int]]).decod
 
 def query(*, newest: bool, schema: str = "main") -> str:
     """The statement that reads blocks; its variables are what was asked, as JSON, and the limit."""
-    range_ = _RANGE.format(schema=schema, order="DESC" if newest else "ASC")
+    range_ = _RANGE.format(place=_PLACE, schema=schema, order="DESC" if newest else "ASC")
     return _READ.format(schema=schema, range=range_)
 
 
 _QUERIES: Final = {
     (schema, newest): query(newest=newest, schema=schema)
-    for schema in ("main", "places")
+    for schema in ("main", PLACES)
     for newest in (False, True)
 }
 
 
-def read(
-    db: sqlite3.Connection, asks: Sequence[Ask], schema: str = "main"
-) -> list[Part | None]:
+def read(db: sqlite3.Connection, asks: Sequence[Ask], schema: str = "main") -> list[Part | None]:
     """What was asked for, all as many blocks and from the same end; None for what is damaged.
 
     Raises:

@@ -19,26 +19,26 @@ import structlog
 from messages.stored.form import Form
 from persistence.archive.lookup import Archives
 from persistence.errors import (
+    Corrupt,
+    Damaged,
     DiskFailed,
     FilesGone,
     JournalError,
     Locked,
     NotStored,
     Refused,
+    Unavailable,
 )
 from persistence.key_filter import KeyFilter
 from persistence.records import Archivable, Row, Snapshot
 from persistence.sqlite.archiver import Archiver
-from persistence.sqlite.bulk_load import attach, detach
 from persistence.sqlite.checkpoints import Checkpoints
 from persistence.sqlite.connection import Connection, is_busy
 from persistence.sqlite.data_dir import DATABASE, WAL, Claim, refuse_unfinished, wal_of
-from persistence.sqlite.endings import Endings
 from persistence.sqlite.ends import put_dealt_with
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
 from persistence.sqlite.high_water_mark import HighWaterMark, check_end
 from persistence.sqlite.index import LUMP_ROWS, LogIndex
-from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.insert import append
 from persistence.sqlite.key_filter_store import KeyStore
 from persistence.sqlite.queries import LogReads
@@ -138,15 +138,15 @@ class SQLiteJournal(LogReads):
                 files.push_async_callback(_empty_wal, writer)
                 others = await _open_others(path, files)
                 archives = Archives(directory)
-                endings = Endings(form.ending, archives)
-                index = await LogIndex.open(directory, path, endings, lump_rows=lump_rows)
+                index = await LogIndex.open(directory, path, form, archives, lump_rows=lump_rows)
                 files.push_async_callback(index.close)
-                await attach(others[1], directory / INDEX)
-                files.push_async_callback(detach, others[1])
-                await writer.call(archives.look)
+                await index.lend(others[1])
+                files.push_async_callback(index.take_back)
                 # SQLite keeps the file as long as it has the database open.
                 claim.watch(wal_of(directory))
-            except (sqlite3.Error, ValueError, OSError) as error:
+            except Damaged as error:
+                raise Refused(f"{error}: {error.do}") from error
+            except (sqlite3.Error, ValueError, OSError, Corrupt, Unavailable) as error:
                 if is_busy(error):
                     raise Refused(f"{path} is locked by another program") from error
                 raise Refused(f"{path} cannot be opened: {error}") from error
