@@ -276,11 +276,14 @@ class Writer:
         self._on_resumed()
 
     async def _end_of_log(self) -> int:
+        said = ""
         while True:
             try:
                 return await self._log.last_seq()
             except JournalError as error:
-                _log.error("journal_unreadable", error=str(error))
+                if str(error) != said:  # a page that is damaged stays so
+                    said = str(error)
+                    _log.error("journal_unreadable", error=said)
                 await asyncio.sleep(self._retry_s)
 
     def _resume_after(self, last: int) -> None:

@@ -18,25 +18,20 @@ import msgspec
 
 from messages.stored.events import ERASED
 from persistence.archive.files import BLOCK_ROWS, Writing, blocks_of, bodies
-from persistence.archive.lookup import Archives
 from persistence.errors import NotStored
 from persistence.records import Archivable, Row
+from persistence.sqlite.checked import FIELDS
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.derived import rare
-from persistence.sqlite.insert import COLUMNS
+from persistence.sqlite.positions import ARCHIVED, position_of, put_position
+from persistence.sqlite.stored_rows import StoredRows
 
 LUMP_BLOCKS: Final = 2
 """Blocks whose bodies go in one transaction: calls that come meanwhile wait for it."""
 _AROUND: Final = 160
 """Rows on either side that SQLite may move to other pages too: more than two pages have."""
 _READ_ROWS: Final = 8 * BLOCK_ROWS
-_WHOLE: Final = f"{COLUMNS}, proof, chain"
-_ARCHIVED: Final = "SELECT coalesce(max(seq), 0) FROM position WHERE name = 'archived'"
 _UNDER_WAY: Final = "SELECT first, last, name, blocks FROM archives WHERE last > ? ORDER BY last"
-_PUT_ARCHIVED: Final = (
-    "INSERT INTO position (name, seq) VALUES ('archived', ?)"
-    " ON CONFLICT DO UPDATE SET seq = excluded.seq"
-)
 _STEP: Final = """
 WITH step AS (SELECT seq, at FROM log WHERE seq > ?1 ORDER BY seq LIMIT ?2)
 SELECT coalesce(max(seq), ?1) FROM step
@@ -54,8 +49,8 @@ WHERE kept.seq IS NULL
 """
 
 _TAKE: Final = f"""
-INSERT INTO temp.moved ({_WHOLE})
-SELECT {_WHOLE.replace("body", "''")}
+INSERT INTO temp.moved ({FIELDS})
+SELECT {FIELDS.replace("body", "''")}
 FROM json_each(?) AS kept CROSS JOIN log ON log.seq = json_extract(kept.value, '$[0]')
 WHERE body = json_extract(kept.value, '$[1]')
 """  # noqa: S608 -- text of this module
@@ -84,7 +79,7 @@ class Archiver:
     """Moves bodies.
 
     Args:
-        archives: is told of each new file.
+        stored: reads rows; its archives are told of each new file.
         pages: reads the log.
         writer: writes it.
         written: told how many rows a transaction wrote anew.
@@ -94,13 +89,14 @@ class Archiver:
 
     def __init__(
         self,
-        archives: Archives,
+        stored: StoredRows,
         pages: Connection,
         writer: Connection,
         written: Callable[[int], None],
         common: Sequence[str],
     ) -> None:
-        self._archives = archives
+        self._archives = stored.archives
+        self._stored = stored
         self._pages = pages
         self._writer = writer
         self._written = written
@@ -118,7 +114,7 @@ class Archiver:
         if found is None:
             found = await self._write(archived, last)
         if found is None:  # nothing in these rows is to move
-            await self._writer.write(_put_archived, last)
+            await self._writer.write(put_position, ARCHIVED, last)
             return 0
         _, last, name, stored = found
         self._archives.last = max(self._archives.last, last)
@@ -142,7 +138,7 @@ class Archiver:
         try:
             file = await _beside(Writing, self._archives.directory, name)
             with closing(file):
-                while rows := await self._pages.ask(_rows, self._moves, after, last):
+                while rows := await self._pages.ask(self._rows, after, last):
                     await _beside(file.add, rows)
                     after = rows[-1].seq
                 if not file.blocks:
@@ -153,6 +149,12 @@ class Archiver:
         blocks = _encode(file.blocks).decode()
         await self._writer.write(_record, first, last, name, blocks)
         return first, last, name, blocks
+
+    def _rows(self, db: sqlite3.Connection, after: int, last: int) -> list[Row]:
+        """The next rows whose bodies move."""
+        query = f"SELECT seq FROM log WHERE seq > ? AND seq <= ? AND {self._moves}"  # noqa: S608 -- text of this module
+        found = db.execute(f"{query} ORDER BY seq LIMIT ?", (after, last, _READ_ROWS)).fetchall()
+        return self._stored.at(db, [seq for (seq,) in found])
 
 
 async def _beside(function: Callable[..., _T], *args: object) -> _T:
@@ -184,22 +186,12 @@ def _next(
 
 def _under_way(db: sqlite3.Connection) -> tuple[int, tuple[int, int, str, str] | None]:
     """The position up to which bodies are out of the log, and the next archive, if there is one."""
-    ((archived,),) = db.execute(_ARCHIVED)
+    archived = position_of(db, ARCHIVED)
     return archived, db.execute(_UNDER_WAY, (archived,)).fetchone()
-
-
-def _rows(db: sqlite3.Connection, moves: str, after: int, last: int) -> list[Row]:
-    query = f"SELECT {COLUMNS} FROM log WHERE seq > ? AND seq <= ? AND {moves}"  # noqa: S608
-    found = db.execute(f"{query} ORDER BY seq LIMIT ?", (after, last, _READ_ROWS))
-    return [Row._make((*row[:6], bool(row[6]), *row[7:])) for row in found]
 
 
 def _record(db: sqlite3.Connection, *archive: Any) -> None:
     db.execute("INSERT INTO archives (first, last, name, blocks) VALUES (?, ?, ?, ?)", archive)
-
-
-def _put_archived(db: sqlite3.Connection, seq: int) -> None:
-    db.execute(_PUT_ARCHIVED, (seq,))
 
 
 def _empty(db: sqlite3.Connection, last: int, kept: str, count: int, upto: int) -> bool:
@@ -221,7 +213,7 @@ def _empty(db: sqlite3.Connection, last: int, kept: str, count: int, upto: int) 
     Returns:
         False if the log has other bodies: nothing is changed then.
     """
-    db.execute(f"CREATE TEMP TABLE IF NOT EXISTS moved AS SELECT {_WHOLE} FROM log LIMIT 0")  # noqa: S608
+    db.execute(f"CREATE TEMP TABLE IF NOT EXISTS moved AS SELECT {FIELDS} FROM log LIMIT 0")  # noqa: S608
     db.execute("CREATE TEMP TABLE IF NOT EXISTS kept (seq INTEGER PRIMARY KEY, personal TEXT)")
     db.execute("BEGIN IMMEDIATE")
     if db.execute(_TAKE, (kept,)).rowcount != count:
@@ -234,12 +226,12 @@ def _empty(db: sqlite3.Connection, last: int, kept: str, count: int, upto: int) 
         for statement in _BLANKED:
             db.execute(statement)
     db.execute("DELETE FROM log WHERE seq IN (SELECT seq FROM temp.moved)")
-    db.execute(f"INSERT INTO log ({_WHOLE}) SELECT {_WHOLE} FROM temp.moved")  # noqa: S608
+    db.execute(f"INSERT INTO log ({FIELDS}) SELECT {FIELDS} FROM temp.moved")  # noqa: S608
     if personal:
         db.execute(_GIVE_BACK)
         db.execute("DELETE FROM temp.kept")
     db.execute("UPDATE archives SET moving = 0 WHERE last = ?", (last,))
     db.execute("DELETE FROM temp.moved")
-    db.execute(_PUT_ARCHIVED, (upto,))
+    put_position(db, ARCHIVED, upto)
     db.execute("COMMIT")
     return True

@@ -13,15 +13,19 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from persistence.errors import Refused
+from persistence.archive.lookup import Archives
+from persistence.errors import Damaged, Refused
 from persistence.fsync import sync
 from persistence.sqlite import schema
 from persistence.sqlite.data_dir import DATABASE, Claim
 from persistence.sqlite.high_water_mark import MARK
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.key_filter_store import FILE as KEYS
+from persistence.sqlite.positions import unchecked
+from persistence.sqlite.stored_rows import StoredRows
 
 PAGES_AT_ONCE: Final = 2_000
+_ROWS_AT_ONCE: Final = 1_000
 _BESIDE: Final = ("-wal", "-shm", "-journal")
 
 
@@ -103,10 +107,13 @@ def _copy(source: Path, target: Path, progress: Progress) -> Copied:
             (found,) = copy.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise Refused(f"{source} is damaged: {found.splitlines()[0]}")
+            _check_rows(copy, source.parent, int(seq))
         sync(part)
         part.rename(target)
         sync(target.parent)
         return Copied(int(seq), int(rows), target.stat().st_size)
+    except Damaged as error:
+        raise Refused(f"{source} is damaged: {error.place} is not as it was written") from error
     except sqlite3.Error as error:
         raise Refused(f"{source} cannot be copied to {target}: {error}") from error
     except OSError as error:
@@ -114,6 +121,20 @@ def _copy(source: Path, target: Path, progress: Progress) -> Copied:
     finally:
         for suffix in ("", *_BESIDE):
             part.with_name(f"{part.name}{suffix}").unlink(missing_ok=True)
+
+
+def _check_rows(copy: sqlite3.Connection, directory: Path, last: int) -> None:
+    """Compare each row with its checksum; a log of before these has a chain, which verify follows.
+
+    Raises:
+        Damaged: one is not as it was written.
+    """
+    (version,) = copy.execute("PRAGMA user_version").fetchone()
+    if version < schema.CHECKSUMS:
+        return
+    stored = StoredRows(unchecked(copy), Archives(directory))
+    for after in range(0, last, _ROWS_AT_ONCE):
+        stored.between(copy, after, min(after + _ROWS_AT_ONCE, last), bodies=True)
 
 
 @contextmanager

@@ -11,17 +11,18 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from messages.subjects import encode_user, partition_of
-from persistence.archive.lookup import Archives
-from persistence.records import Entry, Loaded, Snapshot
+from persistence.records import Entry, Loaded, Row, Snapshot
 from persistence.sqlite.blocks import Run, behind, bound, numbers_of
-from persistence.sqlite.connection import Connection, as_array, read_error
+from persistence.sqlite.checked import damaged, fits
+from persistence.sqlite.connection import Connection, as_array
 from persistence.sqlite.index_reads import ASKS_AT_ONCE, PLACES, Ask, read
 from persistence.sqlite.sections import Section
+from persistence.sqlite.stored_rows import StoredRows
 
 CACHE_KIB: Final = 512
 """Pages of the log and of the index in memory: users who are not live are anywhere in both, so
@@ -39,7 +40,8 @@ FROM json_each(?) AS asked CROSS JOIN snapshots AS kept
     AND kept.user_id = json_extract(asked.value, '$[1]')
 """
 _ROWS: Final = """
-SELECT json_group_array(json_array(log.seq, kind, at, body))
+SELECT json_group_array(json_array(log.seq, event_id, kind, at, notify, body, hex(chain),
+    personal, CASE WHEN personal IS NOT NULL THEN hex(proof) END))
 FROM json_each(?) AS wanted CROSS JOIN log ON log.seq = wanted.value
 """
 _BLOCKS: Final = 3
@@ -53,8 +55,11 @@ class _Kept(NamedTuple):
     length: int
 
 
+_Entry: TypeAlias = tuple[int, str | None, str, int, int, str, str, str | None, str | None]
+"""The fields of a row but partition and user: its stamp, and the proof of what is personal, in
+hexadecimal digits."""
 _kept: Final = msgspec.json.Decoder(list[_Kept])
-_entries: Final = msgspec.json.Decoder(list[Entry])
+_entries: Final = msgspec.json.Decoder(list[_Entry])
 
 
 class Asked(NamedTuple):
@@ -90,38 +95,34 @@ async def detach(connection: Connection) -> None:
 
 
 async def load(
-    connection: Connection, asked: Asked, archives: Archives
+    connection: Connection, asked: Asked, stored: StoredRows
 ) -> tuple[dict[str, Loaded], list[Run]]:
-    """See `LogQueries.load`: without users of whom a run has something and is damaged.
+    """See `LogQueries.load`; without users of whom a run has something and is damaged.
 
-    Raises as `Connection.read` and `Archives.bodies`.
+    Raises as `Connection.ask` and `StoredRows.at`.
 
     Returns:
         What was loaded, and the runs that turned out to be damaged.
     """
-    try:
-        loaded, lost = await connection.ask(_load, asked)
-    except ValueError as error:  # DecodeError is one
-        raise read_error(error) from error
-    for _, tail in loaded.values():
-        if tail and tail[0][0] <= archives.last:  # hardly ever: a snapshot reflects these rows
-            elsewhere = [seq for seq, _, _, body in tail if not body]
-            found = await connection.ask(archives.bodies, elsewhere)
-            tail[:] = [(seq, kind, at, found.get(seq, body)) for seq, kind, at, body in tail]
-    return loaded, lost
+    return await connection.ask(_load, asked, stored)
 
 
-def _load(db: sqlite3.Connection, asked: Asked) -> tuple[dict[str, Loaded], list[Run]]:
+def _load(
+    db: sqlite3.Connection, asked: Asked, stored: StoredRows
+) -> tuple[dict[str, Loaded], list[Run]]:
     kept = _snapshots(db, asked.users)
-    after = {user: found.seq if (found := kept.get(user)) else 0 for user in asked.users}
+    after = {user: kept[user].seq if user in kept else 0 for user in asked.users}
     positions, lost = _positions(db, asked, after)
     wanted = [seq for found in positions.values() for seq in found]
     ((text,),) = db.execute(_ROWS, (as_array(wanted),))
     rows = {entry[0]: entry for entry in _entries.decode(text)}
-    return {
-        user: Loaded(kept.get(user), [rows[seq] for seq in found if seq in rows])
-        for user, found in positions.items()
-    }, lost
+    loaded = dict[str, Loaded]()
+    for user, found in positions.items():
+        if any(seq not in rows for seq in found):
+            raise damaged(min(seq for seq in found if seq not in rows))
+        entries, partition = [rows[seq] for seq in found], partition_of(encode_user(user))
+        loaded[user] = Loaded(kept.get(user), _checked(db, partition, user, entries, stored))
+    return loaded, lost
 
 
 def _snapshots(db: sqlite3.Connection, users: Sequence[str]) -> dict[str, Snapshot]:
@@ -172,6 +173,33 @@ def _positions(
             more = [seq for seq in recent if seq > after[user]]
             found[user] = [*found[user], *more][: asked.limit]
     return found, lost
+
+
+def _checked(
+    db: sqlite3.Connection,
+    partition: int,
+    user: str,
+    entries: Sequence[_Entry],
+    stored: StoredRows,
+) -> list[Entry]:
+    """The rows of a user that are as they were written, oldest first."""
+    found: list[Entry] = []
+    alone: list[int] = []
+    for seq, key, kind, at, notify, body, chain, personal, proof in entries:
+        row = Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
+        random = bytes.fromhex(proof) if proof else None
+        if body and fits(row, random, bytes.fromhex(chain), stored.unchecked):
+            found.append((seq, kind, at, body))
+        else:
+            alone.append(seq)
+    # Those whose body is in an archive; hardly ever: a snapshot reflects these rows. And those that
+    # JSON cannot show as they are, as if a key has a NUL.
+    for row in stored.at(db, alone) if alone else ():
+        if row.user != user:
+            raise damaged(row.seq)
+        found.append((row.seq, row.kind, row.at, row.body))
+    found.sort()  # they are, nearly always: but SQL promises no order
+    return found
 
 
 def _attach(db: sqlite3.Connection, index: Path) -> None:

@@ -1,25 +1,56 @@
-"""Rows of the log in its order, for whoever has to read all of them."""
+"""Rows of the log as the disk gives them back, compared with their checksums."""
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Iterable
+from typing import Any, Final
 
+from persistence.chain.chain import LINK_BYTES, about_of
+from persistence.chain.checksum import STAMP_BYTES, body_fits, head_fits
+from persistence.errors import Damaged
 from persistence.records import Row
-from persistence.sqlite.insert import COLUMNS
+from persistence.sqlite.data_dir import DATABASE, DO
+
+COLUMNS: Final = "seq, partition, user_id, event_id, kind, at, notify, body, personal"
+FIELDS: Final = f"{COLUMNS}, proof, chain"
+"""What `checked` takes."""
+HEADS: Final = FIELDS.replace("body, personal", "'', NULL")
+"""The same without what the first part of a checksum does not cover."""
+_OF_BEFORE: Final = frozenset({0, LINK_BYTES})
 
 
-def rows_between(db: sqlite3.Connection, after: int, limit: int, table: str = "log") -> list[Row]:
-    """The first rows behind a position, in order, at most ``limit``.
+def damaged(first: int, last: int | None = None) -> Damaged:
+    """The error for rows of the log."""
+    place = f"row {first}" if last in {None, first} else f"one of rows {first} to {last}"
+    return Damaged(DATABASE, place, DO, first=first, last=last)
+
+
+def checked(found: Iterable[tuple[Any, ...]], unchecked: int) -> list[Row]:
+    """Rows of what a query gave of `FIELDS`; a body may be empty, if it is in an archive.
+
+    Args:
+        found: the fields of each row.
+        unchecked: rows up to here may have no checksum: they are of before there were any.
 
     Raises:
-        Damaged: one is not as it was written, or is missing.
-        sqlite3.Error: the log cannot be read.
+        Damaged: one of them is not as it was written.
     """
-    found = db.execute(
-        f"SELECT {COLUMNS} FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 -- a name of this layer
-        (after, limit),
-    ).fetchall()
-    return [
-        Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
-        for seq, partition, user, key, kind, at, notify, body, personal in found
-    ]
+    rows: list[Row] = []
+    for seq, partition, user, key, kind, at, notify, body, personal, proof, stored in found:
+        row = Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
+        if not fits(row, proof, stored, unchecked):
+            raise damaged(seq)
+        rows.append(row)
+    return rows
+
+
+def fits(row: Row, proof: bytes | None, stored: bytes | None, unchecked: int) -> bool:
+    """Whether a row is as it was written: without its body, if that is empty."""
+    try:
+        if stored is None or len(stored) != STAMP_BYTES:
+            return row[0] <= unchecked and len(stored or b"") in _OF_BEFORE
+        if not head_fits(row, stored):
+            return False
+        return not row[7] or body_fits(row, about_of(row[8], proof), stored)
+    except (AttributeError, OverflowError, TypeError, ValueError):
+        return False  # a field is of a type, or a number of a size, that no row ever had

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import aiosqlite
 
 from persistence.errors import (
-    Corrupt,
+    Damaged,
     DiskFailed,
     JournalError,
     Locked,
@@ -26,13 +26,15 @@ from persistence.errors import (
     Unavailable,
 )
 from persistence.exhaustion import is_exhausted
+from persistence.sqlite.data_dir import DO
 
 BUSY_TIMEOUT_S: Final = 5.0
 
 _T = TypeVar("_T")
 
 # What SQLite reports before it hands a transaction to the disk, or with its end cut off:
-# in a WAL a full disk leaves the commit frame incomplete, which is the same as absent.
+# in a WAL a full disk leaves the commit frame incomplete, which is the same as absent. A page that
+# is damaged is found while the transaction is made.
 _BEFORE_COMMIT: Final = frozenset(
     {
         sqlite3.SQLITE_ERROR,
@@ -43,6 +45,8 @@ _BEFORE_COMMIT: Final = frozenset(
         sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_TOOBIG,
         sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
         sqlite3.SQLITE_MISMATCH,
         sqlite3.SQLITE_MISUSE,
         sqlite3.SQLITE_RANGE,
@@ -60,8 +64,13 @@ _INDEX_OF_WAL: Final = frozenset(
 
 
 class Connection(aiosqlite.Connection):
-    """One thread with one SQLite connection in autocommit mode."""
+    """One thread with one SQLite connection in autocommit mode.
 
+    Attributes:
+        file: the name of the database.
+    """
+
+    file: str
     _given: int
     _done: int
     _patience_s: float
@@ -75,6 +84,7 @@ class Connection(aiosqlite.Connection):
             sqlite3.Error: it cannot be opened.
         """
         connection = cls(partial(_connect, path, read_only), iter_chunk_size=64)
+        connection.file = path.name
         connection._given = connection._done = 0
         connection._patience_s = BUSY_TIMEOUT_S
         try:
@@ -107,7 +117,7 @@ class Connection(aiosqlite.Connection):
 
         Raises:
             Unavailable: the read failed.
-            Corrupt: the database is damaged.
+            Damaged: the database is, or what the function reads.
         """
         return await self.ask(_fetch, query, args)
 
@@ -118,7 +128,7 @@ class Connection(aiosqlite.Connection):
         except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
             if is_exhausted(error):
                 raise  # no failed read that may succeed later
-            raise read_error(error) from error
+            raise read_error(error, self.file) from error
 
     async def write(self, function: Callable[..., _T], *args: object) -> _T:
         """Run a function that is one transaction; if it fails, roll back.
@@ -178,11 +188,18 @@ def as_array(positions: Sequence[int]) -> str:
     return f"[{','.join(map(str, positions))}]"
 
 
-def read_error(error: Exception) -> JournalError:
-    """The layer's error for one that a read raised."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    damaged = code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-    return (Corrupt if damaged else Unavailable)(str(error))
+def read_error(error: Exception, file: str) -> JournalError:
+    """The layer's error for one that a read of a file raised."""
+    if is_damage(error):
+        return Damaged(file, "a page", DO)
+    return Unavailable(f"{file} cannot be read: {error}")
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether stored bytes are not as they were written, as far as SQLite can tell."""
+    if getattr(error, "sqlite_errorcode", None) is None:  # of Python, which decodes texts
+        return isinstance(error, sqlite3.Error) and str(error).startswith("Could not decode")
+    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}  # type: ignore[attr-defined]
 
 
 def write_error(error: Exception) -> JournalError:

@@ -28,6 +28,8 @@ WAL: Final = "-wal"
 PART: Final = "meterd.db.part"
 """A copy on its way to become the database; it is there while a restore runs, or was killed."""
 LOCK: Final = "meterd.lock"
+DO: Final = "run meterd verify, then meterd mend with a backup, or meterd restore"
+"""What an operator can do about damage of the log."""
 _LOCKS_DATABASE: Final = sys.platform == "linux"
 """Elsewhere locks of the two kinds exclude each other, and SQLite would be locked out."""
 

@@ -18,7 +18,6 @@ from typing import Final
 import structlog
 
 from messages.stored.form import Form
-from persistence.archive.lookup import Archives
 from persistence.errors import JournalError
 from persistence.exhaustion import tell_of
 from persistence.records import Row
@@ -31,6 +30,7 @@ from persistence.sqlite.index_shelf import Shelf
 from persistence.sqlite.index_source import PIECE_ROWS, Source
 from persistence.sqlite.recent import RecentPositions, mark_of
 from persistence.sqlite.sections import Section, of_kind, of_notices
+from persistence.sqlite.stored_rows import StoredRows
 
 LUMP_ROWS: Final = 100_000
 CLOSE_ROWS: Final = 500
@@ -84,7 +84,7 @@ class LogIndex:
         directory: Path,
         log: Path,
         form: Form,
-        archives: Archives,
+        stored: StoredRows,
         *,
         lump_rows: int = LUMP_ROWS,
     ) -> LogIndex:
@@ -97,8 +97,7 @@ class LogIndex:
         async with AsyncExitStack() as files:  # a connection that is left keeps the process alive
             reads = await Connection.open(log, read_only=True)
             files.push_async_callback(reads.close)
-            await reads.call(archives.look)
-            source = Source(reads, form, archives)
+            source = Source(reads, form, stored)
             path = directory / INDEX
             opened = await open_file(path, source, form, lump_rows)
             index = cls(source, form, opened, path, lump_rows)
@@ -122,13 +121,12 @@ class LogIndex:
             Damaged: a row there is not as it was written.
             Unavailable: the log cannot be read.
         """
-        while rows := await self._source.rows(self.last, self._room()):
-            # Without those that an append has added meanwhile.
-            rows = [row for row in rows if row.seq > self.last]
-            if rows:
-                self.add(rows)
-                if len(self._tails) > TAILS_MAX // 2 and self.shelf.filler is not None:
-                    await self._fill()
+        last = await self._source.last()
+        while self.last < last:
+            rows = await self._source.rows(self.last, min(self.last + self._room(), last))
+            self.add(rows)  # without those that an append has added meanwhile
+            if len(self._tails) > TAILS_MAX // 2 and self.shelf.filler is not None:
+                await self._fill()
 
     def _room(self) -> int:
         return max(min(PIECE_ROWS, self._lump_rows - self._tails[-1].count), 1)

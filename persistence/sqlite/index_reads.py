@@ -22,8 +22,9 @@ PLACES: Final = "places"
 """What the file is called where it is attached to the log."""
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR})
 
-# Of each place that is asked: its run, its section and its bounds. The block with the lower bound is
-# the one before it in order. Bodies come one behind the other, in the order of the array, beside it.
+# Of each place that is asked: its run, its section and its bounds. The block with the lower bound
+# is the one before it in order. Bodies come one behind the other, in the order of the array, beside
+# it.
 _PLACE: Final = (
     "run = json_extract(asked.value, '$[0]') AND section = json_extract(asked.value, '$[1]')"
 )

@@ -14,13 +14,12 @@ from typing import Final
 import structlog
 
 from messages.stored.form import Form
-from persistence.archive.lookup import Archives
 from persistence.errors import ArchiveUnreadable, Damaged
 from persistence.records import Row
-from persistence.sqlite.checked import rows_between
-from persistence.sqlite.connection import Connection, read_error
+from persistence.sqlite.connection import Connection
 from persistence.sqlite.provenance import anchor_at
 from persistence.sqlite.recent import RecentPositions
+from persistence.sqlite.stored_rows import StoredRows
 
 PIECE_ROWS: Final = 500
 """Rows of one read: the thread has the interpreter for some milliseconds."""
@@ -36,13 +35,13 @@ class Source:
     Args:
         connection: to the log.
         form: says which rows may end something.
-        archives: has the bodies that the log does not have.
+        stored: checks what is read.
     """
 
-    def __init__(self, connection: Connection, form: Form, archives: Archives) -> None:
+    def __init__(self, connection: Connection, form: Form, stored: StoredRows) -> None:
         self._connection = connection
         self._form = form
-        self._archives = archives
+        self._stored = stored
         self._read = 0
         self._seconds = 0.0
 
@@ -51,17 +50,15 @@ class Source:
         """Rows a second, as far as it is known."""
         return self._read / self._seconds if self._seconds else _FIRST_RATE
 
-    async def rows(self, after: int, limit: int) -> list[Row]:
-        """The first rows behind a position, with those bodies that matter here.
+    async def rows(self, after: int, last: int) -> list[Row]:
+        """The rows behind a position up to another one, with those bodies that matter here.
 
         Raises:
-            Damaged: one is not as it was written, or is missing.
+            Damaged: one is not as it was written, or is missing. But a body may be damaged: then it
+                is known of that row alone whose it is.
             Unavailable: the log cannot be read.
         """
-        try:
-            return await self._connection.call(_rows, self._form, self._archives, after, limit)
-        except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
-            raise read_error(error) from error
+        return await self._connection.ask(_rows, self._form, self._stored, after, last)
 
     async def anchor(self, seq: int) -> str | None:
         """What marks the row at a position; raises as `rows`."""
@@ -82,11 +79,7 @@ class Source:
         tail = RecentPositions(self._form)
         while tail.last < last:
             place = max(after, tail.last)
-            rows = await self.rows(place, min(PIECE_ROWS, last - place))
-            if not rows or rows[-1].seq > last:
-                raise Damaged(
-                    "meterd.db", f"row {place + 1}", "run meterd mend", first=place + 1, last=last
-                )
+            rows = await self.rows(place, min(place + PIECE_ROWS, last))
             tail.add(rows)
         self._read += last - after
         self._seconds += loop.time() - began
@@ -98,15 +91,28 @@ class Source:
 
 
 def _rows(
-    db: sqlite3.Connection, form: Form, archives: Archives, after: int, limit: int
+    db: sqlite3.Connection, form: Form, stored: StoredRows, after: int, last: int
 ) -> list[Row]:
-    rows = rows_between(db, after, limit)
     ending = {form.ending.ends, form.ending.may_end}
+    try:
+        rows = stored.between(db, after, last, bodies=True)
+    except Damaged:
+        rows = stored.between(db, after, last, bodies=False)
+        matter = {*ending, form.span.opens}
+        rows = [_alone(db, stored, row) if row.kind in matter else row for row in rows]
     elsewhere = [row.seq for row in rows if not row.body and row.kind in ending]
     if not elsewhere:
         return rows
-    bodies = archives.bodies(db, elsewhere, _lost)
+    bodies = stored.archives.bodies(db, elsewhere, _lost)
     return [row._replace(body=bodies.get(row.seq, row.body)) for row in rows]
+
+
+def _alone(db: sqlite3.Connection, stored: StoredRows, row: Row) -> Row:
+    """A row with its body, if that is as it was written."""
+    try:
+        return stored.at(db, [row.seq])[0]
+    except (Damaged, ArchiveUnreadable):
+        return row  # whoever reads it is told of it
 
 
 def _lost(name: str, error: ArchiveUnreadable, positions: Sequence[int]) -> None:

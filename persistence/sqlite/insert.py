@@ -7,24 +7,25 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final
 
-from messages.subjects import PARTITIONS
-from persistence.chain.chain import LINK_BYTES, follow, heads_as_bytes, heads_of_bytes
+from persistence.chain.chain import LINK_BYTES, about_of, follow
+from persistence.chain.checksum import stamp
 from persistence.records import Row, Snapshot
+from persistence.sqlite.checked import COLUMNS
+from persistence.sqlite.heads import put_heads
 
 # At most 32,766 variables fit into one statement on every SQLite since 3.32.
 ROWS_PER_STATEMENT: Final = 1024
 HEADS_EVERY: Final = 4_096
 """After this many rows the newest links are stored by themselves, for the next start to find."""
-COLUMNS: Final = "seq, partition, user_id, event_id, kind, at, notify, body, personal"
+
 
 _PUT_SNAPSHOT: Final = (
     "INSERT INTO snapshots (partition, user_id, seq, schema, body) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET seq = excluded.seq, schema = excluded.schema, body = excluded.body"
 )
-_PUT_HEADS: Final = "INSERT OR REPLACE INTO heads (seq, links) VALUES (?, ?)"
 # To bind a bool, a None or bytes costs as much as to bind four texts: sqlite3 looks for an adapter.
 # So that a row notifies nobody and has nothing personal, as nearly all rows, is text of the
-# statement, and a link is a bytearray, which needs none.
+# statement, and a stamp is a bytearray, which needs none.
 _USUAL_FIELDS: Final = 8
 _OF_USUAL: Final = (
     "column1, column2, column3, column4, column5, column6, 0, column7, NULL, NULL, column8"
@@ -36,7 +37,7 @@ def append(
     db: sqlite3.Connection,
     rows: Sequence[Row],
     snapshots: Sequence[Snapshot],
-    heads: list[bytes] | None,
+    heads: list[bytes],
     random: Callable[[int], bytes],
 ) -> list[bytes]:
     """Write a block.
@@ -45,13 +46,13 @@ def append(
         db: the writer's connection.
         rows: the block, in order of ``seq``.
         snapshots: what is written with it.
-        heads: the newest link of each partition, None if they are not known.
+        heads: the newest link of each partition.
         random: gives this many random bytes.
 
     Returns:
         The newest links after it.
     """
-    heads = newest_heads(db) if heads is None else list(heads)
+    heads = list(heads)
     # Each statement hands the interpreter lock back and forth, which costs up to 5 ms each
     # time while the event loop is busy. So the usual block is one statement, which is its own
     # transaction, and not one per row between a BEGIN and a COMMIT.
@@ -62,26 +63,11 @@ def append(
     for start in range(0, len(rows), ROWS_PER_STATEMENT):
         _insert(db, rows[start : start + ROWS_PER_STATEMENT], heads, random)
     if round_:
-        db.execute(_PUT_HEADS, (rows[-1].seq, heads_as_bytes(heads)))
+        put_heads(db, rows[-1].seq, heads)
     if snapshots:
         db.executemany(_PUT_SNAPSHOT, snapshots)
     if not alone:
         db.execute("COMMIT")
-    return heads
-
-
-def newest_heads(db: sqlite3.Connection) -> list[bytes]:
-    """The newest link of each partition; raises as `heads_of_bytes`."""
-    seq, stored = db.execute("SELECT seq, links FROM heads ORDER BY seq DESC LIMIT 1").fetchone()
-    if not isinstance(stored, bytes):
-        raise ValueError("the newest links of the chain are no bytes")  # noqa: TRY004 -- input
-    heads = heads_of_bytes(stored)
-    for partition, link in db.execute(
-        "SELECT partition, chain FROM log WHERE seq > ? ORDER BY seq", (seq,)
-    ):
-        # Of a row that was changed by hand: whoever follows the chain passes over it as well.
-        if isinstance(link, bytes) and partition in range(PARTITIONS):
-            heads[partition] = link
     return heads
 
 
@@ -109,10 +95,12 @@ def _insert(
     for at, row in enumerate(rows):
         if usual:
             seq, partition, user, key, kind, moment, _, body, _ = row
-            link = bytearray(links[at])
-            values += (seq, partition, user, key, kind, moment, body, link)
+            stamped = stamp(links[at], row, None)
+            values += (seq, partition, user, key, kind, moment, body, stamped)
         else:
-            values += (*row, proofs[at], links[at])
+            proof = proofs[at]
+            stamped = stamp(links[at], row, about_of(row[8], proof))
+            values += (*row, proof, stamped)
     fields = _USUAL_FIELDS if usual else _ALL_FIELDS
     values += (0,) * (fields * (size - count))
     db.execute(_insert_statement(size, fields), values)

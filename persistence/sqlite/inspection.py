@@ -15,15 +15,17 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from persistence.archive.lookup import Archives, Lost
-from persistence.chain.chain import heads_as_bytes
+from persistence.chain.chain import LINK_BYTES, heads_as_bytes
 from persistence.chain.check import ChainCheck, Heads
 from persistence.errors import ArchiveGone, ArchiveUnreadable, Corrupt, Refused
 from persistence.records import Row, Snapshot
 from persistence.sqlite import schema
+from persistence.sqlite.checked import COLUMNS
 from persistence.sqlite.connection import read_error
 from persistence.sqlite.data_dir import DATABASE
+from persistence.sqlite.heads import links_of, newest_heads
 from persistence.sqlite.high_water_mark import compare, marked
-from persistence.sqlite.insert import COLUMNS, newest_heads
+from persistence.sqlite.positions import UNCHAINED, position_of, unchecked
 
 _ROWS_AT_ONCE: Final = 1_000
 
@@ -53,6 +55,7 @@ class Inspection:
         self._db = db
         self._archives = Archives(directory)
         self._archives.look(db)
+        self._unchecked = unchecked(db)
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -122,7 +125,8 @@ class Inspection:
             rows = [Row._make((*row[2:8], bool(row[8]), *row[9:])) for row in lump]
             unread = set[int]()
             filled = self._filled(rows, partial(self._lost, unread))
-            for (proof, link, *_), row in zip(lump, filled, strict=True):
+            for (proof, stored, *_), row in zip(lump, filled, strict=True):
+                link = stored[:LINK_BYTES] if isinstance(stored, bytes) else stored
                 yield Written(row, proof, link, row.seq not in unread)
 
     def chain(self, kept: Sequence[Heads] = ()) -> ChainCheck:
@@ -135,7 +139,9 @@ class Inspection:
             notes = self._db.execute("SELECT seq, links FROM heads ORDER BY seq").fetchall()
         try:
             begin, *later = (Heads(*note) for note in notes)
-            return ChainCheck(self._unchained(), begin, [*later, *kept])
+            begin = begin._replace(links=links_of(*begin[:2], begin.seq))
+            whole = [one._replace(links=links_of(*one[:2], self._unchecked)) for one in later]
+            return ChainCheck(position_of(self._db, UNCHAINED), begin, [*whole, *kept])
         except (TypeError, ValueError) as error:
             raise Corrupt(f"the log's own note of its links cannot be read: {error}") from error
 
@@ -148,7 +154,7 @@ class Inspection:
         try:
             with _translated():
                 (seq,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM log").fetchone()
-                return Heads(int(seq), heads_as_bytes(newest_heads(self._db)))
+                return Heads(int(seq), heads_as_bytes(newest_heads(self._db, self._unchecked)))
         except (IndexError, TypeError, ValueError) as error:
             raise Corrupt(str(error)) from error
 
@@ -169,12 +175,6 @@ class Inspection:
                 (partitions.start, partitions.stop - 1),
             )
             return {row[1]: Snapshot(*row) for row in found}
-
-    def _unchained(self) -> int:
-        """The newest position that is older than the chain."""
-        with _translated():
-            found = self._db.execute("SELECT seq FROM position WHERE name = 'unchained'").fetchone()
-        return int(found[0]) if found else 0
 
     def _filled(self, rows: list[Row], lost: Lost = lambda *_: None) -> list[Row]:
         """Rows with their bodies, as far as these can be read."""
@@ -205,4 +205,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise read_error(error) from error
+        raise read_error(error, DATABASE) from error

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from secrets import token_bytes
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import structlog
 
@@ -33,33 +33,39 @@ from persistence.key_filter import KeyFilter
 from persistence.records import Archivable, Row, Snapshot
 from persistence.sqlite.archiver import Archiver
 from persistence.sqlite.checkpoints import Checkpoints
-from persistence.sqlite.connection import Connection, is_busy
-from persistence.sqlite.data_dir import DATABASE, WAL, Claim, refuse_unfinished, wal_of
-from persistence.sqlite.ends import put_dealt_with
+from persistence.sqlite.connection import Connection, is_busy, is_damage
+from persistence.sqlite.data_dir import DATABASE, DO, WAL, Claim, refuse_unfinished, wal_of
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
+from persistence.sqlite.heads import newest_heads
 from persistence.sqlite.high_water_mark import HighWaterMark, check_end
 from persistence.sqlite.index import LUMP_ROWS, LogIndex
 from persistence.sqlite.insert import append
 from persistence.sqlite.key_filter_store import KeyStore
+from persistence.sqlite.positions import ENDS, PUBLISHED, put_position, unchecked
 from persistence.sqlite.queries import LogReads
 from persistence.sqlite.schema import configure, copy_wal, prepare
+from persistence.sqlite.stored_rows import StoredRows
 from persistence.sqlite.write_placement import WritePlacement
 
 LOOK_S: Final = 1.0
+_MADE_ANEW: Final = "run meterd mend: until then none is written, and users are made of more rows"
 _PUT_BACK: Final = "put it back, or restore a copy, and start again"
 _IN_DATABASE: Final = f"what it held is in {DATABASE} now, start again"
-
-_PUT_POSITION: Final = (
-    "INSERT INTO position (name, seq) VALUES ('published', ?)"
-    " ON CONFLICT DO UPDATE SET seq = excluded.seq"
-)
 
 _Block: TypeAlias = tuple[
     Sequence[Row], Sequence[Snapshot], list[bytes] | None, Callable[[int], bytes]
 ]
-"""What `append` writes, after the connection."""
+"""What `SQLiteJournal._append` takes, after the connection."""
 
 _log = structlog.get_logger(__name__)
+
+
+class _Others(NamedTuple):
+    """The connections beside the writer's; the last two only read."""
+
+    checkpointer: Connection
+    recoveries: Connection
+    pages: Connection
 
 
 class SQLiteJournal(LogReads):
@@ -71,18 +77,16 @@ class SQLiteJournal(LogReads):
         claim: Claim,
         files: AsyncExitStack,
         writer: Connection,
-        checkpointer: Connection,
-        recoveries: Connection,
-        pages: Connection,
+        others: _Others,
         index: LogIndex,
-        archives: Archives,
+        stored: StoredRows,
         pace: WritePlacement,
         heads: list[bytes],
         random: Callable[[int], bytes],
         mark: HighWaterMark,
         form: Form,
     ) -> None:
-        super().__init__(recoveries, pages, index, archives, form)
+        super().__init__(others.recoveries, others.pages, index, stored, form)
         self._directory = directory
         self._claim = claim
         self._files = files
@@ -92,11 +96,12 @@ class SQLiteJournal(LogReads):
         self._keys: KeyStore | None = None
         self._heads: list[bytes] | None = heads  # the chain's newest links, None if unknown
         self._random = random
-        self._checkpoints = Checkpoints(checkpointer, writer, wal_of(directory), self._break)
+        self._checkpoints = Checkpoints(others.checkpointer, writer, wal_of(directory), self._break)
         written = self._checkpoints.written
-        self._archiver = Archiver(archives, pages, writer, written, form.common())
+        self._archiver = Archiver(stored, others.pages, writer, written, form.common())
         self._broken: DiskFailed | None = None
         self._gone = ""
+        self._without_snapshots = False
         self._looking = asyncio.Lock()  # whoever looks second has the whole sentence too
 
     @classmethod
@@ -133,14 +138,14 @@ class SQLiteJournal(LogReads):
                 await check_end(directory, mark.seq)
                 writer = await Connection.open(path)
                 files.push_async_callback(writer.close)
-                heads = await writer.call(prepare, path, form)
+                await writer.call(prepare, path, form)
+                heads, stored = await writer.call(_begun, directory)
                 # Unwound in reverse: when only the writer is left the WAL can be emptied.
                 files.push_async_callback(_empty_wal, writer)
                 others = await _open_others(path, files)
-                archives = Archives(directory)
-                index = await LogIndex.open(directory, path, form, archives, lump_rows=lump_rows)
+                index = await LogIndex.open(directory, path, form, stored, lump_rows=lump_rows)
                 files.push_async_callback(index.close)
-                await index.lend(others[1])
+                await index.lend(others.recoveries)
                 files.push_async_callback(index.take_back)
                 # SQLite keeps the file as long as it has the database open.
                 claim.watch(wal_of(directory))
@@ -149,8 +154,9 @@ class SQLiteJournal(LogReads):
             except (sqlite3.Error, ValueError, OSError, Corrupt, Unavailable) as error:
                 if is_busy(error):
                     raise Refused(f"{path} is locked by another program") from error
+                if is_damage(error):
+                    raise Refused(f"{path} is damaged ({error}): {DO}") from error
                 raise Refused(f"{path} cannot be opened: {error}") from error
-            checkpointer, recoveries, pages = others
             if index.last > mark.seq:  # of before there was one, or older after a power cut
                 mark.advance(index.last)
             owned, pace = files.pop_all(), WritePlacement(ticks)
@@ -159,11 +165,9 @@ class SQLiteJournal(LogReads):
                 claim,
                 owned,
                 writer,
-                checkpointer,
-                recoveries,
-                pages,
+                others,
                 index,
-                archives,
+                stored,
                 pace,
                 heads,
                 random,
@@ -199,10 +203,26 @@ class SQLiteJournal(LogReads):
             self._pace.ended()
         return True
 
-    def _append(self, db: sqlite3.Connection, *block: *_Block) -> list[bytes]:
+    def _append(
+        self,
+        db: sqlite3.Connection,
+        rows: Sequence[Row],
+        snapshots: Sequence[Snapshot],
+        heads: list[bytes] | None,
+        random: Callable[[int], bytes],
+    ) -> list[bytes]:
         """`append`, and say how far the log is committed then."""
-        newest = append(db, *block)
-        rows = block[0]
+        if heads is None:
+            heads = newest_heads(db, self._stored.unchecked)
+        try:
+            newest = append(db, rows, () if self._without_snapshots else snapshots, heads, random)
+        except sqlite3.Error as error:
+            if not (snapshots and is_damage(error)):
+                raise
+            db.rollback()
+            newest = append(db, rows, (), heads, random)  # they are derived: nothing is lost
+            self._without_snapshots = True
+            _log.error("damaged", file=DATABASE, place="the table of snapshots", do=_MADE_ANEW)
         if rows:
             self._mark.advance(rows[-1].seq)
         return newest
@@ -251,13 +271,13 @@ class SQLiteJournal(LogReads):
 
     async def load_keys(self, keys: KeyFilter) -> None:
         """See `LogQueries.load_keys`."""
-        self._keys = await KeyStore.open(self._directory, self._pages, keys)
+        self._keys = await KeyStore.open(self._directory, self._pages, keys, self._stored)
         self._keys.grown(self._index.last)
 
     async def mark_published(self, seq: int) -> None:
         """See `Outbox.mark_published`."""
         try:
-            await self._writer.write(_mark_published, seq)
+            await self._writer.write(put_position, PUBLISHED, seq)
         except DiskFailed as error:
             self._broken = error  # the log is in the same file
             raise
@@ -265,7 +285,7 @@ class SQLiteJournal(LogReads):
     async def mark_dealt_with(self, until: int) -> None:
         """See `Ends.mark_dealt_with`."""
         try:
-            await self._writer.write(put_dealt_with, until)
+            await self._writer.write(put_position, ENDS, until)
         except DiskFailed as error:
             self._broken = error
             raise
@@ -305,15 +325,21 @@ class SQLiteJournal(LogReads):
         await self._files.aclose()
 
 
-async def _open_others(path: Path, files: AsyncExitStack) -> list[Connection]:
-    """One more connection that may write, and two that only read."""
+async def _open_others(path: Path, files: AsyncExitStack) -> _Others:
     others: list[Connection] = []
     for read_only in (False, True, True):
         connection = await Connection.open(path, read_only=read_only)
         files.push_async_callback(connection.close)
         others.append(connection)
         await connection.call(configure)
-    return others
+    return _Others(*others)
+
+
+def _begun(db: sqlite3.Connection, directory: Path) -> tuple[list[bytes], StoredRows]:
+    """The chain's newest links, and what reads the rows."""
+    stored = StoredRows(unchecked(db), Archives(directory))
+    stored.archives.look(db)
+    return newest_heads(db, stored.unchecked), stored
 
 
 async def _empty_wal(writer: Connection) -> None:
@@ -321,7 +347,3 @@ async def _empty_wal(writer: Connection) -> None:
         await writer.write(copy_wal, "TRUNCATE")
     except NotStored as error:  # the disk is full, say: the next start does it
         _log.warning("journal_checkpoint_postponed", error=str(error))
-
-
-def _mark_published(db: sqlite3.Connection, seq: int) -> None:
-    db.execute(_PUT_POSITION, (seq,))

@@ -7,17 +7,23 @@ is in files of the archive is read in the connection's thread as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
 
 from messages.stored.form import Form, Storage
 from messages.subjects import encode_user, partition_of
-from persistence.archive.lookup import Archives
+from persistence.errors import Damaged
 from persistence.records import Ended, EndedPage, Loaded, Row, Snapshot
 from persistence.sqlite.blocks import Run
 from persistence.sqlite.bulk_load import ONE_SNAPSHOT, Asked, load
-from persistence.sqlite.connection import Connection, as_array
-from persistence.sqlite.ends import DEALT_WITH, FIRST_ROWS, MORE_ROWS, said
+from persistence.sqlite.connection import Connection
+from persistence.sqlite.ends import FIRST_ROWS, MORE_ROWS, said
 from persistence.sqlite.index import LogIndex
-from persistence.sqlite.insert import COLUMNS
+from persistence.sqlite.positions import ENDS, PUBLISHED, position_of
+from persistence.sqlite.stored_rows import StoredRows
+
+_log: Final = structlog.get_logger(__name__)
 
 
 class LogReads:
@@ -27,7 +33,7 @@ class LogReads:
         recoveries: reads what requests wait for.
         pages: reads the rest.
         index: where users and keys are.
-        archives: has the bodies that the log does not have.
+        rows: reads rows.
         form: says which kinds are rare.
     """
 
@@ -36,13 +42,13 @@ class LogReads:
         recoveries: Connection,
         pages: Connection,
         index: LogIndex,
-        archives: Archives,
+        rows: StoredRows,
         form: Form,
     ) -> None:
         self._recoveries = recoveries
         self._pages = pages
         self._index = index
-        self._archives = archives
+        self._stored = rows
         self._storage = form.storage
         self._ending = form.ending
         self._span = form.span
@@ -69,7 +75,7 @@ class LogReads:
                     [seq for tail in question.tails for seq in tail.of(user)] for user in users
                 ]
                 asked = Asked(users, recent, question.runs, shelf.lost, limit)
-                loaded, lost = await load(self._recoveries, asked, self._archives)
+                loaded, lost = await load(self._recoveries, asked, self._stored)
         for run in lost:
             shelf.lose(run)
         for user in users:
@@ -140,8 +146,7 @@ class LogReads:
 
     async def published(self) -> int:
         """See `Outbox.published`."""
-        found = await self._recoveries.read("SELECT seq FROM position WHERE name = 'published'")
-        return int(found[0][0]) if found else 0
+        return await self._position(PUBLISHED)
 
     async def ended(self, after: Ended, until: int, limit: int) -> EndedPage:
         """See `Ends.ended`."""
@@ -160,11 +165,9 @@ class LogReads:
             (one.user, kind, one.seq) for one, _ in found for kind in (span.opens, span.closes)
         ]
         behind = await self._index.later(asked)
-        closing = {seq for some in behind[1::2] for seq in some}
-        closed = {
-            row.seq: said(row.body, span.closed)
-            for row in await self._at(self._pages, sorted(closing))
-        }
+        closing = sorted({seq for some in behind[1::2] for seq in some})
+        rows = await self._at(self._pages, closing)
+        closed = {row.seq: said(row.body, span.closed) for row in rows}
         return [
             one
             for (one, row), opened, closes in zip(found, behind[::2], behind[1::2], strict=True)
@@ -173,8 +176,15 @@ class LogReads:
 
     async def dealt_with(self) -> int:
         """See `Ends.dealt_with`."""
-        found = await self._recoveries.read(DEALT_WITH)
-        return int(found[0][0]) if found else 0
+        return await self._position(ENDS)
+
+    async def _position(self, name: str) -> int:
+        """A position that is derived: after a loss it is lower than it was."""
+        try:
+            return await self._recoveries.ask(position_of, name)
+        except Damaged as error:
+            _log.error("damaged", file=error.file, place=error.place, do="nothing: it begins anew")
+            return 0
 
     async def _filled(self, found: Sequence[Ended]) -> set[int]:
         """Those opening rows of which some row behind them fills what they opened."""
@@ -183,8 +193,8 @@ class LogReads:
         while left:
             behind = await self._index.behind([(user, after) for _, user, after in left], rows)
             positions = [seq for some in behind for seq in some]
-            rows_ = await self._at(self._pages, positions)
-            usage = {row.seq for row in rows_ if row.kind == self._span.fills}
+            some_rows = await self._at(self._pages, sorted({*positions}))
+            usage = {row.seq for row in some_rows if row.kind == self._span.fills}
             filled |= {
                 seq
                 for (seq, _, _), some in zip(left, behind, strict=True)
@@ -200,44 +210,15 @@ class LogReads:
 
     async def rows(self, after: int, limit: int) -> list[Row]:
         """See `EventLog.rows`."""
-        return await self._rows(self._pages, "seq > ? ORDER BY seq LIMIT ?", after, limit)
+        return await self._at(
+            self._pages, range(after + 1, min(after + limit, self._index.last) + 1)
+        )
 
     async def _at(
         self,
         connection: Connection,
         positions: Sequence[int],
-        wanted: Callable[[Row], bool] | None = None,
+        wanted: Callable[[Row], bool] = lambda _: True,
     ) -> list[Row]:
         """The rows at these positions that are wanted, oldest first."""
-        if not positions:
-            return []
-        where = "seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
-        return await self._rows(connection, where, as_array(positions), wanted=wanted)
-
-    async def _rows(
-        self,
-        connection: Connection,
-        where: str,
-        *args: object,
-        wanted: Callable[[Row], bool] | None = None,
-    ) -> list[Row]:
-        # `where` is text of this module; all values are variables.
-        found = await connection.read(
-            f"SELECT {COLUMNS} FROM log WHERE {where}",  # noqa: S608
-            *args,
-        )
-        # Of a long tail this is a third: fields by name cost less than a tuple that is cut and
-        # joined.
-        rows = [
-            Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
-            for seq, partition, user, key, kind, at, notify, body, personal in found
-        ]
-        if wanted is not None:  # before files are opened for the others
-            rows = [row for row in rows if wanted(row)]
-        if not rows or min(rows[0].seq, rows[-1].seq) > self._archives.last:
-            return rows
-        elsewhere = [row.seq for row in rows if not row.body]
-        if not elsewhere:
-            return rows
-        bodies = await connection.ask(self._archives.bodies, elsewhere)
-        return [row._replace(body=bodies.get(row.seq, row.body)) for row in rows]
+        return await connection.ask(self._stored.at, positions, wanted) if positions else []

@@ -16,10 +16,12 @@ from typing import Final
 from messages.stored.form import Form
 from persistence.errors import Refused
 from persistence.sqlite.derived import derive
-from persistence.sqlite.insert import newest_heads
+from persistence.sqlite.structure import check_structure
 
 WRITER_CACHE_KIB: Final = 4_096
 """Rows go to the end of the log and snapshots anywhere: more would hold pages of the past."""
+CHECKSUMS: Final = 9
+"""From this migration on rows have checksums."""
 APPLICATION_ID: Final = 0x6D747264  # "mtrd"; `file meterd.db` shows it in decimal, 1836347972
 
 
@@ -83,8 +85,14 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
             raise
 
 
-def prepare(db: sqlite3.Connection, path: Path, form: Form) -> list[bytes]:
-    """Make a database ready for its writer, or refuse it untouched; the chain's newest links."""
+def prepare(db: sqlite3.Connection, path: Path, form: Form) -> None:
+    """Make a database ready for its writer, or refuse it untouched.
+
+    Raises:
+        Refused: as `check`, or another program uses it.
+        Damaged: as `check_structure`.
+        sqlite3.Error: it cannot be made ready.
+    """
     version = check(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
@@ -99,8 +107,8 @@ def prepare(db: sqlite3.Connection, path: Path, form: Form) -> list[bytes]:
             f"{path} is in use by another program: its WAL cannot be copied before it ends"
         )
     migrate(db, version)
+    check_structure(db)
     derive(db, form)
-    return newest_heads(db)
 
 
 def configure(db: sqlite3.Connection) -> None:

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from messages.stored.form import FORM
+from messages.subjects import PARTITIONS
 from persistence.chain import schema5
-from persistence.chain.chain import follow, heads_of_bytes
+from persistence.chain.chain import START, follow, heads_of_bytes
 from persistence.chain.check import Broken, Heads
 from persistence.errors import Refused
 from persistence.records import Row
 from persistence.sqlite import schema
+from persistence.sqlite.heads import put_heads
 from persistence.sqlite.high_water_mark import MARK
 from persistence.sqlite.insert import HEADS_EVERY
 from persistence.sqlite.inspection import Inspection
@@ -197,7 +199,7 @@ async def test_the_log_keeps_links_of_its_own_which_have_to_be_those_of_the_rows
     await written(directory, HEADS_EVERY - 1, 3, 2)
     with closing(sqlite3.connect(directory / "meterd.db")) as db:
         assert db.execute("SELECT seq FROM heads").fetchall() == [(0,), (HEADS_EVERY + 2,)]
-        db.execute("UPDATE heads SET links = zeroblob(1024) WHERE seq > 0")
+        put_heads(db, HEADS_EVERY + 2, [START] * PARTITIONS)
         db.commit()
     (found,) = broken(directory)
     assert found[:2] == (HEADS_EVERY + 2,) * 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from persistence.errors import (
-    Corrupt,
+    Damaged,
     DiskFailed,
     JournalError,
     Locked,
@@ -39,7 +39,7 @@ SQLITE_IOERR_NOMEM = 3082  # which the module sqlite3 does not name
         (sqlite3.SQLITE_IOERR_READ, DiskFailed),
         (sqlite3.SQLITE_IOERR_SHMSIZE, OutcomeUnknown),
         (sqlite3.SQLITE_NOMEM, OutcomeUnknown),
-        (sqlite3.SQLITE_CORRUPT, OutcomeUnknown),
+        (sqlite3.SQLITE_CORRUPT, NotStored),
     ],
 )
 def test_an_error_says_that_nothing_is_stored_only_if_that_is_certain(
@@ -53,12 +53,12 @@ def test_an_error_says_that_nothing_is_stored_only_if_that_is_certain(
     [
         (sqlite3.SQLITE_IOERR_READ, Unavailable),
         (sqlite3.SQLITE_BUSY, Unavailable),
-        (sqlite3.SQLITE_CORRUPT_INDEX, Corrupt),
-        (sqlite3.SQLITE_NOTADB, Corrupt),
+        (sqlite3.SQLITE_CORRUPT_INDEX, Damaged),
+        (sqlite3.SQLITE_NOTADB, Damaged),
     ],
 )
 def test_a_failed_read_tells_damage_from_the_rest(code: int, expected: type[JournalError]) -> None:
-    assert type(read_error(sqlite_error(code))) is expected
+    assert type(read_error(sqlite_error(code), "meterd.db")) is expected
 
 
 def test_a_connection_that_cannot_be_opened_has_ended_before_that_is_said(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from messages.stored.form import FORM
 from messages.subjects import PREFIX
 from persistence.errors import Refused
 from persistence.sqlite import schema
+from persistence.sqlite.checked import COLUMNS
 from persistence.sqlite.data_dir import DATABASE
-from persistence.sqlite.insert import COLUMNS
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
 from tests.golden.released import DATABASES, SETTINGS, USERS, ask, read_all
@@ -67,7 +67,7 @@ def content(directory: Path) -> list[list[Any]]:
     queries = (
         f"SELECT {COLUMNS}, chain FROM log ORDER BY seq",
         "SELECT partition, user_id, seq, schema, body FROM snapshots ORDER BY user_id",
-        "SELECT name, seq FROM position",
+        "SELECT name, seq FROM position WHERE name <> 'unchecked'",
     )
     with closing(sqlite3.connect(directory / DATABASE)) as db:
         return [db.execute(query).fetchall() for query in queries]

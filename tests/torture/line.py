@@ -21,8 +21,8 @@ from actors.cli.looking import settle
 from actors.publishing.streams import ALERTS
 from messages.subjects import PREFIX, encode_user
 from persistence.records import Row
+from persistence.sqlite.checked import COLUMNS
 from persistence.sqlite.data_dir import DATABASE
-from persistence.sqlite.insert import COLUMNS
 from tests.support.rig import Answer, SetClock
 from tests.torture.stage import NEVER_S, Stage
 

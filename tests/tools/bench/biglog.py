@@ -32,16 +32,19 @@ from messages.stored.form import FORM
 from messages.subjects import encode_user, partition_of
 from messages.usage import Track
 from persistence.archive.lookup import Archives
-from persistence.chain.chain import follow, heads_as_bytes, heads_of_bytes
+from persistence.chain.chain import follow, heads_of_bytes
+from persistence.chain.checksum import stamp
 from persistence.key_filter import KeyFilter
 from persistence.records import Row, Snapshot
 from persistence.sqlite import index_file, schema
 from persistence.sqlite.blocks import Run
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.data_dir import DATABASE
+from persistence.sqlite.heads import put_heads
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.index_source import Source
 from persistence.sqlite.journal import SQLiteJournal
+from persistence.sqlite.stored_rows import StoredRows
 from tests.tools.bench.calls import MODELS, call, keys
 from tests.tools.bench.stage import OUT
 
@@ -62,7 +65,6 @@ _PUT_ROW: Final = (
     "INSERT INTO log (seq, partition, user_id, event_id, kind, at, notify, body, personal, chain)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_PUT_HEADS: Final = "INSERT INTO heads (seq, links) VALUES (?, ?)"
 _PUT_SNAPSHOT: Final = (
     "INSERT INTO snapshots (partition, user_id, seq, schema, body) VALUES (?, ?, ?, ?, ?)"
 )
@@ -129,7 +131,7 @@ async def _make(directory: Path, events: int) -> None:
     _write(directory / DATABASE, _blocks(events, begin, prototypes))
     # One lump: by itself the index takes the log in by many, each with a copy in memory.
     log = await Connection.open(directory / DATABASE, read_only=True)
-    source = Source(log, FORM, Archives(directory))
+    source = Source(log, FORM, StoredRows(0, Archives(directory)))
     filler = await index_file.open_filler(directory / INDEX)
     run = Run(1, 0, events, (await filler.call(index_file.held, FORM)).file)
     await filler.write(index_file.fill, run, await source.lump(0, events), FORM)
@@ -153,8 +155,9 @@ def _write(path: Path, blocks: Iterator[tuple[list[Row], list[Snapshot]]]) -> No
     heads = heads_of_bytes(b"")
     for rows, saved in blocks:
         links = follow(heads, rows, [None] * len(rows))
-        db.executemany(_PUT_ROW, [(*row, link) for row, link in zip(rows, links, strict=True)])
-        db.execute(_PUT_HEADS, (rows[-1].seq, heads_as_bytes(heads)))
+        stamped = zip(rows, links, strict=True)
+        db.executemany(_PUT_ROW, [(*row, stamp(link, row, None)) for row, link in stamped])
+        put_heads(db, rows[-1].seq, heads)
         db.executemany(_PUT_SNAPSHOT, saved)
     for _, sql in indexes:
         db.execute(sql)

@@ -1,0 +1,132 @@
+"""The one door through which rows of the log are read: each is as it was written, and is there.
+
+A row that is not is `Damaged`, with its position. Where there is a second copy of the log one day,
+this is the place that can ask it for that row.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from persistence.archive.lookup import Archives
+from persistence.chain.chain import about_of
+from persistence.chain.checksum import STAMP_BYTES, body_fits
+from persistence.errors import ArchiveDamaged
+from persistence.records import Row
+from persistence.sqlite.checked import FIELDS, HEADS, checked, damaged
+from persistence.sqlite.connection import as_array, is_damage
+
+
+class StoredRows:
+    """Reads rows of one log, each call in the thread of the connection that it is given.
+
+    Attributes:
+        unchecked: rows up to here may have no checksum.
+        archives: has the bodies that the log does not have.
+    """
+
+    def __init__(self, unchecked: int, archives: Archives) -> None:
+        self.unchecked = unchecked
+        self.archives = archives
+
+    def at(
+        self,
+        db: sqlite3.Connection,
+        positions: Sequence[int],
+        wanted: Callable[[Row], bool] = lambda _: True,
+    ) -> list[Row]:
+        """The rows at these positions that are wanted, oldest first, with their bodies.
+
+        Args:
+            db: a connection to the log.
+            positions: each comes once, and has a row.
+            wanted: is shown rows of which the body may be empty.
+
+        Raises:
+            Damaged: one of them is not there, or not as it was written.
+            ArchiveUnreadable: the body of one is in a file that cannot be read.
+            sqlite3.Error: the log cannot be read.
+        """
+        found = self._found(db, positions)
+        rows = checked(found, self.unchecked)
+        if len(rows) != len(positions):
+            raise damaged(min({*positions}.difference(row.seq for row in rows)))
+        rows = [row for row in rows if wanted(row)]
+        if all(row.body for row in rows):
+            return rows
+        stamps = {one[0]: (one[-2], one[-1]) for one in found}
+        elsewhere = [row for row in rows if not row.body and not _is_whole(row, *stamps[row.seq])]
+        bodies = self.archives.bodies(db, [row.seq for row in elsewhere])
+        whole = {row.seq: _filled(row, bodies, *stamps[row.seq]) for row in elsewhere}
+        return [whole.get(row.seq, row) for row in rows]
+
+    def between(
+        self, db: sqlite3.Connection, after: int, last: int, *, bodies: bool, table: str = "log"
+    ) -> list[Row]:
+        """All rows behind a position up to another one, as the log has them.
+
+        Args:
+            db: a connection to the log.
+            after: the position.
+            last: the other one, at most the newest.
+            bodies: with bodies, but for those in archives, and personal fields; else damage of
+                these does not matter, and rows have none.
+            table: the log, as the connection calls it.
+
+        Raises:
+            Damaged: as `at`.
+            sqlite3.Error: as `at`.
+        """
+        fields = FIELDS if bodies else HEADS
+        found = self._found(db, range(after + 1, last + 1), fields, table)
+        rows = checked(found, self.unchecked)
+        for seq, row in enumerate(rows, after + 1):
+            if row.seq != seq:
+                raise damaged(seq)
+        if len(rows) != last - after:
+            raise damaged(after + len(rows) + 1)
+        return rows
+
+    def _found(
+        self,
+        db: sqlite3.Connection,
+        positions: Sequence[int],
+        fields: str = FIELDS,
+        table: str = "log",
+    ) -> list[tuple[Any, ...]]:
+        """The fields of the rows at some positions."""
+        if isinstance(positions, range):
+            where = "seq >= ? AND seq < ?"
+            args: tuple[object, ...] = (positions.start, positions.stop)
+        else:
+            where, args = "seq IN (SELECT value FROM json_each(?))", (as_array(positions),)
+        query = f"SELECT {fields} FROM {table} WHERE {where} ORDER BY seq"  # noqa: S608 -- text of this module
+        try:
+            return db.execute(query, args).fetchall()
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            if len(positions) == 1:
+                raise damaged(positions[0]) from error
+        # It is in one of them: so that it is named, and no other one.
+        return [one for seq in sorted(positions) for one in self._found(db, [seq], fields, table)]
+
+
+def _filled(row: Row, bodies: dict[int, str], proof: bytes | None, stored: bytes | None) -> Row:
+    """A row with its body of an archive."""
+    body = bodies.get(row.seq)
+    if body is None:
+        raise damaged(row.seq)
+    row = row._replace(body=body)
+    if stored is not None and len(stored) == STAMP_BYTES and not _is_whole(row, proof, stored):
+        raise ArchiveDamaged(f"the body of row {row.seq} in its archive is not as it was written")
+    return row
+
+
+def _is_whole(row: Row, proof: bytes | None, stored: bytes | None) -> bool:
+    """Whether a row has the body that it was stamped with."""
+    if stored is None or len(stored) != STAMP_BYTES:
+        return False
+    return body_fits(row, about_of(row.personal, proof), stored)
