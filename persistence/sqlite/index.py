@@ -329,7 +329,9 @@ class LogIndex:
         self._filling.cancel()
         await asyncio.wait([self._filling])
         try:
-            while self.shelf.filler is not None and self._tails[0].count >= CLOSE_ROWS:
+            if self._tails[-1].count >= CLOSE_ROWS:
+                self._tails.append(RecentPositions(self._form))
+            while self.shelf.filler is not None and len(self._tails) > 1:
                 await self._fill()
         except JournalError as error:
             _log.warning("index_fill_failed", error=str(error))
@@ -356,10 +358,10 @@ class LogIndex:
                 self.filled.set()
 
     async def _fill(self) -> None:
-        """Move the oldest lump from memory into the file."""
+        """Move the oldest lump from memory into the file, but not the one that is open."""
         async with self._writing:
-            if len(self._tails) == 1:  # a lump that is filled in takes nothing more
-                self._tails.append(RecentPositions(self._form))
+            if len(self._tails) == 1:
+                return  # somebody else has just done it
             tail, shelf = self._tails[0], self.shelf
             if shelf.filler is None:
                 self._give_up()
