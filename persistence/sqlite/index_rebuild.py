@@ -24,6 +24,8 @@ from persistence.sqlite.index_source import Source
 
 READY_ROWS: Final = 200_000
 """For a log of so many rows a start makes the file before it is ready; else behind the service."""
+CHASES_MAX: Final = 3
+"""So often a new file follows the old one before others have to wait for it."""
 BACK_OFF_S: Final = 60.0
 """Before a file is made anew again; twice as long each time."""
 BACK_OFF_MAX_S: Final = 3_600.0
@@ -200,9 +202,10 @@ class Rebuild:
         try:
             file = (await filler.call(held, self._form)).file
             runs = list[Run]()
-            await self._chase(filler, runs, file)
+            for _ in range(CHASES_MAX):
+                await self._chase(filler, runs, file)
             async with self._index.alone():
-                await self._chase(filler, runs, file)  # a lump at most came since
+                await self._chase(filler, runs, file)  # hardly ever anything came since
                 await filler.close()  # which copies the WAL into it
                 # Whoever stops this waits for it: a file that is half replaced is none.
                 self._replacing = asyncio.create_task(self._index.replace(beside))
@@ -213,11 +216,14 @@ class Rebuild:
 
     async def _chase(self, filler: Connection, runs: list[Run], file: int) -> None:
         """Fill the new file until it has all that the old one has."""
+        loop = asyncio.get_running_loop()
         after = runs[-1].last if runs else 0
         while after < self._index.position:
             last = min(after + self._lump_rows, self._index.position)
-            tail = await self._source.lump(after, last)
+            began = loop.time()
+            tail = await self._source.lump(after, last, gently=True)
             run = Run(len(runs) + 1, after, last, file)
             await filler.write(fill, run, tail, self._form)
             runs.append(run)
+            self._source.took(last - after, loop.time() - began)
             self._done = after = last

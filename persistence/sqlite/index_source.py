@@ -69,20 +69,24 @@ class Source:
         ((last,),) = await self._connection.read("SELECT coalesce(max(seq), 0) FROM log")
         return int(last)
 
-    async def lump(self, after: int, last: int) -> RecentPositions:
+    def took(self, rows: int, seconds: float) -> None:
+        """So long it took to make a run of so many rows anew."""
+        self._read += rows
+        self._seconds += seconds
+
+    async def lump(self, after: int, last: int, *, gently: bool = False) -> RecentPositions:
         """What a run of the rows behind ``after`` up to ``last`` has; raises as `rows`.
 
-        The loop has its turns in between.
+        The loop has its turns in between; ``gently``, half of the time is others' alone.
         """
         loop = asyncio.get_running_loop()
-        began = loop.time()
         tail = RecentPositions(self._form)
         while tail.last < last:
-            place = max(after, tail.last)
+            place, began = max(after, tail.last), loop.time()
             rows = await self.rows(place, min(place + PIECE_ROWS, last))
             tail.add(rows)
-        self._read += last - after
-        self._seconds += loop.time() - began
+            if gently:
+                await asyncio.sleep(loop.time() - began)
         return tail
 
     async def close(self) -> None:
