@@ -11,7 +11,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from actors.audit.compare import Finding
+from actors.audit.findings import Finding
 from actors.audit.verify import LOOKS, Live, Verifier, VerifyReport
 from actors.cli.evidence import signing
 from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, User, Yes

@@ -25,8 +25,8 @@ from persistence.sqlite.data_dir import DATABASE, DO
 from persistence.sqlite.heads import newest_heads
 from persistence.sqlite.high_water_mark import Mark, compare, mark_of
 from persistence.sqlite.inspecting.archive_files import check_archive_files
+from persistence.sqlite.inspecting.derived import DerivedCheck
 from persistence.sqlite.inspecting.fault import Fault
-from persistence.sqlite.inspecting.keys import KeysCheck
 from persistence.sqlite.inspecting.notes import Notes, check_ends, read_notes
 from persistence.sqlite.inspecting.rows import LogRows, Look, Seen
 from persistence.sqlite.inspecting.snapshots import read_snapshots
@@ -35,6 +35,10 @@ from persistence.sqlite.inspecting.walk import is_unread
 from persistence.sqlite.positions import unchecked
 
 _EVER: Final = 1 << 62
+_REPEATED: Final = (
+    "SELECT user_id, event_id, count(*) FROM {} WHERE event_id IS NOT NULL"
+    " GROUP BY user_id, event_id HAVING count(*) > 1"
+)
 
 
 class Written(NamedTuple):
@@ -120,7 +124,7 @@ class Inspection:
                 if not is_unread(error):
                     raise
                 archives.last = _EVER  # each row without a body is looked for
-            if not isinstance(archives.last, int):
+            if not str(archives.last).isdecimal():  # of another type than ever written
                 archives.last = _EVER
             return LogRows(self._db, archives, self.notes.unchecked, self.notes.last)
 
@@ -134,7 +138,7 @@ class Inspection:
 
     @property
     def damaged(self) -> dict[str, list[int]]:
-        """What is not as it was written of other files, or cannot be read: their first and last row.
+        """What is not as it was written of other files, or cannot be read: first and last row.
 
         These have an empty body too.
         """
@@ -161,7 +165,7 @@ class Inspection:
             yield from self._rows.rows(after, partitions)
 
     def seen(self) -> Iterator[Look]:
-        """All rows, oldest first, each with what its checksum says; and where none could be read."""
+        """All rows, oldest first, with what their checksums say; and where none could be read."""
         with _translated():
             yield from self._rows.seen()
 
@@ -195,16 +199,20 @@ class Inspection:
             raise Corrupt(str(error)) from error
 
     def repeated_keys(self) -> Iterator[tuple[str, str, int]]:
-        """Keys that more than one row of a user has: user, key and how many rows.
-
-        Raises:
-            Corrupt: not all rows can be read.
-        """
+        """Keys that more than one row of a user has: user, key and how many rows."""
         with _translated():
-            yield from self._db.execute(
-                "SELECT user_id, event_id, count(*) FROM log WHERE event_id IS NOT NULL"
-                " GROUP BY user_id, event_id HAVING count(*) > 1"
-            )
+            try:
+                yield from self._db.execute(_REPEATED.format("log"))
+            except sqlite3.Error as error:
+                if not is_unread(error):
+                    raise
+                yield from self._repeated_of_those_that_can_be_read()
+
+    def _repeated_of_those_that_can_be_read(self) -> Iterator[tuple[str, str, int]]:
+        self._db.execute("CREATE TEMP TABLE read_keys (user_id, event_id)")
+        for lump in self._rows.users_and_keys():
+            self._db.executemany("INSERT INTO temp.read_keys VALUES (?, ?)", lump)
+        yield from self._db.execute(_REPEATED.format("temp.read_keys"))
 
     def snapshots(self, partitions: range) -> dict[str, Snapshot]:
         """The newest snapshot of each user of some partitions, which follow each other.
@@ -226,15 +234,19 @@ class Inspection:
             last: where the log ends.
         """
         with _translated():
-            yield from self.notes.faults
-            yield from check_ends(self.notes, last, self._mark)
+            yield from self.ends(last)
             yield from read_snapshots(self._db, range(0))[1]
             yield from check_archive_files(self._db, self.directory)
 
-    def keys(self) -> KeysCheck:
-        """What compares the filter of keys with rows."""
+    def ends(self, last: int) -> Iterator[Fault]:
+        """What is wrong with positions, the newest links and the mark alone; as `beside`."""
+        yield from self.notes.faults
+        yield from check_ends(self.notes, last, self._mark)
+
+    def derived(self) -> DerivedCheck:
+        """What compares derived files with rows."""
         with _translated():
-            return KeysCheck(self._db, self.directory, self.size()[0])
+            return DerivedCheck(self._db, self.directory, self.size()[0])
 
 
 @contextmanager

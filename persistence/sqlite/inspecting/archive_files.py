@@ -48,9 +48,7 @@ def _file(path: Path, blocks: Sequence[ArchiveBlock], *_: Any) -> Iterator[Fault
                     rows = rows_named(block.first, upto)
                     why = f"the block with {rows} is not as it was written"
                     place = f"the block at byte {block.offset:,}"
-                    yield Fault(
-                        "archive", name, place, why, PUT_BACK, first=block.first, last=upto
-                    )
+                    yield Fault("archive", name, place, why, PUT_BACK, first=block.first, last=upto)
             file.seek(0, 2)
             if file.tell() > size:
                 why = f"it has {file.tell() - size:,} bytes behind its last block"

@@ -72,7 +72,7 @@ class KeysCheck:
             why = f"it lacks {self._missing:,} keys that rows up to {self.seq:,} have"
         if why:
             rows = (self._first, self._last)
-            yield Fault("keys", FILE, place, why, NOTHING_STARTS, True, *rows)  # noqa: FBT003 -- derived
+            yield Fault("keys", FILE, place, why, NOTHING_STARTS, True, *rows)
 
 
 def _other_log(db: sqlite3.Connection, seq: int, anchor: str) -> str:

@@ -118,6 +118,11 @@ class LogRows:
             rows = [_row(one) for one in lump if not isinstance(one, Unread)]
             yield from self._filled(rows, lambda *_: None)
 
+    def users_and_keys(self) -> Iterator[list[Any]]:
+        """Users and keys of all rows that can be read."""
+        for lump in self._walk.lumps("user_id, event_id", where=" AND event_id IS NOT NULL"):
+            yield [one for one in lump if not isinstance(one, Unread)]
+
     def _judged(self, lump: Sequence[Any]) -> Iterator[Look]:
         unread = set[int]()
         rows = [_row(one) for one in lump if not isinstance(one, Unread)]

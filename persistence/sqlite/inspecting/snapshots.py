@@ -42,7 +42,9 @@ def read_snapshots(
 
 def _faults(db: sqlite3.Connection) -> list[Fault]:
     faults = list[Fault]()
-    looked = rows_of(db, "snapshots NOT INDEXED", "id", "id, partition, user_id, typeof(body), body")
+    looked = rows_of(
+        db, "snapshots NOT INDEXED", "id", "id, partition, user_id, typeof(body), body"
+    )
     for one in looked:
         if isinstance(one, Unreadable):
             place, why = _between(one), "it cannot be read"
@@ -61,8 +63,8 @@ def _between(gap: Unreadable) -> str:
     return f"rows {gap.above + 1} to {upto} of the table snapshots"
 
 
-def _belongs(partition: Any, user: Any, kind: Any, _: Any) -> bool:
+def _belongs(partition: object, user: Any, kind: object, _: object) -> bool:
     try:
-        return kind == "blob" and partition == partition_of(encode_user(user))
+        return kind == "blob" and partition_of(encode_user(user)) == partition
     except (AttributeError, TypeError, ValueError):
         return False
