@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from persistence.errors import Corrupt, Refused
 from persistence.records import Row, Snapshot
 from persistence.sqlite import schema
 from persistence.sqlite.connection import is_damage, read_error
-from persistence.sqlite.data_dir import DATABASE, DO
+from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.heads import newest_heads
 from persistence.sqlite.high_water_mark import Mark, compare, mark_of
 from persistence.sqlite.inspecting.archive_files import check_archive_files
@@ -34,9 +34,10 @@ from persistence.sqlite.inspecting.structure import check_structure
 from persistence.sqlite.inspecting.walk import is_unread
 from persistence.sqlite.positions import unchecked
 
+_DO: Final = "stop the service, then meterd mend with a backup, or meterd restore"
 _EVER: Final = 1 << 62
 _REPEATED: Final = (
-    "SELECT user_id, event_id, count(*) FROM {} WHERE event_id IS NOT NULL"
+    "SELECT user_id, event_id, count(*) FROM log WHERE event_id IS NOT NULL"
     " GROUP BY user_id, event_id HAVING count(*) > 1"
 )
 
@@ -92,8 +93,10 @@ class Inspection:
                 found = cls(db, directory, mark)
                 refused.pop_all()
         except (sqlite3.Error, ValueError) as error:  # ValueError: a text that is no UTF-8
-            if isinstance(error, sqlite3.Error) and is_damage(error):
-                raise Refused(f"{path} cannot be opened, since it is damaged: {DO}") from error
+            if isinstance(error, ValueError) or is_damage(error):
+                raise Refused(
+                    f"{path} cannot be opened, since its first pages are damaged: {_DO}"
+                ) from error
             raise Refused(f"{path} cannot be read: {error}") from error
         return found
 
@@ -202,17 +205,18 @@ class Inspection:
         """Keys that more than one row of a user has: user, key and how many rows."""
         with _translated():
             try:
-                yield from self._db.execute(_REPEATED.format("log"))
+                yield from self._db.execute(_REPEATED)
             except sqlite3.Error as error:
                 if not is_unread(error):
                     raise
                 yield from self._repeated_of_those_that_can_be_read()
 
     def _repeated_of_those_that_can_be_read(self) -> Iterator[tuple[str, str, int]]:
-        self._db.execute("CREATE TEMP TABLE read_keys (user_id, event_id)")
-        for lump in self._rows.users_and_keys():
-            self._db.executemany("INSERT INTO temp.read_keys VALUES (?, ?)", lump)
-        yield from self._db.execute(_REPEATED.format("temp.read_keys"))
+        with closing(sqlite3.connect("")) as beside:  # in a file of SQLite's own, if it is large
+            beside.execute("CREATE TABLE log (user_id, event_id)")
+            for lump in self._rows.users_and_keys():
+                beside.executemany("INSERT INTO log VALUES (?, ?)", lump)
+            yield from beside.execute(_REPEATED)
 
     def snapshots(self, partitions: range) -> dict[str, Snapshot]:
         """The newest snapshot of each user of some partitions, which follow each other.

@@ -51,24 +51,38 @@ def quick_check(db: sqlite3.Connection) -> list[str]:
 
 
 def _answers(db: sqlite3.Connection, which: str = "integrity_check") -> Iterator[str]:
+    texts = db.text_factory
+    db.text_factory = _text  # what it says of a damaged text has it
     try:
-        for (answer,) in db.execute(f"PRAGMA main.{which}({ANSWERS_MAX})").fetchall():
-            for line in str(answer).splitlines():
-                if line != "ok" and not line.startswith("***"):
-                    yield line
+        found = db.execute(f"PRAGMA main.{which}({ANSWERS_MAX})").fetchall()
     except sqlite3.Error as error:
         if not is_unread(error):
             raise
-        yield f"{error}, while it checked"
+        found = [(f"{error}, while it checked",)]
+    except UnicodeDecodeError:  # in the message of an error
+        found = [("a name in the schema is not as it was written",)]
+    finally:
+        db.text_factory = texts
+    for (answer,) in found:
+        for line in answer.splitlines():
+            if line != "ok" and not line.startswith("***"):
+                yield line
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")
 
 
 def _known(db: sqlite3.Connection) -> tuple[set[str], dict[int, str], dict[str, str]]:
     """The names of indexes, what each tree is by its first page, and whose table it is of."""
+    texts, db.text_factory = db.text_factory, _text
     try:
         found = db.execute(_SCHEMA).fetchall()
     except sqlite3.Error as error:
         if not is_unread(error):
             raise
         found = []
+    finally:
+        db.text_factory = texts
     indexes = {name for name, kind, _, _ in found if kind == "index"}
     return indexes, {page: name for name, _, _, page in found}, {row[0]: row[2] for row in found}

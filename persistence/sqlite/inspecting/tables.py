@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from persistence.sqlite.inspecting.walk import is_unread
@@ -45,8 +45,18 @@ def rows_of(
     if high is None or high - low > BETWEEN_MAX:
         yield Unreadable(low, high)
         return
-    for one in range(low + 1, high):
-        yield from reading.one(one)
+    unread: Unreadable | None = None
+    for here in range(low + 1, high):
+        found = reading.one(here)
+        if found is None:
+            unread = Unreadable(here - 1 if unread is None else unread.above, here + 1)
+            continue
+        if found and unread is not None:
+            yield unread
+            unread = None
+        yield from found
+    if unread is not None:
+        yield unread
 
 
 class _Reading:
@@ -80,17 +90,17 @@ class _Reading:
             self.below = one[0]
             yield one[1:]
 
-    def one(self, key: int) -> Iterator[tuple[Any, ...] | Unreadable]:
+    def one(self, key: int) -> list[tuple[Any, ...]] | None:
+        """The row of a key, if there is one; None if it cannot be read."""
         try:
             found = self._db.execute(f"{self._query} AND {self._key} = ?", (key,)).fetchall()
         except sqlite3.Error as error:
             if not is_unread(error):
                 raise
-            yield Unreadable(key - 1, key + 1)
-        else:
-            yield from (one[1:] for one in found)
+            return None
+        return [one[1:] for one in found]
 
-    def _read(self, query: str, edge: Any) -> Iterator[tuple[Any, ...]]:
+    def _read(self, query: str, edge: Callable[[], int]) -> Iterator[tuple[Any, ...]]:
         """Rows in lumps, and one by one once a lump could not be read."""
         size = _LUMP
         while True:
