@@ -53,9 +53,10 @@ Found = Callable[[Finding], None]
 
 def of_fault(fault: Fault) -> Finding:
     """A damage that was found below, as what is told."""
-    field, file, place, why, do, derived, first, last = fault
+    field, file, place, why, do, derived, first, last, users, at = fault
     rows = None if first is None or last is None else (first, last)
-    return Finding("", "", field, why, file, place, rows, derived=derived, do=do)
+    days = None if at is None else days_of(*at)
+    return Finding("", "", field, why, file, place, rows, users, days, derived, do)
 
 
 def of_broken(broken: Broken, user: str | None, at: object) -> Finding:

@@ -6,13 +6,11 @@ from typing import Final, NamedTuple
 
 from actors.audit.findings import Finding, Found, days_of
 from persistence.records import Row
-from persistence.sqlite.inspecting.fault import MEND_BACKUP, rows_named
+from persistence.sqlite.inspecting.fault import MEND_BACKUP, USERS_MAX, rows_named
 from persistence.sqlite.inspecting.rows import Fit, Gap, Seen
 
 FINDINGS_MAX: Final = 1_000
 """So many are told one by one."""
-USERS_MAX: Final = 100
-"""So many users are named of each."""
 _MISSING: Final = "missing: a row has to be at each position"
 _UNREAD: Final = "SQLite cannot read the pages that they are in"
 

@@ -25,6 +25,7 @@ from messages.reports import StatsReply
 from messages.stored.errors import UnreadableEvent
 from messages.stored.events import KIND, PeriodRolled
 from messages.subjects import PARTITIONS
+from persistence.archive.files import DIRECTORY
 from persistence.chain.check import Broken, ChainCheck, Heads
 from persistence.records import Row
 from persistence.sqlite.inspecting.archive_files import PUT_BACK
@@ -100,13 +101,17 @@ class Verifier:
         self._users = self._snapshots = self._closed = 0
         self._compared: int | None = None
         self._damaged = False
+        self._at = 0  # when the newest row took effect that is as it was written
 
     def run(self) -> VerifyReport:
         """Look at everything; raises `JournalError` if the log cannot be read at all."""
         self._tell(self._log.structure())
         derived = self._log.derived()
         begun = self._follow(derived)
-        self._tell(self._log.beside(self._last))
+        beside = list(self._log.beside(self._last))
+        self._tell(beside)
+        if not any(fault.field == "archive" for fault in beside):
+            self._tell(self._unread_archives())
         self._tell(derived.faults())
         for partitions in ranges(begun, self._users_at_once):
             self._replay(partitions)
@@ -119,6 +124,7 @@ class Verifier:
     def follow_chain(self) -> VerifyReport:
         """Look at the rows, their chain and their end alone; raises as `run`."""
         self._follow(None)
+        self._tell(self._unread_archives())
         self._tell(self._log.ends(self._last))
         self._progress(self._rows * LOOKS)
         return self._report()
@@ -163,9 +169,6 @@ class Verifier:
         rows.end()
         self._damaged = rows.any
         self._name(chain.end())
-        for why, (first, last) in self._log.damaged.items():
-            fault = Fault("archive", "archive", "its files", why, PUT_BACK, False, first, last)
-            self._found(of_fault(fault))
         return begun
 
     def _link(self, chain: ChainCheck, rows: DamagedRows, seen: Seen) -> None:
@@ -179,6 +182,7 @@ class Verifier:
                 self._name(chain.take(row, seen.proof, seen.link, whole=False), seen)
             return
         rows.whole(row)
+        self._at = row.at
         checked = fit is Fit.WHOLE
         broken = chain.take(row, seen.proof, seen.link, whole=seen.whole, checked=checked)
         self._name(broken, seen)
@@ -189,9 +193,16 @@ class Verifier:
             user = seen.row.user if seen is not None and here and one.first == one.last else None
             self._found(of_broken(one, user, seen.row.at if seen is not None and here else None))
 
+    def _unread_archives(self) -> Iterator[Fault]:
+        """What kept bodies of archives from being read."""
+        for why, (first, last) in self._log.damaged.items():
+            yield Fault("archive", DIRECTORY, "its files", why, PUT_BACK, first=first, last=last)
+
     def _tell(self, faults: Iterable[Fault]) -> None:
         for fault in faults:
-            self._found(of_fault(fault))
+            lost = fault.first is not None and fault.first > self._last > 0
+            at = (self._at, self._at) if lost and fault.at is None else fault.at
+            self._found(of_fault(fault._replace(at=at)))
 
     def _of_user(self, finding: Finding) -> None:
         """Tell of a user's state, with what to do about it."""

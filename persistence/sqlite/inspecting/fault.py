@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 NOTHING_STARTS: Final = "nothing: the next start of the service makes it anew from the log"
 NOTHING_SERVES: Final = "nothing: the service makes it anew from the log"
 MEND: Final = "stop the service, then meterd mend"
 MEND_BACKUP: Final = "stop the service, then meterd mend --backup FILE with a copy that has them"
+
+
+USERS_MAX: Final = 100
+"""So many users are named of a place."""
 
 
 class Fault(NamedTuple):
@@ -23,6 +26,8 @@ class Fault(NamedTuple):
         derived: whether it can be made anew from the log.
         first: the first row that it is about, None if it is about no rows.
         last: the last one.
+        users: whose it is, as far as is known.
+        at: when the first and the last of its rows took effect, microseconds since the epoch.
     """
 
     field: str
@@ -33,10 +38,8 @@ class Fault(NamedTuple):
     derived: bool = False
     first: int | None = None
     last: int | None = None
-
-
-Faulty = Callable[[Fault], None]
-"""Takes what is damaged."""
+    users: tuple[str, ...] = ()
+    at: tuple[int, int] | None = None
 
 
 def rows_named(first: int, last: int) -> str:

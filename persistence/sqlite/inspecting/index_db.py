@@ -9,7 +9,7 @@ from pathlib import Path
 
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.inspecting.fault import NOTHING_SERVES, Fault
-from persistence.sqlite.inspecting.structure import quick_check
+from persistence.sqlite.inspecting.structure import quick_check, said
 
 
 def check_index_structure(directory: Path) -> Iterator[Fault]:
@@ -24,6 +24,5 @@ def check_index_structure(directory: Path) -> Iterator[Fault]:
     except sqlite3.Error as error:
         found = [f"{error}, when it was opened"]
     if found:
-        more = f", and {len(found) - 1} more like it" if len(found) > 1 else ""
-        why = f"SQLite says: {found[0]}{more}"
+        why = said(found)
         yield Fault("structure", INDEX, "its pages", why, NOTHING_SERVES, derived=True)

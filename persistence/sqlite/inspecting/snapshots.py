@@ -8,10 +8,15 @@ from typing import Any, Final
 from messages.subjects import encode_user, partition_of
 from persistence.records import Snapshot
 from persistence.sqlite.data_dir import DATABASE
-from persistence.sqlite.inspecting.fault import NOTHING_SERVES, Fault
+from persistence.sqlite.inspecting.fault import NOTHING_SERVES, USERS_MAX, Fault
 from persistence.sqlite.inspecting.tables import Unreadable, rows_of
 from persistence.sqlite.inspecting.walk import is_unread
 
+_MOST: Final = (1 << 63) - 1
+_WHOSE: Final = (
+    "SELECT user_id FROM snapshots INDEXED BY sqlite_autoindex_snapshots_1"
+    " WHERE partition >= 0 AND id > ? AND id < ? LIMIT ?"
+)
 _FIELDS: Final = "partition, user_id, seq, schema, body"
 
 
@@ -47,13 +52,28 @@ def _faults(db: sqlite3.Connection) -> list[Fault]:
     )
     for one in looked:
         if isinstance(one, Unreadable):
-            place, why = _between(one), "it cannot be read"
+            place, why, users = _between(one), "it cannot be read", _users(db, one)
         elif _belongs(*one[1:]):
             continue
         else:
             place, why = f"the snapshot of {one[2]}", "it is not as it was written"
-        faults.append(Fault("snapshot", DATABASE, place, why, NOTHING_SERVES, derived=True))
+            users = (str(one[2]),)
+        faults.append(
+            Fault("snapshot", DATABASE, place, why, NOTHING_SERVES, derived=True, users=users)
+        )
     return faults
+
+
+def _users(db: sqlite3.Connection, gap: Unreadable) -> tuple[str, ...]:
+    """Whose they are, as the table's index says."""
+    below = _MOST if gap.below is None else gap.below
+    try:
+        found = db.execute(_WHOSE, (gap.above, below, USERS_MAX)).fetchall()
+    except sqlite3.Error as error:
+        if not is_unread(error):
+            raise
+        return ()
+    return tuple([user for (user,) in found if isinstance(user, str)])
 
 
 def _between(gap: Unreadable) -> str:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from persistence.sqlite.data_dir import DATABASE
-from persistence.sqlite.inspecting.fault import MEND, MEND_BACKUP, Fault
+from persistence.sqlite.inspecting.fault import MEND, Fault
 from persistence.sqlite.inspecting.walk import is_unread
 
 ANSWERS_MAX: Final = 100
-_TREE: Final = re.compile(r"^Tree (\d+)\b")
 _ON_INDEX: Final = re.compile(r"\bindex (\w+)")
-_IN_TABLE: Final = re.compile(r"\bin table (\w+)|\b(?:value|constraint failed) (?:in )?(\w+)\.")
-_SCHEMA: Final = "SELECT name, type, tbl_name, rootpage FROM sqlite_master"
+_NAME: Final = re.compile(r"\w+")
 _DERIVED: Final = frozenset({"snapshots"})
 
 
@@ -25,24 +24,23 @@ def check_structure(db: sqlite3.Connection) -> Iterator[Fault]:
     Raises:
         sqlite3.Error: it cannot be read, for another reason than damage.
     """
+    whole = list(_answers(db, "integrity_check"))
+    if not whole:
+        return
+    tables, indexes = _known(db)
     found = dict[str, list[str]]()
-    indexes, names, tables = _known(db)
-    for line in _answers(db):
-        tree, index, table = _TREE.search(line), _ON_INDEX.search(line), _IN_TABLE.search(line)
-        if tree:
-            name = names.get(int(tree[1]), "")
-        elif index:
-            name = index[1]
-        else:
-            name = (table[1] or table[2]) if table else ""
-        found.setdefault(name, []).append(line)
-    for name, lines in found.items():
-        index_of = name in indexes
-        derived = index_of or tables.get(name) in _DERIVED
-        place = f"the index {name}" if index_of else f"the table {name}" if name else "its pages"
-        more = f", and {len(lines) - 1} more like it" if len(lines) > 1 else ""
-        do = MEND if derived or not name else MEND_BACKUP
-        yield Fault("structure", DATABASE, place, f"SQLite says: {lines[0]}{more}", do, derived)
+    for table in tables:
+        for line in _answers(db, "integrity_check", table):
+            index = _ON_INDEX.search(line)
+            name = index[1] if index and index[1] in indexes else table
+            found.setdefault(name, []).append(line)
+    for name, lines in (found or {"": whole}).items():
+        derived = name in indexes or name in _DERIVED
+        place = f"the table {name} or an index of it" if name else "its pages"
+        if name in indexes:
+            place = f"the index {name}"
+        do = MEND if derived or not name else f"{MEND}, with --backup FILE if rows are named too"
+        yield Fault("structure", DATABASE, place, said(lines), do, derived)
 
 
 def quick_check(db: sqlite3.Connection) -> list[str]:
@@ -50,39 +48,54 @@ def quick_check(db: sqlite3.Connection) -> list[str]:
     return list(_answers(db, "quick_check"))
 
 
-def _answers(db: sqlite3.Connection, which: str = "integrity_check") -> Iterator[str]:
-    texts = db.text_factory
-    db.text_factory = _text  # what it says of a damaged text has it
-    try:
-        found = db.execute(f"PRAGMA main.{which}({ANSWERS_MAX})").fetchall()
-    except sqlite3.Error as error:
-        if not is_unread(error):
-            raise
-        found = [(f"{error}, while it checked",)]
-    except UnicodeDecodeError:  # in the message of an error
-        found = [("a name in the schema is not as it was written",)]
-    finally:
-        db.text_factory = texts
+def _answers(db: sqlite3.Connection, which: str, table: str = "") -> Iterator[str]:
+    """What is wrong, in the words of SQLite; of the whole database, or of one table."""
+    asked = f"'{table}'" if table else f"{ANSWERS_MAX}"
+    query = f"SELECT * FROM pragma_{which}({asked}) LIMIT {ANSWERS_MAX}"  # noqa: S608 -- of the schema
+    # Python gives a row when SQLite has the next one, so that an error takes the one before away.
+    found = list[tuple[str]]()
+    for ask in (query, query.replace(f"LIMIT {ANSWERS_MAX}", "LIMIT 1")):
+        try:
+            with _any_text(db):
+                found = db.execute(ask).fetchall()
+            break
+        except sqlite3.Error as error:
+            if not is_unread(error):
+                raise
+            found = [("its check ended at a page that cannot be read",)]
+        except UnicodeDecodeError:  # in the message of an error
+            found = [("a name in the schema is not as it was written",)]
     for (answer,) in found:
         for line in answer.splitlines():
             if line != "ok" and not line.startswith("***"):
                 yield line
 
 
-def _text(stored: bytes) -> str:
-    return stored.decode("utf-8", "replace")
+def said(lines: list[str]) -> str:
+    """What SQLite says, in one line."""
+    more = f", and {len(lines) - 1} more like it" if len(lines) > 1 else ""
+    return f"SQLite says: {lines[0]}{more}"
 
 
-def _known(db: sqlite3.Connection) -> tuple[set[str], dict[int, str], dict[str, str]]:
-    """The names of indexes, what each tree is by its first page, and whose table it is of."""
-    texts, db.text_factory = db.text_factory, _text
+@contextmanager
+def _any_text(db: sqlite3.Connection) -> Iterator[None]:
+    """What SQLite says of a damaged text has it."""
+    texts = db.text_factory
+    db.text_factory = lambda stored: stored.decode("utf-8", "replace")
     try:
-        found = db.execute(_SCHEMA).fetchall()
-    except sqlite3.Error as error:
-        if not is_unread(error):
-            raise
-        found = []
+        yield
     finally:
         db.text_factory = texts
-    indexes = {name for name, kind, _, _ in found if kind == "index"}
-    return indexes, {page: name for name, _, _, page in found}, {row[0]: row[2] for row in found}
+
+
+def _known(db: sqlite3.Connection) -> tuple[list[str], set[str]]:
+    """The names of tables and of indexes."""
+    try:
+        found = db.execute("SELECT name, type FROM sqlite_master").fetchall()
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        if isinstance(error, sqlite3.Error) and not is_unread(error):
+            raise
+        found = []
+    names = [(name, kind) for name, kind in found if _NAME.fullmatch(str(name))]
+    tables = [name for name, kind in names if kind == "table"]
+    return tables, {name for name, kind in names if kind == "index"}
