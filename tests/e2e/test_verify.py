@@ -16,6 +16,10 @@ import pytest
 from dateutil.relativedelta import relativedelta
 
 from messages.subjects import PREFIX, request_subject
+from persistence.chain.chain import LINK_BYTES, about_of
+from persistence.chain.checksum import stamp
+from persistence.records import Row
+from persistence.sqlite.checked import COLUMNS
 from tests.support.commands import run
 from tests.support.meterd import METERD
 from tests.support.raw import RawClient
@@ -134,7 +138,14 @@ def test_a_summary_of_the_service_that_is_not_the_log_s_is_found_and_rebuilt(
     use(client)
     edit(up.data_dir, "UPDATE log SET body = json_set(body, '$.c', 9) WHERE seq = 3")
     with closing(sqlite3.connect(up.data_dir / "meterd.db")) as db:
-        ((user,),) = db.execute("SELECT user_id FROM log WHERE seq = 3")
+        fields = f"{COLUMNS}, proof, chain"
+        (*columns, proof, stored) = db.execute(f"SELECT {fields} FROM log WHERE seq = 3").fetchone()
+        row = Row._make((*columns[:6], columns[6] == 1, *columns[7:]))
+        user = row.user
+        # With a checksum that fits: else the service would not believe it.
+        stamped = bytes(stamp(stored[:LINK_BYTES], row, about_of(row.personal, proof)))
+        db.execute("UPDATE log SET chain = ? WHERE seq = 3", (stamped,))
+        db.commit()
     ask(client, "track", user, provider="exa")
     code, report = run("verify", "--data-dir", str(up.data_dir), url=up.url)
     assert code == 1
