@@ -11,7 +11,7 @@ from actors.billing.state.account import Account
 from actors.billing.state.apply import apply
 from messages.codec import decode_event
 from messages.stored.errors import Unreadable, UnreadableEvent
-from persistence.errors import Corrupt
+from persistence.damage import damaged_of
 from persistence.records import Entry, Snapshot
 
 _log = structlog.get_logger(__name__)
@@ -21,13 +21,13 @@ def replay(account: Account, entries: Sequence[Entry]) -> None:
     """Apply rows of the log.
 
     Raises:
-        Corrupt: one cannot be read.
+        Damaged: one cannot be read.
     """
     for seq, kind, at, body in entries:
         try:
             apply(account, decode_event(kind, body, seq), at, seq)
         except UnreadableEvent as error:
-            raise Corrupt(str(error)) from error
+            raise damaged_of(error) from error
 
 
 def start_of(user: str, stored: Snapshot | None, durable: int) -> Account | None:

@@ -18,6 +18,7 @@ import structlog
 
 from messages.stored.form import Form
 from persistence.archive.lookup import Archives
+from persistence.damage import tell
 from persistence.errors import (
     Damaged,
     DiskFailed,
@@ -33,7 +34,7 @@ from persistence.sqlite.archiver import Archiver
 from persistence.sqlite.bulk_load import attach, detach
 from persistence.sqlite.checkpoints import Checkpoints
 from persistence.sqlite.connection import Connection, is_busy, is_damage
-from persistence.sqlite.data_dir import DATABASE, WAL, Claim, refuse_unfinished, wal_of
+from persistence.sqlite.data_dir import DATABASE, DO, WAL, Claim, refuse_unfinished, wal_of
 from persistence.sqlite.endings import Endings
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
 from persistence.sqlite.heads import newest_heads
@@ -156,6 +157,8 @@ class SQLiteJournal(LogReads):
             except (sqlite3.Error, ValueError, OSError) as error:
                 if is_busy(error):
                     raise Refused(f"{path} is locked by another program") from error
+                if is_damage(error):
+                    raise Refused(f"{path} is damaged ({error}): {DO}") from error
                 raise Refused(f"{path} cannot be opened: {error}") from error
             if index.last > mark.seq:  # of before there was one, or older after a power cut
                 mark.advance(index.last)
@@ -222,7 +225,7 @@ class SQLiteJournal(LogReads):
             db.rollback()
             newest = append(db, rows, (), heads, random)  # they are derived: nothing is lost
             self._without_snapshots = True
-            _log.error("damaged", file=DATABASE, place="the table of snapshots", do=_MADE_ANEW)
+            tell(Damaged(DATABASE, "the table of snapshots", _MADE_ANEW))
         if rows:
             self._mark.advance(rows[-1].seq)
         return newest

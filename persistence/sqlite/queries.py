@@ -7,12 +7,10 @@ is in files of the archive is read in the connection's thread as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
-
-import structlog
 
 from messages.stored.form import Form, Storage
 from messages.subjects import encode_user, partition_of
+from persistence.damage import tell
 from persistence.errors import Damaged
 from persistence.records import Ended, EndedPage, Loaded, Row, Snapshot
 from persistence.sqlite.bulk_load import ONE_SNAPSHOT, Asked, load
@@ -28,8 +26,6 @@ from persistence.sqlite.ends import (
 from persistence.sqlite.index import LogIndex
 from persistence.sqlite.positions import ENDS, PUBLISHED, position_of
 from persistence.sqlite.stored_rows import StoredRows
-
-_log: Final = structlog.get_logger(__name__)
 
 
 class LogReads:
@@ -163,7 +159,7 @@ class LogReads:
         try:
             return await self._recoveries.ask(position_of, name)
         except Damaged as error:
-            _log.error("damaged", file=error.file, place=error.place, do="nothing: it begins anew")
+            tell(error)
             return 0
 
     async def _filled(self, found: Sequence[Ended]) -> set[int]:
