@@ -174,7 +174,7 @@ class Verifier:
     def _link(self, chain: ChainCheck, rows: DamagedRows, seen: Seen) -> None:
         """Compare a row with its checksum, and with the one before it."""
         row, fit = seen.row, seen.fit
-        if fit in {Fit.HEAD, Fit.BODY}:
+        if fit is Fit.HEAD or fit is Fit.BODY:  # a set would hash it
             rows.damaged(seen)
             if fit is Fit.HEAD:  # nobody knows which partition it is of
                 self._name(chain.skip(row.seq))

@@ -17,6 +17,7 @@ from persistence.records import Row
 from persistence.sqlite.checked import COLUMNS, FIELDS, HEADS
 from persistence.sqlite.inspecting.walk import LogWalk, Unread, is_unread
 
+_FLAGS: Final[dict[Any, bool]] = {0: False, 1: True}
 _OF_BEFORE: Final = frozenset({0, LINK_BYTES})
 """How many bytes stand for a link in rows without a checksum."""
 
@@ -92,6 +93,10 @@ class LogRows:
         gap: Gap | None = None
         for lump in self._walk.lumps(FIELDS):
             for look in self._judged(lump):
+                if gap is None and isinstance(look, Seen) and look.row.seq == expected:
+                    expected += 1  # nearly always
+                    yield look
+                    continue
                 seq = look.first if isinstance(look, Gap) else look.row.seq
                 if seq > expected:  # nothing there
                     gap, told = _joined(gap, Gap(expected, seq - 1, unread=False))
@@ -189,8 +194,8 @@ def _joined(gap: Gap | None, other: Gap) -> tuple[Gap, list[Gap]]:
 
 
 def _row(found: Any) -> Row:
-    notify = found[6] == 1 if found[6] in {0, 1} else found[6]
-    return Row._make((*found[:6], notify, found[7], found[8]))
+    seq, partition, user, key, kind, at, notify, body, personal, *_ = found
+    return Row(seq, partition, user, key, kind, at, _FLAGS.get(notify, notify), body, personal)
 
 
 def _link_of(stored: Any) -> Any:
