@@ -13,16 +13,10 @@ from messages.subjects import encode_user, partition_of
 from persistence.damage import tell
 from persistence.errors import Damaged
 from persistence.records import Ended, EndedPage, Loaded, Row, Snapshot
+from persistence.sqlite.blocks import Run
 from persistence.sqlite.bulk_load import ONE_SNAPSHOT, Asked, load
 from persistence.sqlite.connection import Connection
-from persistence.sqlite.derived import rare
-from persistence.sqlite.ends import (
-    FIRST_ROWS,
-    MORE_ROWS,
-    filling,
-    looked_at,
-    query_of,
-)
+from persistence.sqlite.ends import FIRST_ROWS, MORE_ROWS, said
 from persistence.sqlite.index import LogIndex
 from persistence.sqlite.positions import ENDS, PUBLISHED, position_of
 from persistence.sqlite.stored_rows import StoredRows
@@ -53,9 +47,7 @@ class LogReads:
         self._stored = rows
         self._storage = form.storage
         self._ending = form.ending
-        self._rare = rare(form.common())
-        self._fills = form.span.fills
-        self._ended = query_of(form)
+        self._span = form.span
 
     async def last_seq(self) -> int:
         """See `EventLog.last_seq`."""
@@ -71,10 +63,23 @@ class LogReads:
 
     async def load(self, users: Sequence[str], limit: int) -> dict[str, Loaded]:
         """See `LogQueries.load`."""
-        # What leaves memory after this is in the file by then.
-        recent = [self._index.recent(user) for user in users]
-        asked = Asked(users, recent, self._index.position, limit)
-        return await load(self._recoveries, asked, self._stored)
+        loaded, lost = dict[str, Loaded](), list[Run]()
+        async with self._index.question() as question:
+            shelf = question.shelf
+            if shelf.reader is not None:
+                recent = [
+                    [seq for tail in question.tails for seq in tail.of(user)] for user in users
+                ]
+                asked = Asked(users, recent, question.runs, shelf.lost, limit)
+                loaded, lost = await load(self._recoveries, asked, self._stored)
+        for run in lost:
+            shelf.lose(run)
+        for user in users:
+            if user not in loaded:  # it takes more of the index, or the log itself
+                snapshot = await self.snapshot(user)
+                rows = await self.history(user, snapshot.seq if snapshot else 0, limit)
+                loaded[user] = Loaded(snapshot, [(row[0], row[4], row[5], row[7]) for row in rows])
+        return loaded
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
         """See `LogQueries.history`."""
@@ -85,11 +90,8 @@ class LogReads:
     ) -> list[Row]:
         """See `LogQueries.newest`."""
         if kind is not None and self._storage.get(kind, Storage.RARE) is Storage.RARE:
-            where = f"user_id = ? AND seq < ? AND kind = ? AND {self._rare}"
-            rare = await self._where(
-                f"{where} ORDER BY seq DESC LIMIT ?", user, before, kind, limit
-            )
-            return (await self._at(self._pages, rare))[::-1]
+            at = await self._index.of_kind(user, kind, before, limit)
+            return (await self._at(self._pages, at))[::-1]
         found: list[Row] = []
         while len(found) < limit:
             positions = await self._index.before(user, before, limit)
@@ -117,7 +119,7 @@ class LogReads:
 
     async def ended_by(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
         """See `LogQueries.ended_by`."""
-        positions = await self._index.ended_by(self._recoveries, user, keys)
+        positions = await self._index.ended_by(user, keys)
         wanted, found = set(keys), dict[str, Row]()
         for row in await self._at(self._recoveries, positions):
             key = self._ending.key_of(row.kind, row.body)
@@ -127,8 +129,8 @@ class LogReads:
 
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
         """See `LogQueries.noticed`."""
-        where = "user_id = ? AND notify = 1 AND seq < ? ORDER BY seq DESC LIMIT ?"
-        return (await self._at(self._pages, await self._where(where, user, before, limit)))[::-1]
+        at = await self._index.noticed(user, before, limit)
+        return (await self._at(self._pages, at))[::-1]
 
     async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
         """See `LogQueries.users`."""
@@ -136,8 +138,7 @@ class LogReads:
 
     async def notices(self, after: int, limit: int) -> list[Row]:
         """See `Outbox.notices`."""
-        where = "notify = 1 AND seq > ? ORDER BY seq LIMIT ?"
-        return await self._at(self._pages, await self._where(where, after, limit))
+        return await self._at(self._pages, await self._index.notices(after, limit))
 
     async def published(self) -> int:
         """See `Outbox.published`."""
@@ -145,10 +146,29 @@ class LogReads:
 
     async def ended(self, after: Ended, until: int, limit: int) -> EndedPage:
         """See `Ends.ended`."""
-        page, found = await self._pages.ask(looked_at, self._ended, after, until, limit)
-        filled = await self._filled(found)
-        last = page[-1] if len(page) == limit else None
-        return EndedPage([one for one in found if one.seq in filled], last)
+        page = await self._index.over((after.end, after.seq), until, limit)
+        rows = {row.seq: row for row in await self._at(self._pages, [seq for _, seq in page])}
+        found = [Ended(end, seq, rows[seq].user) for end, seq in page]
+        last = found[-1] if len(found) == limit else None
+        still = await self._still_open([(one, rows[one.seq]) for one in found])
+        filled = await self._filled(still)
+        return EndedPage([one for one in still if one.seq in filled], last)
+
+    async def _still_open(self, found: Sequence[tuple[Ended, Row]]) -> list[Ended]:
+        """Those behind which nothing else was opened, and which nobody closed."""
+        span = self._span
+        asked = [
+            (one.user, kind, one.seq) for one, _ in found for kind in (span.opens, span.closes)
+        ]
+        behind = await self._index.later(asked)
+        closing = sorted({seq for some in behind[1::2] for seq in some})
+        rows = await self._at(self._pages, closing)
+        closed = {row.seq: said(row.body, span.closed) for row in rows}
+        return [
+            one
+            for (one, row), opened, closes in zip(found, behind[::2], behind[1::2], strict=True)
+            if not opened and said(row.body, span.name) not in [closed[seq] for seq in closes]
+        ]
 
     async def dealt_with(self) -> int:
         """See `Ends.dealt_with`."""
@@ -169,7 +189,8 @@ class LogReads:
         while left:
             behind = await self._index.behind([(user, after) for _, user, after in left], rows)
             positions = [seq for some in behind for seq in some]
-            usage = await self._pages.ask(filling, positions, self._fills)
+            some_rows = await self._at(self._pages, sorted({*positions}))
+            usage = {row.seq for row in some_rows if row.kind == self._span.fills}
             filled |= {
                 seq
                 for (seq, _, _), some in zip(left, behind, strict=True)
@@ -197,8 +218,3 @@ class LogReads:
     ) -> list[Row]:
         """The rows at these positions that are wanted, oldest first."""
         return await connection.ask(self._stored.at, positions, wanted) if positions else []
-
-    async def _where(self, where: str, *args: object) -> list[int]:
-        # `where` is text of this module; all values are variables.
-        query = f"SELECT seq FROM log WHERE {where}"  # noqa: S608
-        return [seq for (seq,) in await self._pages.read(query, *args)]

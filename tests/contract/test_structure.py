@@ -54,7 +54,7 @@ HARMS: dict[str, tuple[Harm, str]] = {
         "meterd.db is damaged",
     ),
     "another type": (replaced(b"body TEXT NOT NULL", b"body REAL NOT NULL"), "of the table log"),
-    "another name": (replaced(b"kind TEXT NOT", b"kinb TEXT NOT"), "meterd.db is damaged"),
+    "another name": (replaced(b"kind TEXT NOT", b"kinb TEXT NOT"), "of the table log"),
     "two tables in one tree": (same_root, "the schema of meterd.db"),
     "vacuumed by itself": (header(55, 1), "the header of meterd.db"),
     "another encoding": (header(59, 2), "meterd.db"),
