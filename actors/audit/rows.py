@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from actors.audit.findings import Finding, Found, days_of
@@ -36,13 +37,17 @@ class DamagedRows:
 
     Args:
         found: told of them.
+        users_of: whose rows are at some positions, as far as others know.
 
     Attributes:
         any: whether there were any.
         users: of whom rows are known to be damaged.
     """
 
-    def __init__(self, found: Found) -> None:
+    def __init__(
+        self, found: Found, users_of: Callable[[int, int], Sequence[str]] | None = None
+    ) -> None:
+        self._users_of = users_of or (lambda *_: ())
         self.any = False
         self._found = found
         self._run: _Run | None = None
@@ -126,7 +131,7 @@ class DamagedRows:
                 run.why,
                 place=f"{field} of the log",
                 rows=(run.first, run.last),
-                users=tuple(run.users),
+                users=tuple(run.users or self._users_of(run.first, run.last)),
                 days=days,
                 do=MEND_BACKUP,
             )

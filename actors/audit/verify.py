@@ -24,6 +24,7 @@ from messages.codec import decode_catalog_event
 from messages.reports import StatsReply
 from messages.stored.errors import UnreadableEvent
 from messages.stored.events import KIND, PeriodRolled
+from messages.stored.form import FORM
 from messages.subjects import PARTITIONS
 from persistence.archive.files import DIRECTORY
 from persistence.chain.check import Broken, ChainCheck, Heads
@@ -106,7 +107,7 @@ class Verifier:
     def run(self) -> VerifyReport:
         """Look at everything; raises `JournalError` if the log cannot be read at all."""
         self._tell(self._log.structure())
-        derived = self._log.derived()
+        derived = self._log.derived(FORM)
         begun = self._follow(derived)
         beside = list(self._log.beside(self._last))
         self._tell(beside)
@@ -147,7 +148,7 @@ class Verifier:
             Counter[int](),
             _CatalogCheck(self._found),
         )
-        rows = DamagedRows(self._found)
+        rows = DamagedRows(self._found, derived.users_of if derived is not None else None)
         for look in self._log.seen():
             if isinstance(look, Gap):
                 rows.gap(look)

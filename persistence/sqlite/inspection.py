@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from messages.stored.form import Form
 from persistence.archive.lookup import Archives
 from persistence.chain.chain import heads_as_bytes
 from persistence.chain.check import ChainCheck, Heads
@@ -247,10 +248,10 @@ class Inspection:
         yield from self.notes.faults
         yield from check_ends(self.notes, last, self._mark)
 
-    def derived(self) -> DerivedCheck:
-        """What compares derived files with rows."""
+    def derived(self, form: Form) -> DerivedCheck:
+        """What compares derived files with rows; ``form`` says what they have of a row."""
         with _translated():
-            return DerivedCheck(self._db, self.directory, self.size()[0])
+            return DerivedCheck(self._db, self.directory, self.size()[0], form)
 
 
 @contextmanager

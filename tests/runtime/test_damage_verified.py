@@ -17,13 +17,16 @@ from actors.audit.verify import Verifier, VerifyReport
 from persistence.errors import Refused
 from persistence.key_filter import KeyFilter
 from persistence.sqlite import key_filter_file
+from persistence.sqlite.blocks import Block, Run, checksum
 from persistence.sqlite.high_water_mark import MARK
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.inspecting.fault import MEND, MEND_BACKUP, NOTHING_SERVES, NOTHING_STARTS
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.key_filter_store import FILE as KEYS
+from persistence.sqlite.sections import Section
 from tests.support.data import (
     ARCHIVED,
+    LUMP,
     USERS,
     blank_page_of,
     edit,
@@ -95,9 +98,9 @@ def in_row(why: str, users: tuple[str, ...] = ()) -> tuple[Any, ...]:
     return ("row 100", place, why, MEND_BACKUP, (100, 100), users, (MARCH, MARCH))
 
 
-HEAD = in_row("it is not as it was written")
 BODY = "its body is not as it was written"
 USER = USERS[8]  # that of row 100
+HEAD = in_row("it is not as it was written", (USER,))
 
 DAMAGES: dict[str, Damage] = {
     "a body": Damage(of_row("body = '{}'"), *in_row(BODY, (USER,))),
@@ -113,7 +116,7 @@ DAMAGES: dict[str, Damage] = {
     "a user": Damage(of_row("user_id = 'nobody'"), *HEAD),
     "a user that is no UTF-8": Damage(
         of_row("user_id = CAST(x'ff' AS TEXT)"),
-        *in_row("SQLite cannot read the pages that they are in"),
+        *in_row("SQLite cannot read the pages that they are in", (USER,)),
     ),
     "a key": Damage(of_row("event_id = 'other'"), *HEAD),
     "a kind": Damage(of_row("kind = 'reset'"), *HEAD),
@@ -129,7 +132,7 @@ DAMAGES: dict[str, Damage] = {
         "missing: a row has to be at each position",
         MEND_BACKUP,
         (99, 101),
-        (),
+        ("user 7", "user 8", "user 9"),
         (MARCH, MARCH),
     ),
     "a position": Damage(
@@ -275,6 +278,7 @@ def test_rows_on_a_page_that_cannot_be_read_are_one_finding_and_those_behind_are
     assert rows.why == "SQLite cannot read the pages that they are in"
     assert (rows.field, rows.do) == (f"rows {first} to {final}", MEND_BACKUP)
     assert rows.days == (MARCH, MARCH)
+    assert "user 20" in rows.users  # as the index says
     assert 1 < final - first + 1 < 60
     assert report.rows == last - (final - first + 1)
     assert [one.rows for one in found if one.field.startswith("row ")] == [(last, last)]
@@ -339,7 +343,7 @@ def test_keys_that_the_filter_lacks_are_counted(data: Path) -> None:
     key_filter_file.write(data / KEYS, KeyFilter(500, 600).parts(), kept.seq, kept.anchor)
     _, (found,) = verified(data)
     assert (found.field, found.file, found.do) == ("keys", KEYS, NOTHING_STARTS)
-    assert found.why.startswith("it lacks 181 keys")
+    assert found.why.startswith("it lacks 183 keys")
     assert found.rows is not None
 
 
@@ -360,6 +364,95 @@ def test_an_index_of_sqlite_that_lacks_a_row_is_named_and_no_row_is(data: Path) 
     assert (found.field, found.place, found.do) == ("structure", "the index mine", MEND)
     assert found.derived
     assert found.why.startswith("SQLite says: ")
+
+
+MORE = "INSERT INTO blocks SELECT NULL, 9, section, first, next, body, 0 FROM blocks WHERE run = 1"
+
+
+def rewritten(directory: Path, change: Callable[[Block], Block]) -> None:
+    """Change a block of the second run so that its checksum fits."""
+    with closing(sqlite3.connect(directory / INDEX)) as db:
+        ((file,),) = db.execute("SELECT file FROM position")
+        run = Run(2, LUMP, 2 * LUMP, file)
+        query = "SELECT first, next, body FROM blocks WHERE run = 2 AND section = ? AND first = ''"
+        before = Block(*db.execute(query, (Section.ROWS,)).fetchone())
+        after = change(before)
+        values = (*after, checksum(run, Section.ROWS, after), Section.ROWS, before.first)
+        db.execute(
+            "UPDATE blocks SET first = ?, next = ?, body = ?, checksum = ?"
+            " WHERE run = 2 AND section = ? AND first = ?",
+            values,
+        )
+        db.commit()
+
+
+def test_an_entry_that_the_log_has_not_and_one_that_is_missing_are_counted(data: Path) -> None:
+    rewritten(data, lambda it: it._replace(body=it.body.replace(b"[", b"[7", 1)))
+    _, (found,) = verified(data)
+    assert found == Finding(
+        "",
+        "",
+        "index",
+        "it has 1 entries that the log has not, and lacks 1 that it has",
+        INDEX,
+        f"run 2 of rows {LUMP + 1} to {2 * LUMP}",
+        (LUMP + 1, 2 * LUMP),
+        derived=True,
+        do=NOTHING_SERVES,
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("DELETE FROM blocks WHERE run = 2 AND section = 3", "missing, or not as they were"),
+        ("UPDATE blocks SET body = body || 'x' WHERE run = 2", "missing, or not as they were"),
+        ("UPDATE blocks SET next = 'm' WHERE run = 2", "missing, or not as they were"),
+        ("UPDATE runs SET last = last - 1 WHERE id = 2", "it is damaged"),
+        ("DELETE FROM runs WHERE id = 3", "it is damaged"),
+        ("UPDATE position SET anchor = 'another'", "it is damaged"),
+        ("DELETE FROM position", "it cannot be read"),
+        (MORE, "of no run"),
+    ],
+)
+def test_a_damaged_index_is_named_and_is_made_anew_by_itself(
+    data: Path, script: str, why: str
+) -> None:
+    with closing(sqlite3.connect(data / INDEX)) as db:
+        db.executescript(script)
+    report, (found,) = verified(data)
+    assert why in found.why
+    assert (found.field, found.file, found.do) == ("index", INDEX, NOTHING_SERVES)
+    assert found.derived
+    assert report.users == 30
+
+
+def test_an_index_is_compared_as_far_as_rows_say_what_they_are(data: Path) -> None:
+    """Damage of the log is none of the index, which says whose the rows were."""
+    settled = seq_of(data, 3, USERS[0]) - 1
+    edit(data, f"UPDATE log SET body = '{{}}' WHERE seq = {settled}")
+    edit(data, "UPDATE log SET user_id = 'nobody' WHERE seq = 90; DELETE FROM log WHERE seq = 100")
+    _, found = verified(data)
+    assert {one.file for one in found} == {"meterd.db"}
+    named = {one.rows: one.users for one in found if not one.user}
+    assert named == {
+        (90, 90): ("user 28",),
+        (100, 100): ("user 8",),
+        (settled, settled): ("user 0",),
+    }
+    rewritten(data, lambda it: it._replace(body=it.body.replace(b"[", b"[7", 1)))
+    _, found = verified(data)
+    (index,) = [one for one in found if one.file == INDEX]
+    assert index.why == "it has 1 entries that the log has not, and lacks 1 that it has"
+
+
+def test_an_index_and_a_filter_that_are_behind_or_not_there_are_nothing(data: Path) -> None:
+    with closing(sqlite3.connect(data / INDEX)) as db:
+        assert db.execute("SELECT count(*) FROM runs").fetchone() == (3,)
+    (data / INDEX).unlink()
+    (data / KEYS).unlink()
+    (data / MARK).unlink()
+    assert verified(data)[1] == []
 
 
 def test_a_chain_that_is_followed_alone_names_rows_and_the_end_too(data: Path) -> None:

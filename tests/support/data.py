@@ -19,6 +19,8 @@ from tests.support.rig import Rig
 
 DAY: Final = 86_400_000_000
 PAGE: Final = 4_096
+LUMP: Final = 70
+"""Rows of a run of the index: it has three."""
 USERS: Final = [f"user {n}" for n in range(30)]
 ROUNDS: Final = 6
 ARCHIVED: Final = 61
@@ -30,15 +32,19 @@ TRIGGERS: Final = (
 
 async def make(directory: Path) -> None:
     """Six calls of each of 30 users, of two periods, with snapshots, an archive and a filter."""
-    journal = await SQLiteJournal.open(directory, FORM)
+    journal = await SQLiteJournal.open(directory, FORM, lump_rows=LUMP)
     rig = await Rig.start(journal, at=NOON, snapshot_events=4)  # type: ignore[arg-type]
     await rig.catalog("prices.put", provider="exa", model="new", cost_per_search=1)
     for turn in range(ROUNDS):
         if turn == ROUNDS - 2:
             rig.clock.at = NOON + 30 * DAY
+        if turn == ROUNDS - 3:
+            await rig.ask("hold", USERS[0], provider="exa", event_id="held")
+            await rig.ask("track", USERS[0], provider="exa", hold_id="held", event_id="settled")
         for user in USERS:
             await rig.ask("track", user, provider="exa", cost=0.5, event_id=key_of(turn, user))
     await rig.idle()
+    await journal._index.filled.wait()
     await rig.stop()
     await journal.archive(ARCHIVED)
     await journal.load_keys(KeyFilter(500, 600))

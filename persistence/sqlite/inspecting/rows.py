@@ -125,8 +125,9 @@ class LogRows:
 
     def users_and_keys(self) -> Iterator[list[Any]]:
         """Users and keys of all rows that can be read."""
-        for lump in self._walk.lumps("user_id, event_id", where=" AND event_id IS NOT NULL"):
-            yield [one for one in lump if not isinstance(one, Unread)]
+        fields = "seq, user_id, event_id"
+        for lump in self._walk.lumps(fields, where=" AND event_id IS NOT NULL"):
+            yield [one[1:] for one in lump if not isinstance(one, Unread)]
 
     def _judged(self, lump: Sequence[Any]) -> Iterator[Look]:
         unread = set[int]()

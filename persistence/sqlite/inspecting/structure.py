@@ -24,13 +24,13 @@ def check_structure(db: sqlite3.Connection) -> Iterator[Fault]:
     Raises:
         sqlite3.Error: it cannot be read, for another reason than damage.
     """
-    whole = list(_answers(db, "integrity_check"))
+    whole = list(_answers(db))
     if not whole:
         return
     tables, indexes = _known(db)
     found = dict[str, list[str]]()
     for table in tables:
-        for line in _answers(db, "integrity_check", table):
+        for line in _answers(db, table):
             index = _ON_INDEX.search(line)
             name = index[1] if index and index[1] in indexes else table
             found.setdefault(name, []).append(line)
@@ -43,15 +43,15 @@ def check_structure(db: sqlite3.Connection) -> Iterator[Fault]:
         yield Fault("structure", DATABASE, place, said(lines), do, derived)
 
 
-def quick_check(db: sqlite3.Connection) -> list[str]:
-    """What is wrong with the structure of a database, without a comparison of its indexes."""
-    return list(_answers(db, "quick_check"))
+def answers(db: sqlite3.Connection) -> list[str]:
+    """What is wrong with the structure of a database, in the words of SQLite; raises as above."""
+    return list(_answers(db))
 
 
-def _answers(db: sqlite3.Connection, which: str, table: str = "") -> Iterator[str]:
+def _answers(db: sqlite3.Connection, table: str = "") -> Iterator[str]:
     """What is wrong, in the words of SQLite; of the whole database, or of one table."""
     asked = f"'{table}'" if table else f"{ANSWERS_MAX}"
-    query = f"SELECT * FROM pragma_{which}({asked}) LIMIT {ANSWERS_MAX}"  # noqa: S608 -- of the schema
+    query = f"SELECT * FROM pragma_integrity_check({asked}) LIMIT {ANSWERS_MAX}"  # noqa: S608 -- of the schema
     # Python gives a row when SQLite has the next one, so that an error takes the one before away.
     found = list[tuple[str]]()
     for ask in (query, query.replace(f"LIMIT {ANSWERS_MAX}", "LIMIT 1")):

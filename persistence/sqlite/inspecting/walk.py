@@ -67,7 +67,7 @@ class LogWalk:
         """The rows behind a position, in order, of some positions at a time.
 
         Args:
-            fields: what is read of each.
+            fields: what is read of each, first of all ``seq``.
             after: the position.
             where: a further condition, with ``AND`` before it. The log was read once without.
             args: its values.
@@ -101,7 +101,8 @@ class LogWalk:
             if not is_unread(error):
                 raise
         else:
-            if asked.where or len(found) == end - begin:
+            # What SQLite gives of a damaged page may be of any position.
+            if asked.where or [row[0] for row in found] == [*range(begin, end)]:
                 return found
         self._ragged.add((begin - 1) // LUMP)
         middle = (begin + end) // 2
@@ -113,10 +114,13 @@ class LogWalk:
             return [Unread(seq)]
         try:
             query = _ONE.format(asked.fields, asked.where)
-            return self._db.execute(query, (seq, *asked.args)).fetchall()
+            found: list[Item] = self._db.execute(query, (seq, *asked.args)).fetchall()
         except sqlite3.Error as error:
             if not is_unread(error):
                 raise
+        else:
+            if all(row[0] == seq for row in found):
+                return found
         if at and self._unread[at - 1][1] == seq:
             self._unread[at - 1] = (self._unread[at - 1][0], seq + 1)
         else:
@@ -126,7 +130,8 @@ class LogWalk:
     def _strays(self, asked: _Asked, after: int) -> list[Item]:
         query = _RANGE.format(asked.fields, asked.where)
         try:
-            return self._db.execute(query, (after + 1, _MOST, *asked.args, LUMP)).fetchall()
+            found = self._db.execute(query, (after + 1, _MOST, *asked.args, LUMP)).fetchall()
+            return [row for row in found if row[0] > after]
         except sqlite3.Error as error:
             if not is_unread(error):
                 raise
