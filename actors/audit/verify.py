@@ -106,7 +106,7 @@ class Verifier:
 
     def run(self) -> VerifyReport:
         """Look at everything; raises `JournalError` if the log cannot be read at all."""
-        self._tell(self._log.structure())
+        self._tell(self._log.structure(FORM))
         derived = self._log.derived(FORM)
         begun = self._follow(derived)
         beside = list(self._log.beside(self._last))

@@ -26,6 +26,7 @@ from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.heads import newest_heads
 from persistence.sqlite.high_water_mark import Mark, compare, mark_of
 from persistence.sqlite.inspecting.archive_files import check_archive_files
+from persistence.sqlite.inspecting.definitions import check_log_definitions
 from persistence.sqlite.inspecting.derived import DerivedCheck
 from persistence.sqlite.inspecting.fault import Fault
 from persistence.sqlite.inspecting.notes import Notes, check_ends, read_notes
@@ -227,10 +228,11 @@ class Inspection:
         with _translated():
             return read_snapshots(self._db, partitions)[0]
 
-    def structure(self) -> Iterator[Fault]:
-        """What SQLite finds in the structure of the database."""
+    def structure(self, form: Form) -> Iterator[Fault]:
+        """What is wrong with the structure of the database; ``form`` says which views it has."""
         with _translated():
             yield from check_structure(self._db)
+            yield from check_log_definitions(self._db, form)
 
     def beside(self, last: int) -> Iterator[Fault]:
         """What is wrong with positions, the mark, snapshots as a table, and archives.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -13,53 +11,31 @@ from typing import Any, NamedTuple
 import pytest
 
 from actors.audit.findings import Finding
-from actors.audit.verify import Verifier, VerifyReport
+from actors.audit.verify import Verifier
 from persistence.errors import Refused
 from persistence.key_filter import KeyFilter
 from persistence.sqlite import key_filter_file
-from persistence.sqlite.blocks import Block, Run, checksum
 from persistence.sqlite.high_water_mark import MARK
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.inspecting.fault import MEND, MEND_BACKUP, NOTHING_SERVES, NOTHING_STARTS
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.key_filter_store import FILE as KEYS
-from persistence.sqlite.sections import Section
 from tests.support.data import (
     ARCHIVED,
-    LUMP,
     USERS,
     blank_page_of,
     edit,
     flip,
     key_of,
-    make,
     patch,
     seq_of,
+    verified,
 )
 
 MARCH, APRIL = "2026-03-15", "2026-04-14"
 ARCHIVE = f"archive/1-{ARCHIVED}.jsonl.gz"
 SECOND = "UPDATE log SET notify = 1 - notify WHERE seq = (SELECT max(seq) FROM log)"
 """Another damage, at the other end: whatever is found first does not keep it from being found."""
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("whole") / "data"
-    asyncio.run(make(directory))
-    return directory
-
-
-@pytest.fixture
-def data(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "data"))
-
-
-def verified(directory: Path) -> tuple[VerifyReport, list[Finding]]:
-    found: list[Finding] = []
-    with Inspection.open(directory, whole=False) as log:
-        report = Verifier(log, found.append, lambda _: None).run()
-    return report, found
 
 
 def last_of(directory: Path) -> int:
@@ -354,6 +330,26 @@ def test_a_filter_of_another_log_is_named(data: Path) -> None:
     assert found.why.startswith("it is of another log")
 
 
+def test_a_definition_that_is_another_one_is_named(data: Path) -> None:
+    flip(data / "meterd.db", "the log is append-only")
+    patch(data / INDEX, in_capitals)
+    _, found = verified(data)
+    assert {(one.file, one.place) for one in found} == {
+        ("meterd.db", "the trigger log_is_never_removed"),
+        ("meterd.db", "the trigger log_is_never_changed"),
+        (INDEX, "the table runs"),
+    }
+    assert {(one.field, one.why) for one in found} == {
+        ("structure", "its definition is not as it was written")
+    }
+
+
+def in_capitals(content: bytearray) -> None:
+    text = b"CREATE TABLE runs"
+    at = content.index(text)
+    content[at : at + len(text)] = text.upper()
+
+
 def test_an_index_of_sqlite_that_lacks_a_row_is_named_and_no_row_is(data: Path) -> None:
     with closing(sqlite3.connect(data / "meterd.db")) as db:
         db.executescript(
@@ -364,95 +360,6 @@ def test_an_index_of_sqlite_that_lacks_a_row_is_named_and_no_row_is(data: Path) 
     assert (found.field, found.place, found.do) == ("structure", "the index mine", MEND)
     assert found.derived
     assert found.why.startswith("SQLite says: ")
-
-
-MORE = "INSERT INTO blocks SELECT NULL, 9, section, first, next, body, 0 FROM blocks WHERE run = 1"
-
-
-def rewritten(directory: Path, change: Callable[[Block], Block]) -> None:
-    """Change a block of the second run so that its checksum fits."""
-    with closing(sqlite3.connect(directory / INDEX)) as db:
-        ((file,),) = db.execute("SELECT file FROM position")
-        run = Run(2, LUMP, 2 * LUMP, file)
-        query = "SELECT first, next, body FROM blocks WHERE run = 2 AND section = ? AND first = ''"
-        before = Block(*db.execute(query, (Section.ROWS,)).fetchone())
-        after = change(before)
-        values = (*after, checksum(run, Section.ROWS, after), Section.ROWS, before.first)
-        db.execute(
-            "UPDATE blocks SET first = ?, next = ?, body = ?, checksum = ?"
-            " WHERE run = 2 AND section = ? AND first = ?",
-            values,
-        )
-        db.commit()
-
-
-def test_an_entry_that_the_log_has_not_and_one_that_is_missing_are_counted(data: Path) -> None:
-    rewritten(data, lambda it: it._replace(body=it.body.replace(b"[", b"[7", 1)))
-    _, (found,) = verified(data)
-    assert found == Finding(
-        "",
-        "",
-        "index",
-        "it has 1 entries that the log has not, and lacks 1 that it has",
-        INDEX,
-        f"run 2 of rows {LUMP + 1} to {2 * LUMP}",
-        (LUMP + 1, 2 * LUMP),
-        derived=True,
-        do=NOTHING_SERVES,
-    )
-
-
-@pytest.mark.parametrize(
-    ("script", "why"),
-    [
-        ("DELETE FROM blocks WHERE run = 2 AND section = 3", "missing, or not as they were"),
-        ("UPDATE blocks SET body = body || 'x' WHERE run = 2", "missing, or not as they were"),
-        ("UPDATE blocks SET next = 'm' WHERE run = 2", "missing, or not as they were"),
-        ("UPDATE runs SET last = last - 1 WHERE id = 2", "it is damaged"),
-        ("DELETE FROM runs WHERE id = 3", "it is damaged"),
-        ("UPDATE position SET anchor = 'another'", "it is damaged"),
-        ("DELETE FROM position", "it cannot be read"),
-        (MORE, "of no run"),
-    ],
-)
-def test_a_damaged_index_is_named_and_is_made_anew_by_itself(
-    data: Path, script: str, why: str
-) -> None:
-    with closing(sqlite3.connect(data / INDEX)) as db:
-        db.executescript(script)
-    report, (found,) = verified(data)
-    assert why in found.why
-    assert (found.field, found.file, found.do) == ("index", INDEX, NOTHING_SERVES)
-    assert found.derived
-    assert report.users == 30
-
-
-def test_an_index_is_compared_as_far_as_rows_say_what_they_are(data: Path) -> None:
-    """Damage of the log is none of the index, which says whose the rows were."""
-    settled = seq_of(data, 3, USERS[0]) - 1
-    edit(data, f"UPDATE log SET body = '{{}}' WHERE seq = {settled}")
-    edit(data, "UPDATE log SET user_id = 'nobody' WHERE seq = 90; DELETE FROM log WHERE seq = 100")
-    _, found = verified(data)
-    assert {one.file for one in found} == {"meterd.db"}
-    named = {one.rows: one.users for one in found if not one.user}
-    assert named == {
-        (90, 90): ("user 28",),
-        (100, 100): ("user 8",),
-        (settled, settled): ("user 0",),
-    }
-    rewritten(data, lambda it: it._replace(body=it.body.replace(b"[", b"[7", 1)))
-    _, found = verified(data)
-    (index,) = [one for one in found if one.file == INDEX]
-    assert index.why == "it has 1 entries that the log has not, and lacks 1 that it has"
-
-
-def test_an_index_and_a_filter_that_are_behind_or_not_there_are_nothing(data: Path) -> None:
-    with closing(sqlite3.connect(data / INDEX)) as db:
-        assert db.execute("SELECT count(*) FROM runs").fetchone() == (3,)
-    (data / INDEX).unlink()
-    (data / KEYS).unlink()
-    (data / MARK).unlink()
-    assert verified(data)[1] == []
 
 
 def test_a_chain_that_is_followed_alone_names_rows_and_the_end_too(data: Path) -> None:

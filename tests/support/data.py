@@ -10,9 +10,12 @@ from typing import Final
 
 import pytest
 
+from actors.audit.findings import Finding
+from actors.audit.verify import Verifier, VerifyReport
 from messages.stored.form import FORM
 from persistence.key_filter import KeyFilter
 from persistence.sqlite.data_dir import DATABASE
+from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.meter import NOON
 from tests.support.rig import Rig
@@ -64,6 +67,14 @@ def seq_of(directory: Path, turn: int, user: str) -> int:
     with closing(sqlite3.connect(directory / DATABASE)) as db:
         ((found,),) = db.execute(query, (key_of(turn, user),))
     return int(found)
+
+
+def verified(directory: Path) -> tuple[VerifyReport, list[Finding]]:
+    """What `meterd verify` finds, without a service."""
+    found: list[Finding] = []
+    with Inspection.open(directory, whole=False) as log:
+        report = Verifier(log, found.append, lambda _: None).run()
+    return report, found
 
 
 def edit(directory: Path, script: str) -> None:

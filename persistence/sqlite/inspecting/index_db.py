@@ -12,6 +12,7 @@ from persistence.records import Row
 from persistence.sqlite.blocks import Run
 from persistence.sqlite.high_water_mark import mark_of
 from persistence.sqlite.index_file import INDEX, VERSION, Held, Unusable, held
+from persistence.sqlite.inspecting.definitions import check_index_definitions
 from persistence.sqlite.inspecting.fault import NOTHING_SERVES, USERS_MAX, Fault
 from persistence.sqlite.inspecting.index_runs import (
     Stored,
@@ -115,6 +116,7 @@ class IndexCheck:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if 0 < version < VERSION:
                 return  # it is made anew by the next start
+            self._faults += check_index_definitions(db)
             found = held(db, self._form)
             (others,) = db.execute(_OTHERS).fetchone()
         except Unusable as error:
