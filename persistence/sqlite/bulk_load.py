@@ -16,10 +16,13 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from messages.subjects import encode_user, partition_of
+from persistence.damage import tell
+from persistence.errors import Damaged
 from persistence.records import Entry, Loaded, Row, Snapshot
 from persistence.sqlite.blocks import Run, behind, bound, numbers_of
 from persistence.sqlite.checked import damaged, fits
-from persistence.sqlite.connection import Connection, as_array
+from persistence.sqlite.connection import Connection, as_array, is_damage
+from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.index_reads import ASKS_AT_ONCE, PLACES, Ask, read
 from persistence.sqlite.sections import Section
 from persistence.sqlite.stored_rows import StoredRows
@@ -27,7 +30,9 @@ from persistence.sqlite.stored_rows import StoredRows
 CACHE_KIB: Final = 512
 """Pages of the log and of the index in memory: users who are not live are anywhere in both, so
 more of them in memory save no time."""
-ONE_SNAPSHOT: Final = (
+_FIELDS_OF_SNAPSHOT: Final = [int, str, int, int, bytes]
+_SET_ASIDE: Final = "nothing: the user is made of the log; meterd mend makes room for another one"
+_ONE_SNAPSHOT: Final = (
     "SELECT partition, user_id, seq, schema, body FROM snapshots"
     " WHERE partition = ? AND user_id = ?"
 )
@@ -114,9 +119,15 @@ def _load(
     after = {user: kept[user].seq if user in kept else 0 for user in asked.users}
     positions, lost = _positions(db, asked, after)
     wanted = [seq for found in positions.values() for seq in found]
-    ((text,),) = db.execute(_ROWS, (as_array(wanted),))
-    rows = {entry[0]: entry for entry in _entries.decode(text)}
     loaded = dict[str, Loaded]()
+    try:
+        ((text,),) = db.execute(_ROWS, (as_array(wanted),))
+        rows = {entry[0]: entry for entry in _entries.decode(text)}
+    except (sqlite3.Error, msgspec.DecodeError) as error:
+        if isinstance(error, sqlite3.Error) and not is_damage(error):
+            raise
+        stored.at(db, wanted)  # which says which one it is
+        raise
     for user, found in positions.items():
         if any(seq not in rows for seq in found):
             raise damaged(min(seq for seq in found if seq not in rows))
@@ -126,14 +137,42 @@ def _load(
 
 
 def _snapshots(db: sqlite3.Connection, users: Sequence[str]) -> dict[str, Snapshot]:
+    """The snapshots of those users who have one that can be read."""
     places = [(partition_of(encode_user(user)), user) for user in users]
-    ((text, bodies),) = db.execute(_SNAPSHOTS, (msgspec.json.encode(places).decode(),))
     kept, end = dict[str, Snapshot](), 0
-    for number, seq, schema, length in _kept.decode(text):
+    try:
+        ((text, bodies),) = db.execute(_SNAPSHOTS, (msgspec.json.encode(places).decode(),))
+        found = _kept.decode(text)
+    except (sqlite3.Error, msgspec.DecodeError) as error:
+        if isinstance(error, sqlite3.Error) and not is_damage(error):
+            raise
+        alone = [one_snapshot(db, user) for user in users]  # it is one of them
+        return {one.user: one for one in alone if one is not None}
+    for number, seq, schema, length in found:
         begin, end = end, end + length
         partition, user = places[number]
         kept[user] = Snapshot(partition, user, seq, schema, bodies[begin:end])
     return kept
+
+
+def one_snapshot(db: sqlite3.Connection, user: str) -> Snapshot | None:
+    """A user's snapshot, None if there is none that can be read: the log has all that it says.
+
+    Raises:
+        sqlite3.Error: the database cannot be read just now.
+    """
+    try:
+        found = db.execute(_ONE_SNAPSHOT, (partition_of(encode_user(user)), user)).fetchone()
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        found = ()
+    if found is None:
+        return None
+    if [type(field) for field in found] == _FIELDS_OF_SNAPSHOT:
+        return Snapshot(*found)
+    tell(Damaged(DATABASE, f"the snapshot of {user!r}", _SET_ASIDE))
+    return None
 
 
 def _positions(

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from messages.stored.form import Form, Storage
-from messages.subjects import encode_user, partition_of
 from persistence.damage import tell
 from persistence.errors import Damaged
 from persistence.records import Ended, EndedPage, Loaded, Row, Snapshot
 from persistence.sqlite.blocks import Run
-from persistence.sqlite.bulk_load import ONE_SNAPSHOT, Asked, load
+from persistence.sqlite.bulk_load import Asked, load, one_snapshot
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.ends import FIRST_ROWS, MORE_ROWS, said
 from persistence.sqlite.index import LogIndex
@@ -57,9 +56,7 @@ class LogReads:
 
     async def snapshot(self, user: str) -> Snapshot | None:
         """See `LogQueries.snapshot`."""
-        place = (partition_of(encode_user(user)), user)
-        found = await self._recoveries.read(ONE_SNAPSHOT, *place)
-        return Snapshot(*found[0]) if found else None
+        return await self._recoveries.ask(one_snapshot, user)
 
     async def load(self, users: Sequence[str], limit: int) -> dict[str, Loaded]:
         """See `LogQueries.load`."""

@@ -47,6 +47,9 @@ CHANGES = {
     "nothing behind the row": "chain = NULL",
 }
 
+UNREAD = frozenset({"partition", "user", "user of another type"})
+"""A load does not read these: the index says whose row it is, and the checksum that this is so."""
+
 
 def rows() -> list[Row]:
     """Rows of alice, bob and eve in turn; of the third one more is said than of others."""
@@ -76,6 +79,7 @@ def needs(journal: SQLiteJournal) -> dict[str, Callable[[], Awaitable[Any]]]:
         "newest": lambda: journal.newest("alice", 99, ALL),
         "find": lambda: journal.find("alice", "k3"),
         "find_all": lambda: journal.find_all("alice", ["k6", "k3"]),
+        "load": lambda: journal.load(["bob", "alice"], ALL),
     }
 
 
@@ -85,6 +89,8 @@ async def test_whatever_of_a_row_is_damaged_is_found_wherever_it_is_read(
 ) -> None:
     edit(outside, f"UPDATE log SET {CHANGES[change]} WHERE seq = 3")
     for name, read in needs(filled).items():
+        if name == "load" and change in UNREAD:
+            continue
         with pytest.raises(Damaged) as caught:
             await read()
         assert (caught.value.file, caught.value.first) == (DATABASE, 3), name

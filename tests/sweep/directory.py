@@ -138,7 +138,7 @@ async def _archive(rig: Rig, day: str) -> None:
 async def _save_keys(directory: Path, journal: SQLiteJournal, rig: Rig) -> None:
     """Have a small filter of all keys beside the log."""
     await rig.idle()
-    store = await KeyStore.open(directory, journal._pages, KeyFilter(KEYS))
+    store = await KeyStore.open(directory, journal._pages, KeyFilter(KEYS), journal._stored)
     await store._save(await journal.last_seq())
 
 
