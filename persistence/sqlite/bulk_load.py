@@ -49,7 +49,7 @@ SELECT json_group_array(json_array(log.seq, event_id, kind, at, notify, body, he
     personal, CASE WHEN personal IS NOT NULL THEN hex(proof) END))
 FROM json_each(?) AS wanted CROSS JOIN log ON log.seq = wanted.value
 """
-_BLOCKS: Final = 3
+_BLOCKS: Final = 1
 """Blocks of the index that are read of each user and run; more are hardly ever needed."""
 
 

@@ -32,8 +32,8 @@ ASKS_MAX: Final = 1_024
 """Blocks that a question has in memory at a time, at least one of each ask."""
 BLOCKS_MAX: Final = 32
 NEWEST: Final = 1 << POSITION_BITS
-_PER_BLOCK: Final = 64
 _SKIP_BLOCKS: Final = 4
+_FEW: Final = 8
 
 
 class Place(NamedTuple):
@@ -72,7 +72,7 @@ class Question:
         ]
         if newest:
             runs = [some[::-1] for some in runs]
-        size, blocks = FIRST_RUNS, _blocks(max((place.limit for place in places), default=0))
+        size = FIRST_RUNS
         while active := [
             at for at, place in enumerate(places) if runs[at] and len(found[at]) < place.limit
         ]:
@@ -81,7 +81,7 @@ class Question:
             parts = await self._take(
                 section,
                 [(run, *_bounds(places[at])) for at, run in asked],
-                blocks,
+                1,  # it has all of a user, nearly always
                 newest=newest,
             )
             for (at, run), part in zip(asked, parts, strict=True):
@@ -135,11 +135,10 @@ class Question:
         wanted, found = sorted(marks), list[int]()
         high = pair_bound(user, wanted[-1] + 1)
         left = {run: pair_bound(user, wanted[0]) for run in runs}
+        blocks = 1 if len(wanted) <= _FEW else _SKIP_BLOCKS
         while left:
             asked = list(left.items())[: ASKS_MAX // _SKIP_BLOCKS]
-            parts = await self._take(
-                section, [(run, low, high) for run, low in asked], _SKIP_BLOCKS
-            )
+            parts = await self._take(section, [(run, low, high) for run, low in asked], blocks)
             for (run, low), part in zip(asked, parts, strict=True):
                 del left[run]
                 if isinstance(part, RecentPositions):
@@ -199,11 +198,12 @@ class Question:
             return []
         found = [pair for tail in self.tails for pair in _over(tail, low, until, limit)]
         high = pair_bound("", until + 1)
-        left = dict.fromkeys(self.runs, pair_bound("", *low))
+        left, blocks = dict.fromkeys(self.runs, pair_bound("", *low)), 1
         while left:
             parts = await self._take(
-                Section.OVER, [(run, begin, high) for run, begin in left.items()], 2
+                Section.OVER, [(run, begin, high) for run, begin in left.items()], blocks
             )
+            blocks = _SKIP_BLOCKS
             for run, part in zip(tuple(left), parts, strict=True):
                 begin = left.pop(run)
                 if isinstance(part, RecentPositions):
@@ -226,11 +226,12 @@ class Question:
         names = {name for tail in self.tails for name in tail.names.after(after, limit, prefix)}
         low = bound(prefix) if prefix > after else behind(after)
         high = prefix + "\U0010ffff" * 40
-        left = dict.fromkeys(self.runs, low)
+        left, blocks = dict.fromkeys(self.runs, low), 1
         while left:
             parts = await self._take(
-                Section.ROWS, [(run, begin, high) for run, begin in left.items()], 2
+                Section.ROWS, [(run, begin, high) for run, begin in left.items()], blocks
             )
+            blocks = _SKIP_BLOCKS
             for run, part in zip(tuple(left), parts, strict=True):
                 del left[run]
                 if isinstance(part, RecentPositions):
@@ -262,10 +263,6 @@ class Question:
 
 def _bounds(place: Place) -> tuple[str, str]:
     return bound(place.term, place.low), bound(place.term, place.high)
-
-
-def _blocks(limit: int) -> int:
-    return min(2 + limit // _PER_BLOCK, BLOCKS_MAX)
 
 
 def _positions(part: Found, section: Section, term: str) -> Sequence[int]:
