@@ -23,6 +23,8 @@ from persistence.sqlite.connection import Connection
 from persistence.sqlite.data_dir import DATABASE
 
 MARK: Final = "meterd.mark"
+EMPTY: Final = "it is empty"
+"""As the mark of a log is to which nothing was ever added."""
 # The position twice, the second time with all bits turned, so that damage is no position.
 _FORMAT: Final = struct.Struct("<QQ")
 _ALL: Final = (1 << 64) - 1
@@ -97,8 +99,10 @@ def mark_of(directory: Path) -> Mark:
         return Mark(0)
     except OSError as error:
         return Mark(0, f"it cannot be read: {error.strerror}")
+    if not content:
+        return Mark(0, EMPTY)
     seq = _position(content)
-    whole = not content or content == _FORMAT.pack(seq, seq ^ _ALL)
+    whole = content == _FORMAT.pack(seq, seq ^ _ALL)
     return Mark(seq, "" if whole else "it is not as it was written, and says no position")
 
 

@@ -100,7 +100,10 @@ class IndexCheck:
 
     def _opened(self, path: Path) -> sqlite3.Connection | None:
         """The file; one that is not there is made anew."""
-        if not path.exists() or not path.stat().st_size:
+        if not path.exists():
+            return None
+        if not path.stat().st_size:
+            self._fault("the whole file", "it is empty")
             return None
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
         db.isolation_level = None

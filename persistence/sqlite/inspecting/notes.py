@@ -11,7 +11,7 @@ from persistence.chain.check import Heads
 from persistence.errors import ArchiveDamaged, Damaged
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.heads import links_of
-from persistence.sqlite.high_water_mark import MARK, Mark
+from persistence.sqlite.high_water_mark import EMPTY, MARK, Mark
 from persistence.sqlite.inspecting.fault import (
     MEND,
     MEND_BACKUP,
@@ -91,7 +91,7 @@ def check_ends(notes: Notes, last: int, mark: Mark) -> Iterator[Fault]:
         if not 0 <= seq <= last:
             why = f"it is {seq:,}, and the log ends at row {last:,}"
             yield Fault("position", DATABASE, f"the position {name!r}", why, MEND)
-    if mark.why:
+    if mark.why and (last or mark.why != EMPTY):
         yield Fault("mark", MARK, "the whole file", mark.why, NOTHING_SERVES, derived=True)
     elif mark.seq > last:
         first = last + 1
