@@ -66,6 +66,11 @@ class Told:
         self._places = set[tuple[str, str, str]]()
         self._over = False
 
+    def forget(self) -> None:
+        """Tell of each place again, as another process does."""
+        self._places.clear()
+        self._over = False
+
     def tell(self, error: Damage, user: str | None = None) -> Damaged:
         """Write a line if it is the first about a place; returns what is damaged.
 

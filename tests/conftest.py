@@ -16,5 +16,4 @@ def pytest_report_header() -> str:
 @pytest.fixture(autouse=True)
 def _nothing_told() -> None:
     """A process tells of each damaged place once; here each test is a process of its own."""
-    TOLD._places.clear()
-    TOLD._over = False
+    TOLD.forget()

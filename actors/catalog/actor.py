@@ -40,6 +40,7 @@ from messages.codec import decode_catalog_event, encode_event
 from messages.stored.errors import UnreadableEvent, made_of
 from messages.stored.events import KIND, CatalogEvent
 from persistence.damage import damaged_of
+from persistence.errors import BeingMade
 from persistence.records import Row
 
 PARTITION: Final = 0
@@ -153,13 +154,19 @@ _READS: Final[Mapping[type, Callable[[Catalog, Any, int], object]]] = {
 async def recover_catalog(context: ActorContext) -> CatalogActor:
     """Load the catalogue from its rows, and have `ActorContext.catalog` take in what it lacks.
 
+    If the index is made anew just now, it waits for that: nothing is priced before.
+
     Raises:
         Unavailable: the log cannot be read now.
         Damaged: a row cannot be read. Nothing is priced without it, so a start ends with it.
     """
     own, at = default_catalog(), 0
     while True:
-        rows = await context.queries.history(CATALOG_USER, own.seq, HISTORY_PAGE)
+        try:
+            rows = await context.queries.history(CATALOG_USER, own.seq, HISTORY_PAGE)
+        except BeingMade as error:
+            await asyncio.sleep(error.retry_s)
+            continue
         for count, row in enumerate(rows, 1):
             if count % LOADED_PER_TURN == 0:
                 await asyncio.sleep(0)

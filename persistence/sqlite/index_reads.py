@@ -129,7 +129,7 @@ _QUERIES: Final = {
 
 
 def read(db: sqlite3.Connection, asks: Sequence[Ask], schema: str = "main") -> list[Part | None]:
-    """What was asked for, of one section, as many blocks and from one end; None for what is damaged.
+    """What was asked for, of one section, as many blocks, from one end; None for what is damaged.
 
     Raises:
         sqlite3.Error: it cannot be read just now.

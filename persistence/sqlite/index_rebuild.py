@@ -137,6 +137,7 @@ class Rebuild:
         self._index = index
         self._making: asyncio.Task[None] | None = None
         self._replacing: asyncio.Task[None] | None = None
+        self._told = set[str]()
         self._times = 0
         self._begins = 0.0  # on the loop's clock
         self._done = 0
@@ -181,9 +182,10 @@ class Rebuild:
             try:
                 rows = await self._made()
             except (JournalError, sqlite3.Error, OSError, ValueError) as error:
-                if isinstance(error, Damaged):
+                if isinstance(error, Damaged) and error.place not in self._told:
+                    self._told.add(error.place)
                     _log.error("damaged", file=error.file, place=error.place, do=error.do)
-                else:
+                elif not isinstance(error, Damaged):
                     _log.warning("index_fill_failed", error=str(error))
                 self._begins = asyncio.get_running_loop().time() + self._wait_s()
             else:

@@ -23,7 +23,9 @@ TABLES: Final[dict[str, str]] = {
         "id INTEGER key, partition INTEGER, user_id TEXT, seq INTEGER, schema INTEGER, body BLOB"
     ),
     "heads": "seq INTEGER key, links BLOB",
-    "archives": "last INTEGER key, first INTEGER, name TEXT, blocks TEXT, moving INTEGER",
+    "archives": (
+        "last INTEGER key, first INTEGER, name TEXT, blocks TEXT, moving INTEGER, checksum INTEGER"
+    ),
 }
 """The columns of each table as the migrations make it, which a test holds."""
 _ROOTS: Final = "SELECT count(*) - count(DISTINCT rootpage) FROM sqlite_master WHERE rootpage > 0"

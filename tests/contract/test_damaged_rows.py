@@ -211,7 +211,7 @@ async def test_links_that_are_stored_by_themselves_are_used_only_if_they_are_who
     outside.execute(f"UPDATE heads SET links = zeroblob(1028) WHERE seq = {newest}")
     assert newest_heads(outside, 0) == whole
     outside.execute("UPDATE heads SET links = zeroblob(1028)")
-    with pytest.raises(ValueError, match="as of 0 are not as they were stored"):
+    with pytest.raises(Damaged, match="the log's own notes of its newest links"):
         newest_heads(outside, 0)
 
 

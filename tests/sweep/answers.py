@@ -21,6 +21,8 @@ def judge_answer(question: Question, answer: Any, right: Any, notes: Notes) -> N
     """Note what differs, part by part if each part is an answer of its own."""
     if answer == right:
         return
+    if question.verb == "users.list" and _LISTED in answer:
+        answer = answer | {_LISTED: _without_unknown(answer[_LISTED], right[_LISTED])}
     parts = {"batch": "results", "users.list": _LISTED}.get(question.verb, "")
     if parts and len(answer.get(parts, ())) == len(right.get(parts, ())) > 0:
         for one, wanted in zip(answer[parts], right[parts], strict=True):
@@ -71,6 +73,16 @@ def _judge_one(question: Question, answer: Any, right: Any, notes: Notes) -> Non
         notes.add(o.UNAVAILABLE, f"{said}: {error['message']}")
         if not PLACE.search(error["message"]):
             notes.add(o.UNCLEAR, f"{said}: {error['message']}")
+
+
+def _without_unknown(users: list[Any], right: list[Any]) -> list[Any]:
+    """A list without those whose numbers are not known and who would not be there if they were."""
+    there = {user["user_id"] for user in right}
+    return [
+        user
+        for user in users
+        if user["user_id"] in there or user != dict.fromkeys(user) | {"user_id": user["user_id"]}
+    ]
 
 
 def _is_unknown(entry: Any, right: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from actors.app import StartError
 from messages.subjects import PREFIX
+from persistence.damage import in_full
 from persistence.errors import JournalError
 from tests.support.rig import Logs, Rig
 from tests.sweep import outcomes as o
@@ -38,7 +39,7 @@ async def judge_service(directory: Path, truth: Truth, lines: Logs, notes: Notes
             for why in rig.ended:
                 notes.add(o.ENDED, why)
     except (JournalError, StartError) as error:
-        judge_refusal(str(error), notes)
+        judge_refusal(in_full(error) if isinstance(error, JournalError) else str(error), notes)
     except TimeoutError:
         notes.add(o.HUNG, f"after {HUNG_S:g} s")
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is an outcome

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import structlog.testing
 
+from persistence.damage import TOLD
 from persistence.sqlite.index_file import INDEX
 from tests.sweep import looking
 from tests.sweep import outcomes as o
@@ -112,6 +113,7 @@ class Stage:
         return notes
 
     def _serve(self, copy: Path, notes: Notes) -> None:
+        TOLD.forget()  # each case is a process of its own
         with structlog.testing.capture_logs() as lines:
             asyncio.run(judge_service(copy, self.truth, lines, notes))
 
