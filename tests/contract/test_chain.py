@@ -259,7 +259,7 @@ async def test_nobody_can_try_out_what_was_erased(directory: Path) -> None:
 async def test_kept_links_that_cannot_be_read_are_no_start(directory: Path, stored: str) -> None:
     await written(directory, 2)
     edit(directory, f"UPDATE heads SET links = {stored}")
-    with pytest.raises(Refused, match="the newest links of the chain"):
+    with pytest.raises(Refused, match="the log's own notes of its newest links"):
         await SQLiteJournal.open(directory, FORM)
 
 
