@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from persistence.archive.files import DIRECTORY, ArchiveBlock, digest_of
 from persistence.sqlite.inspecting.fault import USERS_MAX, Fault, rows_named
@@ -34,14 +34,14 @@ def check_archive_files(db: sqlite3.Connection, directory: Path) -> Iterator[Fau
         if isinstance(entry, Fault):
             yield entry
         else:
-            for fault in _file(directory / DIRECTORY / entry[0], *entry[1:]):
+            for fault in _file(directory / DIRECTORY / entry[0], entry[1]):
                 yield fault if fault.first is None else _whose(db, fault)
 
 
-def _file(path: Path, blocks: Sequence[ArchiveBlock], *_: Any) -> Iterator[Fault]:
+def _file(path: Path, blocks: Sequence[ArchiveBlock]) -> Iterator[Fault]:
     name = f"{DIRECTORY}/{path.name}"
-    last = int(path.name.partition("-")[2].partition(".")[0])
     try:
+        last = int(path.name.partition("-")[2].partition(".")[0])
         with path.open("rb") as file:
             size = 0
             for block, after in zip(blocks, [*blocks[1:], None], strict=True):

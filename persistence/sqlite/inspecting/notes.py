@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from persistence.archive.files import blocks_of
+from persistence.archive.entries import FIELDS, ArchiveEntry, entry_of
+from persistence.archive.files import ArchiveBlock, blocks_of
 from persistence.chain.check import Heads
 from persistence.errors import ArchiveDamaged, Damaged
 from persistence.sqlite.data_dir import DATABASE
@@ -25,6 +27,8 @@ from persistence.sqlite.positions import UNCHAINED, UNCHECKED, position_of
 
 BEHIND: Final = 10_000
 """So far behind all that is known rows are looked for, if the log cannot say where it ends."""
+_NAME: Final = re.compile(r"(\d{1,18})-(\d{1,18})\.jsonl\.gz")
+_NOT_AS_WRITTEN: Final = "it is not as it was written"
 _NOTE: Final = "the log's own note of its newest links"
 
 
@@ -103,35 +107,40 @@ def check_ends(notes: Notes, last: int, mark: Mark) -> Iterator[Fault]:
         yield Fault(field, DATABASE, field, why, MEND_BACKUP, first=first, last=mark.seq)
 
 
-def check_archives(db: sqlite3.Connection) -> Iterator[Fault | Sequence[Any]]:
-    """What the log keeps of its archives: each entry as it is, or what is wrong with it."""
+def check_archives(db: sqlite3.Connection) -> Iterator[Fault | tuple[str, list[ArchiveBlock]]]:
+    """What the log keeps of its archives: name and blocks of each, or what is wrong with it."""
     before = 0
-    for entry in _in_order(rows_of(db, "archives", "last", "last, first, name, blocks, moving")):
-        if isinstance(entry, Unreadable):
+    for found in _in_order(rows_of(db, "archives", "last", f"last, {FIELDS}, moving")):
+        if isinstance(found, Unreadable):
             yield _fault_of_archive("the table archives", "entries of it cannot be read")
             continue
-        last, first, name, blocks, moving = entry
-        place = f"the entry of the archive {name}"
+        _, *fields, moving = found
         try:
-            known = blocks_of(blocks)
-        except ArchiveDamaged as error:
-            yield _fault_of_archive(place, str(error))
+            entry = entry_of(tuple(fields))
+            blocks = blocks_of(entry.blocks)
+        except (ArchiveDamaged, Damaged, TypeError):
+            name, rows = _named_by(fields)
+            yield _fault_of_archive(f"the entry of the archive {name}", _NOT_AS_WRITTEN, rows)
             continue
-        fits = (
-            isinstance(first, int)
-            and before < first <= last
-            and name == f"{first}-{last}.jsonl.gz"
-            and all(first <= block.first <= last for block in known)
-            and not moving
-        )
-        if not fits:
-            yield _fault_of_archive(place, f"it says rows {first} to {last}, behind row {before}")
+        first, last, name, _ = entry
+        if moving or not before < first <= last or name != f"{first}-{last}.jsonl.gz":
+            why = f"it says rows {first} to {last}, behind row {before}"
+            yield _fault_of_archive(f"the entry of the archive {name}", why)
+            continue
         before = last
-        yield name, known
+        yield name, blocks
 
 
-def _fault_of_archive(place: str, why: str) -> Fault:
-    return Fault("archive", DATABASE, place, why, MEND_BACKUP)
+def _named_by(fields: Sequence[Any]) -> tuple[str, tuple[int, int] | None]:
+    """What a damaged entry seems to be of: its name, and its rows if that says some."""
+    name = str(fields[ArchiveEntry._fields.index("name")])
+    said = _NAME.fullmatch(name)
+    return name, (int(said[1]), int(said[2])) if said else None
+
+
+def _fault_of_archive(place: str, why: str, rows: tuple[int, int] | None = None) -> Fault:
+    first, last = rows or (None, None)
+    return Fault("archive", DATABASE, place, why, MEND_BACKUP, first=first, last=last)
 
 
 def _in_order(found: Iterable[Any]) -> list[Any]:

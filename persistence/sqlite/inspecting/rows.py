@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from persistence.archive.lookup import Archives, Lost
 from persistence.chain.chain import LINK_BYTES, about_of
 from persistence.chain.checksum import STAMP_BYTES, body_fits, head_fits
-from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable
+from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable, Damaged
 from persistence.records import Row
 from persistence.sqlite.checked import COLUMNS, FIELDS, HEADS
 from persistence.sqlite.inspecting.walk import LogWalk, Unread, is_unread
@@ -164,14 +164,21 @@ class LogRows:
         if not rows or rows[0].seq > self._archives.last:
             return rows
         elsewhere = [row.seq for row in rows if row.body == ""]
+        found = self._bodies(elsewhere, lost)
+        return [row._replace(body=found.get(row.seq, row.body)) for row in rows]
+
+    def _bodies(self, positions: Sequence[int], lost: Lost) -> dict[int, str]:
         try:
-            found = self._archives.bodies(self._db, elsewhere, lost)
-        except (sqlite3.Error, TypeError) as error:  # TypeError: a number that is none
+            return self._archives.bodies(self._db, positions, lost)
+        except (sqlite3.Error, Damaged, TypeError) as error:  # TypeError: a number that is none
             if isinstance(error, sqlite3.Error) and not is_unread(error):
                 raise
-            lost("", ArchiveDamaged("what the log keeps of its archives cannot be read"), elsewhere)
-            found = {}
-        return [row._replace(body=found.get(row.seq, row.body)) for row in rows]
+        if len(positions) > 1:  # those of others may be found
+            return {
+                seq: body for one in positions for seq, body in self._bodies([one], lost).items()
+            }
+        lost("", ArchiveDamaged("what the log keeps of its archives cannot be read"), positions)
+        return {}
 
     def _lost(
         self, unread: set[int], name: str, error: ArchiveUnreadable, positions: Sequence[int]
