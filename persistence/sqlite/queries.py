@@ -7,6 +7,7 @@ is in files of the archive is read in the connection's thread as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from messages.stored.form import Form, Storage
 from persistence.damage import tell
@@ -19,6 +20,9 @@ from persistence.sqlite.ends import FIRST_ROWS, MORE_ROWS, said
 from persistence.sqlite.index import LogIndex
 from persistence.sqlite.positions import ENDS, PUBLISHED, position_of
 from persistence.sqlite.stored_rows import StoredRows
+
+ENDS_AT_ONCE: Final = 64
+"""Ends that are looked at in one turn."""
 
 
 class LogReads:
@@ -144,12 +148,31 @@ class LogReads:
     async def ended(self, after: Ended, until: int, limit: int) -> EndedPage:
         """See `Ends.ended`."""
         page = await self._index.over((after.end, after.seq), until, limit)
-        rows = {row.seq: row for row in await self._at(self._pages, [seq for _, seq in page])}
-        found = [Ended(end, seq, rows[seq].user) for end, seq in page]
-        last = found[-1] if len(found) == limit else None
-        still = await self._still_open([(one, rows[one.seq]) for one in found])
-        filled = await self._filled(still)
-        return EndedPage([one for one in still if one.seq in filled], last)
+        found, last = list[Ended](), None
+        for begin in range(0, len(page), ENDS_AT_ONCE):  # others have their turn in between
+            found += await self._open_and_filled(page[begin : begin + ENDS_AT_ONCE])
+        if len(page) == limit:
+            last = Ended(*page[-1], "")
+        return EndedPage(found, last)
+
+    async def _open_and_filled(self, page: Sequence[tuple[int, int]]) -> list[Ended]:
+        """Those ends of a page that nobody closed and that were filled.
+
+        If a row that tells this of one is damaged, that one is passed over: others go on.
+        """
+        try:
+            rows = {row.seq: row for row in await self._at(self._pages, [seq for _, seq in page])}
+            ended = [Ended(end, seq, rows[seq].user) for end, seq in page]
+            still = await self._still_open([(one, rows[one.seq]) for one in ended])
+            filled = await self._filled(still)
+        except Damaged as error:
+            if len(page) == 1:
+                tell(error)
+                return []
+            half = len(page) // 2
+            first = await self._open_and_filled(page[:half])
+            return [*first, *await self._open_and_filled(page[half:])]
+        return [one for one in still if one.seq in filled]
 
     async def _still_open(self, found: Sequence[tuple[Ended, Row]]) -> list[Ended]:
         """Those behind which nothing else was opened, and which nobody closed."""

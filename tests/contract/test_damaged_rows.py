@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from messages.stored.form import FORM
 from persistence.errors import Damaged, Refused
 from persistence.key_filter import KeyFilter
-from persistence.records import Row
+from persistence.records import Ended, Row
 from persistence.sqlite.backup import back_up
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.heads import newest_heads
@@ -262,3 +262,19 @@ async def test_a_damaged_log_gives_no_copy(
     with pytest.raises(Refused, match="row 3 is not as it was written"):
         back_up(directory, tmp_path / "damaged.db")
     assert not (tmp_path / "damaged.db").exists()
+
+
+async def test_periods_of_others_are_closed_if_the_row_that_opened_one_is_damaged(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection
+) -> None:
+    opened = [
+        make_row(n, f"u{n}", kind="period_rolled", body=f'{{"key":"k","start":1,"end":{n}}}')
+        for n in range(1, 100)
+    ]
+    used = [make_row(n, f"u{n - 100}") for n in range(101, 200)]
+    await sqlite_journal.append([*opened, make_row(100, "eve"), *used])
+    edit(outside, "UPDATE log SET body = '[]' WHERE seq = 7")
+    with capture_logs() as lines:
+        page = await sqlite_journal.ended(Ended(0, 0, ""), 10**6, ALL)
+    assert [one.user for one in page.found] == [f"u{n}" for n in range(1, 100) if n != 7]
+    assert [(line["event"], line["place"]) for line in lines] == [("damaged", "row 7")]
