@@ -13,8 +13,6 @@ import pytest
 from actors.audit.findings import Finding
 from actors.audit.verify import Verifier
 from persistence.errors import Refused
-from persistence.key_filter import KeyFilter
-from persistence.sqlite import key_filter_file
 from persistence.sqlite.high_water_mark import MARK
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.inspecting.fault import MEND, MEND_BACKUP, NOTHING_SERVES, NOTHING_STARTS
@@ -337,23 +335,6 @@ def test_a_log_that_ends_before_its_mark_is_a_finding_that_says_what_is_missing(
     assert "its WAL is damaged or gone" in end.why
     assert (end.file, end.do, end.derived) == ("meterd.db", MEND_BACKUP, False)
     assert report.rows == last - 5
-
-
-def test_keys_that_the_filter_lacks_are_counted(data: Path) -> None:
-    """As if the checksum fitted: whoever puts another filter in place of the log's own."""
-    kept = key_filter_file.read(data / KEYS)
-    key_filter_file.write(data / KEYS, KeyFilter(500, 600).parts(), kept.seq, kept.anchor)
-    _, (found,) = verified(data)
-    assert (found.field, found.file, found.do) == ("keys", KEYS, NOTHING_STARTS)
-    assert found.why.startswith("it lacks 183 keys")
-    assert found.rows is not None
-
-
-def test_a_filter_of_another_log_is_named(data: Path) -> None:
-    kept = key_filter_file.read(data / KEYS)
-    key_filter_file.write(data / KEYS, kept.parts, kept.seq, "another row")
-    _, (found,) = verified(data)
-    assert found.why.startswith("it is of another log")
 
 
 def test_a_definition_that_is_another_one_is_named(data: Path) -> None:

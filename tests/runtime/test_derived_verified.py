@@ -1,4 +1,4 @@
-"""The index of a log under `meterd verify`: blocks, runs and entries, against the rows."""
+"""What is derived of a log under `meterd verify`: the filter of keys, the index, block by block."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from actors.audit.findings import Finding
+from persistence.key_filter import KeyFilter
+from persistence.sqlite import key_filter_file
 from persistence.sqlite.blocks import Block, Run, checksum
 from persistence.sqlite.high_water_mark import MARK
 from persistence.sqlite.index_file import INDEX
-from persistence.sqlite.inspecting.fault import NOTHING_SERVES
+from persistence.sqlite.inspecting.fault import NOTHING_SERVES, NOTHING_STARTS
 from persistence.sqlite.key_filter_store import FILE as KEYS
 from persistence.sqlite.sections import Section
 from tests.support.data import LUMP, USERS, edit, seq_of, verified
@@ -105,3 +107,20 @@ def test_an_index_and_a_filter_that_are_behind_or_not_there_are_nothing(data: Pa
     (data / KEYS).unlink()
     (data / MARK).unlink()
     assert verified(data)[1] == []
+
+
+def test_keys_that_the_filter_lacks_are_counted(data: Path) -> None:
+    """As if the checksum fitted: whoever puts another filter in place of the log's own."""
+    kept = key_filter_file.read(data / KEYS)
+    key_filter_file.write(data / KEYS, KeyFilter(500, 600).parts(), kept.seq, kept.anchor)
+    _, (found,) = verified(data)
+    assert (found.field, found.file, found.do) == ("keys", KEYS, NOTHING_STARTS)
+    assert found.why.startswith("it lacks 183 keys")
+    assert found.rows is not None
+
+
+def test_a_filter_of_another_log_is_named(data: Path) -> None:
+    kept = key_filter_file.read(data / KEYS)
+    key_filter_file.write(data / KEYS, kept.parts, kept.seq, "another row")
+    _, (found,) = verified(data)
+    assert found.why.startswith("it is of another log")
