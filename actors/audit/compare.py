@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Final
 
 import msgspec
 
+from actors.audit.findings import REBUILD, Finding, Found, of_row, of_snapshot
 from actors.billing.reports.stats import stats
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account, Period
@@ -34,19 +35,6 @@ _OF_NO_PERIOD: Final = tuple(
 """What is part of a user's state beside the periods."""
 
 
-class Finding(NamedTuple):
-    """Something that differs; ``user`` and ``period`` are empty if it belongs to none."""
-
-    user: str
-    period: str
-    field: str
-    why: str
-
-
-Found = Callable[[Finding], None]
-"""Takes what differs."""
-
-
 def differences(left: msgspec.Struct, right: msgspec.Struct) -> Iterator[tuple[str, Any, Any]]:
     """The fields that differ, with both values."""
     for field in left.__struct_fields__:
@@ -57,9 +45,8 @@ def differences(left: msgspec.Struct, right: msgspec.Struct) -> Iterator[tuple[s
 
 def unreadable(row: Row, error: Unreadable) -> Finding:
     """What is said of a row that cannot be applied."""
-    return Finding(
-        row.user, "", "log", f"row {row.seq} ({row.kind}) cannot be applied: {error.why}"
-    )
+    why = f"row {row.seq} ({row.kind}) cannot be applied: {error.why}"
+    return of_row(row.user, row.seq, row.at, "log", why)
 
 
 def closed_by(account: Account, event: Event) -> Iterator[tuple[Period, PeriodTotals]]:
@@ -81,7 +68,7 @@ def compare_totals(row: Row, kept: PeriodTotals, period: Period, found: Found) -
     """Compare the totals that a row keeps of a closed period with what was counted."""
     for field, said, counted in differences(kept, totals_of(period)):
         why = f"row {row.seq} says {said}, the log {counted}"
-        found(Finding(row.user, kept.key, field, why))
+        found(of_row(row.user, row.seq, row.at, field, why)._replace(period=kept.key))
 
 
 def compare_snapshot(account: Account, snapshot: Snapshot, found: Found) -> None:
@@ -94,13 +81,15 @@ def compare_snapshot(account: Account, snapshot: Snapshot, found: Found) -> None
     try:
         stored = snapshots.decode(account.user, snapshot.body)
     except Unreadable as error:
-        found(Finding(account.user, "", "snapshot", f"{where} cannot be read: {error}"))
+        why = f"{where} cannot be read: {error}"
+        found(of_snapshot(account.user, "", "snapshot", why, readable=False))
         return
     differing = list(_periods_that_differ(account, stored))
     for period, field, log, kept in differing:
-        found(Finding(account.user, period, field, f"{where} says {kept}, the log {log}"))
+        why = f"{where} says {kept}, the log {log}"
+        found(of_snapshot(account.user, period, field, why))
     if not differing:
-        found(Finding(account.user, "", "snapshot", f"{where} has other bytes"))
+        found(of_snapshot(account.user, "", "snapshot", f"{where} has other bytes"))
 
 
 class LiveCheck:
@@ -158,13 +147,18 @@ class LiveCheck:
             return  # the period that a first call would open
         if period is None:
             why = "the service is in this period, the log is not"
-            self._found(Finding(account.user, live.billing_period, "billing_period", why))
+            self._found(_of_service(live, account.user, "billing_period", why))
             return
         expected = decode_stats(encode_reply(stats(account, period, account.at)))
         for field, said, counted in differences(live, expected):
             if field != "held":  # it goes by the moment of the question
                 why = f"the service says {said}, the log {counted}"
-                self._found(Finding(account.user, live.billing_period, field, why))
+                self._found(_of_service(live, account.user, field, why))
+
+
+def _of_service(live: StatsReply, user: str, field: str, why: str) -> Finding:
+    place, period = "what the running service says", live.billing_period
+    return Finding(user, period, field, why, "", place, None, (user,), None, True, REBUILD)
 
 
 def _periods_that_differ(log: Account, stored: Account) -> Iterator[tuple[str, str, Any, Any]]:

@@ -1,8 +1,9 @@
-"""``meterd verify``: does the log, replayed, give what snapshots and closed periods say?
+"""``meterd verify``: is all that is stored as it was written, and do the parts say the same?
 
-Reads a log from outside, beside a running service. Every row goes through the same `apply` as
-live; what differs is named by user, period and field. No state of all users is ever in memory:
-the log is read once for its chain, and then once for each range of partitions.
+Reads a log from outside, beside a running service, and goes on behind damage. Every row is
+compared with its checksum and goes through the same `apply` as live; what differs is named. No
+state of all users is ever in memory: the log is read once for its rows, the chain and what is
+derived of it, and then once for each range of partitions.
 """
 
 from __future__ import annotations
@@ -12,27 +13,26 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, NamedTuple
 
-from actors.audit.compare import (
-    Finding,
-    Found,
-    LiveCheck,
-    closed_by,
-    compare_snapshot,
-    compare_totals,
-    unreadable,
-)
+from actors.audit.compare import LiveCheck, unreadable
+from actors.audit.findings import BY_HAND, MEND_FIRST, Finding, Found, of_broken, of_fault
+from actors.audit.replay import Replay
+from actors.audit.rows import DamagedRows
 from actors.billing.catalog.defaults import default_catalog
-from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account
-from actors.billing.state.apply import apply
 from messages.catalog import CATALOG_USER
-from messages.codec import decode_catalog_event, decode_event
+from messages.codec import decode_catalog_event
 from messages.reports import StatsReply
-from messages.stored.errors import Unreadable, UnreadableEvent
+from messages.stored.errors import UnreadableEvent
 from messages.stored.events import KIND, PeriodRolled
+from messages.stored.form import FORM
 from messages.subjects import PARTITIONS
-from persistence.chain.check import Broken, Heads
-from persistence.records import Row, Snapshot
+from persistence.archive.files import DIRECTORY
+from persistence.chain.check import Broken, ChainCheck, Heads
+from persistence.records import Row
+from persistence.sqlite.inspecting.archive_files import PUT_BACK
+from persistence.sqlite.inspecting.derived import DerivedCheck
+from persistence.sqlite.inspecting.fault import MEND_BACKUP, Fault
+from persistence.sqlite.inspecting.rows import Fit, Gap, Seen
 from persistence.sqlite.inspection import Inspection
 
 PROGRESS_ROWS: Final = 1_000
@@ -101,20 +101,32 @@ class Verifier:
         self._rows = self._last = 0
         self._users = self._snapshots = self._closed = 0
         self._compared: int | None = None
+        self._damaged = False
+        self._at = 0  # when the newest row took effect that is as it was written
 
     def run(self) -> VerifyReport:
-        """Look at all rows; raises `JournalError` if the log cannot be read."""
-        begun = self._follow_chain()
+        """Look at everything; raises `JournalError` if the log cannot be read at all."""
+        self._tell(self._log.structure(FORM))
+        derived = self._log.derived(FORM)
+        begun = self._follow(derived)
+        beside = list(self._log.beside(self._last))
+        self._tell(beside)
+        if not any(fault.field == "archive" for fault in beside):
+            self._tell(self._unread_archives())
+        self._tell(derived.faults())
         for partitions in ranges(begun, self._users_at_once):
             self._replay(partitions)
         for user, key, count in self._log.repeated_keys():
-            self._found(Finding(user, "", "event_id", f"{count} rows have the key {key!r}"))
+            why = f"{count} rows have the key {key!r}"
+            self._of_user(Finding(user, "", "event_id", why, place="the log", users=(user,)))
         self._progress(self._rows * LOOKS)
         return self._report()
 
     def follow_chain(self) -> VerifyReport:
-        """Look at the chain alone; raises as `run`."""
-        self._follow_chain()
+        """Look at the rows, their chain and their end alone; raises as `run`."""
+        self._follow(None)
+        self._tell(self._unread_archives())
+        self._tell(self._log.ends(self._last))
         self._progress(self._rows * LOOKS)
         return self._report()
 
@@ -129,31 +141,75 @@ class Verifier:
             dict(self._log.gone),
         )
 
-    def _follow_chain(self) -> Counter[int]:
+    def _follow(self, derived: DerivedCheck | None) -> Counter[int]:
         """Look at all rows in their order; about how many users begin in each partition."""
-        chain, begun, catalog = self._log.chain(self._kept), Counter[int](), default_catalog()
-        readable = True
-        for row, proof, link, whole in self._log.written():
-            self._name(chain.take(row, proof, link, whole=whole))
-            if row.user == CATALOG_USER and readable:
-                try:
-                    catalog.take(decode_catalog_event(row.kind, row.body), row.seq)
-                except UnreadableEvent as error:
-                    readable = False
-                    self._found(unreadable(row, error))
+        chain, begun, catalog = (
+            self._log.chain(self._kept),
+            Counter[int](),
+            _CatalogCheck(self._found),
+        )
+        rows = DamagedRows(self._found, derived.users_of if derived is not None else None)
+        for look in self._log.seen():
+            if isinstance(look, Gap):
+                rows.gap(look)
+                self._name(chain.skip(look.last))
+                if derived is not None:
+                    derived.skip(look.first, look.last)
+                self._last = max(self._last, look.last)
+                continue
+            row = look.row
+            self._link(chain, rows, look)
+            if derived is not None:
+                derived.take(look)
+            if row.user == CATALOG_USER:
+                catalog.take(row)
             elif row.kind == _ROLLED and '"closed":' not in str(row.body):  # the first of a user
                 begun[row.partition] += 1
             self._rows, self._last = self._rows + 1, row.seq
             self._looked()
+        rows.end()
+        self._damaged = rows.any
         self._name(chain.end())
-        for why in self._log.damaged:
-            self._found(Finding("", "", "archive", why))
         return begun
 
-    def _name(self, broken: Iterable[Broken]) -> None:
-        for first, last, why in broken:
-            rows = f"row {first}" if first == last else f"rows {first} to {last}"
-            self._found(Finding("", "", rows, why))
+    def _link(self, chain: ChainCheck, rows: DamagedRows, seen: Seen) -> None:
+        """Compare a row with its checksum, and with the one before it."""
+        row, fit = seen.row, seen.fit
+        if fit is Fit.HEAD or fit is Fit.BODY:  # a set would hash it
+            rows.damaged(seen)
+            if fit is Fit.HEAD:  # nobody knows which partition it is of
+                self._name(chain.skip(row.seq))
+            else:
+                self._name(chain.take(row, seen.proof, seen.link, whole=False), seen)
+            return
+        rows.whole(row)
+        self._at = row.at
+        checked = fit is Fit.WHOLE
+        broken = chain.take(row, seen.proof, seen.link, whole=seen.whole, checked=checked)
+        self._name(broken, seen)
+
+    def _name(self, broken: Iterable[Broken], seen: Seen | None = None) -> None:
+        for one in broken:
+            here = seen is not None and one.last == seen.row.seq
+            user = seen.row.user if seen is not None and here and one.first == one.last else None
+            self._found(of_broken(one, user, seen.row.at if seen is not None and here else None))
+
+    def _unread_archives(self) -> Iterator[Fault]:
+        """What kept bodies of archives from being read."""
+        for why, (first, last) in self._log.damaged.items():
+            yield Fault("archive", DIRECTORY, "its files", why, PUT_BACK, first=first, last=last)
+
+    def _tell(self, faults: Iterable[Fault]) -> None:
+        for fault in faults:
+            lost = fault.first is not None and fault.first > self._last > 0
+            at = (self._at, self._at) if lost and fault.at is None else fault.at
+            self._found(of_fault(fault._replace(at=at)))
+
+    def _of_user(self, finding: Finding) -> None:
+        """Tell of a user's state, with what to do about it."""
+        if self._damaged and not (finding.derived and finding.field == "snapshot"):
+            finding = finding._replace(do=MEND_FIRST)
+        self._found(finding if finding.do else finding._replace(do=BY_HAND))
 
     def _looked(self) -> None:
         self._looks += 1
@@ -162,15 +218,13 @@ class Verifier:
 
     def _replay(self, partitions: range) -> None:
         """Replay the users of some partitions, and compare."""
-        replay = _Replay(self._log.snapshots(partitions), self._found)
+        replay = Replay(self._log.snapshots(partitions), self._of_user)
         self._snapshots += len(replay.waiting)
         for row in self._log.rows(partitions=partitions):
             if row.user != CATALOG_USER:
                 replay.take(row)
             self._looked()
-        for user, snapshot in replay.waiting.items():
-            why = f"it is of position {snapshot.seq}, where the user has no row"
-            self._found(Finding(user, "", "snapshot", why))
+        replay.end()
         self._users += len(replay.accounts) + len(replay.unreadable)
         self._closed += replay.closed
         if self._live is not None and replay.accounts:
@@ -178,7 +232,7 @@ class Verifier:
 
     def _ask(self, live: Live, accounts: dict[str, Account], partitions: range) -> None:
         """Compare with what the service says; once it is gone, it is not asked again."""
-        check = LiveCheck(accounts, self._found)
+        check = LiveCheck(accounts, self._of_user)
         if not live.ask(list(accounts), check.take):
             self._live = None
         if check.ahead:
@@ -188,67 +242,22 @@ class Verifier:
             self._compared = (self._compared or 0) + check.compared
 
 
-class _Replay:
-    """The states of some users, from their rows in order.
+class _CatalogCheck:
+    """Applies the rows of the catalogue, up to the first that cannot be."""
 
-    Attributes:
-        accounts: by user.
-        unreadable: users of whom a row cannot be applied; they have no state.
-        waiting: snapshots whose position is not reached yet, by user.
-        closed: how many closed periods were compared.
-    """
-
-    def __init__(self, snapshots: Mapping[str, Snapshot], found: Found) -> None:
-        self.accounts: dict[str, Account] = {}
-        self.unreadable: set[str] = set()
-        self.waiting = dict(snapshots)
-        self.closed = 0
+    def __init__(self, found: Found) -> None:
+        self._catalog = default_catalog()
         self._found = found
+        self._readable = True
 
     def take(self, row: Row) -> None:
-        """Apply the next row, and compare what is due at its position."""
-        user = row.user
-        if user in self.unreadable:
+        if not self._readable:
             return
         try:
-            if row.body == "":
-                self._pass_over(row)
-            else:
-                self._apply(row)
-        except Unreadable as error:
-            self.unreadable.add(user)
-            self.accounts.pop(user, None)
-            self.waiting.pop(user, None)
-            self._found(unreadable(row, error))
-
-    def _apply(self, row: Row) -> None:
-        event = decode_event(row.kind, row.body, row.seq)
-        account = self.accounts.get(row.user)
-        if account is None:
-            account = self.accounts[row.user] = Account(row.user)
-        if row.seq <= account.seq:
-            return  # of a snapshot that took the place of rows
-        if row.at < account.at:
-            why = f"row {row.seq} took effect before the one before it"
-            self._found(Finding(row.user, "", "at", why))
-        for period, totals in closed_by(account, event):
-            self.closed += 1
-            compare_totals(row, totals, period, self._found)
-        apply(account, event, row.at, row.seq)
-        snapshot = self.waiting.get(row.user)
-        if snapshot is not None and snapshot.seq == row.seq:
-            del self.waiting[row.user]
-            compare_snapshot(account, snapshot, self._found)
-
-    def _pass_over(self, row: Row) -> None:
-        """Go on from the user's snapshot: the row's body cannot be read now."""
-        account = self.accounts.get(row.user)
-        if account is not None and row.seq <= account.seq:
-            return
-        snapshot = self.waiting.pop(row.user, None)
-        if snapshot is None or snapshot.schema != snapshots.SCHEMA or snapshot.seq < row.seq:
-            raise Unreadable("its archive cannot be read, and no snapshot reflects it")
-        self.accounts[row.user] = snapshots.decode(row.user, snapshot.body)
+            self._catalog.take(decode_catalog_event(row.kind, row.body), row.seq)
+        except UnreadableEvent as error:
+            self._readable = False
+            self._found(unreadable(row, error)._replace(do=MEND_BACKUP))
 
 
 def ranges(begun: Mapping[int, int], users_at_once: int) -> Iterator[range]:

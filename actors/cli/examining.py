@@ -223,7 +223,7 @@ def _log(directory: Path) -> list[Finding]:
         with Inspection.open(directory) as log:
             last, rows = log.size()
     except JournalError as error:
-        do = "see docs/operations.md, Files; a backup comes back by meterd restore"
+        do = "run meterd verify: it says what is damaged, and what to do"
         return [*found, Finding("files", "problem", str(error), do)]
     held = "in use" if is_held(directory) else "not in use"
     return [*found, Finding("files", "ok", f"{rows:,} rows up to {last:,}, {held}")]

@@ -11,8 +11,9 @@ import msgspec
 import typer
 from rich.console import Console
 
-from actors.audit.compare import Finding
+from actors.audit.findings import Finding
 from actors.audit.verify import LOOKS, Live, Verifier, VerifyReport
+from actors.cli.damage import blocks
 from actors.cli.evidence import signing
 from actors.cli.options import TIMEOUT_S, DataDir, Json, Timeout, Url, User, Yes
 from actors.cli.output import bar, is_human, make_sure
@@ -53,10 +54,11 @@ def verify(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Replay the log and compare it with every snapshot, closed period and live summary.
+    """Look at all that is stored: is it as it was written, and do its parts say the same?
 
-    Works beside a running service and only reads. Exit code 0: nothing differs, 1: something
-    does, 2: it could not be looked at.
+    Structure, rows, chain, snapshots, archives and derived files; the log replayed, and compared
+    with every snapshot, closed period and live summary. Works beside a running service and only
+    reads. Exit code 0: nothing differs, 1: something does, 2: it could not be looked at.
     """
     with errors_as_exit_codes():
         config = settings(url)
@@ -67,7 +69,7 @@ def verify(
         # Before this process opens the database: see `is_held`.
         asked = _live(directory, config) if live and not chain else None
         with (
-            Inspection.open(directory) as log,
+            Inspection.open(directory, whole=False) as log,
             bar("replaying the log", log.size()[1] * LOOKS) as advance,
         ):
             verifier = Verifier(log, findings.append, advance, asked, kept=kept)
@@ -116,7 +118,7 @@ def _live(directory: Path, config: Config) -> Live | None:
         return None
     return Live(
         lambda users, take: asyncio.run(_ask(config, users, take)),
-        lambda: Inspection.open(directory),
+        lambda: Inspection.open(directory, whole=False),
     )
 
 
@@ -164,9 +166,8 @@ def _show(report: VerifyReport, findings: list[Finding], *, as_json: bool) -> No
         return
     for name, rows in report.gone.items():
         typer.echo(f"the archive {name} is not there: {rows:,} rows of it were not looked at")
-    for finding in findings:
-        where = ", ".join(part for part in (finding.user, finding.period, finding.field) if part)
-        typer.echo(f"{where}: {finding.why}")
+    for block in blocks(findings):
+        typer.echo(block)
     asked = (
         "no running service was asked" if report.live is None else f"{report.live:,} live summaries"
     )

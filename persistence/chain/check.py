@@ -50,13 +50,22 @@ class ChainCheck:
         self._blocks = _Blocks()
         self._heads = heads_of_bytes(begin.links)
         self._kept = deque(sorted(one for one in kept if one.seq > begin.seq))
+        self._doubtful = set[int]()
 
     def take(
-        self, row: Row, proof: bytes | None, stored: bytes | None, *, whole: bool = True
+        self,
+        row: Row,
+        proof: bytes | None,
+        stored: bytes | None,
+        *,
+        whole: bool = True,
+        checked: bool = False,
     ) -> Iterator[Broken]:
         """Look at the next row, with its proof and its link; what is broken so far.
 
-        One that is not ``whole``, since its body cannot be read now, is taken as its link says.
+        One that is not ``whole``, since its body cannot be read now, is taken as its link says. Of
+        one that was ``checked`` by itself, and was as it was written, nothing is said if it is the
+        first of its partition behind others that are `doubt`.
         """
         if row.seq <= self._unchained:
             return
@@ -68,9 +77,24 @@ class ChainCheck:
         else:
             if self._last <= self._begin.seq:
                 yield from self._began()
-            if not self._fits(row, proof, stored) and whole:
+            doubtful = checked and row.partition in self._doubtful
+            self._doubtful.discard(row.partition)
+            if not self._fits(row, proof, stored) and whole and not doubtful:
                 yield Broken(row.seq, row.seq, "not as it was written, or behind one that is gone")
         self._last = row.seq
+
+    def skip(self, last: int) -> Iterator[Broken]:
+        """Pass over the rows up to a position, which are gone and named by others."""
+        if self._last < self._unchained and last <= self._unchained:
+            return
+        yield from self._compared(self._last)
+        self.doubt()
+        self._blocks.skip()
+        self._last = max(last, self._last)
+
+    def doubt(self) -> None:
+        """What the next row of each partition builds on is not known from here on."""
+        self._doubtful = {*range(PARTITIONS)}
 
     def end(self) -> Iterator[Broken]:
         """What is broken at the end of the log."""
@@ -85,7 +109,8 @@ class ChainCheck:
     def _began(self) -> Iterator[Broken]:
         """Rows with links of their own build on the last of the blocks before them."""
         yield from self._blocks.end()
-        if self._last == self._begin.seq and self._blocks.before != self._begin.links:
+        known = self._last == self._begin.seq and not self._blocks.skipped
+        if known and self._blocks.before != self._begin.links:
             why = "what the rows behind it build on is not its link"
             yield Broken(self._begin.seq, self._begin.seq, why)
 
@@ -103,7 +128,7 @@ class ChainCheck:
         """What kept links say of positions that all rows were shown of."""
         while self._kept and self._kept[0].seq <= upto:
             kept = self._kept.popleft()
-            differing = _differing(self._heads, kept)
+            differing = [one for one in _differing(self._heads, kept) if one not in self._doubtful]
             if differing:
                 why = f"the links are not those of {kept.where}, in partitions {differing}"
                 yield Broken(kept.seq, kept.seq, why)
@@ -114,10 +139,12 @@ class _Blocks:
 
     Attributes:
         before: the newest link.
+        skipped: whether nobody knows it.
     """
 
     def __init__(self) -> None:
         self.before = schema5.START
+        self.skipped = False
         self._block: list[Row] = []
         self._whole = True
 
@@ -130,11 +157,17 @@ class _Blocks:
         block_is_whole, self._whole = self._whole, True
         expected = schema5.link(self.before, block)
         self.before = bytes(stored)  # so that the blocks after it are judged by themselves
+        self.skipped = False
         if expected != stored and block_is_whole:
             yield Broken(block[0].seq, row.seq, "not as it was written")
 
+    def skip(self) -> None:
+        """Rows are gone that are a part of the block."""
+        self._whole = False
+        self.skipped = True
+
     def end(self) -> Iterator[Broken]:
-        if self._block:
+        if self._block and not self.skipped:
             yield Broken(self._block[0].seq, self._block[-1].seq, "rows behind it are missing")
 
 

@@ -15,7 +15,7 @@ import sqlite3
 import struct
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from persistence.errors import Refused
 from persistence.sqlite import schema
@@ -23,9 +23,18 @@ from persistence.sqlite.connection import Connection
 from persistence.sqlite.data_dir import DATABASE
 
 MARK: Final = "meterd.mark"
+EMPTY: Final = "it is empty"
+"""As the mark of a log is to which nothing was ever added."""
 # The position twice, the second time with all bits turned, so that damage is no position.
 _FORMAT: Final = struct.Struct("<QQ")
 _ALL: Final = (1 << 64) - 1
+
+
+class Mark(NamedTuple):
+    """The position that a mark says, 0 if none, and what is wrong with it, "" if nothing is."""
+
+    seq: int
+    why: str = ""
 
 
 class HighWaterMark:
@@ -77,6 +86,24 @@ def marked(directory: Path) -> int:
         return 0
     except OSError as error:
         raise Refused(f"{directory / MARK} cannot be read: {error.strerror}") from error
+
+
+def mark_of(directory: Path) -> Mark:
+    """As `marked`, for whoever goes on if it cannot be read.
+
+    Of one that is not there nobody can tell whether there was one.
+    """
+    try:
+        content = (directory / MARK).read_bytes()
+    except FileNotFoundError:
+        return Mark(0)
+    except OSError as error:
+        return Mark(0, f"it cannot be read: {error.strerror}")
+    if not content:
+        return Mark(0, EMPTY)
+    seq = _position(content)
+    whole = content == _FORMAT.pack(seq, seq ^ _ALL)
+    return Mark(seq, "" if whole else "it is not as it was written, and says no position")
 
 
 async def check_end(directory: Path, mark: int) -> None:

@@ -28,7 +28,7 @@ CACHE_KIB: Final = 1_024
 # Runs follow each other, in the file as in the log, so a fill writes pages in order whatever
 # users and keys there are. Blocks are too long to be in a tree by their bounds themselves, which
 # would be as deep as they are long.
-_SCHEMA: Final = """
+SCHEMA: Final = """
 BEGIN IMMEDIATE;
 CREATE TABLE runs (id INTEGER PRIMARY KEY, after INTEGER NOT NULL, last INTEGER NOT NULL,
     checksum INTEGER NOT NULL);
@@ -102,7 +102,7 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     if empty:
-        db.executescript(_SCHEMA)
+        db.executescript(SCHEMA)
 
 
 def held(db: sqlite3.Connection, form: Form) -> Held:

@@ -79,6 +79,8 @@ class KeyStore:
         path = directory / FILE
         position, last = await log.ask(_load, path, keys)
         store = cls(path, log, keys, stored, position)
+        if position == 0 and path.exists():
+            store._next = 0  # it cannot be used, so another one is due
         keys.complete = False
         if last - position <= FILL_ROWS:
             await store._fill(position, last)

@@ -207,6 +207,17 @@ async def test_a_file_that_cannot_be_used_is_made_anew(
     assert key_filter_file.read(directory / key_filter_store.FILE).anchor != ""
 
 
+async def test_a_file_that_cannot_be_used_is_written_again_however_few_rows_there_are(
+    directory: Path, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(directory, rows)
+    monkeypatch.setattr(key_filter_store, "CLOSE_ROWS", 1_000)
+    monkeypatch.setattr(key_filter_store, "SAVE_ROWS", 1_000)
+    (directory / key_filter_store.FILE).write_bytes(b"none")
+    assert not await start(directory, rows)
+    assert position(directory) == 500
+
+
 async def test_a_file_of_another_log_is_made_anew(directory: Path, rows: list[Row]) -> None:
     await fill(directory, make_rows(random.Random(2), 1, 500))
     for name in ("meterd.db", "meterd.mark", "index.db"):

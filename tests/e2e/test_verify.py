@@ -16,6 +16,10 @@ import pytest
 from dateutil.relativedelta import relativedelta
 
 from messages.subjects import PREFIX, request_subject
+from persistence.chain.chain import LINK_BYTES, about_of
+from persistence.chain.checksum import stamp
+from persistence.records import Row
+from persistence.sqlite.checked import COLUMNS
 from tests.support.commands import run
 from tests.support.meterd import METERD
 from tests.support.raw import RawClient
@@ -134,7 +138,14 @@ def test_a_summary_of_the_service_that_is_not_the_log_s_is_found_and_rebuilt(
     use(client)
     edit(up.data_dir, "UPDATE log SET body = json_set(body, '$.c', 9) WHERE seq = 3")
     with closing(sqlite3.connect(up.data_dir / "meterd.db")) as db:
-        ((user,),) = db.execute("SELECT user_id FROM log WHERE seq = 3")
+        fields = f"{COLUMNS}, proof, chain"
+        (*columns, proof, stored) = db.execute(f"SELECT {fields} FROM log WHERE seq = 3").fetchone()
+        row = Row._make((*columns[:6], columns[6] == 1, *columns[7:]))
+        user = row.user
+        # With a checksum that fits: else the service would not believe it.
+        stamped = bytes(stamp(stored[:LINK_BYTES], row, about_of(row.personal, proof)))
+        db.execute("UPDATE log SET chain = ? WHERE seq = 3", (stamped,))
+        db.commit()
     ask(client, "track", user, provider="exa")
     code, report = run("verify", "--data-dir", str(up.data_dir), url=up.url)
     assert code == 1
@@ -200,3 +211,64 @@ def whole_months_before(moment: datetime) -> datetime:
     """A start of periods one of which begins at the moment: of a 31st there is none each month."""
     counts = (relativedelta(months=months) for months in (1, 2))
     return next(moment - count for count in counts if moment - count + count == moment)
+
+
+def test_damage_is_told_as_data_with_what_to_do_and_the_rest_is_looked_at(stopped: Path) -> None:
+    """A page that is blank, a row that says something else, a filter that is none."""
+    with closing(sqlite3.connect(stopped / "meterd.db")) as db:
+        query = "SELECT seq, user_id, body FROM log WHERE kind = 'usage' ORDER BY seq"
+        seq, user, body = db.execute(query).fetchall()[20]
+    path = stopped / "meterd.db"
+    content = bytearray(path.read_bytes())
+    content[content.index(body.encode()) + 5] ^= 1
+    path.write_bytes(content)
+    (stopped / "keys.filter").write_bytes(b"no filter")
+    code, report = run("verify", "--data-dir", str(stopped))
+    assert code == 1
+    assert (report["last"], report["users"]) == (report["rows"], 2)
+    found = {one["field"]: one for one in report["differences"]}
+    row = found[f"row {seq}"]
+    assert {**row, "why": "", "days": []} == {
+        "user": "",
+        "period": "",
+        "field": f"row {seq}",
+        "why": "",
+        "file": "meterd.db",
+        "place": f"row {seq} of the log",
+        "rows": [seq, seq],
+        "users": [user],
+        "days": [],
+        "derived": False,
+        "do": row["do"],
+    }
+    assert row["days"] == [datetime.now(UTC).date().isoformat()] * 2
+    assert "meterd mend --backup" in row["do"]
+    assert (found["keys"]["file"], found["keys"]["derived"]) == ("keys.filter", True)
+    assert found["keys"]["do"].startswith("nothing: ")
+
+
+def test_damage_is_named_beside_a_running_service_too(up: Service, client: RawClient) -> None:
+    use(client)
+    edit(up.data_dir, "UPDATE log SET at = at + 1 WHERE seq = 3")
+    code, report = run("verify", "--data-dir", str(up.data_dir), url=up.url)
+    assert (code, report["live"]) == (1, 2)
+    assert {"row 3"} == {one["field"] for one in report["differences"] if not one["user"]}
+    assert run("verify", "--data-dir", str(up.data_dir), "--chain")[0] == 1
+
+
+def test_an_end_that_is_lost_is_a_finding_and_a_first_page_that_is_damaged_is_exit_code_2(
+    stopped: Path,
+) -> None:
+    edit(stopped, "DELETE FROM log WHERE seq > (SELECT max(seq) - 3 FROM log)")
+    code, report = run("verify", "--data-dir", str(stopped))
+    last = report["rows"]
+    (end,) = [one for one in report["differences"] if one["rows"] == [last + 1, last + 3]]
+    assert code == 1
+    assert "committed" in end["why"]
+    path = stopped / "meterd.db"
+    path.write_bytes(bytes(4096) + path.read_bytes()[4096:])
+    code, said = run("verify", "--data-dir", str(stopped))
+    assert code == 2
+    assert "meterd.db cannot be opened" in said
+    assert "mend" in said
+    assert len(said.splitlines()) == 1

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog.testing
 
 from persistence.memory import MemoryJournal
+from tests.support.data import make
 from tests.support.rig import Logs, Rig, Start
 
 
@@ -39,3 +43,17 @@ async def start() -> AsyncIterator[Start]:
 async def rig(start: Start) -> Rig:
     """A service with its default settings."""
     return await start()
+
+
+@pytest.fixture(scope="session")
+def whole_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data directory in which most things occur, not to be changed."""
+    directory = tmp_path_factory.mktemp("whole") / "data"
+    asyncio.run(make(directory))
+    return directory
+
+
+@pytest.fixture
+def data(whole_data: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(whole_data, tmp_path / "data"))

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from actors.audit.compare import Finding
+from actors.audit.findings import Finding
 from actors.audit.verify import Verifier
 from messages.stored.form import FORM
 from persistence.sqlite.inspection import Inspection

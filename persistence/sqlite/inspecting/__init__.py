@@ -1,0 +1,1 @@
+"""What a look at a log from outside finds, behind damage too."""
