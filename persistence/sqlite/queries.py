@@ -7,6 +7,7 @@ is in files of the archive is read in the connection's thread as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from messages.stored.form import Form, Storage
@@ -148,12 +149,18 @@ class LogReads:
     async def ended(self, after: Ended, until: int, limit: int) -> EndedPage:
         """See `Ends.ended`."""
         page = await self._index.over((after.end, after.seq), until, limit)
-        found, last = list[Ended](), None
+        found = list[Ended]()
         for begin in range(0, len(page), ENDS_AT_ONCE):  # others have their turn in between
             found += await self._open_and_filled(page[begin : begin + ENDS_AT_ONCE])
-        if len(page) == limit:
-            last = Ended(*page[-1], "")
-        return EndedPage(found, last)
+        return EndedPage(found, await self._last_of(page) if len(page) == limit else None)
+
+    async def _last_of(self, page: Sequence[tuple[int, int]]) -> Ended | None:
+        if not page:
+            return None
+        with suppress(Damaged):  # whose it is does not matter for what comes behind it
+            (row,) = await self._at(self._pages, [page[-1][1]])
+            return Ended(*page[-1], row.user)
+        return Ended(*page[-1], "")
 
     async def _open_and_filled(self, page: Sequence[tuple[int, int]]) -> list[Ended]:
         """Those ends of a page that nobody closed and that were filled.
