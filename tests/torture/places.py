@@ -59,10 +59,10 @@ def leaves(database: bytes) -> list[int]:
 
 
 def of_a_row(directory: Path) -> Place:
-    """A byte of a call's body, behind which its user has a snapshot."""
+    """A byte of the body of a call that `logs` alone shows: a snapshot of its user is behind it."""
     query = (
         "SELECT user_id, log.seq, log.body FROM log JOIN snapshots USING (user_id)"
-        " WHERE kind = 'usage' AND log.seq < snapshots.seq AND length(log.body) > 60"
+        " WHERE kind = 'usage' AND notify = 0 AND log.seq < snapshots.seq AND length(log.body) > 60"
         " ORDER BY log.seq DESC"
     )
     return _first_in_database(directory, query)
