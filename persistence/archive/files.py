@@ -112,7 +112,7 @@ class Writing:
             content = compressing.compress(text) + compressing.flush()
             _write_all(self._descriptor, content)
             self.blocks.append(
-                ArchiveBlock(lump[0][0], self._offset, len(content), _digest(content))
+                ArchiveBlock(lump[0][0], self._offset, len(content), digest_of(content))
             )
             self._offset += len(content)
         self.rows += len(lines)
@@ -184,7 +184,7 @@ def bodies(
 
 
 def _inflated(path: Path, block: ArchiveBlock, content: bytes) -> bytes:
-    if _digest(content) != block.digest:
+    if digest_of(content) != block.digest:
         why = f"the archive {path.name} is not as it was written, from row {block.first} on"
         raise ArchiveDamaged(why)
     return zlib.decompress(content, _GZIP)
@@ -206,7 +206,8 @@ def _bodies(text: bytes, wanted: Sequence[int] | None) -> dict[int, str]:
     return found
 
 
-def _digest(content: bytes) -> str:
+def digest_of(content: bytes) -> str:
+    """The digest of a block, as `ArchiveBlock` has it."""
     return blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from messages.subjects import PARTITIONS
 from persistence.chain import schema5
 from persistence.chain.chain import START, about_of, heads_of_bytes, link
+from persistence.chain.losses import NONE, Losses
 from persistence.records import Row
 
 
@@ -42,14 +43,24 @@ class ChainCheck:
         begin: the links that the first row with one of its own builds on. Rows up to there
             have one for each block.
         kept: later links that have to be those of the rows.
+        losses: accepted ones, which are nothing that is broken. Behind one the chain of a partition
+            that may have lost rows begins anew.
     """
 
-    def __init__(self, unchained: int, begin: Heads, kept: Iterable[Heads] = ()) -> None:
+    def __init__(
+        self,
+        unchained: int,
+        begin: Heads,
+        kept: Iterable[Heads] = (),
+        losses: Losses = NONE,
+    ) -> None:
         self._last = self._unchained = unchained
         self._begin = begin
         self._blocks = _Blocks()
         self._heads = heads_of_bytes(begin.links)
         self._kept = deque(sorted(one for one in kept if one.seq > begin.seq))
+        self._losses = losses
+        self._anew = set[int]()  # partitions whose next row may build on one that is lost
 
     def take(
         self, row: Row, proof: bytes | None, stored: bytes | None, *, whole: bool = True
@@ -61,7 +72,7 @@ class ChainCheck:
         if row.seq <= self._unchained:
             return
         if row.seq != self._last + 1:
-            yield Broken(self._last + 1, row.seq - 1, "missing")
+            yield from self._missing(self._last + 1, row.seq - 1)
         yield from self._compared(row.seq - 1)
         if row.seq <= self._begin.seq:
             yield from self._blocks.take(row, stored, whole=whole)
@@ -71,6 +82,14 @@ class ChainCheck:
             if not self._fits(row, proof, stored) and whole:
                 yield Broken(row.seq, row.seq, "not as it was written, or behind one that is gone")
         self._last = row.seq
+
+    def _missing(self, first: int, last: int) -> Iterator[Broken]:
+        """Positions without a row: those that are lost as it was accepted are not broken."""
+        for loss in self._losses.within(first, last):
+            self._anew.update(filter(loss.may_have_lost, range(PARTITIONS)))
+            self._blocks.lose()
+        for begin, end in self._losses.without(first, last):
+            yield Broken(begin, end, "missing")
 
     def end(self) -> Iterator[Broken]:
         """What is broken at the end of the log."""
@@ -94,6 +113,9 @@ class ChainCheck:
             return False
         before = self._heads[row.partition]
         self._heads[row.partition] = stored  # so that the rows after it are judged by themselves
+        if row.partition in self._anew:
+            self._anew.remove(row.partition)
+            return True
         try:
             return link(before, row, about_of(row.personal, proof)) == stored
         except (AttributeError, TypeError, ValueError):  # of another type than ever written
@@ -103,7 +125,7 @@ class ChainCheck:
         """What kept links say of positions that all rows were shown of."""
         while self._kept and self._kept[0].seq <= upto:
             kept = self._kept.popleft()
-            differing = _differing(self._heads, kept)
+            differing = [one for one in _differing(self._heads, kept) if one not in self._anew]
             if differing:
                 why = f"the links are not those of {kept.where}, in partitions {differing}"
                 yield Broken(kept.seq, kept.seq, why)
@@ -132,6 +154,10 @@ class _Blocks:
         self.before = bytes(stored)  # so that the blocks after it are judged by themselves
         if expected != stored and block_is_whole:
             yield Broken(block[0].seq, row.seq, "not as it was written")
+
+    def lose(self) -> None:
+        """Rows of the block that is under way, or is next, are lost."""
+        self._whole = False
 
     def end(self) -> Iterator[Broken]:
         if self._block:

@@ -65,7 +65,7 @@ class LogReads:
         """See `EventLog.last_seq`."""
         await self._index.catch_up()
         ((last,),) = await self._recoveries.read("SELECT coalesce(max(seq), 0) FROM log")
-        return int(last)
+        return max(int(last), self._stored.losses.end)  # a lost position is given to no other row
 
     async def snapshot(self, user: str) -> Snapshot | None:
         """See `LogQueries.snapshot`."""
@@ -189,9 +189,8 @@ class LogReads:
 
     async def rows(self, after: int, limit: int) -> list[Row]:
         """See `EventLog.rows`."""
-        return await self._at(
-            self._pages, range(after + 1, min(after + limit, self._index.last) + 1)
-        )
+        there = self._stored.losses.next_there(after, limit, self._index.last)
+        return await self._at(self._pages, there)
 
     async def _at(
         self,

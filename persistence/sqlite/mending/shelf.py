@@ -1,0 +1,133 @@
+"""The archives of a damaged log: what it says of them, what backups say, and what the files are."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+import msgspec
+
+from persistence.archive.files import DIRECTORY, ArchiveBlock, blocks_of, digest_of
+from persistence.errors import ArchiveUnreadable
+from persistence.sqlite.mending.sources import Source
+
+_GET: Final = "SELECT last, first, name, blocks FROM archives ORDER BY last"
+_GZIP: Final = 31  # zlib's number for a stream with the header of gzip
+_NAME: Final = "{first}-{last}.jsonl.gz"
+_READ_BYTES: Final = 1 << 16
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Entry(NamedTuple):
+    """What the log has of a file, as `archives` has it; ``blocks`` is JSON."""
+
+    last: int
+    first: int
+    name: str
+    blocks: str
+
+
+class Shelf:
+    """The files that belong to a log.
+
+    Args:
+        directory: of the log.
+        entries: what is known of them.
+    """
+
+    def __init__(self, directory: Path, entries: Iterable[Entry]) -> None:
+        self.entries = sorted(entries)
+        self._lasts = [entry.last for entry in self.entries]
+        self._whole = [_whole_blocks(directory / DIRECTORY, entry) for entry in self.entries]
+
+    def has(self, seq: int) -> bool:
+        """Whether the body of a row, if it is in an archive, is in a block that is whole."""
+        place = bisect_right(self._lasts, seq - 1)
+        if place == len(self.entries) or seq < self.entries[place].first:
+            return False
+        firsts, whole = self._whole[place]
+        return bool(firsts) and whole[max(bisect_right(firsts, seq) - 1, 0)]
+
+
+def shelf_of(directory: Path, log: Source, backups: Sequence[Source]) -> Shelf:
+    """The archives of a log, by what can be read of it, by its backups, and by the files."""
+    flaws = len(log.flaws)
+    entries = _entries(log)
+    if log.is_readable and len(log.flaws) == flaws:
+        return Shelf(directory, entries.values())
+    for backup in backups:
+        entries = _entries(backup) | entries
+    for path in sorted((directory / DIRECTORY).glob("*.jsonl.gz")):
+        found = _of_file(path)
+        if found is not None and found.last not in entries:
+            entries[found.last] = found
+    return Shelf(directory, entries.values())
+
+
+def _entries(source: Source) -> dict[int, Entry]:
+    def read(db: sqlite3.Connection) -> dict[int, Entry]:
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'archives'").fetchone():
+            return {}
+        found = dict[int, Entry]()
+        for one in db.execute(_GET):
+            entry = Entry(*one)
+            try:
+                blocks_of(entry.blocks)
+            except ArchiveUnreadable as error:
+                source.flaws.append(str(error))
+                continue
+            if entry.name != _NAME.format(first=entry.first, last=entry.last):
+                source.flaws.append(f"what it keeps of the archive {entry.name}")
+                continue
+            found[entry.last] = entry
+        return found
+
+    return source.ask("the archives", read, {})
+
+
+def _whole_blocks(directory: Path, entry: Entry) -> tuple[list[int], list[bool]]:
+    """The first rows of a file's blocks, and whether each block is as it was written."""
+    blocks = blocks_of(entry.blocks)
+    whole: list[bool] = []
+    try:
+        with (directory / entry.name).open("rb") as file:
+            for block in blocks:
+                file.seek(block.offset)
+                whole.append(digest_of(file.read(block.length)) == block.digest)
+    except (OSError, ValueError):
+        whole += [False] * (len(blocks) - len(whole))
+    return [block.first for block in blocks], whole
+
+
+def _of_file(path: Path) -> Entry | None:
+    """What the log would keep of a file, from the file; None if that is not one of ours."""
+    first, _, last = path.name.removesuffix(".jsonl.gz").partition("-")
+    try:
+        with path.open("rb") as file:
+            blocks = [*_blocks_in(file)]
+        entry = Entry(int(last), int(first), path.name, _encode(blocks).decode())
+        blocks_of(entry.blocks)
+    except (OSError, ValueError, zlib.error, ArchiveUnreadable):
+        return None
+    return entry
+
+
+def _blocks_in(file: BinaryIO) -> Iterator[ArchiveBlock]:
+    """The blocks of a file, each of which is a member of gzip."""
+    offset, left = 0, file.read(_READ_BYTES)
+    while left:
+        inflating, text, content = zlib.decompressobj(_GZIP), b"", b""
+        while left and not inflating.eof:
+            text += inflating.decompress(left)
+            content += left[: len(left) - len(inflating.unused_data)]
+            left = inflating.unused_data or file.read(_READ_BYTES)
+        if not inflating.eof:
+            raise ValueError("its end is missing")
+        first = int(text.split(b",", 1)[0].removeprefix(b'{"seq":'))
+        yield ArchiveBlock(first, offset, len(content), digest_of(content))
+        offset += len(content)

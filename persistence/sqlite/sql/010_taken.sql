@@ -1,0 +1,1 @@
+-- The number of a migration that is on its way.
