@@ -56,7 +56,7 @@ class Made(NamedTuple):
 
 
 def usage(seq: int) -> Row:
-    """A row of one of nine users; some have personal fields, and some more than fits into a page."""
+    """A row of one of nine users: of some more than a page can take, of some personal fields."""
     filler = "x" * (9_000 if seq % 47 == 0 else seq % 60)
     return make_row(
         seq,

@@ -41,12 +41,14 @@ class Origin(NamedTuple):
     Attributes:
         name: as people are told of it.
         kind: see `Kind`.
+        is_own: whether it is a file of the log itself: what that has of personal fields is of now.
         last: the newest position that it may have.
         rows: gives what it has up to a position.
     """
 
     name: str
     kind: Kind
+    is_own: bool
     last: int
     rows: Callable[[int], Iterator[Candidate | Torn]]
 
@@ -108,6 +110,7 @@ class Join:
         gaps: what is missing, when all rows have passed.
         taken: how many rows are of each origin, by its number.
         seen: how many positions each has.
+        holes: ranges of positions that the first one does not have.
         unchecked: the newest row without a checksum.
         changed: how many rows of the log got what they lacked: a checksum, or a body that is in
             an archive which is not whole.
@@ -119,6 +122,7 @@ class Join:
         self.gaps = Gaps(frame.links)
         self.taken = [0] * len(frame.origins)
         self.seen = [0] * len(frame.origins)
+        self.holes: list[tuple[int, int]] = []
         self.unchecked = 0
         self.changed = 0
         self.loose: list[int] = []
@@ -128,6 +132,7 @@ class Join:
         self._known = known
         self._kinds = [origin.kind for origin in frame.origins]
         self._links = list(frame.links)
+        self._first_has = 0
         self._lost = 0  # how often a row was missing of which nothing is left
         self._sure = [0] * PARTITIONS  # that number as of the newest row of each partition
         self._runs: list[tuple[int, int] | None] = [None] * PARTITIONS
@@ -151,15 +156,26 @@ class Join:
                 yield one
         if expected <= last:
             self._miss(expected, last)
+        self._see(last + 1)
         self.gaps.end_at(self._frame.end)
 
     def _stream(self, number: int, last: int) -> Iterator[tuple[int, int, Candidate | Torn]]:
         before = 0
         for found in self._frame.origins[number].rows(last):
+            is_whole = isinstance(found, Candidate)
             seq = found.row.seq if isinstance(found, Candidate) else found.seq
-            self.seen[number] += seq != before and isinstance(found, Candidate)
-            before = seq
+            if is_whole and seq != before:
+                self.seen[number] += 1
+                if number == 0:
+                    self._see(seq)
+            before = seq if is_whole else before
             yield seq, number, found
+
+    def _see(self, seq: int) -> None:
+        """The first source has a position; what it lacks before is a hole."""
+        if seq > self._first_has + 1:
+            self.holes.append((self._first_has + 1, seq - 1))
+        self._first_has = seq
 
     def _miss(self, first: int, last: int, torn: Torn | None = None) -> None:
         self.gaps.add(first, last, torn)
@@ -284,8 +300,10 @@ class Join:
             best = _better(best, other, is_elsewhere=self._frame.in_archive(seq))
         is_log = self._kinds[number] is Kind.LOG
         if is_log:
-            self._learn(group)
             self.changed += best.row.body != group[0][1].row.body
+        own = [one for at, one in group if self._frame.origins[at].is_own]
+        if own:
+            self._learn(own, group)
         elif best.has_personal and not self._keeps(number, best):
             best = best.erased()
         row = best.row
@@ -309,17 +327,17 @@ class Join:
         self.found.personal.needed.add((number, one.row.user))
         return self._known.personal.keeps(number, one.row.user)
 
-    def _learn(self, group: Sequence[_Found]) -> None:
+    def _learn(self, own: Sequence[Candidate], group: Sequence[_Found]) -> None:
         """What a row that the log has says of whether its user was forgotten."""
-        (_, mine), *others = group
-        needed, user, found = self._known.personal.needed, mine.row.user, self.found.personal
+        needed, user, found = self._known.personal.needed, own[0].row.user, self.found.personal
         if not needed:
             return
+        has = all(one.has_personal for one in own)
         for number, origin in enumerate(self._frame.origins):
-            if (number, user) in needed and origin.last >= mine.row.seq:
-                if mine.has_personal:
+            if (number, user) in needed and origin.last >= own[0].row.seq:
+                if has:
                     found.kept.add((number, user))
-                elif any(other.has_personal for at, other in others if at == number):
+                elif any(other.has_personal for at, other in group if at == number):
                     found.forgotten.add((number, user))
 
 

@@ -109,7 +109,7 @@ class _Mend:
         self._shelf = shelf_of(directory, self._log, self._backups)
         self._snapshots = Snapshots(self._log, self._backups, is_whole)
         self._origins = [
-            Origin(one.name, Kind.BACKUP if at else Kind.LOG, one.last, one.rows)
+            Origin(one.name, Kind.BACKUP if at else Kind.LOG, not at, one.last, one.rows)
             for at, one in enumerate([self._log, *self._backups])
         ]
         self._end = max(self._log.last, self._mark)
@@ -120,7 +120,8 @@ class _Mend:
         """See `mend`."""
         known, join = self._settled()
         ends_somewhere = self._log.is_readable and self._log.last > 0
-        if not ends_somewhere or [*join.gaps.missing(self._log.losses)]:
+        missing = [*join.gaps.missing(self._log.losses)]
+        if not ends_somewhere or missing or any(join.taken[1:]):
             self._look_at_pages(join, is_open=not ends_somewhere)
             known, join = self._settled()
         self._refuse_nothing(join)
@@ -141,9 +142,9 @@ class _Mend:
 
     def _refuse_nothing(self, join: Join) -> None:
         """Refuse a log of which no row is left."""
-        if any(count for origin, count in self._counts(join) if origin.kind is not Kind.BACKUP) or (
-            self._log.is_readable and not self._mark and not any(join.taken)
-        ):
+        seen = zip(self._origins, join.seen, strict=True)
+        has_any = any(count for origin, count in seen if origin.is_own)
+        if has_any or (self._log.is_readable and not self._mark and not any(join.taken)):
             return
         raise Refused(
             f"nothing can be read of {self._log.path}: move it away, and have meterd restore make"
@@ -161,9 +162,6 @@ class _Mend:
             log.flaws.append(f"{self._snapshots.left_out:,} snapshots")
         if not log.flaws:
             log.flaws += [f"SQLite says: {line}" for line in log.structure()]
-
-    def _counts(self, join: Join) -> list[tuple[Origin, int]]:
-        return [*zip(self._origins, join.taken, strict=True)]
 
     def _frame(self) -> Frame:
         return Frame(
@@ -189,24 +187,26 @@ class _Mend:
         raise Refused(f"{self._log.path} and its backups do not fit to each other")
 
     def _look_at_pages(self, join: Join, *, is_open: bool) -> None:
-        """Add what pages have of what is missing, also where nothing leads to them."""
-        gaps = Losses(
-            Loss(first, last, 0) for first, last, _ in join.gaps.missing(self._log.losses)
-        )
+        """Add what pages have of what SQLite does not find, also where nothing leads to them."""
         end = max(self._end, join.gaps.last)
+        holes = Losses(Loss(first, last, 0) for first, last in join.holes)
 
         def wanted(seq: int) -> bool:
-            return seq in gaps or (is_open and seq > end)
+            return seq in holes or (is_open and seq > end)
 
         found = Salvage(self._directory)
         self._held.callback(found.close)
-        for at, source in enumerate([self._log, *self._backups]):
-            if at and join.seen[at] >= source.last:
+        pages: list[Origin] = []
+        for source, seen in zip([self._log, *self._backups], join.seen, strict=True):
+            is_own = source is self._log
+            if not is_own and seen >= source.last > 0:
                 continue  # a backup that is whole
             rows, last = found.look(source.path, wanted, self._begin.seq)
-            self._origins.append(Origin(f"{source.name}{_PAGES}", Kind.PAGES, last, rows))
-            if not at and is_open:
+            pages.append(Origin(f"{source.name}{_PAGES}", Kind.PAGES, is_own, last, rows))
+            if is_own and is_open:
                 self._end = max(self._end, last)
+        first, *others = self._origins
+        self._origins = [first, pages[0], *others, *pages[1:]]
 
     def _is_whole(self, join: Join) -> bool:
         """Whether nothing of the database is damaged, of which no row is missing."""
@@ -215,7 +215,8 @@ class _Mend:
 
     def _report(self, join: Join, *, dry_run: bool) -> Report:
         missing = missing_of(join.gaps, self._log.losses)
-        taken = {origin.name: count for origin, count in self._counts(join)}
+        names = [origin.name for origin in self._origins]
+        taken = dict(zip(names, join.taken, strict=True))
         return Report(
             "mended",
             dry_run,
