@@ -138,6 +138,14 @@ class LogReads:
         """See `LogQueries.users`."""
         return await self._index.users(after, limit, prefix)
 
+    def lost(self, user: str) -> int | None:
+        """See `LogQueries.lost`."""
+        losses = self._stored.losses.all
+        if not losses:
+            return None
+        partition = partition_of(encode_user(user)) if user else 0
+        return next((loss.first for loss in losses if loss.may_have_lost(partition)), None)
+
     async def notices(self, after: int, limit: int) -> list[Row]:
         """See `Outbox.notices`."""
         where = "notify = 1 AND seq > ? ORDER BY seq LIMIT ?"

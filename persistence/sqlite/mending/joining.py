@@ -263,27 +263,26 @@ class Join:
         """Which of several rows is that of the position.
 
         Raises:
-            Refused: each may be, or the one that is not is a backup's.
+            Refused: more than one may be, or one that is not is a backup's.
         """
-        proven = [group for group, does in zip(groups, builds, strict=True) if does]
+        if any(builds):  # then the row before is there: one without a body may build on it too
+            proven = [
+                group for group, does in zip(groups, builds, strict=True) if does is not False
+            ]
+        else:
+            proven = []
         firm = [group for group in groups if not self._is_of(group, Kind.PAGES, only=True)]
         if len(proven) > 1:
             proven = [group for group in proven if group in firm] or proven[:1]
-            if len(proven) > 1:
-                first, second = (self._name(group) for group in proven[:2])
-                raise Refused(
-                    f"{first} and {second} were continued apart from each other: both have a row"
-                    f" {seq} that fits, and not the same one. Leave one of them out"
-                )
         best = (proven or firm or groups)[0]
         others = [group for group in firm if group is not best]
-        for group in others:
-            if self._is_of(group, Kind.BACKUP) or not proven:
-                name = self._name(group if self._is_of(group, Kind.BACKUP) else best)
-                raise Refused(
-                    f"{name} is of another log, or was continued apart from it: its row {seq} is"
-                    " another one. Leave it out"
-                )
+        if others and (len(proven) != 1 or any(self._is_of(one, Kind.BACKUP) for one in others)):
+            mine, *rest = sorted(firm, key=lambda group: group[0][0])
+            other = next((one for one in rest if self._is_of(one, Kind.BACKUP)), rest[0])
+            raise Refused(
+                f"{self._name(other)} is of another log than {self._name(mine)}, or was continued"
+                f" apart from it: row {seq} is not the same in both. Leave one of them out"
+            )
         return best
 
     def _is_of(self, group: Sequence[_Found], kind: Kind, *, only: bool = False) -> bool:
@@ -291,7 +290,10 @@ class Join:
         return all(kinds) if only else any(kinds)
 
     def _name(self, group: Sequence[_Found]) -> str:
-        return self._frame.origins[group[0][0]].name
+        """The source of a row: that which is to be left out, if there is one."""
+        kinds = (Kind.LOG, Kind.BACKUP, Kind.PAGES)
+        number, _ = min(group, key=lambda one: kinds.index(self._kinds[one[0]]))
+        return self._frame.origins[number].name
 
     def _merged(self, seq: int, group: Sequence[_Found]) -> Candidate:
         """One row of what several sources have of it."""

@@ -8,6 +8,7 @@ The format: https://www.sqlite.org/fileformat2.html.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,9 @@ _LEAF: Final = 13
 _OF_TREES: Final = frozenset({2, 5, 10, _LEAF})
 _SIZES: Final = frozenset(1 << power for power in range(9, 17))
 _USUAL: Final = 4_096
+_VARINT_MAX: Final = 9
+_HEAD: Final = re.compile(rb"[\x06-\x40](?=\x00)")
+"""How a record of ours begins: with how long its head is, and an id that is not in it."""
 _WAL_HEADER: Final = 32
 _FRAME_HEADER: Final = 24
 _SHORT: Final = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
@@ -104,19 +108,20 @@ class Pages:
             if count and all(at < len(page) for at in places) and 2 * count == len(table):
                 return
         # Its beginning is damaged, or it is of no tree: rows may be anywhere.
-        for at in range(len(page) - 4):
-            if (cell := self._cell(page, at, wanted, strictly=True)) is not None:
-                yield cell
+        for match in _HEAD.finditer(page):
+            record = match.start()
+            for at in range(max(record - 2 * _VARINT_MAX, 0), record - 1):
+                if (cell := self._cell(page, at, wanted, record)) is not None:
+                    yield cell
 
     def _cell(
-        self, page: bytes, at: int, wanted: Callable[[int], bool], *, strictly: bool = False
+        self, page: bytes, at: int, wanted: Callable[[int], bool], record: int | None = None
     ) -> Cell | None:
-        """The row that begins at a place of a page, if one does."""
+        """The row that begins at a place of a page, if one does, with its record at another."""
         try:
             length, at = _varint(page, at)
             rowid, at = _varint(page, at)
-            # A record of ours begins with how long its head is, and its id, which is elsewhere.
-            if not wanted(rowid) or (strictly and (page[at] > 64 or page[at + 1] != 0)):
+            if record not in {None, at} or not wanted(rowid):
                 return None
         except IndexError:
             return None
