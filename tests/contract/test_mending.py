@@ -33,6 +33,7 @@ from tests.support.mending import (
     Made,
     blank,
     broken,
+    edit,
     losses,
     make,
     mended,
@@ -76,12 +77,6 @@ def kept(directory: Path) -> dict[str, bytes]:
     return {
         path.name: path.read_bytes() for path in directory.glob("damaged-*/*") if path.is_file()
     }
-
-
-def edit(directory: Path, script: str) -> None:
-    triggers = "DROP TRIGGER log_is_never_changed; DROP TRIGGER log_is_never_removed;"
-    with closing(sqlite3.connect(directory / DATABASE)) as db:
-        db.executescript(f"{triggers} {script}")
 
 
 def blank_what_matters(data: Path) -> None:

@@ -61,11 +61,11 @@ def mend(
         raise Refused(f"there is no {directory / DATABASE}: meterd restore makes a backup the log")
     with ExitStack() as held:
         held.callback(Claim.take(directory).close)
-        if (directory / MENDED).exists():
-            return _finish(directory, dry_run=dry_run)
-        for name in (swapping.WRITING, SCRATCH):  # of one that was killed
-            (directory / name).unlink(missing_ok=True)
         try:
+            for name in (swapping.WRITING, SCRATCH):  # of one that was killed
+                (directory / name).unlink(missing_ok=True)
+            if (directory / MENDED).exists():
+                return _finish(directory, dry_run=dry_run)
             work = _Mend(directory, backups, is_whole, held, progress)
             return work.run(now, accept_loss=accept_loss, dry_run=dry_run)
         except OSError as error:

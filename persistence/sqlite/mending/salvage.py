@@ -36,17 +36,17 @@ class Salvage:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / SCRATCH
-        self._path.unlink(missing_ok=True)
-        self._path.touch(mode=0o600)  # rows have personal fields
-        self._db = sqlite3.connect(self._path, isolation_level=None)
+        path = directory / SCRATCH
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)  # rows have personal fields
+        self._db = sqlite3.connect(path, isolation_level=None)
         self._db.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_MAKE};")
+        path.unlink()  # it is gone with the process, however that ends
         self._origins = 0
 
     def close(self) -> None:
-        """Remove the file."""
+        """Let the file go."""
         self._db.close()
-        self._path.unlink(missing_ok=True)
 
     def look(
         self, database: Path, wanted: Callable[[int], bool], begin: int
