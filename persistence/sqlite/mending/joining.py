@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeAlias
 from messages.subjects import PARTITIONS
 from persistence.chain.chain import about_of
 from persistence.chain.checksum import stamp
+from persistence.chain.losses import NONE, Losses
 from persistence.errors import Refused
 from persistence.sqlite.mending.candidates import Candidate, Torn
 from persistence.sqlite.mending.gaps import Gaps
@@ -44,6 +45,7 @@ class Origin(NamedTuple):
         is_own: whether it is a file of the log itself: what that has of personal fields is of now.
         last: the newest position that it may have.
         rows: gives what it has up to a position.
+        broken: blocks of rows without links of their own that are not as they were written.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Origin(NamedTuple):
     is_own: bool
     last: int
     rows: Callable[[int], Iterator[Candidate | Torn]]
+    broken: Losses = NONE
 
 
 _Found: TypeAlias = tuple[int, Candidate]
@@ -202,15 +205,25 @@ class Join:
                     )
                 else:
                     unproven = unproven or one
-        group = self._best(seq, list(by_link.values()))
+        group = self._best(seq, self._of_before(seq, by_link))
         if group is None:
             self._miss(seq, seq, torn)
             if unproven is not None and torn is None:  # maybe its link is as it was
                 self._links[unproven.row.partition] = unproven.link
             return None
-        if seq <= self._frame.begin:
-            _compare(seq, self._frame.origins, group)
         return self._merged(seq, group)
+
+    def _of_before(self, seq: int, by_link: dict[bytes, list[_Found]]) -> list[list[_Found]]:
+        """Rows that have a link of their own; of others those whose block is whole, if any is."""
+        if seq > self._frame.begin or not by_link:
+            return list(by_link.values())
+        (group,) = by_link.values()
+        proven = [one for one in group if seq not in self._frame.origins[one[0]].broken]
+        if not proven:
+            self.loose.append(seq)
+            return [group[:1]]
+        _compare(seq, self._frame.origins, proven)
+        return [proven]
 
     def _is_rejected(self, number: int, one: Candidate) -> bool:
         ranges = self._known.rejected.get((number, one.row.partition), ())

@@ -16,6 +16,7 @@ from persistence.sqlite.data_dir import DATABASE, MENDED, Claim
 from persistence.sqlite.high_water_mark import marked
 from persistence.sqlite.mending import swapping
 from persistence.sqlite.mending.beside import IsWhole, Snapshots, check_notes, positions_of
+from persistence.sqlite.mending.blocks import broken_blocks
 from persistence.sqlite.mending.joining import Frame, Join, Kind, Known, Origin
 from persistence.sqlite.mending.report import Report, missing_of
 from persistence.sqlite.mending.salvage import SCRATCH, Salvage
@@ -108,13 +109,17 @@ class _Mend:
         self._begin, self._links = begin_of([self._log, *self._backups])
         self._shelf = shelf_of(directory, self._log, self._backups)
         self._snapshots = Snapshots(self._log, self._backups, is_whole)
-        self._origins = [
-            Origin(one.name, Kind.BACKUP if at else Kind.LOG, not at, one.last, one.rows)
-            for at, one in enumerate([self._log, *self._backups])
-        ]
+        self._unchained = max(one.unchained for one in (self._log, *self._backups))
+        self._origins = [*map(self._origin, (self._log, *self._backups))]
         self._end = max(self._log.last, self._mark)
         if self._origins[0].last < self._end:  # it may be only the way to its end that is damaged
             self._origins[0] = self._origins[0]._replace(last=self._end)
+
+    def _origin(self, source: Source) -> Origin:
+        is_own = source is self._log
+        broken = broken_blocks(source.rows(self._begin.seq), self._unchained)
+        kind = Kind.LOG if is_own else Kind.BACKUP
+        return Origin(source.name, kind, is_own, source.last, source.rows, broken)
 
     def run(self, now: datetime, *, accept_loss: bool, dry_run: bool) -> Report:
         """See `mend`."""
@@ -238,7 +243,7 @@ class _Mend:
         contents = Contents(
             self._begin,
             self._links,
-            max([self._log.unchained, *(one.unchained for one in self._backups)]),
+            self._unchained,
             self._shelf.entries,
             self._snapshots.all(),
             positions_of(self._log, self._backups, self._shelf, self._end),
