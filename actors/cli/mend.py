@@ -18,7 +18,7 @@ from messages.stored.errors import Unreadable
 from persistence.errors import JournalError
 from persistence.records import Snapshot
 from persistence.sqlite.mending.mend import mend as mended
-from persistence.sqlite.mending.report import lines
+from persistence.sqlite.mending.report import as_data, lines
 
 EXIT_LOST: Final = 1
 EXIT_COULD_NOT: Final = 2
@@ -69,7 +69,7 @@ def mend(
         for line in lines(report):
             typer.echo(line)
     else:
-        typer.echo(msgspec.json.encode(report._asdict()).decode())
+        typer.echo(msgspec.json.encode(as_data(report)).decode())
     if report.outcome == "lost":
         raise typer.Exit(EXIT_LOST)
 

@@ -134,7 +134,9 @@ def losses(directory: Path) -> Losses:
 
 def edit(directory: Path, script: str) -> None:
     """Change the database by hand."""
-    triggers = "DROP TRIGGER log_is_never_changed; DROP TRIGGER log_is_never_removed;"
+    triggers = (
+        "DROP TRIGGER IF EXISTS log_is_never_changed; DROP TRIGGER IF EXISTS log_is_never_removed;"
+    )
     with closing(sqlite3.connect(directory / DATABASE)) as db:
         db.executescript(f"{triggers} {script}")
 

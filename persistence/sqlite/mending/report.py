@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from messages.subjects import PARTITIONS
 from persistence.chain.losses import Losses
@@ -102,6 +102,11 @@ def _text(at: int | None) -> str | None:
         return (_EPOCH + timedelta(microseconds=at)).isoformat().replace("+00:00", "Z")
     except OverflowError:
         return None
+
+
+def as_data(report: Report) -> dict[str, Any]:
+    """The same as one object of JSON."""
+    return {**report._asdict(), "missing": [one._asdict() for one in report.missing]}
 
 
 def lines(report: Report) -> Iterator[str]:
