@@ -22,7 +22,6 @@ from tests.support.mending import (
     Made,
     broken,
     edit,
-    make,
     mended,
     stored,
 )
@@ -39,11 +38,6 @@ STEPS = (
     (os, "link"),
     (high_water_mark.HighWaterMark, "advance"),
 )
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return asyncio.run(make(tmp_path_factory.mktemp("killed")))
 
 
 def killed_at(step: int, directory: Path, backup: Path) -> bool:

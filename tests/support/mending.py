@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from messages.stored.form import FORM
 from persistence.chain.check import Broken, ChainCheck, Heads
@@ -35,6 +35,10 @@ FORGOTTEN: Final = "user-3"
 ERASED_BEFORE: Final = "user-2"
 SECRET: Final = "10.20.30.40"
 DATABASE: Final = "meterd.db"
+KINDS: Final = {2: "inner page of an index", 5: "inner page", 10: "leaf of an index", 13: "leaf"}
+
+Fresh: TypeAlias = Callable[[Path], Path]
+"""Copies a directory to where it may be damaged."""
 
 
 class Made(NamedTuple):
@@ -151,3 +155,33 @@ def blank(path: Path, page: int, length: int = PAGE) -> None:
 def pages_of(path: Path) -> int:
     """How many pages a database has."""
     return path.stat().st_size // PAGE
+
+
+def missing(report: Report) -> list[int]:
+    """The positions that are missing."""
+    return [seq for one in report.missing for seq in range(one.first, one.last + 1)]
+
+
+def kept(directory: Path) -> dict[str, bytes]:
+    """The files of damaged logs, by name."""
+    return {
+        path.name: path.read_bytes() for path in directory.glob("damaged-*/*") if path.is_file()
+    }
+
+
+def blank_what_matters(data: Path) -> None:
+    """Blank a page with rows that are not in the WAL as well."""
+    content = (data / DATABASE).read_bytes()
+    for page in range(3, len(content) // PAGE):
+        blank(data / DATABASE, page)
+        if mended(data, dry_run=True).missing:
+            return
+        (data / DATABASE).write_bytes(content)
+    raise AssertionError("no page matters")
+
+
+def kind_of(path: Path, page: int) -> str:
+    """What a page of a database is."""
+    with path.open("rb") as file:
+        file.seek(page * PAGE + (100 if page == 0 else 0))
+        return KINDS.get(file.read(1)[0], "other")

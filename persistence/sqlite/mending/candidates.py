@@ -14,6 +14,17 @@ from persistence.records import Row
 _OF_BEFORE: Final = frozenset({0, LINK_BYTES})
 
 
+class Torn(NamedTuple):
+    """A row of which only the first part is as it was written: whose it was, and its link."""
+
+    seq: int
+    partition: int
+    user: str
+    key: str | None
+    at: int
+    link: bytes
+
+
 class Candidate(NamedTuple):
     """A row of a source, with what stands beside it there.
 
@@ -21,11 +32,13 @@ class Candidate(NamedTuple):
         row: the row; its body is empty if it is in an archive.
         proof: the random bytes of its personal fields, or what was left for them.
         stored: its stamp, only its link if it is older than checksums, or nothing at all.
+        is_archived: whether the body is that of an archive, and none is in the log.
     """
 
     row: Row
     proof: bytes | None
     stored: bytes
+    is_archived: bool = False
 
     @property
     def link(self) -> bytes:
@@ -53,6 +66,21 @@ class Candidate(NamedTuple):
             return None
         return link(before, self.row, about_of(self.row.personal, self.proof)) == self.link
 
+    def filled(self, body: str) -> Candidate | Torn:
+        """The same with its body of an archive, if all of it is as it was written then."""
+        one = self._replace(row=self.row._replace(body=body), is_archived=True)
+        return one if not one.is_stamped or one.is_whole() else self.torn()
+
+    def torn(self) -> Torn:
+        """What is left of it if the rest is not as it was written."""
+        seq, partition, user, key, _, at, *_ = self.row
+        return Torn(seq, partition, user, key, at, self.link)
+
+    def fields(self) -> tuple[object, ...]:
+        """As the log has it, in the order of `checked.FIELDS`."""
+        row = self.row._replace(body="") if self.is_archived else self.row
+        return (*row, self.proof, self.stored or None)
+
     def erased(self) -> Candidate:
         """The same without its personal fields; link and checksum fit to that as before."""
         proof = about_of(self.row.personal, self.proof) if self.proof else None
@@ -61,17 +89,6 @@ class Candidate(NamedTuple):
     def is_whole(self) -> bool:
         """Whether body and personal fields are those of its checksum."""
         return body_fits(self.row, about_of(self.row.personal, self.proof), self.stored)
-
-
-class Torn(NamedTuple):
-    """A row of which only the first part is as it was written: whose it was, and its link."""
-
-    seq: int
-    partition: int
-    user: str
-    key: str | None
-    at: int
-    link: bytes
 
 
 def candidate(found: Sequence[Any]) -> Candidate | Torn | None:
@@ -88,7 +105,11 @@ def candidate(found: Sequence[Any]) -> Candidate | Torn | None:
         return Candidate(row, proof, stored) if _is_text(row) else None
     if len(stored) != STAMP_BYTES or not _fits(lambda: head_fits(row, stored)):
         return None
-    if body == "" or _fits(lambda: body_fits(row, about_of(personal, proof), stored)):
+    if body == "":
+        is_whole = _is_text(row)  # the rest is compared with the body of its archive
+    else:
+        is_whole = _fits(lambda: body_fits(row, about_of(personal, proof), stored))
+    if is_whole:
         return Candidate(row, proof, stored)
     return Torn(seq, partition, user, key, at, stored[:LINK_BYTES])
 

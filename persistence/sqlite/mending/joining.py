@@ -91,7 +91,7 @@ class Frame(NamedTuple):
         links: what the first rows behind build on.
         unchecked: rows up to here may have no checksum, None if nobody knows.
         end: the log is known to have had rows up to here.
-        in_archive: whether the body of a row is in a file that is there.
+        body_of: gives the body of a row that is in an archive, None if that cannot be read.
     """
 
     origins: Sequence[Origin]
@@ -99,7 +99,7 @@ class Frame(NamedTuple):
     links: Sequence[bytes]
     unchecked: int | None
     end: int
-    in_archive: Callable[[int], bool]
+    body_of: Callable[[int], str | None]
 
 
 class Join:
@@ -164,7 +164,8 @@ class Join:
 
     def _stream(self, number: int, last: int) -> Iterator[tuple[int, int, Candidate | Torn]]:
         before = 0
-        for found in self._frame.origins[number].rows(last):
+        for one in self._frame.origins[number].rows(last):
+            found = self._filled(one)
             is_whole = isinstance(found, Candidate)
             seq = found.row.seq if isinstance(found, Candidate) else found.seq
             if is_whole and seq != before:
@@ -173,6 +174,13 @@ class Join:
                     self._see(seq)
             before = seq if is_whole else before
             yield seq, number, found
+
+    def _filled(self, one: Candidate | Torn) -> Candidate | Torn:
+        """A row with its body, wherever that is."""
+        if isinstance(one, Torn) or one.row.body:
+            return one
+        body = self._frame.body_of(one.row.seq)
+        return one if body is None else one.filled(body)
 
     def _see(self, seq: int) -> None:
         """The first source has a position; what it lacks before is a hole."""
@@ -312,7 +320,7 @@ class Join:
         """One row of what several sources have of it."""
         number, best = group[0]
         for _, other in group[1:]:
-            best = _better(best, other, is_elsewhere=self._frame.in_archive(seq))
+            best = _better(best, other)
         is_log = self._kinds[number] is Kind.LOG
         if is_log:
             self.changed += best.row.body != group[0][1].row.body
@@ -356,18 +364,18 @@ class Join:
                     found.forgotten.add((number, user))
 
 
-def _better(one: Candidate, other: Candidate, *, is_elsewhere: bool) -> Candidate:
+def _better(one: Candidate, other: Candidate) -> Candidate:
     """Of two forms of a row the one to keep: erased, with a body, and with a checksum."""
     made = one if one.is_stamped else one._replace(stored=other.stored)
     if other.is_erased and not one.is_erased:
         made = made._replace(row=made.row._replace(personal=other.row.personal), proof=other.proof)
     if one.row.body or not other.row.body:
         return made
-    # What stands beside a body that is in an archive has not been compared with its checksum yet.
+    # What stands beside a body that cannot be read has not been compared with its checksum yet.
     filled = made._replace(row=made.row._replace(body=other.row.body))
     if made.is_stamped and not filled.is_whole():
         filled = other.erased() if one.is_erased and other.has_personal else other
-    return filled._replace(row=filled.row._replace(body="")) if is_elsewhere else filled
+    return filled._replace(is_archived=False)
 
 
 def _compare(seq: int, origins: Sequence[Origin], group: Sequence[_Found]) -> None:

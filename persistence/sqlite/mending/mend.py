@@ -175,7 +175,7 @@ class _Mend:
             self._links,
             self._log.unchecked,
             self._end,
-            self._shelf.has,
+            self._shelf.body_of,
         )
 
     def _settled(self) -> tuple[Known, Join]:

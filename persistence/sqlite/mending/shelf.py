@@ -11,7 +11,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
 
-from persistence.archive.files import DIRECTORY, ArchiveBlock, blocks_of, digest_of
+from persistence.archive.files import DIRECTORY, ArchiveBlock, blocks_of, bodies, digest_of
 from persistence.errors import ArchiveUnreadable
 from persistence.sqlite.mending.sources import Source
 
@@ -43,15 +43,27 @@ class Shelf:
     def __init__(self, directory: Path, entries: Iterable[Entry]) -> None:
         self.entries = sorted(entries)
         self._lasts = [entry.last for entry in self.entries]
-        self._whole = [_whole_blocks(directory / DIRECTORY, entry) for entry in self.entries]
+        self._firsts = [[block.first for block in blocks_of(one.blocks)] for one in self.entries]
+        self._directory = directory / DIRECTORY
+        self._open: tuple[int, int] | None = None
+        self._bodies: dict[int, str] = {}
 
-    def has(self, seq: int) -> bool:
-        """Whether the body of a row, if it is in an archive, is in a block that is whole."""
+    def body_of(self, seq: int) -> str | None:
+        """The body of a row that is in an archive; None if it is in none, or cannot be read."""
         place = bisect_right(self._lasts, seq - 1)
         if place == len(self.entries) or seq < self.entries[place].first:
-            return False
-        firsts, whole = self._whole[place]
-        return bool(firsts) and whole[max(bisect_right(firsts, seq) - 1, 0)]
+            return None
+        block = max(bisect_right(self._firsts[place], seq) - 1, 0)
+        if self._open != (place, block):  # rows come in order, and inflate each block once
+            self._open, self._bodies = (place, block), self._read(place, block)
+        return self._bodies.get(seq)
+
+    def _read(self, place: int, block: int) -> dict[int, str]:
+        entry = self.entries[place]
+        try:
+            return bodies(self._directory / entry.name, [blocks_of(entry.blocks)[block]])
+        except ArchiveUnreadable:
+            return {}
 
 
 def shelf_of(directory: Path, log: Source, backups: Sequence[Source]) -> Shelf:
@@ -88,20 +100,6 @@ def _entries(source: Source) -> dict[int, Entry]:
         return found
 
     return source.ask("the archives", read, {})
-
-
-def _whole_blocks(directory: Path, entry: Entry) -> tuple[list[int], list[bool]]:
-    """The first rows of a file's blocks, and whether each block is as it was written."""
-    blocks = blocks_of(entry.blocks)
-    whole: list[bool] = []
-    try:
-        with (directory / entry.name).open("rb") as file:
-            for block in blocks:
-                file.seek(block.offset)
-                whole.append(digest_of(file.read(block.length)) == block.digest)
-    except (OSError, ValueError):
-        whole += [False] * (len(blocks) - len(whole))
-    return [block.first for block in blocks], whole
 
 
 def _of_file(path: Path) -> Entry | None:

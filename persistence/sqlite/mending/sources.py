@@ -126,7 +126,7 @@ class Source:
         db.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
         try:
             self._look(db, is_backup=is_backup)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:  # ValueError: a text that is no UTF-8
             self.flaws.append(str(error))
             db.close()
         except BaseException:

@@ -95,7 +95,7 @@ def _fill(db: sqlite3.Connection, rows: Iterator[Candidate], contents: Contents)
     db.execute("INSERT INTO heads (seq, links) VALUES (?, ?)", begin)
     last = 0
     while lump := list(islice(rows, _ROWS_AT_ONCE)):
-        db.executemany(_PUT_ROW, [(*one.row, one.proof, one.stored or None) for one in lump])
+        db.executemany(_PUT_ROW, [one.fields() for one in lump])
         for one in lump:
             last = one.row.seq
             if last > begin.seq:
