@@ -287,6 +287,26 @@ def _personal(made: Made, seq: int) -> str | None:
     return _row(made.rows[seq - 1]).personal
 
 
+def test_personal_fields_beside_a_body_that_is_in_an_archive_are_compared_with_it(
+    made: Made, fresh: Fresh
+) -> None:
+    data = fresh(made.closed)
+    edit(data, "UPDATE log SET personal = replace(personal, '10.20', '10/20') WHERE seq = 5")
+    report = mended(data, made.middle)
+    assert (report.outcome, report.taken[str(made.middle)]) == ("mended", 1)
+    assert stored(data) == made.rows
+
+
+def test_bodies_that_no_file_has_are_counted(made: Made, fresh: Fresh) -> None:
+    data = fresh(made.closed)
+    (file,) = (data / ARCHIVE).iterdir()
+    file.unlink()
+    report = mended(data)
+    assert (report.outcome, report.missing) == ("whole", [])
+    assert report.without_body == sum(not row[7] for row in made.rows) > 99
+    assert "put the file back" in "\n".join(lines(report))
+
+
 async def test_a_service_starts_on_what_was_mended_and_finds_all_users_and_keys(
     made: Made, fresh: Fresh
 ) -> None:

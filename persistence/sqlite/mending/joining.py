@@ -117,6 +117,7 @@ class Join:
         unchecked: the newest row without a checksum.
         changed: how many rows of the log got what they lacked: a checksum, or a body that is in
             an archive which is not whole.
+        without_body: how many rows have theirs in an archive that cannot be read.
         loose: rows of the log that do not build on the one before, as they were found.
         found: what this run found, for the next one.
     """
@@ -128,6 +129,7 @@ class Join:
         self.holes: list[tuple[int, int]] = []
         self.unchecked = 0
         self.changed = 0
+        self.without_body = 0
         self.loose: list[int] = []
         self.found = Known()
         self.found.rejected = {place: set(some) for place, some in known.rejected.items()}
@@ -337,6 +339,7 @@ class Join:
                 self.changed += 1
             else:
                 self.unchecked = seq
+        self.without_body += not row.body
         self.taken[number] += 1
         self._links[row.partition] = best.link
         self._sure[row.partition] = self._lost

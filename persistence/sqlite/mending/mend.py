@@ -82,7 +82,7 @@ def _finish(directory: Path, *, dry_run: bool) -> Report:
         query = "SELECT coalesce(max(seq), 0), count(*) FROM log"
         last, rows = db.execute(query).fetchone()
     kept = None if dry_run else str(swapping.finish(directory, last))
-    return Report("finished", dry_run, rows, last, {}, [], [*_BESIDE], [], [], 0, kept)
+    return Report("finished", dry_run, rows, last, {}, [], [*_BESIDE], [], [], 0, 0, kept)
 
 
 class _Mend:
@@ -233,6 +233,7 @@ class _Mend:
             missing,
             join.loose,
             join.found.personal.left_out(),
+            join.without_body,
             None,
         )
 

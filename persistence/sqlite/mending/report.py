@@ -56,6 +56,7 @@ class Report(NamedTuple):
         loose: rows that do not build on the one before them, as it was before: `verify` names them.
         without_personal: users of whom rows are taken from a backup without their personal
             fields, since nothing shows that these were not erased since.
+        without_body: how many rows have their body in an archive that is damaged or not there.
         kept_in: the directory in which the damaged files are now.
     """
 
@@ -69,6 +70,7 @@ class Report(NamedTuple):
     missing: list[Missing]
     loose: list[int]
     without_personal: int
+    without_body: int
     kept_in: str | None
 
 
@@ -127,6 +129,11 @@ def lines(report: Report) -> Iterator[str]:
         yield (
             f"of {report.without_personal:,} users, rows of a backup without their personal fields:"
             " nothing shows that these were not erased since"
+        )
+    if report.without_body:
+        yield (
+            f"{report.without_body:,} rows have their body in an archive that is damaged or not"
+            " there: put the file back, or give a backup that has them"
         )
     yield from _done(report)
 
