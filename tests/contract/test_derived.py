@@ -81,6 +81,7 @@ async def filled(request: pytest.FixtureRequest, directory: Path) -> list[Row]:
         index = scripts[2][scripts[2].index("CREATE INDEX log_kind") :]
         with looked_at(directory) as db:
             db.executescript(f"DROP VIEW usage; {view}; DROP INDEX log_kind; {index};")
+            db.execute("DROP TABLE losses")
             db.execute("ALTER TABLE position DROP COLUMN checksum")
             db.execute("DELETE FROM position WHERE name = 'unchecked'")
             db.execute("PRAGMA user_version = 7")
