@@ -16,7 +16,7 @@ AUDIT_STAMP := $(VENV)/.installed-audit
 ROOMS := actors messages persistence tests
 BESIDE := hatch_build.py .ci
 PROSE := $(wildcard README.md CONTRIBUTING.md CHANGELOG.md docs) Makefile Procfile pyproject.toml .ci
-PLAIN := unit contract runtime sim golden
+PLAIN := unit contract runtime sim sweep golden
 TIERS := $(PLAIN) e2e torture
 
 # The wheels of this state of the sources, built once: `wheel` in a recipe is where they are installed.

@@ -31,6 +31,7 @@ from actors.settings.privacy import privacy_of
 from actors.stopping import Stopping
 from messages.redacting import secrets_in
 from messages.stored.form import FORM
+from persistence.damage import in_full
 from persistence.errors import JournalError
 from persistence.exhaustion import is_exhausted
 from persistence.sqlite.journal import SQLiteJournal
@@ -68,7 +69,10 @@ def run(config: Config, *, embedded: bool, parent: int | None = None) -> int:
     except (ConfigError, AddressUnusable) as error:
         _say(str(error))
         return MISUSED
-    except (StartError, JournalError, EmbeddedError, ConnectionFailed) as error:
+    except JournalError as error:
+        _say(in_full(error))
+        return FAILED
+    except (StartError, EmbeddedError, ConnectionFailed) as error:
         _say(str(error))
         return FAILED
 

@@ -284,12 +284,13 @@ def error_headers(error: RequestError) -> dict[str, str]:
 
 
 def decode_error(body: bytes) -> RequestError:
-    """The error of an error reply."""
+    """The error of an error reply; whether it is retryable is what the reply says."""
     found = _ERROR_DECODER.decode(body).error
     return RequestError(
         found.code,
         found.message,
         field=found.field,
+        retryable=found.retryable,
         retry_after=found.retry_after,
         event_id=found.event_id,
         error_id=found.error_id,

@@ -18,7 +18,10 @@ from msgspec import Struct
 
 
 class ErrorCode(Struct, frozen=True):
-    """One row of the table: the code's number, whether a retry may help, its meaning."""
+    """One row of the table: the code's number, whether a retry may help, its meaning.
+
+    An error may say of itself that a retry does not help: see `RequestError`.
+    """
 
     number: int
     retryable: bool
@@ -45,7 +48,10 @@ ERRORS: Final[dict[str, ErrorCode]] = {
     ),
     "overloaded": ErrorCode(503, True, "not executed: too many requests wait"),
     "unavailable": ErrorCode(
-        503, True, "not executed: starting, draining, not this user's owner, behind a failed write"
+        503,
+        True,
+        "not executed: starting, draining, not this user's owner, behind a failed write; "
+        "not retryable if stored bytes are damaged",
     ),
     "deadline_exceeded": ErrorCode(504, True, "not executed: its deadline had passed"),
     "outcome_unknown": ErrorCode(
@@ -83,6 +89,10 @@ class RequestError(MeterdError):
 
     Raised inside the service by the rules, and by the client for an error reply. ``now`` is the
     service's time as of the reply, None for an error that is not the service's.
+
+    Attributes:
+        retryable: whether the same request may succeed later: what the table says of the code,
+            unless the error says otherwise.
     """
 
     def __init__(
@@ -91,25 +101,23 @@ class RequestError(MeterdError):
         message: str,
         *,
         field: str | None = None,
+        retryable: bool | None = None,
         retry_after: float | None = None,
         event_id: str | None = None,
         error_id: str | None = None,
         now: datetime | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
+        row = ERRORS.get(code)
+        usual = row is not None and row.retryable
         self.code = code
         self.message = message
         self.field = field
+        self.retryable = usual if retryable is None else retryable
         self.retry_after = retry_after
         self.event_id = event_id
         self.error_id = error_id
         self.now = now
-
-    @property
-    def retryable(self) -> bool:
-        """Whether the same request may succeed later."""
-        row = ERRORS.get(self.code)
-        return row is not None and row.retryable
 
     def body(self, event_id: str | None = None, now: datetime | None = None) -> ErrorBody:
         """The error as the wire carries it, with the time ``now``."""

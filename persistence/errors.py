@@ -84,6 +84,7 @@ class Damaged(Corrupt):
         do: what an operator can do.
         first: the first position that is affected, None if no position is known.
         last: the last one.
+        why: what is wrong with them, for the log's line; empty if there is no more to say.
     """
 
     def __init__(
@@ -94,13 +95,17 @@ class Damaged(Corrupt):
         *,
         first: int | None = None,
         last: int | None = None,
+        why: str = "",
     ) -> None:
-        super().__init__(f"{place} of {file} is not as it was written")
+        many = last is not None and last != first
+        how = "are not as they were" if many else "is not as it was"
+        super().__init__(f"{place} of {file} {how} written")
         self.file = file
         self.place = place
         self.do = do
         self.first = first
         self.last = first if last is None else last
+        self.why = why
 
 
 class Refused(JournalError):

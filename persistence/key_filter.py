@@ -80,13 +80,19 @@ class KeyFilter:
         capacity: how many pairs the first filter is for.
         enough: how many it is for with the second one; each further one has as many words as
             all before it.
+
+    Attributes:
+        complete: whether it holds all that was ever put in. While it does not, nothing is surely
+            new; what is put in meanwhile is there.
     """
 
+    complete: bool
     _words: memoryview[int]
     _count: int
     _left: int
 
     def __init__(self, capacity: int = FIRST_CAPACITY, enough: int = ENOUGH) -> None:
+        self.complete = True
         self._capacity = capacity
         self._enough = enough
         self._full: tuple[tuple[int, memoryview[int]], ...] = ()
@@ -108,10 +114,10 @@ class KeyFilter:
         if self._words[pair % self._count] & mask == mask:
             return False
         # Not any(): a generator costs more than the usual single round.
-        for count, words in self._full:  # noqa: SIM110
+        for count, words in self._full:
             if words[pair % count] & mask == mask:
                 return False
-        return True
+        return self.complete
 
     def claim(self, user: str, key: str) -> bool:
         """Put a pair in; True if it surely was not in before."""
@@ -132,7 +138,7 @@ class KeyFilter:
             self._left -= 1
             if self._left <= 0:
                 self._grow()
-        return True
+        return self.complete
 
     def parts(self) -> list[Part]:
         """All that there is to keep, oldest first; in their words bits go on being set."""

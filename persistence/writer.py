@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from persistence.damage import in_full
 from persistence.errors import DiskFailed, FilesGone, JournalError, NotStored, Unavailable
 from persistence.journal import EventLog
 from persistence.records import Row, Snapshot
@@ -276,11 +277,14 @@ class Writer:
         self._on_resumed()
 
     async def _end_of_log(self) -> int:
+        said = ""
         while True:
             try:
                 return await self._log.last_seq()
             except JournalError as error:
-                _log.error("journal_unreadable", error=str(error))
+                if in_full(error) != said:  # a page that is damaged stays so
+                    said = in_full(error)
+                    _log.error("journal_unreadable", error=said)
                 await asyncio.sleep(self._retry_s)
 
     def _resume_after(self, last: int) -> None:

@@ -16,7 +16,7 @@ from actors.billing.state.snapshot import period_of
 from messages.codec import encode_reply
 from messages.publications import PeriodNotice
 from messages.reports import Usage
-from messages.stored.errors import UnreadableEvent
+from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import (
     KIND,
     CountersReset,
@@ -58,7 +58,7 @@ def notices_of(prefix: str, user: str, event: Event, at: int, seq: int) -> list[
     """
     try:
         return _notices_of(prefix, user, event, at, seq)
-    except (KeyError, ValueError) as error:
+    except MISFITS as error:
         raise UnreadableEvent(KIND[type(event)], str(error), seq) from error
 
 

@@ -37,9 +37,10 @@ from messages.catalog import (
     UsersList,
 )
 from messages.codec import decode_catalog_event, encode_event
-from messages.stored.errors import UnreadableEvent
+from messages.stored.errors import UnreadableEvent, made_of
 from messages.stored.events import KIND, CatalogEvent
-from persistence.errors import Corrupt
+from persistence.damage import damaged_of
+from persistence.errors import BeingMade
 from persistence.records import Row
 
 PARTITION: Final = 0
@@ -90,10 +91,11 @@ class CatalogActor(PersistentActor):
 
     def original(self, request: Request, key: str, row: Row) -> bytes:
         """See `PersistentActor`."""
-        event = decode_catalog_event(row.kind, row.body, row.seq)
-        if changes.content_of(request.command, self._own) != event.content:
-            raise mismatch(key)
-        return changes.answer(event, key, row.seq, duplicate=True)
+        with made_of(row.kind, row.seq):
+            event = decode_catalog_event(row.kind, row.body, row.seq)
+            if changes.content_of(request.command, self._own) != event.content:
+                raise mismatch(key)
+            return changes.answer(event, key, row.seq, duplicate=True)
 
     def weight(self) -> int:
         """It is never passivated, so it does not count."""
@@ -152,13 +154,19 @@ _READS: Final[Mapping[type, Callable[[Catalog, Any, int], object]]] = {
 async def recover_catalog(context: ActorContext) -> CatalogActor:
     """Load the catalogue from its rows, and have `ActorContext.catalog` take in what it lacks.
 
+    If the index is made anew just now, it waits for that: nothing is priced before.
+
     Raises:
         Unavailable: the log cannot be read now.
-        Corrupt: a row cannot be read.
+        Damaged: a row cannot be read. Nothing is priced without it, so a start ends with it.
     """
     own, at = default_catalog(), 0
     while True:
-        rows = await context.queries.history(CATALOG_USER, own.seq, HISTORY_PAGE)
+        try:
+            rows = await context.queries.history(CATALOG_USER, own.seq, HISTORY_PAGE)
+        except BeingMade as error:
+            await asyncio.sleep(error.retry_s)
+            continue
         for count, row in enumerate(rows, 1):
             if count % LOADED_PER_TURN == 0:
                 await asyncio.sleep(0)
@@ -168,7 +176,7 @@ async def recover_catalog(context: ActorContext) -> CatalogActor:
                 if row.seq > context.catalog.seq:
                     context.catalog.take(event, row.seq)
             except UnreadableEvent as error:
-                raise Corrupt(str(error)) from error
+                raise damaged_of(error) from error
             at = row.at
         if len(rows) < HISTORY_PAGE:
             return CatalogActor(own, context, at)

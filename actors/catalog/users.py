@@ -12,7 +12,6 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
-import structlog
 
 from actors.billing.catalog import changes
 from actors.billing.counters.slots import totals
@@ -24,12 +23,12 @@ from actors.catalog.ranking import Ranking, place_of, text_of
 from actors.persistent.context import ActorContext
 from actors.persistent.in_turns import fitting_in_turns
 from actors.runtime.request import Request
+from actors.runtime.unreadable import FAILED
 from actors.user.log_reads import sealed_as
-from actors.user.recovery import TOGETHER, load_together
+from actors.user.recovery import TOGETHER, load_together, tell_unreadable
 from messages.catalog import UserEntry, UsersList, UsersReply
 from messages.codec import encode_reply
 from messages.errors import InvalidRequest, RequestError
-from messages.stored.errors import UnreadableEvent
 from messages.units import MICROS_PER_SECOND, to_datetime, usd
 from persistence.errors import JournalError
 
@@ -40,8 +39,6 @@ RANKED_S: Final = 10
 """How long it does, unless its request has a deadline: it keeps one of few detours busy."""
 TURN: Final = 16
 """Users who are looked at before the loop gets a turn."""
-
-_log = structlog.get_logger(__name__)
 
 
 async def list_users(context: ActorContext, request: Request, ask: UsersList, at: int) -> bool:
@@ -153,17 +150,17 @@ class _Listing:
             else:
                 self._look_at(account, found, left)
         loaded = await load_together(away, self._context)
-        for count, (name, account) in enumerate(loaded.items(), 1):
+        for count, (name, how) in enumerate(loaded.items(), 1):
             if count % TURN == 0:
                 await asyncio.sleep(0)
-            if account is None:
+            if isinstance(how, JournalError):
                 found[name] = UserEntry(user_id=name)
                 continue
             # A boundary that has passed takes a period out of the state, but not of the log yet.
-            before = None if self._key is None else account.period(self._key)
-            for event in due(account, self._at, self._context.catalog):  # as its own read would
-                apply(account, event, self._at, account.seq)
-            self._look_at(account, found, left, before)
+            before = None if self._key is None else how.period(self._key)
+            for event in due(how, self._at, self._context.catalog):  # as its own read would
+                apply(how, event, self._at, how.seq)
+            self._look_at(how, found, left, before)
         for name, seq in left.items():
             await self._look_back(name, seq, found)
         return found
@@ -203,8 +200,8 @@ class _Listing:
         assert self._key is not None
         try:
             period, _ = await sealed_as(self._context.queries, name, seq, self._key)
-        except (JournalError, UnreadableEvent) as error:
-            _log.error("user_unreadable", user=name, error=str(error))
+        except FAILED as error:
+            tell_unreadable(name, error)
             found[name] = UserEntry(user_id=name)
             return
         if period is not None:

@@ -20,7 +20,7 @@ from actors.user.recovery import TOGETHER, load_together
 from messages.errors import InvalidRequest
 from messages.subjects import encode_user, partition_of
 from messages.units import MICROS_PER_DAY, to_day, to_micros
-from persistence.errors import NotStored, Unavailable
+from persistence.errors import BeingMade, Corrupt, JournalError, NotStored, Unavailable
 from persistence.records import Snapshot
 
 STEP_ROWS: Final = 50_000
@@ -105,7 +105,9 @@ class Archiving:
     async def _cover(self, users: Sequence[str]) -> None:
         """Store snapshots of users as of the end of their log."""
         for user, account in (await load_together(users, self._context)).items():
-            if account is None:
+            if isinstance(account, Corrupt | BeingMade):
+                raise account
+            if isinstance(account, JournalError):
                 raise Unavailable(f"the state of user {user!r} cannot be read")
             self._context.writer.offer(
                 Snapshot(

@@ -8,6 +8,9 @@ are; a user whose period is closed, or has no usage, is not loaded.
 ``seen`` is the moment up to which all is dealt with. It falls back when the clock does: before a
 look, and for a period that was opened before it, which may end before it too. What is stored of it
 is behind, so that after a crash some ends are looked at again, and a user is asked again.
+
+A user whose stored bytes are damaged is asked once: nothing mends them while the service runs. So
+many of them keep nobody else from being asked, and the next start asks them again.
 """
 
 from __future__ import annotations
@@ -20,12 +23,15 @@ from typing import Final, Protocol
 import structlog
 
 from actors.clock import Clock
+from actors.edge.repeated import Repeated
 from actors.runtime.request import Request
+from messages.codec import decode_error
 from messages.control import Close
 from messages.stored.events import KIND, PeriodRolled
 from messages.subjects import encode_user
 from messages.units import MICROS_PER_SECOND
-from persistence.errors import JournalError, NotStored
+from persistence.damage import in_full, tell
+from persistence.errors import Corrupt, JournalError, NotStored
 from persistence.journal import Ends
 from persistence.records import Ended, Row
 
@@ -93,6 +99,9 @@ class Closing:
         self._mark_at = 0.0
         self._found = False  # whether there is something to mark
         self._failed: dict[str, int] = {}  # when it ended, by user
+        self._damaged: set[str] = set()  # of those that are asked just now
+        self._damaged_from = _NEVER  # the earliest end of damaged users
+        self._postponed = Repeated(_log.warning, "closing_postponed")
         self._waiting: dict[str, bool] = {}  # whether the user was in memory before
         self._loaded: list[str] = []
         self._room = asyncio.Event()
@@ -141,18 +150,28 @@ class Closing:
                 self._seen = now if after is None else after.end - 1
             await self._mark()
         except JournalError as error:
-            _log.warning("closing_postponed", error=str(error))
+            self._postpone(error)
         finally:
             if asked:
                 seconds = round(self._time() - began, 3)
                 _log.info("periods_closed", users=asked, failed=len(self._failed), seconds=seconds)
 
-    def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:  # noqa: ARG002 -- that it came says enough
+    def _postpone(self, error: JournalError) -> None:
+        if isinstance(error, Corrupt):
+            tell(error)
+        self._postponed.note(error=in_full(error))
+
+    def send(self, reply_to: bytes, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Hear that a user has answered; see `Replies`. Only an error has headers."""
         user = reply_to.decode()
         was_there = self._waiting.pop(user)
         if headers is not None:
-            self._failed[user] = self._until
+            error = decode_error(payload)
+            damaged = error.code == "unavailable" and not error.retryable
+            if damaged:
+                self._damaged.add(user)
+            else:
+                self._failed[user] = self._until
         elif not was_there:
             self._loaded.append(user)  # it is let go when its request is counted
         self._room.set()
@@ -165,7 +184,7 @@ class Closing:
         try:
             self._marked = await self._ends.dealt_with()
         except JournalError as error:
-            _log.warning("closing_postponed", error=str(error))
+            self._postpone(error)
             return False
         self._seen = self._until = max(min(self._marked, self._clock.now()) - BACK, -1)
         return True
@@ -187,6 +206,9 @@ class Closing:
         for one in found:
             if one.user in self._failed:
                 self._failed[one.user] = one.end
+            elif one.user in self._damaged:
+                self._damaged_from = min(self._damaged_from, one.end)
+        self._damaged.clear()
         return len(found)
 
     def _dispatch(self, one: Ended) -> None:
@@ -213,7 +235,8 @@ class Closing:
         It is stored at once if it falls, as it does if the clock was ahead: what ends before
         the moment that the clock showed may get its usage from now on.
         """
-        until = min([self._seen, *(end - 1 for end in self._failed.values())])
+        failed = (end - 1 for end in self._failed.values())
+        until = min([self._seen, self._damaged_from - 1, *failed])
         due = self._found and self._time() >= self._mark_at
         if not due and until >= self._marked:
             return

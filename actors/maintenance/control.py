@@ -17,11 +17,11 @@ from nats.aio.msg import Msg
 from actors.edge.connection import Connection
 from actors.edge.request_log import RequestLog
 from actors.runtime.request import Request
+from actors.runtime.unreadable import FAILED, refusal_of
 from messages.control import Forget, Rebuild
 from messages.errors import RequestError
 from messages.refusals import clip
 from messages.subjects import decode_user
-from persistence.errors import JournalError
 
 _VERBS: Final = {"rebuild": Rebuild(), "forget": Forget()}
 
@@ -100,7 +100,7 @@ class Upkeep:
             request.prepare(await work)
         except RequestError as error:
             request.refuse(error)
-        except JournalError as error:
-            request.refuse(RequestError("unavailable", clip(str(error))))
+        except FAILED as error:
+            request.refuse(refusal_of(error, clip(str(error))))
         else:
             request.durable()

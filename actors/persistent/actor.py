@@ -53,6 +53,7 @@ class PersistentActor(ABC):
 
         Raises:
             RequestError: ``idempotency_mismatch``, or the request is invalid.
+            UnreadableEvent: the row cannot be read.
         """
 
     def handle(self, request: Request) -> Detour | None:

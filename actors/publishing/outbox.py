@@ -4,6 +4,9 @@ The outbox is a stored position, "published up to". Rows with something to publi
 over as their blocks become durable; after a start, a failed write or a full queue they are
 read from the log instead. A notice is known to be sent when the server answered a flush that
 followed it; an alert for the stream, when the stream has acknowledged it.
+
+What a damaged row would have said cannot be published: the log's line names the row, and the
+outbox goes on behind it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from actors.billing.publications import notices_of
 from actors.edge.repeated import Repeated
 from messages.codec import decode_event
 from messages.stored.errors import UnreadableEvent
-from persistence.errors import JournalError
+from persistence.damage import in_full, tell
+from persistence.errors import ArchiveDamaged, Corrupt, JournalError
 from persistence.journal import Outbox
 from persistence.records import Row
 
@@ -152,7 +156,8 @@ class Relay:
                     await self._mark()
             except (JournalError, nats.errors.Error, OSError, TimeoutError) as error:
                 # Nothing is lost: the position stands, and what follows it is in the log.
-                self._failed.note(error=str(error) or type(error).__name__)
+                why = in_full(error) if isinstance(error, JournalError) else str(error)
+                self._failed.note(error=why or type(error).__name__)
                 self.reread()
                 await asyncio.sleep(self._retry_s)
 
@@ -174,7 +179,7 @@ class Relay:
         """The next rows to publish; empty if there are none, or the log has to be read again."""
         if self._reread:
             self._missed = False
-            rows = await self._outbox.notices(self._published, BATCH)
+            rows = await self._read()
             if not rows and not self._missed:
                 self._reread = False
             return rows
@@ -187,6 +192,26 @@ class Relay:
             return []
         return [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
 
+    async def _read(self) -> list[Row]:
+        """The next rows of the log, up to one that is damaged, or behind those that are.
+
+        Raises:
+            JournalError: they cannot be read, and it is not known where to go on.
+        """
+        count = BATCH
+        while True:
+            try:
+                return await self._outbox.notices(self._published, count)
+            except (Corrupt, ArchiveDamaged) as error:
+                if count > 1:
+                    count //= 2  # what is before it is published first
+                    continue
+                # It is the next one. Others that it names may be readable, so each has its turn.
+                damaged = tell(error)
+                if damaged.last is None or damaged.last <= self._published:
+                    raise
+                self._published = max(damaged.first or 0, self._published + 1)
+
     async def _publish(self, row: Row) -> None:
         try:
             event = decode_event(row.kind, row.body, row.seq)
@@ -194,6 +219,8 @@ class Relay:
             for notice in notices:
                 headers = {"Nats-Msg-Id": notice.id}
                 await self._publisher.publish(notice.subject, notice.payload, headers)
-        except (UnreadableEvent, nats.errors.MaxPayloadError) as error:
-            # One row that cannot be published must not hold up all others for ever.
+        # One row that cannot be published must not hold up all others for ever.
+        except UnreadableEvent as error:
+            tell(error, row.user)
+        except nats.errors.MaxPayloadError as error:
             _log.error("notice_impossible", seq=row.seq, kind=row.kind, error=repr(error))

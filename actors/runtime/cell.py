@@ -15,6 +15,7 @@ class Detour(NamedTuple):
 
     Attributes:
         work: begins the work; it answers the request, or returns True to have it handled again.
+            It raises `RequestError`, `JournalError`, or `Unreadable` of a row that it needs.
             No coroutine yet: one that is never awaited would have to be closed, and to close
             one that has ended raises if it is compiled.
         blocks: whether later requests of the same user wait for it.
@@ -86,7 +87,7 @@ class Cell:
             self.stash = None
         return request
 
-    def refuse(self, why: str, retry_after: float | None = None) -> None:
-        """Answer all that wait in the stash with ``unavailable``."""
+    def refuse(self, why: RequestError) -> None:
+        """Answer all that wait in the stash with an error."""
         while (request := self.take()) is not None:
-            request.refuse(RequestError("unavailable", why, retry_after=retry_after))
+            request.refuse(why)

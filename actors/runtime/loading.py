@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import structlog
 
 from actors.runtime.cell import Actor, Cell
+from actors.runtime.unreadable import has_its_line
 from persistence.errors import JournalError
 from persistence.exhaustion import tell_if_exhausted
 
@@ -80,7 +81,7 @@ class Loads:
             first, durable or lost.
         users_max: how many users may be under way at once.
         spawn: runs a task, until the service ends.
-        loaded: called with each cell and its actor, None if it cannot be loaded.
+        loaded: called with each cell and its actor, or why it cannot be loaded.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Loads:
         ready: Callable[[bool], Awaitable[None]],
         users_max: int,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        loaded: Callable[[Cell, Actor | None], None],
+        loaded: Callable[[Cell, Actor | Exception], None],
     ) -> None:
         self._recovery = recovery
         self._ready = ready
@@ -200,8 +201,8 @@ class Loads:
 
     def _failed(self, cell: Cell, error: Exception) -> None:
         tell_if_exhausted(error)
-        if isinstance(error, JournalError):
-            _log.error("recovery_failed", user=cell.user, error=str(error))
-        else:
+        if not isinstance(error, JournalError):
             _log.error("recovery_failed", user=cell.user, exc_info=error)
-        self._loaded(cell, None)
+        elif not has_its_line(error):
+            _log.error("recovery_failed", user=cell.user, error=str(error))
+        self._loaded(cell, error)

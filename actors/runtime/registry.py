@@ -23,8 +23,8 @@ from actors.runtime.cell import Actor, Cell, Detour
 from actors.runtime.fair_turns import FairTurns
 from actors.runtime.loading import Loads, Recovery
 from actors.runtime.request import Request
+from actors.runtime.unreadable import FAILED, has_its_line, refusal_of
 from messages.errors import RequestError
-from persistence.errors import ArchiveUnreadable, JournalError
 from persistence.exhaustion import tell_if_exhausted
 
 PASSIVATED_MAX: Final = 1_000
@@ -188,12 +188,12 @@ class Registry:
         self.open = False
         self._waiting_max = 0  # whatever comes is refused
         for request in self._turns.clear():
-            request.refuse(RequestError("unavailable", "not executed: the service is stopping"))
+            request.refuse(_stopping())
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for cell in self._cells.values():
-            cell.refuse("not executed: the service is stopping")
+            cell.refuse(_stopping())
 
     def _claim(self, user: str) -> Cell:
         if len(self._cells) >= self._limits.live_max or self._bytes > self._limits.live_bytes_max:
@@ -286,10 +286,10 @@ class Registry:
             again = await detour.work()
         except RequestError as error:
             request.refuse(error)
-        except JournalError as error:
-            _log.warning("detour_failed", user=cell.user, error=str(error))
-            what = str(error) if isinstance(error, ArchiveUnreadable) else "the log cannot be read"
-            request.refuse(RequestError("unavailable", f"not executed: {what}"))
+        except FAILED as error:
+            if not has_its_line(error):
+                _log.warning("detour_failed", user=cell.user, error=str(error))
+            request.refuse(refusal_of(error, "not executed: the log cannot be read", cell.user))
         except Exception as error:  # noqa: BLE001 -- as in _handle
             tell_if_exhausted(error)
             self._defect(request)
@@ -301,7 +301,7 @@ class Registry:
 
     def _end_detour(self, request: Request, detour: Detour, task: asyncio.Task[None]) -> None:
         if task.cancelled():  # perhaps before it began, so nothing in it could answer
-            request.refuse(RequestError("unavailable", "not executed: the service is stopping"))
+            request.refuse(_stopping())
         if not detour.blocks:
             self._turns.ended(request.user)
 
@@ -337,33 +337,29 @@ class Registry:
         cell.busy = True
         self._loads.add(cell, after_drop=after_drop)
 
-    def _loaded(self, cell: Cell, actor: Actor | None) -> None:
-        """The actor of a cell is there, or it cannot be loaded."""
-        if actor is None:
-            delay = self._backoff.failed(cell.user)
+    def _loaded(self, cell: Cell, how: Actor | Exception) -> None:
+        """The actor of a cell is there, or why it cannot be loaded."""
+        if isinstance(how, Exception):
+            why = refusal_of(how, "not executed: the user's state cannot be loaded", cell.user)
+            refusal = self._backoff.failed(cell.user, why)
             self._remove(cell)
-            cell.refuse("not executed: the user's state cannot be loaded", delay)
+            cell.refuse(refusal)
             return
         self._backoff.loaded(cell.user)
-        cell.actor = actor
-        self._weigh(cell, actor)
+        cell.actor = how
+        self._weigh(cell, how)
         self._resume(cell)
 
     def _refusal(self, user: str, cell: Cell | None) -> RequestError | None:
         """Why a request cannot be taken, None if it can."""
         if not self.open:
-            return RequestError("unavailable", "not executed: the service is stopping")
+            return _stopping()
         if self.waiting >= self._waiting_max or (
             cell is not None and cell.waiting >= self._per_user_max
         ):
             why = "not executed: too many requests wait"
             return RequestError("overloaded", why, retry_after=OVERLOADED_S)
-        wait = self._backoff.left(user)
-        if wait <= 0:
-            return None
-        return RequestError(
-            "unavailable", "not executed: the user's state cannot be loaded", retry_after=wait
-        )
+        return self._backoff.refusal(user)
 
     @staticmethod
     def _defect(request: Request) -> None:
@@ -378,3 +374,7 @@ class Registry:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _stopping() -> RequestError:
+    return RequestError("unavailable", "not executed: the service is stopping")

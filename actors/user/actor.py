@@ -21,6 +21,7 @@ from actors.user.ledger import Handler, Ledger
 from actors.user.queries import QUERIES
 from messages.codec import decode_event
 from messages.control import Close
+from messages.stored.errors import made_of
 from persistence.records import Row
 
 PASSIVATION_EVENTS: Final = 16
@@ -71,11 +72,12 @@ class UserActor(PersistentActor):
 
     def original(self, request: Request, key: str, row: Row) -> bytes:
         """See `PersistentActor`."""
-        event = decode_event(row.kind, row.body, row.seq)
         catalog, privacy = self.context.catalog, self.context.privacy
-        return original(
-            request.command, event, row.personal, key, row.seq, row.at, catalog, privacy
-        )
+        with made_of(row.kind, row.seq):
+            event = decode_event(row.kind, row.body, row.seq)
+            return original(
+                request.command, event, row.personal, key, row.seq, row.at, catalog, privacy
+            )
 
     def weight(self) -> int:
         """See `Actor.weight`."""

@@ -14,10 +14,12 @@ from actors.billing.idempotency import original
 from actors.billing.wire import fast
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
+from actors.runtime.unreadable import refusal_of
 from actors.user.ledger import Ledger
 from actors.user.lookups import Facts, find, may_have_ended
 from messages.codec import decode_batch, decode_event, encode_reply, quoted
 from messages.errors import ErrorReply, RequestError
+from messages.stored.errors import UnreadableEvent, made_of
 from messages.units import to_datetime
 from messages.usage import Batch, Track
 from persistence.records import Row
@@ -88,6 +90,8 @@ class _Work:
             if isinstance(call, RequestError):
                 raise call
             known = self._facts.rows
+            if key in self._facts.refused:
+                raise self._facts.refused[key]
             if key in known:
                 self._results.append(self._original(call, key, known[key]))
                 self._duplicates += 1
@@ -110,9 +114,13 @@ class _Work:
         return fast.batch(self._results, counts, key, seq, duplicate=repeated)
 
     def _original(self, call: Track, key: str, row: Row) -> bytes:
-        event = decode_event(row.kind, row.body, row.seq)
         catalog, privacy = self._ledger.context.catalog, self._ledger.context.privacy
-        return original(call, event, row.personal, key, row.seq, row.at, catalog, privacy)
+        try:
+            with made_of(row.kind, row.seq):
+                event = decode_event(row.kind, row.body, row.seq)
+                return original(call, event, row.personal, key, row.seq, row.at, catalog, privacy)
+        except UnreadableEvent as error:
+            raise refusal_of(error, "", row.user) from error
 
 
 def _key_of(call: Track | RequestError, key: str, index: int) -> str:

@@ -20,10 +20,11 @@ from actors.persistent.context import ActorContext
 from actors.runtime.request import Request
 from messages.codec import decode_event
 from messages.reports import Alerts
-from messages.stored.errors import UnreadableEvent
+from messages.stored.errors import UnreadableEvent, made_of
 from messages.stored.events import KIND, AlertsRead, Event, PeriodRolled, PeriodSealed, Subscribed
 from messages.subscriptions import RenewalEntry
-from persistence.errors import ArchiveUnreadable
+from messages.units import to_datetime
+from persistence.errors import ArchiveUnreadable, Corrupt
 from persistence.journal import LogQueries
 from persistence.records import Row
 
@@ -89,24 +90,31 @@ class Reading:
         return _answered(request, page.reply(total, self._seq))
 
     async def _fill(self, page: usage_log.Page) -> None:
-        """Give the page rows until it is full, or ends before an archive that cannot be read.
+        """Give the page rows until it is full, or ends before a row that cannot be read.
 
         Raises:
-            ArchiveUnreadable: nothing can be shown before that.
+            ArchiveUnreadable: nothing can be shown before a row of an archive.
+            Corrupt: nothing can be shown before a damaged row.
+            UnreadableEvent: as above.
         """
         most = usage_log.CHUNK
         while not page.full:
             count = min(page.rows_wanted(), most)
             try:
                 rows = await self._queries.newest(self._user, page.before, count)
-            except ArchiveUnreadable:
+            except (ArchiveUnreadable, Corrupt):
                 most = count // 2  # the rows before it may be all that is needed
                 if most == 0 and page.empty:
                     raise
                 if most == 0:
                     return
-            else:
+                continue
+            try:
                 page.take(rows, last=len(rows) < count)
+            except UnreadableEvent:
+                if page.empty:
+                    raise
+                return
 
     async def _late(self, page: usage_log.Page, key: str) -> None:
         """Look at what a closed period got after it was closed, and go on before that.
@@ -180,7 +188,8 @@ class Reading:
         for kind in (Subscribed, PeriodRolled):
             entries = 0
             async for row, event in self._events(kind):
-                entry = subscription.renewal_of(event, row.at, row.seq)
+                with made_of(row.kind, row.seq):
+                    entry = subscription.renewal_of(event, row.at, row.seq)
                 if entry is not None:
                     found.append(entry)
                     entries += 1
@@ -194,7 +203,9 @@ class Reading:
         before = self._seq + 1
         while rows := await self._queries.noticed(self._user, before, PAGE):
             for row in rows:
-                for raised in alerts.raised_by_row(_event(row), row.at, row.seq):
+                with made_of(row.kind, row.seq):
+                    found = alerts.raised_by_row(_event(row), row.at, row.seq)
+                for raised in found:
                     yield raised
             before = rows[-1].seq
 
@@ -242,10 +253,10 @@ def _event(row: Row) -> Event:
 
 
 def _period(row: Row, event: PeriodSealed) -> Period:
-    try:
-        return period_of(event.totals)
-    except KeyError as error:
-        raise UnreadableEvent(row.kind, f"no provider {error}", row.seq) from error
+    with made_of(row.kind, row.seq):
+        period = period_of(event.totals)
+        to_datetime(period.start), to_datetime(period.end)  # replies show them
+        return period
 
 
 def _answered(request: Request, reply: object) -> bool:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import structlog
 
 from actors.billing.state.account import Account
 from actors.persistent.context import ActorContext
+from actors.runtime.unreadable import has_its_line
 from actors.user.replay import replay, start_of
-from persistence.errors import JournalError
+from messages.stored.errors import Unreadable
+from persistence.damage import tell
+from persistence.errors import Corrupt, JournalError
 from persistence.records import Entry, Loaded
 
 HISTORY_PAGE: Final = 1_000
@@ -94,8 +97,12 @@ def begin(user: str, loaded: Loaded, context: ActorContext) -> Restored:
     return Restored(account, len(now), left, whole=len(tail) < TAIL)
 
 
-async def load_together(users: Sequence[str], context: ActorContext) -> dict[str, Account | None]:
-    """As `load` for at most `TOGETHER` users; None if that failed, which is logged.
+Found: TypeAlias = Account | JournalError
+"""A user's state, or why it cannot be loaded."""
+
+
+async def load_together(users: Sequence[str], context: ActorContext) -> dict[str, Found]:
+    """As `load` for at most `TOGETHER` users; what fails is logged.
 
     What is read of many users together costs a fraction of what it costs one by one.
     """
@@ -103,7 +110,7 @@ async def load_together(users: Sequence[str], context: ActorContext) -> dict[str
         loaded = await read_together(users, context)
     except JournalError:  # of one of them, maybe: so each is read by itself
         loaded = {}
-    found: dict[str, Account | None] = {}
+    found: dict[str, Found] = {}
     for user in users:
         try:
             if user not in loaded:
@@ -113,10 +120,18 @@ async def load_together(users: Sequence[str], context: ActorContext) -> dict[str
                 await restored.finish(context)
                 found[user] = restored.account
         except JournalError as error:
-            _log.error("user_unreadable", user=user, error=str(error))
-            found[user] = None
+            tell_unreadable(user, error)
+            found[user] = error
         await asyncio.sleep(0)  # other requests wait for the loop
     return found
+
+
+def tell_unreadable(user: str, error: JournalError | Unreadable) -> None:
+    """Have the log say that a user cannot be read: of damage once for each place."""
+    if isinstance(error, Corrupt | Unreadable):
+        tell(error, user)
+    elif not has_its_line(error):
+        _log.error("user_unreadable", user=user, error=str(error))
 
 
 async def catch_up(account: Account, context: ActorContext) -> int:

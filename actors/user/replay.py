@@ -11,7 +11,7 @@ from actors.billing.state.account import Account
 from actors.billing.state.apply import apply
 from messages.codec import decode_event
 from messages.stored.errors import Unreadable, UnreadableEvent
-from persistence.errors import Corrupt
+from persistence.damage import damaged_of
 from persistence.records import Entry, Snapshot
 
 _log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ def replay(account: Account, entries: Sequence[Entry], lost: int | None = None) 
             is passed over: else the user would never be there again.
 
     Raises:
-        Corrupt: one cannot be read.
+        Damaged: one cannot be read.
     """
     for seq, kind, at, body in entries:
         try:
@@ -41,7 +41,7 @@ def replay(account: Account, entries: Sequence[Entry], lost: int | None = None) 
                 account.at, account.seq = at, seq
                 _log.warning("row_passed_over", user=account.user, seq=seq, error=str(error))
         except UnreadableEvent as error:
-            raise Corrupt(str(error)) from error
+            raise damaged_of(error) from error
 
 
 def start_of(user: str, stored: Snapshot | None, durable: int) -> Account | None:

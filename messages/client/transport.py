@@ -98,6 +98,8 @@ class Caller:
     service's clock: if that is not the caller's, one try learns by how much, and later calls know.
     A call is repeated if nobody answers, if the service says ``retryable``, if the
     connection is lost, and if no reply comes: safe for changes too, because of their key.
+    What the reply says of that counts, and not its code: ``unavailable`` is not repeated if
+    stored bytes are damaged.
 
     Every call raises:
         RequestError: the service refuses; `code` and `field` say what. ``invalid_user`` and

@@ -47,8 +47,8 @@ STORAGE: Final[dict[str, Storage]] = {
 }
 """Every kind, the most common ones first: a journal asks of each row in this order.
 
-A new kind may be either. One that has rows should stay what it is: to change it makes the next
-start read the whole log once."""
+A new kind may be either. One that has rows should stay what it is: if a common one becomes rare,
+the index is made anew from the whole log once."""
 
 
 class Span(NamedTuple):
@@ -59,9 +59,8 @@ class Span(NamedTuple):
     Attributes:
         opens: the kind of these rows; it is rare.
         name: where their body says which one they open, as a JSON path.
-        end: the field that says when that ends, in microseconds since the epoch. It is the first
-            place of a body with this name: an index reads it as text, since SQLite lets no schema
-            that it does not trust call functions of JSON.
+        end: the field that says when that ends, in microseconds since the epoch, at the top of the
+            body.
         closes: the kind of rows that close one; it is rare.
         closed: where the body of such a row has the name.
         fills: the kind of rows without which nothing is to be closed.

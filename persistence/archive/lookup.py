@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from persistence.archive.entries import FIELDS, entry_of
 from persistence.archive.files import DIRECTORY, blocks_of, bodies
 from persistence.errors import ArchiveDamaged, ArchiveUnreadable
 
-_WHERE: Final = (
-    "SELECT first, last, name, blocks FROM archives WHERE last >= ? ORDER BY last LIMIT 1"
-)
+_WHERE: Final = f"SELECT {FIELDS} FROM archives WHERE last >= ? ORDER BY last LIMIT 1"  # noqa: S608 -- of a module
 
 Lost: TypeAlias = Callable[[str, ArchiveUnreadable, Sequence[int]], None]
 """Takes the name of a file, why it cannot be read, and the rows that it was wanted of."""
@@ -48,6 +47,7 @@ class Archives:
 
         Raises:
             ArchiveUnreadable: a file of them is not there, or not as it was written.
+            Damaged: what the log says of a file is not as it was written.
         """
         found: dict[int, str] = {}
         left = sorted(positions)
@@ -55,7 +55,7 @@ class Archives:
             archive = db.execute(_WHERE, (left[0],)).fetchone()
             if archive is None:
                 break
-            first, last, name, blocks = archive
+            first, last, name, blocks = entry_of(archive)
             here = [seq for seq in left if seq <= last]
             left = left[len(here) :]
             here = [seq for seq in here if seq >= first]

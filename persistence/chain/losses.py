@@ -52,6 +52,12 @@ class Losses:
         place = bisect_right(self._firsts, seq)
         return place > 0 and seq <= self.all[place - 1].last
 
+    def there(self, seq: int) -> int:
+        """The newest position up to one that is not lost, 0 if there is none."""
+        while seq in self:
+            seq = self.all[bisect_right(self._firsts, seq) - 1].first - 1
+        return seq
+
     def within(self, first: int, last: int) -> list[Loss]:
         """Those that have one of these positions."""
         begin = max(bisect_right(self._firsts, first) - 1, 0)

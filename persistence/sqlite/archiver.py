@@ -12,11 +12,13 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from messages.stored.events import ERASED
+from persistence.archive.entries import FIELDS as ENTRY
+from persistence.archive.entries import ArchiveEntry, checksum_of, entry_of
 from persistence.archive.files import BLOCK_ROWS, Writing, blocks_of, bodies
 from persistence.errors import NotStored
 from persistence.records import Archivable, Row
@@ -31,7 +33,8 @@ LUMP_BLOCKS: Final = 2
 _AROUND: Final = 160
 """Rows on either side that SQLite may move to other pages too: more than two pages have."""
 _READ_ROWS: Final = 8 * BLOCK_ROWS
-_UNDER_WAY: Final = "SELECT first, last, name, blocks FROM archives WHERE last > ? ORDER BY last"
+_UNDER_WAY: Final = f"SELECT {ENTRY} FROM archives WHERE last > ? ORDER BY last"  # noqa: S608 -- of a module
+_PUT_ENTRY: Final = f"INSERT INTO archives ({ENTRY}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608 -- as above
 _STEP: Final = """
 WITH step AS (SELECT seq, at FROM log WHERE seq > ?1 ORDER BY seq LIMIT ?2)
 SELECT coalesce(max(seq), ?1) FROM step
@@ -131,7 +134,7 @@ class Archiver:
             self._written(len(kept))
         return moved
 
-    async def _write(self, archived: int, last: int) -> tuple[int, int, str, str] | None:
+    async def _write(self, archived: int, last: int) -> ArchiveEntry | None:
         """Write the file of a step, and have the log name it."""
         first, after = archived + 1, archived
         name = f"{first}-{last}.jsonl.gz"
@@ -147,8 +150,9 @@ class Archiver:
         except OSError as error:
             raise NotStored(f"the archive {name} cannot be written: {error.strerror}") from error
         blocks = _encode(file.blocks).decode()
-        await self._writer.write(_record, first, last, name, blocks)
-        return first, last, name, blocks
+        entry = ArchiveEntry(first, last, name, blocks)
+        await self._writer.write(_record, entry)
+        return entry
 
     def _rows(self, db: sqlite3.Connection, after: int, last: int) -> list[Row]:
         """The next rows whose bodies move."""
@@ -175,7 +179,7 @@ def _next(
 ) -> Archivable | None:
     archived, found = _under_way(db)
     if found is not None:
-        last = found[1]
+        last = found.last
     else:
         ((last,),) = db.execute(_STEP, (archived, limit, before))
     if last == archived:
@@ -184,14 +188,15 @@ def _next(
     return Archivable(last, [user for (user,) in uncovered])
 
 
-def _under_way(db: sqlite3.Connection) -> tuple[int, tuple[int, int, str, str] | None]:
+def _under_way(db: sqlite3.Connection) -> tuple[int, ArchiveEntry | None]:
     """The position up to which bodies are out of the log, and the next archive, if there is one."""
     archived = position_of(db, ARCHIVED)
-    return archived, db.execute(_UNDER_WAY, (archived,)).fetchone()
+    found = db.execute(_UNDER_WAY, (archived,)).fetchone()
+    return archived, None if found is None else entry_of(found)
 
 
-def _record(db: sqlite3.Connection, *archive: Any) -> None:
-    db.execute("INSERT INTO archives (first, last, name, blocks) VALUES (?, ?, ?, ?)", archive)
+def _record(db: sqlite3.Connection, entry: ArchiveEntry) -> None:
+    db.execute(_PUT_ENTRY, (*entry, checksum_of(entry)))
 
 
 def _empty(db: sqlite3.Connection, last: int, kept: str, count: int, upto: int) -> bool:

@@ -1,70 +1,70 @@
 """What the states of several users are made of, in one trip to the thread that reads.
 
 Each step of a statement hands the interpreter lock back and forth, and a thread may wait
-milliseconds for it while the event loop is busy. So one statement gives all that there is in
-one row: SQLite works beside the loop, and the thread needs the lock for moments only.
+milliseconds for it while the event loop is busy. So three statements give all that there is, in
+one row each: the snapshots, the blocks of the index, which are checked, and the rows.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from messages.subjects import encode_user, partition_of
+from persistence.damage import tell
+from persistence.errors import Damaged
 from persistence.records import Entry, Loaded, Row, Snapshot
+from persistence.sqlite.blocks import Run, behind, bound, numbers_of
 from persistence.sqlite.checked import damaged, fits
-from persistence.sqlite.connection import Connection
+from persistence.sqlite.connection import Connection, as_array, is_damage
+from persistence.sqlite.data_dir import DATABASE
+from persistence.sqlite.index_reads import ASKS_AT_ONCE, PLACES, Ask, read
+from persistence.sqlite.sections import Section
 from persistence.sqlite.stored_rows import StoredRows
 
 CACHE_KIB: Final = 512
 """Pages of the log and of the index in memory: users who are not live are anywhere in both, so
 more of them in memory save no time."""
-ONE_SNAPSHOT: Final = (
+_FIELDS_OF_SNAPSHOT: Final = [int, str, int, int, bytes]
+_SET_ASIDE: Final = "nothing: the user is made of the log; meterd mend makes room for another one"
+_ONE_SNAPSHOT: Final = (
     "SELECT partition, user_id, seq, schema, body FROM snapshots"
     " WHERE partition = ? AND user_id = ?"
 )
-# The index is attached as `places`; what it has of a user comes before what it lacks. A user's
-# id has no control characters, one of which would end it within an array of JSON. Snapshots are
-# any bytes: they come one behind the other, in the order of the array, beside it.
-_LOADED: Final = """
-SELECT json_group_array(json_array(asked.key, kept.seq, kept.schema, length(kept.body), (
-    SELECT json_group_array(json_array(log.seq, event_id, kind, at, notify, body, hex(chain),
-        personal, CASE WHEN personal IS NOT NULL THEN hex(proof) END)) FROM (
-        SELECT seq FROM (
-            SELECT rows.seq AS seq FROM places.runs CROSS JOIN places.rows ON run = id
-            WHERE last > coalesce(kept.seq, 0) AND user_id = json_extract(asked.value, '$[1]')
-                AND rows.seq > coalesce(kept.seq, 0) AND rows.seq <= ?2
-            ORDER BY id, rows.seq LIMIT ?3
-        )
-        UNION ALL
-        SELECT value FROM json_each(asked.value, '$[2]') WHERE value > coalesce(kept.seq, 0)
-        LIMIT ?3
-    ) AS wanted CROSS JOIN log ON log.seq = wanted.seq
-))), CAST(group_concat(kept.body, '') AS BLOB)
-FROM json_each(?1) AS asked LEFT JOIN snapshots AS kept
+# Snapshots are any bytes: they come one behind the other, in the order of the array, beside it.
+_SNAPSHOTS: Final = """
+SELECT json_group_array(json_array(asked.key, kept.seq, kept.schema, length(kept.body))),
+    CAST(group_concat(kept.body, '') AS BLOB)
+FROM json_each(?) AS asked CROSS JOIN snapshots AS kept
     ON kept.partition = json_extract(asked.value, '$[0]')
     AND kept.user_id = json_extract(asked.value, '$[1]')
 """
+_ROWS: Final = """
+SELECT json_group_array(json_array(log.seq, event_id, kind, at, notify, body, hex(chain),
+    personal, CASE WHEN personal IS NOT NULL THEN hex(proof) END))
+FROM json_each(?) AS wanted CROSS JOIN log ON log.seq = wanted.value
+"""
+_BLOCKS: Final = 1
+"""Blocks of the index that are read of each user and run; more are hardly ever needed."""
 
 
-class _Found(NamedTuple):
+class _Kept(NamedTuple):
     number: int
-    seq: int | None
-    schema: int | None
-    length: int | None
-    # SQLite does not promise that what a subquery made as JSON goes into other JSON as such.
-    tail: list[_Entry] | str
+    seq: int
+    schema: int
+    length: int
 
 
 _Entry: TypeAlias = tuple[int, str | None, str, int, int, str, str, str | None, str | None]
 """The fields of a row but partition and user: its stamp, and the proof of what is personal, in
 hexadecimal digits."""
-_found: Final = msgspec.json.Decoder(list[_Found])
-_tail: Final = msgspec.json.Decoder(list[_Entry])
+_kept: Final = msgspec.json.Decoder(list[_Kept])
+_entries: Final = msgspec.json.Decoder(list[_Entry])
 
 
 class Asked(NamedTuple):
@@ -72,14 +72,16 @@ class Asked(NamedTuple):
 
     Attributes:
         users: the user ids.
-        recent: positions of each user that the index does not have yet, oldest first.
-        position: up to where the index has them.
+        recent: positions of each user that are in no run, oldest first.
+        runs: the runs of the index, oldest first.
+        lost: those of them that are damaged, by number.
         limit: how many rows of each user are read at most.
     """
 
     users: Sequence[str]
     recent: Sequence[Sequence[int]]
-    position: int
+    runs: Sequence[Run]
+    lost: AbstractSet[int]
     limit: int
 
 
@@ -97,29 +99,119 @@ async def detach(connection: Connection) -> None:
     await connection.call(_detach)
 
 
-async def load(connection: Connection, asked: Asked, stored: StoredRows) -> dict[str, Loaded]:
-    """See `LogQueries.load`; raises as `Connection.ask` and `StoredRows.at`."""
+async def load(
+    connection: Connection, asked: Asked, stored: StoredRows
+) -> tuple[dict[str, Loaded], list[Run]]:
+    """See `LogQueries.load`; without users of whom a run has something and is damaged.
+
+    Raises as `Connection.ask` and `StoredRows.at`.
+
+    Returns:
+        What was loaded, and the runs that turned out to be damaged.
+    """
     return await connection.ask(_load, asked, stored)
 
 
-def _load(db: sqlite3.Connection, asked: Asked, stored: StoredRows) -> dict[str, Loaded]:
-    places = [
-        (partition_of(encode_user(user)), user, recent)
-        for user, recent in zip(asked.users, asked.recent, strict=True)
-    ]
-    text = msgspec.json.encode(places).decode()
-    ((text, bodies),) = db.execute(_LOADED, (text, asked.position, asked.limit))
-    loaded: dict[str, Loaded] = {}
-    end = 0
-    for number, seq, schema, length, tail in _found.decode(text):
-        partition, user, _ = places[number]
-        entries = _tail.decode(tail) if isinstance(tail, str) else tail
-        snapshot = None
-        if seq is not None and schema is not None and length is not None:
-            begin, end = end, end + length
-            snapshot = Snapshot(partition, user, seq, schema, bodies[begin:end])
-        loaded[user] = Loaded(snapshot, _checked(db, partition, user, entries, stored))
-    return loaded
+def _load(
+    db: sqlite3.Connection, asked: Asked, stored: StoredRows
+) -> tuple[dict[str, Loaded], list[Run]]:
+    kept = _snapshots(db, asked.users)
+    after = {user: kept[user].seq if user in kept else 0 for user in asked.users}
+    positions, lost = _positions(db, asked, after)
+    wanted = [seq for found in positions.values() for seq in found]
+    loaded = dict[str, Loaded]()
+    try:
+        ((text,),) = db.execute(_ROWS, (as_array(wanted),))
+        rows = {entry[0]: entry for entry in _entries.decode(text)}
+    except (sqlite3.Error, msgspec.DecodeError) as error:
+        if isinstance(error, sqlite3.Error) and not is_damage(error):
+            raise
+        stored.at(db, wanted)  # which says which one it is
+        raise
+    for user, found in positions.items():
+        if any(seq not in rows for seq in found):
+            raise damaged(min(seq for seq in found if seq not in rows))
+        entries, partition = [rows[seq] for seq in found], partition_of(encode_user(user))
+        loaded[user] = Loaded(kept.get(user), _checked(db, partition, user, entries, stored))
+    return loaded, lost
+
+
+def _snapshots(db: sqlite3.Connection, users: Sequence[str]) -> dict[str, Snapshot]:
+    """The snapshots of those users who have one that can be read."""
+    places = [(partition_of(encode_user(user)), user) for user in users]
+    kept, end = dict[str, Snapshot](), 0
+    try:
+        ((text, bodies),) = db.execute(_SNAPSHOTS, (msgspec.json.encode(places).decode(),))
+        found = _kept.decode(text)
+    except (sqlite3.Error, msgspec.DecodeError) as error:
+        if isinstance(error, sqlite3.Error) and not is_damage(error):
+            raise
+        alone = [one_snapshot(db, user) for user in users]  # it is one of them
+        return {one.user: one for one in alone if one is not None}
+    for number, seq, schema, length in found:
+        begin, end = end, end + length
+        partition, user = places[number]
+        kept[user] = Snapshot(partition, user, seq, schema, bodies[begin:end])
+    return kept
+
+
+def one_snapshot(db: sqlite3.Connection, user: str) -> Snapshot | None:
+    """A user's snapshot, None if there is none that can be read: the log has all that it says.
+
+    Raises:
+        sqlite3.Error: the database cannot be read just now.
+    """
+    try:
+        found = db.execute(_ONE_SNAPSHOT, (partition_of(encode_user(user)), user)).fetchone()
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        found = ()
+    if found is None:
+        return None
+    if [type(field) for field in found] == _FIELDS_OF_SNAPSHOT:
+        return Snapshot(*found)
+    tell(Damaged(DATABASE, f"the snapshot of {user!r}", _SET_ASIDE))
+    return None
+
+
+def _positions(
+    db: sqlite3.Connection, asked: Asked, after: Mapping[str, int]
+) -> tuple[dict[str, list[int]], list[Run]]:
+    """The first positions of each user behind one, but of users for whom that takes more."""
+    found = {user: list[int]() for user in asked.users}
+    asks, whose = list[Ask](), list[str]()
+    for user, seq in after.items():
+        runs = [run for run in asked.runs if run.last > seq]
+        if any(run.id in asked.lost for run in runs):
+            del found[user]
+            continue
+        low, high = bound(user, seq + 1), behind(user)
+        asks += [Ask(run, Section.ROWS, low, high, _BLOCKS) for run in runs]
+        whose += [user] * len(runs)
+    lost = list[Run]()
+    for begin in range(0, len(asks), ASKS_AT_ONCE):
+        some = slice(begin, begin + ASKS_AT_ONCE)
+        for user, ask, part in zip(
+            whose[some], asks[some], read(db, asks[some], PLACES), strict=True
+        ):
+            if part is None:
+                lost.append(ask.run)
+            if user not in found or len(found[user]) >= asked.limit:
+                continue
+            some_ = (
+                []
+                if part is None
+                else [seq for body in part.bodies for seq in numbers_of(body, user)]
+            )
+            found[user] += [seq for seq in some_ if seq > after[user]]
+            if part is None or not (part.whole or len(found[user]) >= asked.limit):
+                del found[user]
+    for user, recent in zip(asked.users, asked.recent, strict=True):
+        if user in found:
+            more = [seq for seq in recent if seq > after[user]]
+            found[user] = [*found[user], *more][: asked.limit]
+    return found, lost
 
 
 def _checked(
@@ -150,10 +242,10 @@ def _checked(
 
 
 def _attach(db: sqlite3.Connection, index: Path) -> None:
-    db.execute("ATTACH ? AS places", (f"{index.absolute().as_uri()}?mode=ro",))
-    for name in ("main", "places"):
+    db.execute(f"ATTACH ? AS {PLACES}", (f"{index.absolute().as_uri()}?mode=ro",))
+    for name in ("main", PLACES):
         db.execute(f"PRAGMA {name}.cache_size = -{CACHE_KIB}")
 
 
 def _detach(db: sqlite3.Connection) -> None:
-    db.execute("DETACH places")
+    db.execute(f"DETACH {PLACES}")

@@ -9,6 +9,8 @@ from zlib import crc32
 
 from messages.subjects import PARTITIONS
 from persistence.chain.chain import LINK_BYTES, heads_as_bytes, heads_of_bytes
+from persistence.errors import Damaged
+from persistence.sqlite.data_dir import DATABASE, DO
 
 _PUT: Final = "INSERT OR REPLACE INTO heads (seq, links) VALUES (?, ?)"
 _CHECKSUM_BYTES: Final = 4
@@ -43,19 +45,17 @@ def newest_heads(db: sqlite3.Connection, unchecked: int) -> list[bytes]:
     """The newest link of each partition: the newest that are stored, and the rows behind them.
 
     Raises:
-        ValueError: none of those that are stored can be used.
+        Damaged: none of those that are stored can be used.
     """
-    why = ValueError("the newest links of the chain are not there")
     # In descending order: the usual start reads one, and one that is damaged costs more rows.
     for seq, stored in db.execute("SELECT seq, links FROM heads ORDER BY seq DESC"):
         try:
             heads = heads_of_bytes(links_of(seq, stored, unchecked))
-        except ValueError as error:
-            why = error
+        except ValueError:
             continue
         _follow(db, seq, heads)
         return heads
-    raise why
+    raise Damaged(DATABASE, "each of the log's own notes of its newest links", DO)
 
 
 def _follow(db: sqlite3.Connection, after: int, heads: list[bytes]) -> None:

@@ -1,125 +1,136 @@
 """Where a user's rows and keys are in the log: derived data, off the commit path.
 
 An index on random keys costs a commit more than all else: each row of a block dirties pages
-of its own. So the log has no such index. This one has a file of its own, which is filled
-behind the log in lumps, each a sorted run of its own; the positions that the file does not
-have yet are in memory. After a crash the rows behind the file's position are read again; a
-file that is missing, damaged or of another log is made anew.
+of its own. So the log has no index. This one has a file of its own, which is filled behind the
+log in lumps, each a sorted run of its own, from what is in memory of the rows; nothing is read of
+the log for it. The rows that the file does not have yet are in memory. After a crash they are read
+again; a file that is missing, damaged or of another log is made anew.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import Collection, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from messages.stored.form import Form
 from persistence.errors import JournalError
 from persistence.exhaustion import tell_of
 from persistence.records import Row
-from persistence.sqlite.connection import Connection, read_error
-from persistence.sqlite.data_dir import DATABASE
-from persistence.sqlite.endings import LOOK_ROWS, Endings
-from persistence.sqlite.index_file import INDEX, beyond, fill, filled_to, open_filler
-from persistence.sqlite.recent import RecentPositions
+from persistence.sqlite.bulk_load import attach, detach
+from persistence.sqlite.connection import Connection
+from persistence.sqlite.index_file import INDEX, fill, remove
+from persistence.sqlite.index_questions import NEWEST, Place, Question
+from persistence.sqlite.index_rebuild import Opened, Rebuild, open_file, opened
+from persistence.sqlite.index_shelf import Shelf
+from persistence.sqlite.index_source import PIECE_ROWS, Source
+from persistence.sqlite.recent import RecentPositions, mark_of
+from persistence.sqlite.sections import Section, of_kind, of_notices
+from persistence.sqlite.stored_rows import StoredRows
 
 LUMP_ROWS: Final = 100_000
-CLOSE_ROWS: Final = 20_000
+CLOSE_ROWS: Final = 500
+TAILS_MAX: Final = 8
+"""Lumps in memory if there is no file to fill them into; older ones are read from the log."""
 NEWEST_RUNS: Final = 4
 RETRY_S: Final = 1.0
-_BEHIND: Final = (
-    "SELECT seq FROM runs CROSS JOIN rows ON run = id WHERE last > ?2 AND user_id = ?1"
-    " AND seq > ?2 AND seq <= ?3 ORDER BY id, seq LIMIT ?4"
-)
-_BEFORE: Final = (
-    "SELECT rows.seq FROM runs CROSS JOIN rows ON run = id WHERE user_id = ? AND seq < ?"
-    " ORDER BY id DESC, seq DESC LIMIT ?"
-)
 
 _log = structlog.get_logger(__name__)
 
 
 class LogIndex:
-    """Positions by user and by key.
+    """Positions by user, by kind and by key.
 
     Args:
-        filler: writes the file, with the log attached.
-        reader: reads it.
-        endings: says which rows end what others began.
-        position: up to where the file is filled.
+        source: reads the log.
+        form: says what there is to know of a row.
+        opened: the file, or what it would have.
+        path: where the file is.
         lump_rows: how many rows are filled in at once.
 
     Attributes:
-        position: up to where the file is filled.
         filled: set while the file has all but the lump that is still open.
     """
 
     def __init__(
-        self,
-        filler: Connection,
-        reader: Connection,
-        endings: Endings,
-        position: int,
-        lump_rows: int,
+        self, source: Source, form: Form, opened: Opened, path: Path, lump_rows: int
     ) -> None:
-        self._filler = filler
-        self._reader = reader
-        self._endings = endings
-        self._looking = asyncio.Lock()
-        self.position = position
+        self._source = source
+        self._form = form
+        self._path = path
         self._lump_rows = lump_rows
-        self._tails = [RecentPositions()]  # oldest first; the last one is open
+        self._tails = [RecentPositions(form)]  # oldest first; the last one is open
         self._full = asyncio.Event()
         self.filled = asyncio.Event()
         self.filled.set()
+        self._writing = asyncio.Lock()
+        self._asking = 0
+        self._idle = asyncio.Event()
+        self._open = asyncio.Event()  # cleared while one file takes the place of another
+        self._open.set()
+        self._lent: Connection | None = None
+        self._rebuild = Rebuild(source, form, path, lump_rows, self)
+        self.shelf = self.shelved(opened)
         self._filling = asyncio.create_task(self._fill_when_full(), name="journal-index")
         self._filling.add_done_callback(tell_of)
 
     @classmethod
     async def open(
-        cls, directory: Path, log: Path, endings: Endings, *, lump_rows: int = LUMP_ROWS
+        cls,
+        directory: Path,
+        log: Path,
+        form: Form,
+        stored: StoredRows,
+        *,
+        lump_rows: int = LUMP_ROWS,
     ) -> LogIndex:
         """Open the index of a log, or make it, and take in what the log has beyond it.
 
         Raises:
             sqlite3.Error: the file cannot be opened or made.
+            JournalError: the log cannot be read; `Damaged` if a row is.
         """
-        path = directory / INDEX
         async with AsyncExitStack() as files:  # a connection that is left keeps the process alive
-            filler = await open_filler(path, log)
-            files.push_async_callback(filler.close)
-            reader = await Connection.open(path, read_only=True)
-            files.push_async_callback(reader.close)
-            position = await filler.call(filled_to)
-            index = cls(filler, reader, endings, position, lump_rows)
+            reads = await Connection.open(log, read_only=True)
+            files.push_async_callback(reads.close)
+            source = Source(reads, form, stored)
+            path = directory / INDEX
+            opened = await open_file(path, source, form, lump_rows)
+            index = cls(source, form, opened, path, lump_rows)
+            files.push_async_callback(index.shelf.close)
             files.callback(index._filling.cancel)
-            while places := await filler.call(beyond, index.last, lump_rows):
-                index._tails[-1].add(places)
-                if len(places) < lump_rows:
-                    break
+            await index.catch_up()
+            while len(index._tails) > 1 and index.shelf.filler is not None:
                 await index._fill()
             files.pop_all()
+        if opened.why:
+            if opened.reader is None:
+                index._rebuild.start(opened.why)
+            else:
+                _log.warning("index_made_anew", reason=opened.why, rows=index.last)
         return index
 
     async def catch_up(self) -> None:
         """Take in what the log has beyond the index: a write whose outcome was not known.
 
         Raises:
+            Damaged: a row there is not as it was written.
             Unavailable: the log cannot be read.
         """
-        try:
-            while places := await self._filler.call(beyond, self.last, self._lump_rows):
-                # Without those that an append has added meanwhile.
-                places = [place for place in places if place[0] > self.last]
-                if places:
-                    self._tails[-1].add(places)
-                    self._close_full_tail()
-        except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
-            raise read_error(error, DATABASE) from error
+        last, place = await self._source.last(), self.last
+        while place < last:
+            before, place = place, min(place + self._room(), last)
+            rows = await self._source.rows(before, place)
+            self.add(rows)  # without those that an append has added meanwhile
+            if len(self._tails) > TAILS_MAX // 2 and self.shelf.filler is not None:
+                await self._fill()
+
+    def _room(self) -> int:
+        return max(min(PIECE_ROWS, self._lump_rows - self._tails[-1].count), 1)
 
     def add(self, rows: Sequence[Row]) -> None:
         """Take in rows that are durable; those that the index has are left out."""
@@ -128,171 +139,242 @@ class LogIndex:
         if not rows:
             return
         self._tails[-1].add(rows)
-        self._close_full_tail()
+        if self._tails[-1].count >= self._lump_rows:
+            self._tails.append(RecentPositions(self._form))
+            self._full.set()
+            self.filled.clear()
+
+    # What is asked
 
     async def find_all(self, user: str, keys: Sequence[str]) -> list[int]:
-        """The positions of the user's rows with these keys, if the file has them."""
-        among = f"event_id IN ({variables(len(keys))})"
-        found = "SELECT seq FROM runs CROSS JOIN keys ON run = id"
-        # What is asked for twice was mostly written a moment ago. No key is in two runs.
-        newest = "(SELECT max(id) FROM runs) - ?"
-        query = f"{found} WHERE id > {newest} AND user_id = ? AND {among}"
-        positions = await self._reader.read(query, NEWEST_RUNS, user, *keys)
-        if len(positions) < len(keys):
-            query = f"{found} WHERE id <= {newest} AND user_id = ? AND {among}"
-            positions += await self._reader.read(query, NEWEST_RUNS, user, *keys)
-        return [seq for (seq,) in positions]
+        """The positions of the user's rows that may have these keys, if the file has them."""
+        if not keys:
+            return []
+        marks = {mark_of(key) for key in keys}
+        async with self.question() as question:
+            # What is asked for twice was mostly written a moment ago. No key is in two runs.
+            newest = question.runs[-NEWEST_RUNS:]
+            found = await question.marked(Section.KEYS, user, marks, newest)
+            if len(found) < len(keys):
+                others = question.runs[:-NEWEST_RUNS]
+                found += await question.marked(Section.KEYS, user, marks, others)
+        return sorted(set(found))
 
-    async def ended_by(self, log: Connection, user: str, keys: Sequence[str]) -> list[int]:
+    async def ended_by(self, user: str, keys: Sequence[str]) -> list[int]:
         """The positions of rows that may have ended what the user's rows with these keys began.
 
-        Those that did are among them. ``log`` reads the rows that nobody has looked at.
+        Those that did are among them.
         """
-        positions = list[int]()
-        async with self._looking:  # else two who ask at once would look at the same rows
-            before = self.position
-            for tail in tuple(self._tails):
-                positions += (await self._ends_of(log, tail, before)).maybe(user, keys)
-                before = max(before, tail.last)
-        # What has left memory meanwhile is in the file by now, as well.
-        found = await self._reader.read(
-            "SELECT seq FROM runs CROSS JOIN ends ON run = id"  # noqa: S608 -- places for values
-            f" WHERE user_id = ? AND event_id IN ({variables(len(keys))})",
-            user,
-            *keys,
-        )
-        return sorted({*positions, *(seq for (seq,) in found)})
-
-    async def _ends_of(
-        self, log: Connection, tail: RecentPositions, before: int
-    ) -> RecentPositions:
-        """Those rows of a tail that end something; each row of it is looked at once."""
-        ends = tail.ends = tail.ends or RecentPositions()
-        while (after := max(tail.looked, before)) < tail.last:
-            last = min(after + LOOK_ROWS, tail.last)
-            found = await log.ask(self._endings.among, after, last)
-            if found:
-                ends.add(found)
-            tail.looked = last
-        return ends
+        if not keys:
+            return []
+        marks = {mark_of(key) for key in keys}
+        async with self.question() as question:
+            found = [seq for tail in question.tails for seq in tail.maybe_ended(user, keys)]
+            found += await question.marked(Section.ENDS, user, marks, question.runs)
+        return sorted(set(found))
 
     async def users(self, after: str, limit: int, prefix: str) -> list[str]:
         """Users that have rows, in order, after one; without the nameless one."""
-        # A user's id orders as its UTF-8 bytes do. What leaves memory is in the file before.
-        for tail in tuple(self._tails):
-            await tail.names.sort()
-        recent = {user for tail in self._tails for user in tail.names.after(after, limit, prefix)}
-        found = await self._reader.read(
-            "SELECT user_id FROM users WHERE user_id > ? AND user_id >= ? ORDER BY user_id LIMIT ?",
-            after,
-            prefix,
-            limit,
-        )
-        stored = [user for (user,) in found if user.startswith(prefix)]
-        return sorted({*stored, *recent})[:limit]
+        async with self.question() as question:
+            # A user's id orders as its UTF-8 bytes do.
+            for tail in question.tails:
+                await tail.names.sort()
+            return await question.users(after, limit, prefix)
 
     async def after(self, user: str, after: int, limit: int) -> list[int]:
         """The first positions of the user after one."""
-        # What leaves memory while the file is read was in the file before.
-        recent = [seq for tail in self._tails for seq in tail.after(user, after, limit)]
-        if after >= self.position:
-            return recent[:limit]
-        found = await self._reader.read(
-            _BEHIND,
-            user,
-            after,
-            self.position,
-            limit,
-        )
-        return [*(seq for (seq,) in found), *recent][:limit]
+        (found,) = await self.behind([(user, after)], limit)
+        return found
 
     async def behind(self, places: Sequence[tuple[str, int]], limit: int) -> list[list[int]]:
-        """For each user and position the first positions after it, as `after`; in one read."""
-        recent = [
-            [seq for tail in self._tails for seq in tail.after(user, after, limit)]
-            for user, after in places
-        ]
-        asked = [(user, after, self.position, limit) for user, after in places]
-        found = await self._reader.ask(_all_behind, asked)
-        return [[*old, *new][:limit] for old, new in zip(found, recent, strict=True)]
+        """For each user and position the first positions after it, as `after`."""
+        asked = [Place(user, after + 1, NEWEST, limit) for user, after in places]
+        async with self.question() as question:
+            return await question.walk(Section.ROWS, asked)
 
     async def before(self, user: str, before: int, limit: int) -> list[int]:
         """The last positions of the user before one, newest first."""
-        newest = list[int]()
-        for tail in reversed(self._tails):
-            newest += tail.before(user, before, limit - len(newest))
-        if len(newest) == limit:
-            return newest
-        found = await self._reader.read(
-            _BEFORE,
-            user,
-            min(before, self.position + 1),
-            limit - len(newest),
-        )
-        return [*newest, *(seq for (seq,) in found)]
+        return await self._newest(Section.ROWS, user, before, limit)
 
-    async def close(self) -> None:
-        """Fill in what would take long to read at the next start, and close the file."""
-        self._filling.cancel()
-        await asyncio.wait([self._filling])
+    async def of_kind(self, user: str, kind: str, before: int, limit: int) -> list[int]:
+        """The last positions of the user's rows of a rare kind before one, newest first."""
+        return await self._newest(Section.KINDS, of_kind(user, kind), before, limit)
+
+    async def noticed(self, user: str, before: int, limit: int) -> list[int]:
+        """The last positions of the user's rows that notify before one, newest first."""
+        return await self._newest(Section.KINDS, of_notices(user), before, limit)
+
+    async def notices(self, after: int, limit: int) -> list[int]:
+        """The first positions of rows that notify after one."""
+        async with self.question() as question:
+            place = Place("", after + 1, NEWEST, limit)
+            (found,) = await question.walk(Section.NOTICES, [place])
+            return found
+
+    async def later(self, places: Sequence[tuple[str, str, int]]) -> list[list[int]]:
+        """For each user, rare kind and position, the positions of such rows after it."""
+        terms = dict[str, int]()
+        for user, kind, after in places:
+            term = of_kind(user, kind)
+            terms[term] = min(after, terms.get(term, after))
+        async with self.question() as question:
+            found = await question.later(terms)
+        return [
+            [seq for seq in found[of_kind(user, kind)] if seq > after]
+            for user, kind, after in places
+        ]
+
+    async def over(self, after: tuple[int, int], until: int, limit: int) -> list[tuple[int, int]]:
+        """Ends behind one, each with the row that says it, up to ``until``, in order."""
+        async with self.question() as question:
+            return await question.over(after, until, limit)
+
+    async def _newest(self, section: Section, term: str, before: int, limit: int) -> list[int]:
+        async with self.question() as question:
+            place = Place(term, 0, min(max(before, 0), NEWEST), limit)
+            (found,) = await question.walk(section, [place], newest=True)
+            return found
+
+    @asynccontextmanager
+    async def question(self) -> AsyncIterator[Question]:
+        """A question, for as long as it is asked. Whoever asks one asks no other within it."""
+        await self._open.wait()
+        self._asking += 1
         try:
-            while self._tails[0].count >= CLOSE_ROWS:
-                await self._fill()
-        except JournalError as error:
-            _log.warning("index_fill_failed", error=str(error))
-        await self._reader.close()
-        await self._filler.close()
+            yield Question(self.shelf, self._tails)
+        finally:
+            self._asking -= 1
+            self._idle.set()
+
+    @property
+    def position(self) -> int:
+        """Up to where the runs have the rows of the log."""
+        return self.shelf.last
 
     @property
     def last(self) -> int:
         """The newest position that the index has."""
         return next((tail.last for tail in reversed(self._tails) if tail.last), self.position)
 
-    def recent(self, user: str) -> list[int]:
-        """The positions of the user that the file does not have yet, oldest first."""
-        return [seq for tail in self._tails for seq in tail.of(user)]
-
     def maybe(self, user: str, keys: Collection[str]) -> list[int]:
         """The positions of rows that the file does not have yet and that may have these keys."""
         return [seq for tail in self._tails for seq in tail.maybe(user, keys)]
 
-    def _close_full_tail(self) -> None:
-        if self._tails[-1].count >= self._lump_rows:
-            self._tails.append(RecentPositions())
-            self._full.set()
-            self.filled.clear()
+    # How the file is filled, and replaced
+
+    def shelved(self, opened: Opened) -> Shelf:
+        """What answers of a file."""
+        return Shelf(
+            opened.filler,
+            opened.reader,
+            opened.runs,
+            opened.file,
+            self._rebuild.start,
+            self._source,
+            self._rebuild.left_s,
+        )
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """While this is held nobody asks anything and nothing is filled."""
+        async with self._writing:
+            self._open.clear()
+            try:
+                while self._asking:
+                    self._idle.clear()
+                    await self._idle.wait()
+                yield
+            finally:
+                self._open.set()
+                self._full.set()
+
+    async def replace(self, beside: Path) -> None:
+        """Put another file, which is closed, in the place of the one that there is.
+
+        Raises:
+            Unusable: what came of it cannot be used.
+            sqlite3.Error: it cannot be opened.
+            OSError: it cannot be put there.
+        """
+        old, lent = self.shelf, self._lent
+        await self.take_back()
+        await old.close()
+        self.shelf = self.shelved(Opened(None, None, old.runs, 0, ""))  # until there is another
+        self._lent = lent
+        remove(self._path)
+        beside.rename(self._path)  # noqa: ASYNC240 -- at once
+        self.shelf = self.shelved(await opened(self._path, self._source, self._form))
+        if lent is not None:
+            await self.lend(lent)
+
+    async def lend(self, connection: Connection) -> None:
+        """Have a connection read the file as well, whichever it is, until `take_back`."""
+        self._lent = connection
+        if self.is_there:
+            await attach(connection, self._path)
+
+    async def take_back(self) -> None:
+        """Undo `lend`."""
+        if self._lent is not None and self.is_there:
+            await detach(self._lent)
+        self._lent = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a file."""
+        return self.shelf.reader is not None
+
+    async def close(self) -> None:
+        """Fill in what would take long to read at the next start, and close the file."""
+        await self._rebuild.close()
+        self._filling.cancel()
+        await asyncio.wait([self._filling])
+        try:
+            if self._tails[-1].count >= CLOSE_ROWS:
+                self._tails.append(RecentPositions(self._form))
+            while self.shelf.filler is not None and len(self._tails) > 1:
+                await self._fill()
+        except JournalError as error:
+            _log.warning("index_fill_failed", error=str(error))
+        await self.shelf.close()
+        await self._source.close()
 
     async def _fill_when_full(self) -> None:
         while True:
             await self._full.wait()
             self._full.clear()
             while len(self._tails) > 1:
+                if self.shelf.filler is None and len(self._tails) <= TAILS_MAX:
+                    break
                 try:
                     await self._fill()
                 except JournalError as error:
                     # Reads stay right meanwhile: what is not in the file is in memory.
                     _log.warning("index_fill_failed", error=str(error))
+                    async with self._writing:
+                        if len(self._tails) > TAILS_MAX:
+                            self._give_up()
                     await asyncio.sleep(RETRY_S)
-            self.filled.set()
+            else:
+                self.filled.set()
 
     async def _fill(self) -> None:
-        """Move the oldest lump from memory into the file."""
-        tail = self._tails[0]
-        await self._filler.write(fill, self._endings, self.position, tail.last)
-        self.position = tail.last
+        """Move the oldest lump from memory into the file, but not the one that is open."""
+        async with self._writing:
+            if len(self._tails) == 1:
+                return  # somebody else has just done it
+            tail, shelf = self._tails[0], self.shelf
+            if shelf.filler is None:
+                self._give_up()
+                return
+            run = shelf.next_run(tail.last)
+            await shelf.filler.write(fill, run, tail, self._form)
+            shelf.runs.append(run)
+            del self._tails[0]
+
+    def _give_up(self) -> None:
+        """Drop the oldest lump from memory: whoever needs it reads the log."""
+        run = self.shelf.next_run(self._tails[0].last)
+        self.shelf.runs.append(run)
+        self.shelf.lose(run)
         del self._tails[0]
-        if not self._tails:
-            self._tails.append(RecentPositions())
-
-
-def _all_behind(
-    db: sqlite3.Connection, asked: Sequence[tuple[str, int, int, int]]
-) -> list[list[int]]:
-    return [
-        [seq for (seq,) in db.execute(_BEHIND, one)] if one[1] < one[2] else [] for one in asked
-    ]
-
-
-def variables(count: int) -> str:
-    """So many places for values: a key in a JSON array would end at its first NUL."""
-    return ", ".join("?" * count)

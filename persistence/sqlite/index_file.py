@@ -1,149 +1,157 @@
-"""The file of the index: its tables, and how a lump of the log gets into them."""
+"""The file of the index: its tables, how it is opened, and how a run gets into it.
+
+SQLite is a container here: what is read of the file is checked before it is believed.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+from zlib import crc32
 
-import structlog
+import msgspec
 
-from persistence.errors import Corrupt
+from messages.stored.form import Form
+from persistence.sqlite.blocks import Run, run_checksum
 from persistence.sqlite.connection import Connection
-from persistence.sqlite.endings import Endings
+from persistence.sqlite.index_fill import put
 from persistence.sqlite.malloc import give_back
-from persistence.sqlite.provenance import anchor_at
+from persistence.sqlite.recent import RecentPositions
 
 INDEX: Final = "index.db"
-VERSION: Final = 3
-CACHE_KIB: Final = 4_096
-"""A fill goes through pages in order, so that more of them in memory save no time: what is
-sorted beyond them goes through a file of SQLite's own, and the kernel has the users' pages."""
-_LOG: Final = "log.log"  # the log in the database that is attached
+VERSION: Final = 4
+CACHE_KIB: Final = 1_024
+"""A fill goes through pages in order, so that more of them in memory save no time."""
 
-
-# A run is a lump, sorted: it goes behind all others, so a fill writes pages in order whatever
-# users and keys there are. Runs follow each other in the log too.
+# Runs follow each other, in the file as in the log, so a fill writes pages in order whatever
+# users and keys there are. Blocks are too long to be in a tree by their bounds themselves, which
+# would be as deep as they are long.
 _SCHEMA: Final = """
 BEGIN IMMEDIATE;
-CREATE TABLE runs (id INTEGER PRIMARY KEY, last INTEGER NOT NULL);
-CREATE TABLE rows (run INTEGER, user_id TEXT, seq INTEGER,
-    PRIMARY KEY (run, user_id, seq)) WITHOUT ROWID;
-CREATE TABLE keys (run INTEGER, user_id TEXT, event_id TEXT, seq INTEGER,
-    PRIMARY KEY (run, user_id, event_id, seq)) WITHOUT ROWID;
-CREATE TABLE ends (run INTEGER, user_id TEXT, event_id TEXT, seq INTEGER,
-    PRIMARY KEY (run, user_id, event_id, seq)) WITHOUT ROWID;
-CREATE TABLE users (user_id TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE position (seq INTEGER NOT NULL, anchor TEXT NOT NULL);
-INSERT INTO position VALUES (0, '');
-PRAGMA user_version = 3;
+CREATE TABLE runs (id INTEGER PRIMARY KEY, after INTEGER NOT NULL, last INTEGER NOT NULL,
+    checksum INTEGER NOT NULL);
+CREATE TABLE blocks (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, section INTEGER NOT NULL,
+    first TEXT NOT NULL, next TEXT NOT NULL, body BLOB NOT NULL, checksum INTEGER NOT NULL);
+CREATE UNIQUE INDEX blocks_in_order ON blocks (run, section, first);
+CREATE TABLE position (seq INTEGER NOT NULL, anchor TEXT NOT NULL, form TEXT NOT NULL,
+    file INTEGER NOT NULL, checksum INTEGER NOT NULL);
+INSERT INTO position VALUES (0, '', '', abs(random() % 9007199254740992), 0);
+PRAGMA user_version = 4;
 COMMIT;
 """
+_PUT_POSITION: Final = "UPDATE position SET seq = ?, anchor = ?, form = ?, file = ?, checksum = ?"
 
-_log = structlog.get_logger(__name__)
+
+class Unusable(Exception):
+    """The file is not one of this version, log and form, or is damaged; the message says why."""
 
 
-async def open_filler(path: Path, log: Path) -> Connection:
-    """The connection that fills the file, which is made anew if it cannot be used."""
-    if path.exists():  # noqa: ASYNC240 -- at start, before anything else runs
-        async with AsyncExitStack() as files:  # a connection that is left keeps the process alive
-            filler = await Connection.open(path)
-            files.push_async_callback(filler.close)
-            try:
-                await filler.call(_prepare, log)
-                if await filler.call(_belongs):
-                    files.pop_all()
-                    return filler
-                _log.warning("index_made_anew", reason="it is of another version or another log")
-            except sqlite3.DatabaseError as error:
-                _log.warning("index_made_anew", reason=str(error))
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                path.with_name(path.name + suffix).unlink()
-    path.touch(mode=0o600)  # noqa: ASYNC240 -- as above
-    async with AsyncExitStack() as files:
+class Held(NamedTuple):
+    """What a file has.
+
+    Attributes:
+        runs: from the log's first row on, each behind the one before.
+        file: marks the file.
+        anchor: what marks the row at the end of the last run, as `provenance.anchor_at`.
+    """
+
+    runs: list[Run]
+    file: int
+    anchor: str
+
+    @property
+    def last(self) -> int:
+        """Up to where the file has the rows of the log."""
+        return self.runs[-1].last if self.runs else 0
+
+
+def form_of(form: Form) -> str:
+    """What decides on which rows are in which section, as text."""
+    said = [sorted(form.common()), [*form.ending[:3], form.ending.says, form.ending.ended]]
+    return msgspec.json.encode([*said, [form.span.opens, form.span.end]]).decode()
+
+
+async def open_filler(path: Path) -> Connection:
+    """The connection that fills a file, which is made if it is not there.
+
+    Raises:
+        sqlite3.Error: it cannot be opened or made.
+    """
+    path.touch(mode=0o600)  # noqa: ASYNC240 -- at once
+    async with AsyncExitStack() as files:  # a connection that is left keeps the process alive
         filler = await Connection.open(path)
         files.push_async_callback(filler.close)
-        await filler.call(_prepare, log)
-        await filler.call(_make)
+        await filler.call(_prepare)
         files.pop_all()
     return filler
 
 
-def _prepare(db: sqlite3.Connection, log: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file of the index."""
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).unlink()
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    empty = db.execute("PRAGMA page_count").fetchone() == (0,)
     db.execute("PRAGMA journal_mode = WAL")
     # It may lose its last lumps with the power, never its order: position and rows go together.
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    db.execute("ATTACH ? AS log", (f"{log.absolute().as_uri()}?mode=ro",))
+    if empty:
+        db.executescript(_SCHEMA)
 
 
-def _make(db: sqlite3.Connection) -> None:
-    db.executescript(_SCHEMA)
-
-
-def _belongs(db: sqlite3.Connection) -> bool:
-    """Whether the file is of this version and was filled from this log."""
-    if db.execute("PRAGMA user_version").fetchone() != (VERSION,):
-        return False
-    seq, anchor = db.execute("SELECT seq, anchor FROM position").fetchone()
-    return bool(anchor_at(db, seq, _LOG) == anchor)
-
-
-def filled_to(db: sqlite3.Connection) -> int:
-    """Up to where the file has the rows of the log."""
-    (position,) = db.execute("SELECT seq FROM position").fetchone()
-    return int(position)
-
-
-def beyond(
-    db: sqlite3.Connection, after: int, limit: int
-) -> list[tuple[int, int, str, str | None]]:
-    """The first four fields of the rows of the log after a position.
+def held(db: sqlite3.Connection, form: Form) -> Held:
+    """What a file has, if all of that fits itself; whether it fits the log is not looked at.
 
     Raises:
-        sqlite3.DatabaseError: a row is damaged.
+        Unusable: it does not.
+        sqlite3.Error: it cannot be read.
     """
-    rows = db.execute(
-        "SELECT seq, partition, user_id, event_id FROM log.log WHERE seq > ? ORDER BY seq LIMIT ?",
-        (after, limit),
-    ).fetchall()
-    for seq, _, user, key in rows:
-        # What a page holds may be a page all the same, and a row of it of other types.
-        if not isinstance(user, str) or not (key is None or isinstance(key, str)):
-            raise sqlite3.DatabaseError(f"row {seq} of the log is damaged")
-    return rows
+    if db.execute("PRAGMA user_version").fetchone() != (VERSION,):
+        raise Unusable("it is of another version")
+    ((*said, check),) = db.execute("SELECT seq, anchor, form, file, checksum FROM position")
+    seq, anchor, text, file = said
+    stored = db.execute("SELECT id, after, last, checksum FROM runs ORDER BY id").fetchall()
+    runs = [Run(run, after, last, file) for run, after, last, _ in stored]
+    checks = [check for *_, check in stored]
+    if not runs and seq == 0:
+        return Held([], file, "")
+    fits = check == _checksum(*said) and checks == [run_checksum(run) for run in runs]
+    ends = [0, *(run.last for run in runs)]
+    follow = [(run.id, run.after) for run in runs] == list(enumerate(ends[:-1], 1))
+    if not fits or not follow or ends[-1] != seq:
+        raise Unusable("it is damaged")
+    if not _serves(text, form):
+        raise Unusable("other kinds of rows are rare now")
+    return Held(runs, file, anchor)
 
 
-def fill(db: sqlite3.Connection, endings: Endings, after: int, last: int) -> None:
-    """Take in the rows of the log after ``after`` up to ``last``, as one run."""
+def _serves(text: str, form: Form) -> bool:
+    """Whether what was rare when a file was filled is all that is rare now."""
+    common, *others = msgspec.json.decode(text)
+    now, *others_now = msgspec.json.decode(form_of(form))
+    return set(common) <= set(now) and others == others_now
+
+
+def fill(db: sqlite3.Connection, run: Run, tail: RecentPositions, form: Form) -> None:
+    """Take in a lump, which is not added to meanwhile, as one run."""
     db.execute("BEGIN IMMEDIATE")
-    if filled_to(db) >= last:  # by one whose caller did not wait for it
-        db.execute("COMMIT")
+    if db.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():
+        db.execute("COMMIT")  # by one whose caller did not wait for it
         return
-    (run,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM runs").fetchone()
-    db.execute("INSERT INTO runs VALUES (?, ?)", (run, last))
-    db.execute(
-        "INSERT INTO rows SELECT ?, user_id, seq FROM log.log"
-        " WHERE seq > ? AND seq <= ? ORDER BY user_id, seq",
-        (run, after, last),
-    )
-    db.execute(
-        "INSERT INTO keys SELECT ?, user_id, event_id, seq FROM log.log"
-        " WHERE seq > ? AND seq <= ? AND event_id IS NOT NULL ORDER BY user_id, event_id, seq",
-        (run, after, last),
-    )
-    endings.put(db, run, after, last)
-    db.execute(
-        "INSERT OR IGNORE INTO users"
-        " SELECT DISTINCT user_id FROM rows WHERE run = ? ORDER BY user_id",
-        (run,),
-    )
-    anchor = anchor_at(db, last, _LOG)
-    if anchor is None:
-        raise Corrupt(f"row {last} is not in the log")
-    db.execute("UPDATE position SET seq = ?, anchor = ?", (last, anchor))
+    put(db, run, tail)
+    db.execute("INSERT INTO runs VALUES (?, ?, ?, ?)", (*run[:3], run_checksum(run)))
+    said = (run.last, tail.anchor, form_of(form), run.file)
+    db.execute(_PUT_POSITION, (*said, _checksum(*said)))
     db.execute("COMMIT")
     db.execute("PRAGMA shrink_memory")  # the next lump is behind all pages that it has
     give_back()  # these, and what the lump's positions took
+
+
+def _checksum(seq: int, anchor: str, form: str, file: int) -> int:
+    return crc32(repr((seq, anchor, form, file)).encode())

@@ -18,7 +18,9 @@ import structlog
 
 from messages.stored.form import Form
 from persistence.archive.lookup import Archives
+from persistence.damage import tell
 from persistence.errors import (
+    Corrupt,
     Damaged,
     DiskFailed,
     FilesGone,
@@ -26,20 +28,18 @@ from persistence.errors import (
     Locked,
     NotStored,
     Refused,
+    Unavailable,
 )
 from persistence.key_filter import KeyFilter
 from persistence.records import Archivable, Row, Snapshot
 from persistence.sqlite.archiver import Archiver
-from persistence.sqlite.bulk_load import attach, detach
 from persistence.sqlite.checkpoints import Checkpoints
 from persistence.sqlite.connection import Connection, is_busy, is_damage
-from persistence.sqlite.data_dir import DATABASE, WAL, Claim, refuse_unfinished, wal_of
-from persistence.sqlite.endings import Endings
+from persistence.sqlite.data_dir import DATABASE, DO, WAL, Claim, refuse_unfinished, wal_of
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
 from persistence.sqlite.heads import newest_heads
 from persistence.sqlite.high_water_mark import HighWaterMark, check_end
 from persistence.sqlite.index import LUMP_ROWS, LogIndex
-from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.insert import append
 from persistence.sqlite.key_filter_store import KeyStore
 from persistence.sqlite.losses import losses_of
@@ -145,18 +145,19 @@ class SQLiteJournal(LogReads):
                 # Unwound in reverse: when only the writer is left the WAL can be emptied.
                 files.push_async_callback(_empty_wal, writer)
                 others = await _open_others(path, files)
-                endings = Endings(form.ending, stored.archives)
-                index = await LogIndex.open(directory, path, endings, lump_rows=lump_rows)
+                index = await LogIndex.open(directory, path, form, stored, lump_rows=lump_rows)
                 files.push_async_callback(index.close)
-                await attach(others.recoveries, directory / INDEX)
-                files.push_async_callback(detach, others.recoveries)
+                await index.lend(others.recoveries)
+                files.push_async_callback(index.take_back)
                 # SQLite keeps the file as long as it has the database open.
                 claim.watch(wal_of(directory))
             except Damaged as error:
                 raise Refused(f"{error}: {error.do}") from error
-            except (sqlite3.Error, ValueError, OSError) as error:
+            except (sqlite3.Error, ValueError, OSError, Corrupt, Unavailable) as error:
                 if is_busy(error):
                     raise Refused(f"{path} is locked by another program") from error
+                if is_damage(error):
+                    raise Refused(f"{path} is damaged ({error}): {DO}") from error
                 raise Refused(f"{path} cannot be opened: {error}") from error
             if index.last > mark.seq:  # of before there was one, or older after a power cut
                 mark.advance(index.last)
@@ -223,7 +224,7 @@ class SQLiteJournal(LogReads):
             db.rollback()
             newest = append(db, rows, (), heads, random)  # they are derived: nothing is lost
             self._without_snapshots = True
-            _log.error("damaged", file=DATABASE, place="the table of snapshots", do=_MADE_ANEW)
+            tell(Damaged(DATABASE, "the table of snapshots", _MADE_ANEW))
         if rows:
             self._mark.advance(rows[-1].seq)
         return newest

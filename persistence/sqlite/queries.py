@@ -9,27 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import structlog
-
 from messages.stored.form import Form, Storage
 from messages.subjects import encode_user, partition_of
+from persistence.damage import tell
 from persistence.errors import Damaged
 from persistence.records import Ended, EndedPage, Loaded, Row, Snapshot
-from persistence.sqlite.bulk_load import ONE_SNAPSHOT, Asked, load
+from persistence.sqlite.blocks import Run
+from persistence.sqlite.bulk_load import Asked, load, one_snapshot
 from persistence.sqlite.connection import Connection
-from persistence.sqlite.derived import rare
-from persistence.sqlite.ends import (
-    FIRST_ROWS,
-    MORE_ROWS,
-    filling,
-    looked_at,
-    query_of,
-)
+from persistence.sqlite.ends import FIRST_ROWS, MORE_ROWS, said
 from persistence.sqlite.index import LogIndex
 from persistence.sqlite.positions import ENDS, PUBLISHED, position_of
 from persistence.sqlite.stored_rows import StoredRows
 
-_log: Final = structlog.get_logger(__name__)
+ENDS_AT_ONCE: Final = 64
+"""Ends that are looked at in one turn."""
 
 
 class LogReads:
@@ -57,9 +51,7 @@ class LogReads:
         self._stored = rows
         self._storage = form.storage
         self._ending = form.ending
-        self._rare = rare(form.common())
-        self._fills = form.span.fills
-        self._ended = query_of(form)
+        self._span = form.span
 
     async def last_seq(self) -> int:
         """See `EventLog.last_seq`."""
@@ -69,16 +61,27 @@ class LogReads:
 
     async def snapshot(self, user: str) -> Snapshot | None:
         """See `LogQueries.snapshot`."""
-        place = (partition_of(encode_user(user)), user)
-        found = await self._recoveries.read(ONE_SNAPSHOT, *place)
-        return Snapshot(*found[0]) if found else None
+        return await self._recoveries.ask(one_snapshot, user)
 
     async def load(self, users: Sequence[str], limit: int) -> dict[str, Loaded]:
         """See `LogQueries.load`."""
-        # What leaves memory after this is in the file by then.
-        recent = [self._index.recent(user) for user in users]
-        asked = Asked(users, recent, self._index.position, limit)
-        return await load(self._recoveries, asked, self._stored)
+        loaded, lost = dict[str, Loaded](), list[Run]()
+        async with self._index.question() as question:
+            shelf = question.shelf
+            if shelf.reader is not None:
+                recent = [
+                    [seq for tail in question.tails for seq in tail.of(user)] for user in users
+                ]
+                asked = Asked(users, recent, question.runs, shelf.lost, limit)
+                loaded, lost = await load(self._recoveries, asked, self._stored)
+        for run in lost:
+            shelf.lose(run)
+        for user in users:
+            if user not in loaded:  # it takes more of the index, or the log itself
+                snapshot = await self.snapshot(user)
+                rows = await self.history(user, snapshot.seq if snapshot else 0, limit)
+                loaded[user] = Loaded(snapshot, [(row[0], row[4], row[5], row[7]) for row in rows])
+        return loaded
 
     async def history(self, user: str, after: int, limit: int) -> list[Row]:
         """See `LogQueries.history`."""
@@ -89,11 +92,8 @@ class LogReads:
     ) -> list[Row]:
         """See `LogQueries.newest`."""
         if kind is not None and self._storage.get(kind, Storage.RARE) is Storage.RARE:
-            where = f"user_id = ? AND seq < ? AND kind = ? AND {self._rare}"
-            rare = await self._where(
-                f"{where} ORDER BY seq DESC LIMIT ?", user, before, kind, limit
-            )
-            return (await self._at(self._pages, rare))[::-1]
+            at = await self._index.of_kind(user, kind, before, limit)
+            return (await self._at(self._pages, at))[::-1]
         found: list[Row] = []
         while len(found) < limit:
             positions = await self._index.before(user, before, limit)
@@ -121,7 +121,7 @@ class LogReads:
 
     async def ended_by(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
         """See `LogQueries.ended_by`."""
-        positions = await self._index.ended_by(self._recoveries, user, keys)
+        positions = await self._index.ended_by(user, keys)
         wanted, found = set(keys), dict[str, Row]()
         for row in await self._at(self._recoveries, positions):
             key = self._ending.key_of(row.kind, row.body)
@@ -131,8 +131,8 @@ class LogReads:
 
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
         """See `LogQueries.noticed`."""
-        where = "user_id = ? AND notify = 1 AND seq < ? ORDER BY seq DESC LIMIT ?"
-        return (await self._at(self._pages, await self._where(where, user, before, limit)))[::-1]
+        at = await self._index.noticed(user, before, limit)
+        return (await self._at(self._pages, at))[::-1]
 
     async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
         """See `LogQueries.users`."""
@@ -148,8 +148,7 @@ class LogReads:
 
     async def notices(self, after: int, limit: int) -> list[Row]:
         """See `Outbox.notices`."""
-        where = "notify = 1 AND seq > ? ORDER BY seq LIMIT ?"
-        return await self._at(self._pages, await self._where(where, after, limit))
+        return await self._at(self._pages, await self._index.notices(after, limit))
 
     async def published(self) -> int:
         """See `Outbox.published`."""
@@ -157,10 +156,48 @@ class LogReads:
 
     async def ended(self, after: Ended, until: int, limit: int) -> EndedPage:
         """See `Ends.ended`."""
-        page, found = await self._pages.ask(looked_at, self._ended, after, until, limit)
-        filled = await self._filled(found)
-        last = page[-1] if len(page) == limit else None
-        return EndedPage([one for one in found if one.seq in filled], last)
+        page = await self._index.over((after.end, after.seq), until, limit)
+        found, last = list[Ended](), None
+        for begin in range(0, len(page), ENDS_AT_ONCE):  # others have their turn in between
+            found += await self._open_and_filled(page[begin : begin + ENDS_AT_ONCE])
+        if len(page) == limit:
+            last = Ended(*page[-1], "")
+        return EndedPage(found, last)
+
+    async def _open_and_filled(self, page: Sequence[tuple[int, int]]) -> list[Ended]:
+        """Those ends of a page that nobody closed and that were filled.
+
+        If a row that tells this of one is damaged, that one is passed over: others go on.
+        """
+        try:
+            rows = {row.seq: row for row in await self._at(self._pages, [seq for _, seq in page])}
+            ended = [Ended(end, seq, rows[seq].user) for end, seq in page]
+            still = await self._still_open([(one, rows[one.seq]) for one in ended])
+            filled = await self._filled(still)
+        except Damaged as error:
+            if len(page) == 1:
+                tell(error)
+                return []
+            half = len(page) // 2
+            first = await self._open_and_filled(page[:half])
+            return [*first, *await self._open_and_filled(page[half:])]
+        return [one for one in still if one.seq in filled]
+
+    async def _still_open(self, found: Sequence[tuple[Ended, Row]]) -> list[Ended]:
+        """Those behind which nothing else was opened, and which nobody closed."""
+        span = self._span
+        asked = [
+            (one.user, kind, one.seq) for one, _ in found for kind in (span.opens, span.closes)
+        ]
+        behind = await self._index.later(asked)
+        closing = sorted({seq for some in behind[1::2] for seq in some})
+        rows = await self._at(self._pages, closing)
+        closed = {row.seq: said(row.body, span.closed) for row in rows}
+        return [
+            one
+            for (one, row), opened, closes in zip(found, behind[::2], behind[1::2], strict=True)
+            if not opened and said(row.body, span.name) not in [closed[seq] for seq in closes]
+        ]
 
     async def dealt_with(self) -> int:
         """See `Ends.dealt_with`."""
@@ -171,7 +208,7 @@ class LogReads:
         try:
             return await self._recoveries.ask(position_of, name)
         except Damaged as error:
-            _log.error("damaged", file=error.file, place=error.place, do="nothing: it begins anew")
+            tell(error)
             return 0
 
     async def _filled(self, found: Sequence[Ended]) -> set[int]:
@@ -181,7 +218,8 @@ class LogReads:
         while left:
             behind = await self._index.behind([(user, after) for _, user, after in left], rows)
             positions = [seq for some in behind for seq in some]
-            usage = await self._pages.ask(filling, positions, self._fills)
+            some_rows = await self._at(self._pages, sorted({*positions}))
+            usage = {row.seq for row in some_rows if row.kind == self._span.fills}
             filled |= {
                 seq
                 for (seq, _, _), some in zip(left, behind, strict=True)
@@ -208,8 +246,3 @@ class LogReads:
     ) -> list[Row]:
         """The rows at these positions that are wanted, oldest first."""
         return await connection.ask(self._stored.at, positions, wanted) if positions else []
-
-    async def _where(self, where: str, *args: object) -> list[int]:
-        # `where` is text of this module; all values are variables.
-        query = f"SELECT seq FROM log WHERE {where}"  # noqa: S608
-        return [seq for (seq,) in await self._pages.read(query, *args)]

@@ -16,6 +16,7 @@ from typing import Final
 from messages.stored.form import Form
 from persistence.errors import Refused
 from persistence.sqlite.derived import derive
+from persistence.sqlite.structure import check_structure
 
 WRITER_CACHE_KIB: Final = 4_096
 """Rows go to the end of the log and snapshots anywhere: more would hold pages of the past."""
@@ -97,7 +98,13 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
 
 
 def prepare(db: sqlite3.Connection, path: Path, form: Form) -> None:
-    """Make a database ready for its writer, or refuse it untouched."""
+    """Make a database ready for its writer, or refuse it untouched.
+
+    Raises:
+        Refused: as `check`, or another program uses it.
+        Damaged: as `check_structure`.
+        sqlite3.Error: it cannot be made ready.
+    """
     version = check(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
@@ -112,6 +119,7 @@ def prepare(db: sqlite3.Connection, path: Path, form: Form) -> None:
             f"{path} is in use by another program: its WAL cannot be copied before it ends"
         )
     migrate(db, version)
+    check_structure(db)
     derive(db, form)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable
+from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable, Damaged
 from persistence.records import Loaded
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
@@ -116,7 +116,7 @@ async def test_the_entry_about_a_file_in_the_log_may_be_damaged_too(
     archived: Path,
     blocks: object,
 ) -> None:
-    outside.execute("UPDATE archives SET blocks = ?", (blocks,))
+    outside.execute("UPDATE archives SET blocks = ?, checksum = NULL", (blocks,))
     archived.write_bytes(OTHER)
     with pytest.raises(ArchiveDamaged):
         await sqlite_journal.rows(0, 1)
@@ -126,3 +126,15 @@ async def test_the_entry_about_a_file_in_the_log_may_be_damaged_too(
     outside.execute("UPDATE position SET seq = 0, checksum = NULL WHERE name = 'archived'")
     with pytest.raises(ArchiveDamaged):  # and it does not begin again and again
         await sqlite_journal.archive(200)
+
+
+@pytest.mark.parametrize(
+    "change", ["name = '1-200.jsonl.gr'", "first = 2", "blocks = replace(blocks, '[1,0', '[1,1')"]
+)
+async def test_an_entry_about_a_file_that_is_not_as_it_was_written_is_no_file_that_is_gone(
+    sqlite_journal: SQLiteJournal, outside: sqlite3.Connection, archived: Path, change: str
+) -> None:
+    outside.execute(f"UPDATE archives SET {change}")
+    with pytest.raises(Damaged, match="what it says of the archive"):
+        await sqlite_journal.find("user-1", "k1")
+    assert await sqlite_journal.rows(200, ALL) == usage(400)[200:]

@@ -259,7 +259,7 @@ async def test_nobody_can_try_out_what_was_erased(directory: Path) -> None:
 async def test_kept_links_that_cannot_be_read_are_no_start(directory: Path, stored: str) -> None:
     await written(directory, 2)
     edit(directory, f"UPDATE heads SET links = {stored}")
-    with pytest.raises(Refused, match="the newest links of the chain"):
+    with pytest.raises(Refused, match="the log's own notes of its newest links"):
         await SQLiteJournal.open(directory, FORM)
 
 
@@ -276,12 +276,13 @@ async def test_the_chain_goes_on_after_a_write_that_failed(directory: Path) -> N
 
 
 @pytest.mark.parametrize("script", ["chain = NULL", "chain = 'text'", "partition = 64"])
-async def test_a_newest_row_that_was_changed_keeps_no_service_from_starting(
+async def test_a_newest_row_that_was_changed_is_refused_since_nobody_knows_whose_it_is(
     directory: Path, script: str
 ) -> None:
     await written(directory, 3)
     edit(directory, f"UPDATE log SET {script} WHERE seq = 3")
-    await written(directory, 2)
+    with pytest.raises(Refused, match=r"row 3 of meterd.db is not as it was written"):
+        await SQLiteJournal.open(directory, FORM)
     assert broken(directory) == [Broken(3, 3, CHANGED)]
 
 
@@ -291,7 +292,7 @@ async def test_a_newest_row_of_other_types_is_refused_in_a_line(
 ) -> None:
     await written(directory, 3)
     edit(directory, f"UPDATE log SET {script} WHERE seq = 3")
-    with pytest.raises(Refused, match="row 3 of the log is damaged"):
+    with pytest.raises(Refused, match=r"row 3 of meterd.db is not as it was written"):
         await SQLiteJournal.open(directory, FORM)
 
 

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from messages.stored.form import FORM
 from persistence.journal import Journal
 from persistence.records import Row
-from persistence.sqlite import endings, index_file
+from persistence.sqlite import index_file
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_row
 
@@ -156,7 +156,9 @@ async def steps(journal: SQLiteJournal, key: str) -> int:
         count += 1
         return 0
 
-    connections = (journal._recoveries, journal._index._reader)
+    reader = journal._index.shelf.reader
+    assert reader is not None
+    connections = (journal._recoveries, reader)
 
     def watch(db: sqlite3.Connection) -> None:
         db.set_progress_handler(step, 10)
@@ -186,26 +188,4 @@ async def test_the_end_of_a_long_hold_is_found_as_fast_in_the_file_and_in_memory
         counts.append(await steps(journal, "h"))
         rows *= 10
     assert counts[1] < 2 * counts[0] + 20, counts
-    await journal.close()
-
-
-async def test_rows_that_only_memory_has_are_looked_at_once_and_a_few_at_a_time(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("persistence.sqlite.index.LOOK_ROWS", 100)
-    journal = await SQLiteJournal.open(directory, FORM)
-    looked: list[tuple[int, int]] = []
-    among = endings.Endings.among
-
-    def watched(self: endings.Endings, db: sqlite3.Connection, after: int, last: int) -> Any:
-        looked.append((after, last))
-        return among(self, db, after, last)
-
-    monkeypatch.setattr(endings.Endings, "among", watched)
-    await journal.append([make_row(n + 1) for n in range(250)])
-    await journal.ended_by("alice", ["h"])
-    await journal.ended_by("bob", ["h"])
-    await journal.append([released(251, "h")])
-    assert (await journal.ended_by("alice", ["h"]))["h"].seq == 251
-    assert looked == [(0, 100), (100, 200), (200, 250), (250, 251)]
     await journal.close()

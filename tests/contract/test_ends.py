@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
 from structlog.testing import capture_logs
 
 from messages.stored.form import FORM
 from persistence.journal import Journal
 from persistence.records import Ended, Row
-from persistence.sqlite.ends import query_of
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_row
 
@@ -141,23 +137,6 @@ async def filled(directory: Path) -> None:
     await journal.close()
 
 
-@pytest.mark.parametrize("how", ["dropped", "another"])
-async def test_an_index_that_is_missing_or_older_is_made_anew(directory: Path, how: str) -> None:
-    await filled(directory)
-    with closing(sqlite3.connect(directory / "meterd.db")) as db:
-        db.execute("DROP INDEX log_ends")
-        if how == "another":
-            db.execute("CREATE INDEX log_ends ON log (kind) WHERE kind = 'usage'")
-        db.commit()
-    with capture_logs() as lines:
-        journal = await SQLiteJournal.open(directory, FORM)
-    assert [line["index"] for line in lines if line["event"] == "journal_index_made_anew"] == [
-        "log_ends"
-    ]
-    assert await found(journal, 20) == ["a", "b"]
-    await journal.close()
-
-
 async def test_a_start_makes_nothing_anew_and_goes_on_where_it_was(directory: Path) -> None:
     with capture_logs() as lines:
         await filled(directory)
@@ -169,14 +148,3 @@ async def test_a_start_makes_nothing_anew_and_goes_on_where_it_was(directory: Pa
     again = await SQLiteJournal.open(directory, FORM)
     assert await found(again, 20) == ["b"]
     await again.close()
-
-
-async def test_it_is_found_by_the_index_alone_and_in_its_order(
-    outside: sqlite3.Connection,
-) -> None:
-    plan = outside.execute(f"EXPLAIN QUERY PLAN {query_of(FORM)}", (0, 0, 0, 1)).fetchall()
-    steps = [step for *_, step in plan]
-    assert not [step for step in steps if step.startswith("SCAN") and "log" in step], steps
-    assert not [step for step in steps if "TEMP B-TREE" in step], steps
-    assert sum("USING INDEX log_ends" in step for step in steps) == 2, steps
-    assert sum("INDEX log_kind (user_id=? AND kind=?" in step for step in steps) >= 2, steps

@@ -18,7 +18,7 @@ from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_rows
 
 WAL = f"{DATABASE}-wal"
-BLOCKS = 12
+BLOCKS = 60
 
 
 async def killed(directory: Path, blocks: int = BLOCKS) -> Path:

@@ -169,7 +169,8 @@ async def test_a_fill_writes_behind_what_is_there(directory: Path, random_: rand
         await journal.append(make_rows(random_, at, LUMP))
         await journal._index.filled.wait()
         sizes.append((directory / "index.db-wal").stat().st_size)
-        await journal._index._filler.call(written)
+        assert journal._index.shelf.filler is not None
+        await journal._index.shelf.filler.call(written)
     assert max(sizes[20:]) <= 2 * max(sizes[1:5])
     await journal.close()
 
@@ -202,12 +203,14 @@ async def test_a_lump_is_filled_in_once_though_nobody_waited_for_it(
     journal = await open_in_lumps(directory)
     await journal.append(rows)
     place = journal._index
+    run, filler = place.shelf.next_run(len(rows)), place.shelf.filler
+    assert filler is not None
     for _ in range(2):
-        await place._filler.write(index_file.fill, place._endings, 0, len(rows))
+        await filler.write(index_file.fill, run, place._tails[0], FORM)
     await journal.close()
 
     with closing(sqlite3.connect(directory / "index.db")) as db:
-        assert db.execute("SELECT count(*) FROM rows").fetchone() == (len(rows),)
+        assert db.execute("SELECT count(*) FROM runs").fetchone() == (1,)
     journal = await open_in_lumps(directory)
     await check(journal, rows)
     await journal.close()

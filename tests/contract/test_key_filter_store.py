@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from messages.stored.form import FORM
 from persistence.errors import Corrupt
@@ -129,6 +130,41 @@ async def test_the_file_and_the_index_may_be_of_different_moments(
     (directory / "index.db").unlink()  # the filter is ahead of it
     assert await start(directory, rows)
     (directory / key_filter_store.FILE).unlink()  # the index is ahead of it
+    assert not await start(directory, rows)
+
+
+async def test_many_keys_that_the_file_lacks_are_read_behind_the_service(
+    directory: Path, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(directory, rows[:400])
+    (directory / key_filter_store.FILE).unlink()
+    monkeypatch.setattr(key_filter_store, "FILL_ROWS", 300)
+    monkeypatch.setattr(key_filter_store, "ROWS_AT_ONCE", 10)
+    with capture_logs() as lines:
+        journal, keys = await open_with(directory)
+        assert not keys.surely_new("nobody", "new")  # nothing is, before all are there
+        await put(journal, keys, rows[400:])
+        assert journal._keys is not None
+        assert journal._keys._filling is not None
+        await journal._keys._filling
+    assert [line["event"] for line in lines] == ["keys_complete"]
+    assert keys.surely_new("nobody", "new")
+    assert not any(keys.surely_new(row.user, row.key) for row in rows if row.key is not None)
+    await journal.close()
+    assert position(directory) == 500
+
+
+async def test_a_filter_that_is_not_complete_yet_is_not_written(
+    directory: Path, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(directory, rows)
+    (directory / key_filter_store.FILE).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(key_filter_store, "FILL_ROWS", 300)
+        journal, keys = await open_with(directory)
+        await journal.close()
+    assert not keys.complete
+    assert not (directory / key_filter_store.FILE).exists()
     assert not await start(directory, rows)
 
 

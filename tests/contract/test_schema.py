@@ -20,7 +20,6 @@ from messages.stored.events import Alert, Personal, UsageRecorded
 from messages.stored.form import FORM
 from persistence.errors import Refused
 from persistence.sqlite import schema
-from persistence.sqlite.derived import rare
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.older import long_form
 from tests.support.rows import make_row, make_snapshot
@@ -151,29 +150,6 @@ async def test_the_log_is_append_only(
         outside.execute(statement)
 
     assert await sqlite_journal.rows(0, ALL) == rows
-
-
-@pytest.mark.parametrize(
-    ("where", "index"),
-    [
-        (
-            f"user_id = ? AND seq < ? AND kind = ? AND {rare(FORM.common())} ORDER BY seq DESC",
-            "INDEX log_kind (user_id=? AND kind=? AND rowid<?)",
-        ),
-        (
-            "user_id = ? AND notify = 1 AND seq < ? ORDER BY seq DESC",
-            "INDEX log_user_notify (user_id=? AND rowid<?)",
-        ),
-        ("notify = 1 AND seq > ? ORDER BY seq", "INDEX log_notify (notify=? AND rowid>?)"),
-    ],
-)
-async def test_reads_find_their_rows_by_an_index(
-    outside: sqlite3.Connection, where: str, index: str
-) -> None:
-    args = [0] * where.count("?")
-    plan = outside.execute(f"EXPLAIN QUERY PLAN SELECT * FROM log WHERE {where}", args).fetchall()
-
-    assert [step[3] for step in plan] == [f"SEARCH log USING {index}"]
 
 
 ALERT = Alert(

@@ -13,7 +13,7 @@ from actors.billing.periods.calendar import add_months
 from messages.codec import decode_event
 from messages.stored.events import UsageRecorded
 from messages.subjects import PREFIX
-from persistence.errors import Corrupt
+from persistence.errors import Damaged
 from tests.support.faults import Fault
 from tests.support.meter import NOON, micros
 from tests.support.rig import Rig, Start
@@ -355,5 +355,5 @@ async def test_a_row_of_the_catalogue_that_cannot_be_read_refuses_the_start(
     (row,) = inner._rows
     inner._rows[:] = inner._of_user[row.user][:] = [row._replace(kind=kind, body=body)]
 
-    with pytest.raises(Corrupt, match=rf"row 1 \({kind}\) cannot be read"):
+    with pytest.raises(Damaged, match=r"row 1 of meterd\.db is not as it was written"):
         await Rig.start(inner)

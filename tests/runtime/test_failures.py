@@ -88,11 +88,12 @@ async def test_rows_that_cannot_be_read_refuse_only_their_user(rig: Rig, lines: 
         answer = await rig.ask("track", user, provider="tavily")
         assert answer.code == "unavailable", user
     assert (await rig.ask("track", "bob", provider="tavily")).body["seq"] == 5
-    assert len(error_lines(lines, "recovery_failed")) == 3
+    said = [(line["place"], line["user"]) for line in error_lines(lines, "damaged")]
+    assert said == [("row 1", "unknown kind"), ("row 2", "not JSON"), ("row 3", "no period")]
     listed = (await rig.catalog("users.list")).body["users"]
     assert [user["user_id"] for user in listed if user["plan"] is not None] == ["bob"]
     assert len(listed) == 4
-    assert len(error_lines(lines, "user_unreadable")) == 3
+    assert len(error_lines(lines, "damaged")) == 3
     await rig.stop()
 
 

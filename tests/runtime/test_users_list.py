@@ -93,7 +93,7 @@ async def test_a_user_who_could_not_be_read_is_in_the_log_lines(start: Start, li
     await use(rig, "a")
     await damage(rig, "b")
     await page(rig)
-    (line,) = [line for line in lines if line["event"] == "user_unreadable"]
+    (line,) = [line for line in lines if line["event"] == "damaged"]
     assert line["user"] == "b"
 
 

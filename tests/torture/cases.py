@@ -9,7 +9,7 @@ from errno import EIO, ENOSPC
 from pathlib import Path
 from typing import Any, Final
 
-from tests.torture import damage, disks, kills, loads, mixed, pages, power
+from tests.torture import damage, disks, everywhere, kills, loads, mixed, pages, power
 from tests.torture.rounds import Fault, Result, run_round
 from tests.torture.shim import Op
 
@@ -79,6 +79,12 @@ CASES: Final[dict[str, Case]] = {
     ),
     "wal": _fault("the WAL is damaged or cut between two lives", damage.damage_wal, 60, 15),
     "page": Case("a page of the database is damaged or cut off", pages.damage_pages, 60, 30),
+    "sweep": Case(
+        "each sector, page and file of a small directory is damaged, a copy for each",
+        everywhere.damage_everything,
+        1,
+        1,
+    ),
     "disk-full": Case(
         f"a disk of {disks.DISK_MIB} MiB is full for 0.2 to 1.5 s",
         _struck(disks.fill_disk, disk=disks.small_disk),

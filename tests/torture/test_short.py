@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import damage, disks, kills, mixed, pages, power
+from tests.torture import disks, kills, mixed, power
 from tests.torture.rounds import run_round
 from tests.torture.shim import NoCompilerError, library
 
@@ -71,23 +71,6 @@ async def test_a_disk_that_lies_about_its_syncs_is_found_out(tmp_path: Path) -> 
     with pytest.raises(ExceptionGroup) as caught:
         await run_round("lies", fault, tmp_path / "round", SEED, times=2, power=True)
     assert caught.group_contains(AssertionError)
-
-
-async def test_a_damaged_wal_is_refused_and_a_whole_one_put_back_is_served(tmp_path: Path) -> None:
-    print(f"seed {SEED}")
-    fault = mixed.in_turn(damage.damage_start_of_wal, damage.damage_wal)
-    result = await run_round("wal", fault, tmp_path / "round", SEED, times=2)
-    assert result.notes["WALs damaged"] == 2
-    assert result.notes["refused"]
-    assert any("ends at row" in line for line in result.failed)
-
-
-async def test_of_damaged_pages_nothing_wrong_is_said_without_verify_finding_it(
-    tmp_path: Path,
-) -> None:
-    print(f"seed {SEED}")
-    result = await pages.damage_pages(tmp_path / "round", SEED, 3)
-    assert result.notes.get("verify 1", 0) + result.notes.get("verify 2", 0)
 
 
 async def test_a_disk_that_is_full_ends_nothing_and_loses_nothing(tmp_path: Path) -> None:

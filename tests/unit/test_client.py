@@ -126,6 +126,15 @@ async def test_an_error_that_is_not_retryable_is_raised_at_once_with_its_field()
     assert len(nc.sent) == 1
 
 
+async def test_an_error_that_says_so_is_not_repeated_whatever_its_code() -> None:
+    damaged = RequestError("unavailable", "row 17 is damaged", retryable=False)
+    nc = FakeConnection([damaged, TRACKED])
+    with pytest.raises(RequestError, match="row 17") as caught:
+        await client_of(nc).track("alice", provider="openai")
+    assert (caught.value.code, caught.value.retryable) == ("unavailable", False)
+    assert (len(nc.sent), nc.pauses) == (1, [])
+
+
 async def test_a_passed_deadline_is_the_end_of_the_budget() -> None:
     nc = FakeConnection([RequestError("deadline_exceeded", "too late")])
     with pytest.raises(RequestError, match="deadline_exceeded"):

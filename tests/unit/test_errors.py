@@ -58,6 +58,14 @@ def test_an_error_reply_has_every_field_and_tells_the_client_all(code: str) -> N
     assert decode_error(raw).retryable is TABLE[code][1]
 
 
+@pytest.mark.parametrize("code", TABLE)
+@pytest.mark.parametrize("retryable", [True, False])
+def test_an_error_can_say_of_itself_whether_a_retry_helps(code: str, *, retryable: bool) -> None:
+    raw = encode_reply(ErrorReply(RequestError(code, "no", retryable=retryable).body()))
+    assert json.loads(raw)["error"]["retryable"] is retryable
+    assert decode_error(raw).retryable is retryable
+
+
 def test_fields_that_do_not_apply_are_null() -> None:
     raw = encode_reply(ErrorReply(InvalidRequest("no").body()))
     found = json.loads(raw)["error"]

@@ -63,7 +63,7 @@ BILLING = upwards(
 )
 # SQLite is one way to keep what the journal describes.
 PERSISTENCE = upwards(
-    "errors exhaustion fsync records key_filter",
+    "errors exhaustion fsync records key_filter damage",
     "journal",
     "writer memory",
     "chain",

@@ -15,7 +15,7 @@ from messages.codec import money_of
 from messages.dimensions import DIMENSIONS
 from messages.errors import InvalidRequest
 from messages.refusals import closest
-from messages.stored.errors import UnreadableEvent
+from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import KIND, CatalogEvent, PlanPut, PlanTerms, PricePut
 
 FREE_TIER: Final = "free"
@@ -84,7 +84,7 @@ class Catalog:
         """
         try:
             self._take(event)
-        except (KeyError, TypeError, ValueError) as error:
+        except MISFITS as error:
             raise UnreadableEvent(KIND[type(event)], str(error), seq) from error
         self.seq = seq
 

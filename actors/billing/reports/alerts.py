@@ -17,7 +17,9 @@ from actors.billing.paging import fitting
 from actors.billing.state.account import Account, Raised
 from messages.errors import InvalidRequest, RequestError
 from messages.reports import Ack, AckReply, AlertReply, Alerts, AlertsReply
+from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import (
+    Alert,
     AlertsRead,
     Event,
     Subscribed,
@@ -115,8 +117,21 @@ def alerts_reply(
 def alert_reply(
     user: str, raised: Raised, *, is_read: bool = False, read_at: int | None = None
 ) -> AlertReply:
-    """An alert as replies and publications show it."""
+    """An alert as replies and publications show it.
+
+    Raises:
+        UnreadableEvent: it says what no reply can say.
+    """
     alert, at, seq = raised
+    try:
+        return _reply_of(user, alert, at, seq, is_read=is_read, read_at=read_at)
+    except MISFITS as error:
+        raise UnreadableEvent("alert", str(error), seq) from error
+
+
+def _reply_of(
+    user: str, alert: Alert, at: int, seq: int, *, is_read: bool, read_at: int | None
+) -> AlertReply:
     money = alert.unit == "cost"
     return AlertReply(
         id=alert.id,

@@ -23,6 +23,7 @@ from actors.billing.state.account import Account, logged
 from messages.codec import decode_event, decode_personal, encode_reply, usage_marks
 from messages.errors import InvalidRequest
 from messages.reports import LogEntry, Logs, LogsReply
+from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import KIND, PeriodAdded, PeriodRolled, Personal, UsageRecorded
 from messages.units import to_datetime, to_micros, usd
 
@@ -222,7 +223,11 @@ class Page:
         return min(max(room, FEW, self._scanned), CHUNK)
 
     def take(self, rows: Sequence[LoggedRow], *, last: bool) -> None:
-        """Look at the next rows; ``last`` if none are left behind them."""
+        """Look at the next rows; ``last`` if none are left behind them.
+
+        Raises:
+            UnreadableEvent: one cannot be read; those before it are done with.
+        """
         for row in rows:
             if self._wanted.ended(row.at) or self._opens(row):
                 last = True
@@ -256,7 +261,10 @@ class Page:
             return True
         if len(self._entries) == self._limit:
             return False
-        entry, size = _entry(event, row)
+        try:
+            entry, size = _entry(event, row)
+        except MISFITS as error:
+            raise UnreadableEvent(row.kind, str(error), row.seq) from error
         if self._entries and self._bytes + size > self._bytes_max:
             return False
         self._entries.append(entry)

@@ -21,7 +21,7 @@ from actors.billing.state.account import (
 )
 from actors.billing.state.interning import NOTHING, owned, shared
 from actors.billing.state.open_holds import OpenHold, OpenHolds
-from messages.stored.errors import UnreadableEvent
+from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import (
     KIND,
     Alert,
@@ -74,7 +74,7 @@ def apply(account: Account, event: Event, at: int, seq: int) -> None:
             _EFFECTS[type(event)](account, event, at, seq)
         account.at = at
         account.seq = seq
-    except (KeyError, TypeError, ValueError) as error:
+    except MISFITS as error:
         kind = KIND.get(type(event), type(event).__name__)
         raise UnreadableEvent(kind, str(error), seq) from error
 

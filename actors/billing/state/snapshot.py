@@ -24,6 +24,9 @@ from messages.stored.snapshot import DECODER, ENCODER, State, StoredPeriod
 
 SCHEMA: Final = 3
 DIGEST_BYTES: Final = 32
+_SALT: Final = b"meterd"
+"""Of this schema. The next one takes another: so a digest is one of the schema too, as it is of the
+user and, in the body, of the position."""
 
 
 def encode(account: Account) -> bytes:
@@ -120,7 +123,7 @@ def period_of(totals: PeriodTotals) -> Period:
 
 def _digest(user: str, body: bytes) -> bytes:
     """Tells a snapshot from one that was changed or is another user's."""
-    source = blake2b(body, digest_size=DIGEST_BYTES // 2, salt=b"meterd")
+    source = blake2b(body, digest_size=DIGEST_BYTES // 2, salt=_SALT)
     source.update(user.encode())
     return source.hexdigest().encode()
 

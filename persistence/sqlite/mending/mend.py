@@ -21,8 +21,9 @@ from persistence.sqlite.mending.joining import Frame, Join, Kind, Known, Origin
 from persistence.sqlite.mending.report import Report, missing_of
 from persistence.sqlite.mending.salvage import SCRATCH, Salvage
 from persistence.sqlite.mending.shelf import shelf_of
-from persistence.sqlite.mending.sources import Source, backup, begin_of
+from persistence.sqlite.mending.sources import LOSSES, Source, backup, begin_of
 from persistence.sqlite.mending.writing import Contents, write
+from persistence.sqlite.structure import check_structure
 
 RUNS_MAX: Final = 16
 """How often a join may find something new."""
@@ -161,6 +162,8 @@ class _Mend:
         log = self._log
         check_notes(log)
         positions_of(log, [], self._shelf, self._end)
+        if log.schema >= LOSSES:
+            log.ask("the structure", check_structure, None)
         for _ in self._snapshots.all():
             pass
         if self._snapshots.left_out:

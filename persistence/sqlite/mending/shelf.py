@@ -7,29 +7,21 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 import msgspec
 
+from persistence.archive.entries import FIELDS, ArchiveEntry, entry_of
 from persistence.archive.files import DIRECTORY, ArchiveBlock, blocks_of, bodies, digest_of
-from persistence.errors import ArchiveUnreadable
+from persistence.errors import ArchiveUnreadable, Damaged
 from persistence.sqlite.mending.sources import Source
 
-_GET: Final = "SELECT last, first, name, blocks FROM archives ORDER BY last"
+_COLUMNS: Final = "SELECT name FROM pragma_table_info('archives')"
 _GZIP: Final = 31  # zlib's number for a stream with the header of gzip
 _NAME: Final = "{first}-{last}.jsonl.gz"
 _READ_BYTES: Final = 1 << 16
 
 _encode: Final = msgspec.json.Encoder().encode
-
-
-class Entry(NamedTuple):
-    """What the log has of a file, as `archives` has it; ``blocks`` is JSON."""
-
-    last: int
-    first: int
-    name: str
-    blocks: str
 
 
 class Shelf:
@@ -38,10 +30,13 @@ class Shelf:
     Args:
         directory: of the log.
         entries: what is known of them.
+
+    Attributes:
+        entries: in order.
     """
 
-    def __init__(self, directory: Path, entries: Iterable[Entry]) -> None:
-        self.entries = sorted(entries)
+    def __init__(self, directory: Path, entries: Iterable[ArchiveEntry]) -> None:
+        self.entries = sorted(entries, key=lambda entry: entry.last)
         self._lasts = [entry.last for entry in self.entries]
         self._firsts = [[block.first for block in blocks_of(one.blocks)] for one in self.entries]
         self._directory = directory / DIRECTORY
@@ -81,16 +76,18 @@ def shelf_of(directory: Path, log: Source, backups: Sequence[Source]) -> Shelf:
     return Shelf(directory, entries.values())
 
 
-def _entries(source: Source) -> dict[int, Entry]:
-    def read(db: sqlite3.Connection) -> dict[int, Entry]:
+def _entries(source: Source) -> dict[int, ArchiveEntry]:
+    def read(db: sqlite3.Connection) -> dict[int, ArchiveEntry]:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'archives'").fetchone():
             return {}
-        found = dict[int, Entry]()
-        for one in db.execute(_GET):
-            entry = Entry(*one)
+        found = dict[int, ArchiveEntry]()
+        columns = [name for (name,) in db.execute(_COLUMNS)]
+        fields = FIELDS if "checksum" in columns else FIELDS.replace("checksum", "NULL")
+        for one in db.execute(f"SELECT {fields} FROM archives ORDER BY last"):  # noqa: S608 -- of a module
             try:
+                entry = entry_of(one)
                 blocks_of(entry.blocks)
-            except ArchiveUnreadable as error:
+            except (ArchiveUnreadable, Damaged) as error:
                 source.flaws.append(str(error))
                 continue
             if entry.name != _NAME.format(first=entry.first, last=entry.last):
@@ -102,13 +99,13 @@ def _entries(source: Source) -> dict[int, Entry]:
     return source.ask("the archives", read, {})
 
 
-def _of_file(path: Path) -> Entry | None:
+def _of_file(path: Path) -> ArchiveEntry | None:
     """What the log would keep of a file, from the file; None if that is not one of ours."""
     first, _, last = path.name.removesuffix(".jsonl.gz").partition("-")
     try:
         with path.open("rb") as file:
             blocks = [*_blocks_in(file)]
-        entry = Entry(int(last), int(first), path.name, _encode(blocks).decode())
+        entry = ArchiveEntry(int(first), int(last), path.name, _encode(blocks).decode())
         blocks_of(entry.blocks)
     except (OSError, ValueError, zlib.error, ArchiveUnreadable):
         return None

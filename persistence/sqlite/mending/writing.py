@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from persistence.archive.entries import FIELDS as ENTRY
+from persistence.archive.entries import ArchiveEntry, checksum_of
 from persistence.chain.losses import Loss
 from persistence.errors import Refused
 from persistence.fsync import sync
@@ -20,13 +22,12 @@ from persistence.sqlite.heads import put_heads
 from persistence.sqlite.insert import HEADS_EVERY
 from persistence.sqlite.losses import put_loss
 from persistence.sqlite.mending.candidates import Candidate
-from persistence.sqlite.mending.shelf import Entry
 from persistence.sqlite.mending.sources import Begin
 from persistence.sqlite.positions import UNCHAINED, UNCHECKED, put_position
 
 _ROWS_AT_ONCE: Final = 1_000
 _PUT_ROW: Final = f"INSERT INTO log ({FIELDS}) VALUES ({', '.join('?' * 11)})"  # noqa: S608 -- text of this module
-_PUT_ENTRY: Final = "INSERT INTO archives (last, first, name, blocks) VALUES (?, ?, ?, ?)"
+_PUT_ENTRY: Final = f"INSERT INTO archives ({ENTRY}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608 -- of a module
 _PUT_SNAPSHOT: Final = (
     "INSERT INTO snapshots (partition, user_id, seq, schema, body) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET seq = excluded.seq, schema = excluded.schema, body = excluded.body"
@@ -51,7 +52,7 @@ class Contents(NamedTuple):
     begin: Begin
     links: list[bytes]
     unchained: int
-    archives: Iterable[Entry]
+    archives: Iterable[ArchiveEntry]
     snapshots: Iterable[Snapshot]
     positions: dict[str, int]
     unchecked: Callable[[], int]
@@ -106,7 +107,7 @@ def _fill(db: sqlite3.Connection, rows: Iterator[Candidate], contents: Contents)
     for loss in losses:
         put_loss(db, loss)
     end = max([last, *(loss.last for loss in losses)])
-    db.executemany(_PUT_ENTRY, contents.archives)
+    db.executemany(_PUT_ENTRY, [(*one, checksum_of(one)) for one in contents.archives])
     db.executemany(_PUT_SNAPSHOT, (one for one in contents.snapshots if one.seq <= end))
     positions = {UNCHAINED: contents.unchained, UNCHECKED: contents.unchecked()}
     for name, seq in (contents.positions | positions).items():

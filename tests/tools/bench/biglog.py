@@ -37,11 +37,14 @@ from persistence.chain.checksum import stamp
 from persistence.key_filter import KeyFilter
 from persistence.records import Row, Snapshot
 from persistence.sqlite import index_file, schema
+from persistence.sqlite.blocks import Run
+from persistence.sqlite.connection import Connection
 from persistence.sqlite.data_dir import DATABASE
-from persistence.sqlite.endings import Endings
 from persistence.sqlite.heads import put_heads
 from persistence.sqlite.index_file import INDEX
+from persistence.sqlite.index_source import Source
 from persistence.sqlite.journal import SQLiteJournal
+from persistence.sqlite.stored_rows import StoredRows
 from tests.tools.bench.calls import MODELS, call, keys
 from tests.tools.bench.stage import OUT
 
@@ -127,10 +130,13 @@ async def _make(directory: Path, events: int) -> None:
     await (await SQLiteJournal.open(directory, FORM)).close()  # makes the tables
     _write(directory / DATABASE, _blocks(events, begin, prototypes))
     # One lump: by itself the index takes the log in by many, each with a copy in memory.
-    endings = Endings(FORM.ending, Archives(directory))
-    filler = await index_file.open_filler(directory / INDEX, directory / DATABASE)
-    await filler.write(index_file.fill, endings, 0, events)
+    log = await Connection.open(directory / DATABASE, read_only=True)
+    source = Source(log, FORM, StoredRows(0, Archives(directory)))
+    filler = await index_file.open_filler(directory / INDEX)
+    run = Run(1, 0, events, (await filler.call(index_file.held, FORM)).file)
+    await filler.write(index_file.fill, run, await source.lump(0, events), FORM)
     await filler.close()
+    await source.close()
     journal = await SQLiteJournal.open(directory, FORM)
     await journal.load_keys(KeyFilter())  # as after any stop, the filter is there
     await journal.close()

@@ -1,0 +1,223 @@
+"""Reads of the file of the index: blocks of many places in one statement, checked.
+
+Each step of a statement hands the interpreter lock back and forth, and a thread may wait
+milliseconds for it while the event loop is busy. So one statement gives all blocks in one row.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from persistence.exhaustion import is_exhausted
+from persistence.sqlite.blocks import Block, Run, checksum
+from persistence.sqlite.sections import Section
+
+ASKS_AT_ONCE: Final = 256
+"""Places of one statement."""
+PLACES: Final = "places"
+"""What the file is called where it is attached to the log."""
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR})
+
+# Of each place that is asked: its run, its section and its bounds. The block with the lower bound
+# is the one before it in order. Bodies come one behind the other, in the order of the array, beside
+# it.
+_PLACE: Final = (
+    "run = json_extract(asked.value, '$[0]') AND section = json_extract(asked.value, '$[1]')"
+)
+_RANGE: Final = """
+SELECT id FROM {schema}.blocks WHERE {place}
+    AND first >= coalesce((
+        SELECT first FROM {schema}.blocks WHERE {place}
+            AND first <= json_extract(asked.value, '$[2]')
+        ORDER BY first DESC LIMIT 1
+    ), '')
+    AND first < json_extract(asked.value, '$[3]')
+ORDER BY first {order} LIMIT ?2
+"""
+_READ: Final = """
+SELECT CAST(json_group_array(json_array(
+    asked.key, found.first, found.next, found.checksum, length(CAST(found.body AS BLOB))
+)) AS BLOB), CAST(group_concat(found.body, '') AS BLOB)
+FROM json_each(?1) AS asked CROSS JOIN {schema}.blocks AS found ON found.id IN ({range})
+"""
+
+
+# One block of each place: the one with a bound, or the one before it. What is asked is an object of
+# JSON: bounds by run, in order; to take each place out of an array takes as long as all else.
+_ONE: Final = """
+SELECT CAST(json_group_array(json_array(
+    found.first, found.next, found.checksum, length(CAST(found.body AS BLOB))
+)) AS BLOB), CAST(group_concat(found.body, '') AS BLOB)
+FROM json_each(?1) AS asked LEFT JOIN {schema}.blocks AS found ON found.id = (
+    SELECT id FROM {schema}.blocks
+    WHERE run = CAST(asked.key AS INTEGER) AND section = ?2 AND first {before} asked.value
+    ORDER BY first DESC LIMIT 1
+)
+"""
+
+
+class Ask(NamedTuple):
+    """Blocks of a section of a run.
+
+    Attributes:
+        run: the run.
+        section: the section.
+        low: the bound from which on,
+        high: and up to which, entries are asked for.
+        blocks: how many at the most.
+        newest: whether those at the upper end come first.
+    """
+
+    run: Run
+    section: Section
+    low: str
+    high: str
+    blocks: int
+    newest: bool = False
+
+
+class Part(NamedTuple):
+    """Blocks that were checked.
+
+    Attributes:
+        bodies: in order.
+        low: they have all entries from this bound on,
+        high: up to this one.
+        whole: whether that is all that was asked for.
+    """
+
+    bodies: list[bytes]
+    low: str
+    high: str
+    whole: bool
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_found: Final = msgspec.json.Decoder(list[tuple[int, str, str, int, int]]).decode
+
+
+_heads: Final = msgspec.json.Decoder(
+    list[tuple[str | None, str | None, int | None, int | None]]
+).decode
+
+
+def query_of_one(*, newest: bool, schema: str = "main") -> str:
+    """The statement that reads one block of each place; its variables are what, and a section."""
+    return _ONE.format(schema=schema, before="<" if newest else "<=")
+
+
+def query(*, newest: bool, schema: str = "main") -> str:
+    """The statement that reads blocks; its variables are what was asked, as JSON, and the limit."""
+    range_ = _RANGE.format(place=_PLACE, schema=schema, order="DESC" if newest else "ASC")
+    return _READ.format(schema=schema, range=range_)
+
+
+_QUERIES_OF_ONE: Final = {
+    (schema, newest): query_of_one(newest=newest, schema=schema)
+    for schema in ("main", PLACES)
+    for newest in (False, True)
+}
+_QUERIES: Final = {
+    (schema, newest): query(newest=newest, schema=schema)
+    for schema in ("main", PLACES)
+    for newest in (False, True)
+}
+
+
+def read(db: sqlite3.Connection, asks: Sequence[Ask], schema: str = "main") -> list[Part | None]:
+    """What was asked for, of one section, as many blocks, from one end; None for what is damaged.
+
+    Raises:
+        sqlite3.Error: it cannot be read just now.
+    """
+    found = list[Part | None]()
+    for begin in range(0, len(asks), ASKS_AT_ONCE):
+        found += _read(db, asks[begin : begin + ASKS_AT_ONCE], schema)
+    return found
+
+
+def _read(db: sqlite3.Connection, asks: Sequence[Ask], schema: str) -> list[Part | None]:
+    try:
+        blocks = _blocks(db, asks, schema)
+    except (sqlite3.DatabaseError, ValueError) as error:
+        if not is_damage(error):
+            raise
+        if len(asks) == 1:
+            return [None]
+        return [part for ask in asks for part in _read(db, [ask], schema)]
+    return [checked(ask, some) for ask, some in zip(asks, blocks, strict=True)]
+
+
+def _blocks(
+    db: sqlite3.Connection, asks: Sequence[Ask], schema: str
+) -> list[list[tuple[Block, int]]]:
+    """The blocks of each place, and what is stored as their checksum."""
+    if asks[0].blocks == 1:
+        return [[] if one is None else [one] for one in _ones(db, asks, schema)]
+    asked = [(ask.run.id, ask.section, ask.low, ask.high) for ask in asks]
+    text = msgspec.json.encode(asked).decode()
+    statement = _QUERIES[schema, asks[0].newest]
+    ((heads, bodies),) = db.execute(statement, (text, asks[0].blocks))
+    found: list[list[tuple[Block, int]]] = [[] for _ in asks]
+    end = 0
+    for number, first, after, check, length in _found(heads):
+        begin, end = end, end + length
+        found[number].append((Block(first, after, bodies[begin:end]), check))
+    return found
+
+
+def _ones(
+    db: sqlite3.Connection, asks: Sequence[Ask], schema: str
+) -> list[tuple[Block, int] | None]:
+    """As `_blocks`, for one block of each place; None for one that is not there."""
+    newest = asks[0].newest
+    bounds = [b'"%d":%b' % (ask.run.id, _encode(ask.high if newest else ask.low)) for ask in asks]
+    args = (b"{%b}" % b",".join(bounds)).decode(), int(asks[0].section)
+    ((heads, bodies),) = db.execute(_QUERIES_OF_ONE[schema, newest], args)
+    found = list[tuple[Block, int] | None]()
+    end = 0
+    for first, after, check, length in _heads(heads):
+        if first is None or after is None or check is None or length is None:
+            found.append(None)
+        else:
+            begin, end = end, end + length
+            found.append((Block(first, after, bodies[begin:end]), check))
+    return found
+
+
+def checked(ask: Ask, found: list[tuple[Block, int]]) -> Part | None:
+    """The blocks of a place, if each is as it was written and none is missing."""
+    if len(found) > 1:
+        found.sort()
+    edge = None
+    for block, check in found:
+        if edge not in {None, block.first} or checksum(ask.run, ask.section, block) != check:
+            return None
+        edge = block.next
+    if not found or edge is None:
+        return None
+    low, high, full = found[0][0].first, edge, len(found) == ask.blocks
+    # One that is not there is missed at the end at which the others are, or before the limit.
+    if ask.newest:
+        fits = found[-1][0].first < ask.high <= high and (low <= ask.low or full)
+    else:
+        fits = low <= ask.low < found[0][0].next and (ask.high <= high or full)
+    if not fits:
+        return None
+    bodies = [block.body for block, _ in found]
+    return Part(bodies, low, high, low <= ask.low and ask.high <= high)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error says that the file is not as it was written."""
+    if is_exhausted(error):
+        return False
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)
+        # Without a code it is Python's: a text that is no UTF-8.
+        return code & 0xFF in _DAMAGE if code is not None else "UTF-8" in str(error)
+    return isinstance(error, ValueError) and "closed" not in str(error)

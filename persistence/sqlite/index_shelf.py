@@ -1,0 +1,115 @@
+"""An open file of the index: its runs, and how a question is answered of a run that is damaged.
+
+Such a run is read from the log again, into memory, for as long as the file is made anew. That is
+done for a few runs; whoever needs more of them is told when to come again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+from persistence.errors import BeingMade
+from persistence.sqlite.blocks import Run
+from persistence.sqlite.connection import Connection
+from persistence.sqlite.index_reads import Ask, Part, read
+from persistence.sqlite.index_source import Source
+from persistence.sqlite.recent import RecentPositions
+
+LOST_MAX: Final = 2
+"""Runs of one question that are read from the log: each is 100,000 rows."""
+
+Found: TypeAlias = Part | RecentPositions
+"""What a run has of a question: blocks, or all of its rows."""
+
+
+class Shelf:
+    """The runs of the index, in a file or not.
+
+    Args:
+        filler: writes the file; None if there is none that can be used.
+        reader: reads it; None as before.
+        runs: what it has, or would have.
+        file: marks the file.
+        damaged: is told of the first run that is damaged.
+        source: reads the log.
+        left_s: says in how many seconds the file is made anew.
+    """
+
+    def __init__(
+        self,
+        filler: Connection | None,
+        reader: Connection | None,
+        runs: list[Run],
+        file: int,
+        damaged: Callable[[str], None],
+        source: Source,
+        left_s: Callable[[], float],
+    ) -> None:
+        self.filler = filler
+        self.reader = reader
+        self.runs = runs
+        self.file = file
+        self.lost = {run.id for run in runs} if reader is None else set[int]()
+        self._damaged = damaged
+        self._source = source
+        self._left_s = left_s
+        self._stand_ins: dict[int, RecentPositions] = {}
+        self._scanning = asyncio.Lock()
+
+    @property
+    def last(self) -> int:
+        """Up to where the runs have the rows of the log."""
+        return self.runs[-1].last if self.runs else 0
+
+    def next_run(self, last: int) -> Run:
+        """The run behind all others, up to a position."""
+        return Run(len(self.runs) + 1, self.last, last, self.file)
+
+    async def take(self, asks: Sequence[Ask], needed: set[int]) -> list[Found]:
+        """What runs have of a question.
+
+        Args:
+            asks: all as many blocks and from the same end.
+            needed: the runs that this question needed from the log, to which it adds.
+
+        Raises:
+            BeingMade: these would be too many.
+            Damaged: a row of the log is.
+            Unavailable: the file or the log cannot be read.
+        """
+        readable = [ask for ask in asks if ask.run.id not in self.lost]
+        parts = dict[Ask, Part | None]()
+        if readable and self.reader is not None:
+            found = await self.reader.ask(read, readable)
+            parts = dict(zip(readable, found, strict=True))
+        for ask in asks:
+            if parts.get(ask) is None:
+                needed.add(ask.run.id)
+                self.lose(ask.run)
+        if len(needed) > LOST_MAX:
+            raise BeingMade("the index is made anew from the log", self._left_s())
+        return [parts.get(ask) or await self._stand_in(ask.run) for ask in asks]
+
+    def lose(self, run: Run) -> None:
+        """A run is damaged."""
+        if run.id not in self.lost:
+            self.lost.add(run.id)
+            self._damaged(f"the run of rows {run.after + 1} to {run.last}")
+
+    async def _stand_in(self, run: Run) -> RecentPositions:
+        async with self._scanning:  # else two who ask at once would read the same rows
+            found = self._stand_ins.pop(run.id, None)
+            if found is None:
+                while len(self._stand_ins) >= LOST_MAX:
+                    del self._stand_ins[next(iter(self._stand_ins))]
+                found = await self._source.lump(run.after, run.last)
+            self._stand_ins[run.id] = found  # the one that was used last is behind
+            return found
+
+    async def close(self) -> None:
+        """Close the file."""
+        for connection in (self.reader, self.filler):
+            if connection is not None:
+                await connection.close()

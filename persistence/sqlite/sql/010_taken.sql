@@ -1,1 +1,0 @@
--- The number of a migration that is on its way.
