@@ -135,6 +135,14 @@ class LogQueries(Protocol):
         """
         ...
 
+    def lost(self, user: str) -> int | None:
+        """The first position at which rows of the user may be lost, None if none may be.
+
+        That is known when the log is opened: an operator accepted it. What comes behind may name
+        what only a lost row said.
+        """
+        ...
+
     async def load_keys(self, keys: KeyFilter) -> None:
         """Have an empty filter hold every (user, key) pair of the log; called once.
 

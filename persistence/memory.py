@@ -117,6 +117,10 @@ class MemoryJournal:
         found = (user for user in self._of_user if user > after and user.startswith(prefix))
         return sorted(found)[:limit]
 
+    def lost(self, user: str) -> int | None:  # noqa: ARG002 -- of the port
+        """See `LogQueries.lost`; nothing is."""
+        return None
+
     async def load_keys(self, keys: KeyFilter) -> None:
         """See `LogQueries.load_keys`."""
         for user, key in self._of_key:

@@ -151,8 +151,11 @@ class Verifier:
         rows = DamagedRows(self._found, derived.users_of if derived is not None else None)
         for look in self._log.seen():
             if isinstance(look, Gap):
-                rows.gap(look)
-                self._name(chain.skip(look.last))
+                missing = [*self._log.notes.losses.without(look.first, look.last)]
+                for first, last in missing:
+                    rows.gap(look._replace(first=first, last=last))
+                if missing:  # else the chain knows of them
+                    self._name(chain.skip(look.last))
                 if derived is not None:
                     derived.skip(look.first, look.last)
                 self._last = max(self._last, look.last)

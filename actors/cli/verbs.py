@@ -101,6 +101,12 @@ VERBS: Final = {
     "restore": Place(
         "care", "restore", DATA, "meterd restore /backups/2026-11-26.db --data-dir new --yes"
     ),
+    "mend": Place(
+        "mend",
+        "mend",
+        DATA,
+        "meterd mend --backup /backups/2026-11-26.db --data-dir data --dry-run",
+    ),
     "snapshot": Place("care", "snapshot", DATA, "meterd snapshot"),
     "archive": Place("care", "archive", DATA, "meterd archive --before 2026-09-01 --yes"),
     "checkpoint": Place(

@@ -75,7 +75,7 @@ class Restored(NamedTuple):
             Unavailable: the log cannot be read now.
             Corrupt: a row cannot be read.
         """
-        await _replay_in_turns(self.account, self.left)
+        await _replay_in_turns(self.account, self.left, context)
         return len(self.left) + (0 if self.whole else await catch_up(self.account, context))
 
 
@@ -93,7 +93,7 @@ def begin(user: str, loaded: Loaded, context: ActorContext) -> Restored:
             return Restored(account, 0, (), whole=False)  # the tail is that behind the snapshot
         account = start
     now, left = tail[:REPLAYED_PER_TURN], tail[REPLAYED_PER_TURN:]
-    replay(account, now)
+    replay(account, now, context.queries.lost(user))
     return Restored(account, len(now), left, whole=len(tail) < TAIL)
 
 
@@ -140,13 +140,16 @@ async def catch_up(account: Account, context: ActorContext) -> int:
     while True:
         rows = await context.queries.history(account.user, account.seq, HISTORY_PAGE)
         entries = [(row.seq, row.kind, row.at, row.body) for row in rows]
-        await _replay_in_turns(account, entries)
+        await _replay_in_turns(account, entries, context)
         count += len(rows)
         if len(rows) < HISTORY_PAGE:
             return count
 
 
-async def _replay_in_turns(account: Account, entries: Sequence[Entry]) -> None:
+async def _replay_in_turns(
+    account: Account, entries: Sequence[Entry], context: ActorContext
+) -> None:
+    lost = context.queries.lost(account.user)
     for start in range(0, len(entries), REPLAYED_PER_TURN):
         await asyncio.sleep(0)  # other requests wait for the loop
-        replay(account, entries[start : start + REPLAYED_PER_TURN])
+        replay(account, entries[start : start + REPLAYED_PER_TURN], lost)

@@ -17,15 +17,29 @@ from persistence.records import Entry, Snapshot
 _log = structlog.get_logger(__name__)
 
 
-def replay(account: Account, entries: Sequence[Entry]) -> None:
+def replay(account: Account, entries: Sequence[Entry], lost: int | None = None) -> None:
     """Apply rows of the log.
+
+    Args:
+        account: the state.
+        entries: the rows behind it.
+        lost: from this position on rows of the user may be lost for good. Behind it, a row that
+            names what the state does not have, such as a period or a hold that a lost row opened,
+            is passed over: else the user would never be there again.
 
     Raises:
         Damaged: one cannot be read.
     """
     for seq, kind, at, body in entries:
         try:
-            apply(account, decode_event(kind, body, seq), at, seq)
+            event = decode_event(kind, body, seq)
+            try:
+                apply(account, event, at, seq)
+            except UnreadableEvent as error:
+                if lost is None or seq < lost:
+                    raise
+                account.at, account.seq = at, seq
+                _log.warning("row_passed_over", user=account.user, seq=seq, error=str(error))
         except UnreadableEvent as error:
             raise damaged_of(error) from error
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from messages.subjects import PARTITIONS
 from persistence.chain import schema5
 from persistence.chain.chain import START, about_of, heads_of_bytes, link
+from persistence.chain.losses import NONE, Losses
 from persistence.records import Row
 
 
@@ -42,15 +43,25 @@ class ChainCheck:
         begin: the links that the first row with one of its own builds on. Rows up to there
             have one for each block.
         kept: later links that have to be those of the rows.
+        losses: accepted ones, which are nothing that is broken. Behind one the chain of a partition
+            that may have lost rows begins anew.
     """
 
-    def __init__(self, unchained: int, begin: Heads, kept: Iterable[Heads] = ()) -> None:
+    def __init__(
+        self,
+        unchained: int,
+        begin: Heads,
+        kept: Iterable[Heads] = (),
+        losses: Losses = NONE,
+    ) -> None:
         self._last = self._unchained = unchained
         self._begin = begin
         self._blocks = _Blocks()
         self._heads = heads_of_bytes(begin.links)
         self._kept = deque(sorted(one for one in kept if one.seq > begin.seq))
         self._doubtful = set[int]()
+        self._losses = losses
+        self._anew = set[int]()  # partitions whose next row may build on one that is lost
 
     def take(
         self,
@@ -70,7 +81,7 @@ class ChainCheck:
         if row.seq <= self._unchained:
             return
         if row.seq != self._last + 1:
-            yield Broken(self._last + 1, row.seq - 1, "missing")
+            yield from self._missing(self._last + 1, row.seq - 1)
         yield from self._compared(row.seq - 1)
         if row.seq <= self._begin.seq:
             yield from self._blocks.take(row, stored, whole=whole)
@@ -96,6 +107,14 @@ class ChainCheck:
         """What the next row of each partition builds on is not known from here on."""
         self._doubtful = {*range(PARTITIONS)}
 
+    def _missing(self, first: int, last: int) -> Iterator[Broken]:
+        """Positions without a row: those that are lost as it was accepted are not broken."""
+        for loss in self._losses.within(first, last):
+            self._anew.update(filter(loss.may_have_lost, range(PARTITIONS)))
+            self._blocks.lose()
+        for begin, end in self._losses.without(first, last):
+            yield Broken(begin, end, "missing")
+
     def end(self) -> Iterator[Broken]:
         """What is broken at the end of the log."""
         yield from self._compared(self._last)
@@ -119,6 +138,9 @@ class ChainCheck:
             return False
         before = self._heads[row.partition]
         self._heads[row.partition] = stored  # so that the rows after it are judged by themselves
+        if row.partition in self._anew:
+            self._anew.remove(row.partition)
+            return True
         try:
             return link(before, row, about_of(row.personal, proof)) == stored
         except (AttributeError, TypeError, ValueError):  # of another type than ever written
@@ -128,7 +150,8 @@ class ChainCheck:
         """What kept links say of positions that all rows were shown of."""
         while self._kept and self._kept[0].seq <= upto:
             kept = self._kept.popleft()
-            differing = [one for one in _differing(self._heads, kept) if one not in self._doubtful]
+            unknown = self._doubtful | self._anew
+            differing = [one for one in _differing(self._heads, kept) if one not in unknown]
             if differing:
                 why = f"the links are not those of {kept.where}, in partitions {differing}"
                 yield Broken(kept.seq, kept.seq, why)
@@ -165,6 +188,10 @@ class _Blocks:
         """Rows are gone that are a part of the block."""
         self._whole = False
         self.skipped = True
+
+    def lose(self) -> None:
+        """Rows of the block that is under way, or is next, are lost."""
+        self._whole = False
 
     def end(self) -> Iterator[Broken]:
         if self._block and not self.skipped:

@@ -21,6 +21,7 @@ from persistence.sqlite.data_dir import DATABASE, Claim
 from persistence.sqlite.high_water_mark import MARK
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.key_filter_store import FILE as KEYS
+from persistence.sqlite.losses import losses_of
 from persistence.sqlite.positions import unchecked
 from persistence.sqlite.stored_rows import StoredRows
 
@@ -132,7 +133,7 @@ def _check_rows(copy: sqlite3.Connection, directory: Path, last: int) -> None:
     (version,) = copy.execute("PRAGMA user_version").fetchone()
     if version < schema.CHECKSUMS:
         return
-    stored = StoredRows(unchecked(copy), Archives(directory))
+    stored = StoredRows(unchecked(copy), Archives(directory), losses_of(copy))
     for after in range(0, last, _ROWS_AT_ONCE):
         stored.between(copy, after, min(after + _ROWS_AT_ONCE, last), bodies=True)
 

@@ -27,6 +27,8 @@ WAL: Final = "-wal"
 """What SQLite adds to a database's name for its WAL."""
 PART: Final = "meterd.db.part"
 """A copy on its way to become the database; it is there while a restore runs, or was killed."""
+MENDED: Final = "meterd.db.mended"
+"""A log that was mended, and is about to take the place of the damaged one."""
 LOCK: Final = "meterd.lock"
 DO: Final = "run meterd verify, then meterd mend with a backup, or meterd restore"
 """What an operator can do about damage of the log."""
@@ -114,11 +116,15 @@ def wal_of(directory: Path) -> Path:
 
 
 def refuse_unfinished(directory: Path) -> None:
-    """Refuse to begin an empty log in a directory in which a restore has not come to its end.
+    """Refuse a directory in which a restore or a mend has not come to its end.
 
     Raises:
-        Refused: it has a part of a copy, and no log.
+        Refused: it has a part of a copy, and no log; or a mended log beside the damaged one, of
+            which some files may be gone already.
     """
+    mended = directory / MENDED
+    if mended.exists():
+        raise Refused(f"a mend of {directory} was interrupted: run meterd mend again to finish it")
     part = directory / PART
     if part.exists() and not (directory / DATABASE).stat().st_size:
         raise Refused(

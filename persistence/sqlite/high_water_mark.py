@@ -129,9 +129,9 @@ def compare(db: sqlite3.Connection, path: Path, mark: int) -> None:
     last = schema.last_seq(db, path)
     if last < mark:
         raise Refused(
-            f"{path} ends at row {last}, but all up to row {mark} was committed: its WAL is damaged"
-            f" or gone. Restore a copy, or remove {path.with_name(MARK)} to go on without those"
-            " rows"
+            f"{path} ends at row {last}, but all up to row {mark} was committed, as"
+            f" {path.with_name(MARK)} says: its WAL is damaged or gone. Run meterd mend, with a"
+            " backup if there is one"
         )
 
 

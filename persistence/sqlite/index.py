@@ -121,9 +121,10 @@ class LogIndex:
             Damaged: a row there is not as it was written.
             Unavailable: the log cannot be read.
         """
-        last = await self._source.last()
-        while self.last < last:
-            rows = await self._source.rows(self.last, min(self.last + self._room(), last))
+        last, place = await self._source.last(), self.last
+        while place < last:
+            before, place = place, min(place + self._room(), last)
+            rows = await self._source.rows(before, place)
             self.add(rows)  # without those that an append has added meanwhile
             if len(self._tails) > TAILS_MAX // 2 and self.shelf.filler is not None:
                 await self._fill()

@@ -61,8 +61,8 @@ class Source:
         return await self._connection.ask(_rows, self._form, self._stored, after, last)
 
     async def anchor(self, seq: int) -> str | None:
-        """What marks the row at a position; raises as `rows`."""
-        return await self._connection.ask(anchor_at, seq)
+        """What marks the row at a position, or that before it if it is lost; raises as `rows`."""
+        return await self._connection.ask(anchor_at, self._stored.losses.there(seq))
 
     async def last(self) -> int:
         """The newest position of the log; raises as `rows`."""
@@ -81,10 +81,10 @@ class Source:
         """
         loop = asyncio.get_running_loop()
         tail = RecentPositions(self._form)
-        while tail.last < last:
-            place, began = max(after, tail.last), loop.time()
-            rows = await self.rows(place, min(place + PIECE_ROWS, last))
-            tail.add(rows)
+        for place in range(after, last, PIECE_ROWS):
+            began = loop.time()
+            if rows := await self.rows(place, min(place + PIECE_ROWS, last)):  # else all are lost
+                tail.add(rows)
             if gently:
                 await asyncio.sleep(loop.time() - began)
         return tail

@@ -184,10 +184,12 @@ class Inspection:
         """What follows the chain of this log; ``kept`` are links that others kept of it."""
         notes = self.notes
         if notes.begin is None:  # rows of before links of their own cannot be followed
-            check = ChainCheck(notes.unchecked, Heads(notes.unchecked, b""), [*notes.heads, *kept])
+            check = ChainCheck(
+                notes.unchecked, Heads(notes.unchecked, b""), [*notes.heads, *kept], notes.losses
+            )
             check.doubt()
             return check
-        return ChainCheck(notes.unchained, notes.begin, [*notes.heads, *kept])
+        return ChainCheck(notes.unchained, notes.begin, [*notes.heads, *kept], notes.losses)
 
     def newest_heads(self) -> Heads:
         """The newest link of each partition.

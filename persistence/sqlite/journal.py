@@ -42,6 +42,7 @@ from persistence.sqlite.high_water_mark import HighWaterMark, check_end
 from persistence.sqlite.index import LUMP_ROWS, LogIndex
 from persistence.sqlite.insert import append
 from persistence.sqlite.key_filter_store import KeyStore
+from persistence.sqlite.losses import losses_of
 from persistence.sqlite.positions import ENDS, PUBLISHED, put_position, unchecked
 from persistence.sqlite.queries import LogReads
 from persistence.sqlite.schema import configure, copy_wal, prepare
@@ -338,7 +339,7 @@ async def _open_others(path: Path, files: AsyncExitStack) -> _Others:
 
 def _begun(db: sqlite3.Connection, directory: Path) -> tuple[list[bytes], StoredRows]:
     """The chain's newest links, and what reads the rows."""
-    stored = StoredRows(unchecked(db), Archives(directory))
+    stored = StoredRows(unchecked(db), Archives(directory), losses_of(db))
     stored.archives.look(db)
     return newest_heads(db, stored.unchecked), stored
 

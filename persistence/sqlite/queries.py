@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from messages.stored.form import Form, Storage
+from messages.subjects import encode_user, partition_of
 from persistence.damage import tell
 from persistence.errors import Damaged
 from persistence.records import Ended, EndedPage, Loaded, Row, Snapshot
@@ -57,7 +58,7 @@ class LogReads:
         """See `EventLog.last_seq`."""
         await self._index.catch_up()
         ((last,),) = await self._recoveries.read("SELECT coalesce(max(seq), 0) FROM log")
-        return int(last)
+        return max(int(last), self._stored.losses.end)  # a lost position is given to no other row
 
     async def snapshot(self, user: str) -> Snapshot | None:
         """See `LogQueries.snapshot`."""
@@ -137,6 +138,14 @@ class LogReads:
     async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
         """See `LogQueries.users`."""
         return await self._index.users(after, limit, prefix)
+
+    def lost(self, user: str) -> int | None:
+        """See `LogQueries.lost`."""
+        losses = self._stored.losses.all
+        if not losses:
+            return None
+        partition = partition_of(encode_user(user)) if user else 0
+        return next((loss.first for loss in losses if loss.may_have_lost(partition)), None)
 
     async def notices(self, after: int, limit: int) -> list[Row]:
         """See `Outbox.notices`."""
@@ -233,9 +242,8 @@ class LogReads:
 
     async def rows(self, after: int, limit: int) -> list[Row]:
         """See `EventLog.rows`."""
-        return await self._at(
-            self._pages, range(after + 1, min(after + limit, self._index.last) + 1)
-        )
+        there = self._stored.losses.next_there(after, limit, self._index.last)
+        return await self._at(self._pages, there)
 
     async def _at(
         self,

@@ -52,6 +52,18 @@ def check(db: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
+def version_of(db: sqlite3.Connection, path: Path, *, is_ours: bool) -> int:
+    """As `check`; of a file that is known to be meterd's, the mark that says so may be damaged.
+
+    Raises:
+        Refused: as `check`.
+    """
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    if application == APPLICATION_ID or not is_ours:
+        return check(db, path)
+    return 0
+
+
 def last_seq(db: sqlite3.Connection, path: Path) -> int:
     """The newest position of a log of any version, 0 without rows. Changes nothing.
 

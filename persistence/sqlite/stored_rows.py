@@ -13,6 +13,7 @@ from typing import Any
 from persistence.archive.lookup import Archives
 from persistence.chain.chain import about_of
 from persistence.chain.checksum import STAMP_BYTES, body_fits
+from persistence.chain.losses import NONE, Losses
 from persistence.errors import ArchiveDamaged
 from persistence.records import Row
 from persistence.sqlite.checked import FIELDS, HEADS, checked, damaged
@@ -25,11 +26,13 @@ class StoredRows:
     Attributes:
         unchecked: rows up to here may have no checksum.
         archives: has the bodies that the log does not have.
+        losses: positions that have no row, as an operator accepted it.
     """
 
-    def __init__(self, unchecked: int, archives: Archives) -> None:
+    def __init__(self, unchecked: int, archives: Archives, losses: Losses = NONE) -> None:
         self.unchecked = unchecked
         self.archives = archives
+        self.losses = losses
 
     def at(
         self,
@@ -41,7 +44,7 @@ class StoredRows:
 
         Args:
             db: a connection to the log.
-            positions: each comes once, and has a row.
+            positions: each comes once, and has a row, or is one of an accepted loss.
             wanted: is shown rows of which the body may be empty.
 
         Raises:
@@ -52,7 +55,8 @@ class StoredRows:
         found = self._found(db, positions)
         rows = checked(found, self.unchecked)
         if len(rows) != len(positions):
-            raise damaged(min({*positions}.difference(row.seq for row in rows)))
+            missing = {*positions}.difference(row.seq for row in rows)
+            self._refuse([seq for seq in missing if seq not in self.losses])
         rows = [row for row in rows if wanted(row)]
         if all(row.body for row in rows):
             return rows
@@ -65,7 +69,7 @@ class StoredRows:
     def between(
         self, db: sqlite3.Connection, after: int, last: int, *, bodies: bool, table: str = "log"
     ) -> list[Row]:
-        """All rows behind a position up to another one, as the log has them.
+        """All rows behind a position up to another one, as the log has them; no lost ones.
 
         Args:
             db: a connection to the log.
@@ -82,12 +86,15 @@ class StoredRows:
         fields = FIELDS if bodies else HEADS
         found = self._found(db, range(after + 1, last + 1), fields, table)
         rows = checked(found, self.unchecked)
-        for seq, row in enumerate(rows, after + 1):
-            if row.seq != seq:
-                raise damaged(seq)
         if len(rows) != last - after:
-            raise damaged(after + len(rows) + 1)
+            missing = {*range(after + 1, last + 1)}.difference(row.seq for row in rows)
+            self._refuse([seq for seq in missing if seq not in self.losses])
         return rows
+
+    def _refuse(self, missing: Sequence[int]) -> None:
+        """Rows that have to be there are not."""
+        if missing:
+            raise damaged(min(missing))
 
     def _found(
         self,

@@ -26,6 +26,7 @@ TABLES: Final[dict[str, str]] = {
     "archives": (
         "last INTEGER key, first INTEGER, name TEXT, blocks TEXT, moving INTEGER, checksum INTEGER"
     ),
+    "losses": "first INTEGER key, last INTEGER, at INTEGER, partitions TEXT, checksum INTEGER",
 }
 """The columns of each table as the migrations make it, which a test holds."""
 _ROOTS: Final = "SELECT count(*) - count(DISTINCT rootpage) FROM sqlite_master WHERE rootpage > 0"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -15,6 +17,7 @@ from persistence.journal import Journal
 from persistence.memory import MemoryJournal
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.faults import FaultyJournal
+from tests.support.mending import Fresh, Made, make
 
 IMPLEMENTATIONS = ("memory", "faulty", "sqlite", "sqlite on the loop", "sqlite in lumps of 3")
 
@@ -63,3 +66,22 @@ def outside(sqlite_journal: SQLiteJournal, directory: Path) -> Iterator[sqlite3.
     """Another program's connection to the open database."""
     with closing(sqlite3.connect(directory / "meterd.db", isolation_level=None)) as db:
         yield db
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A log in which everything occurs, and its backups; nobody changes it."""
+    return asyncio.run(make(tmp_path_factory.mktemp("mending")))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Fresh:
+    """Copies a directory to where it may be damaged, over what was there."""
+
+    def copied(source: Path) -> Path:
+        target = tmp_path / "data"
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+        return target
+
+    return copied

@@ -208,6 +208,10 @@ class FaultyJournal:
         await self._before_read(user)
         return await self._inner.newest(user, before, limit, kind)
 
+    def lost(self, user: str) -> int | None:
+        """See `LogQueries.lost`."""
+        return self._inner.lost(user)
+
     async def load_keys(self, keys: KeyFilter) -> None:
         """See `LogQueries.load_keys`."""
         await self._inner.load_keys(keys)

@@ -31,6 +31,7 @@ def test_bare_meterd_shows_the_help_and_ends_with_0(capsys: pytest.CaptureFixtur
         ("suspend", "alice"),
         ("archive", "--before", "2026-01-01"),
         ("restore", "copy.db"),
+        ("mend",),
     ],
 )
 @pytest.mark.parametrize("options", [(), ("--json",)])

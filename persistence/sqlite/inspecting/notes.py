@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from persistence.archive.entries import FIELDS, ArchiveEntry, entry_of
 from persistence.archive.files import ArchiveBlock, blocks_of
 from persistence.chain.check import Heads
+from persistence.chain.losses import NONE, Losses
 from persistence.errors import ArchiveDamaged, Damaged
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.heads import links_of
@@ -23,6 +24,7 @@ from persistence.sqlite.inspecting.fault import (
 )
 from persistence.sqlite.inspecting.tables import Unreadable, rows_of
 from persistence.sqlite.inspecting.walk import is_unread, rows_at_most
+from persistence.sqlite.losses import losses_of
 from persistence.sqlite.positions import UNCHAINED, UNCHECKED, position_of
 
 BEHIND: Final = 10_000
@@ -41,6 +43,7 @@ class Notes(NamedTuple):
         heads: later links that the log keeps.
         last: the newest position of which any of them tells.
         faults: what could not be read.
+        losses: rows that are lost, as it was accepted.
     """
 
     positions: dict[str, int]
@@ -48,6 +51,7 @@ class Notes(NamedTuple):
     heads: list[Heads]
     last: int
     faults: list[Fault]
+    losses: Losses
 
     @property
     def unchecked(self) -> int:
@@ -70,8 +74,9 @@ def read_notes(db: sqlite3.Connection, mark: int) -> Notes:
     positions = _positions(db, faults)
     unchecked = positions.get(UNCHECKED)
     heads, bad = _heads(db, unchecked, faults)
-    newest = _newest(db)
-    last = max(mark, newest or 0, *positions.values(), *(one.seq for one in heads), 0)
+    losses, newest = _losses(db, faults), _newest(db)
+    seqs = [*positions.values(), *(one.seq for one in heads)]
+    last = max(mark, newest or 0, losses.end, *seqs, 0)
     if newest is None and not mark:
         last += BEHIND  # nothing says where the log ends
     begin = heads.pop(0) if heads and not any(seq < heads[0].seq for seq in bad) else None
@@ -80,7 +85,7 @@ def read_notes(db: sqlite3.Connection, mark: int) -> Notes:
         faults.append(Fault("heads", DATABASE, _NOTE, why, MEND_BACKUP))
     if begin is None and unchecked == 0:
         begin = Heads(0, b"")  # no row is older than links of their own
-    return Notes(positions, begin, heads, last, faults)
+    return Notes(positions, begin, heads, last, faults, losses)
 
 
 def check_ends(notes: Notes, last: int, mark: Mark) -> Iterator[Fault]:
@@ -91,6 +96,7 @@ def check_ends(notes: Notes, last: int, mark: Mark) -> Iterator[Fault]:
         last: where it ends.
         mark: as it was before the log was looked at.
     """
+    last = max(last, notes.losses.end)
     for name, seq in notes.positions.items():
         if not 0 <= seq <= last:
             why = f"it is {seq:,}, and the log ends at row {last:,}"
@@ -196,6 +202,18 @@ def _heads(
         else:
             found.append(Heads(seq, links))
     return found, bad
+
+
+def _losses(db: sqlite3.Connection, faults: list[Fault]) -> Losses:
+    """What was accepted as lost; nothing, if that cannot be read: then it is missing again."""
+    try:
+        return losses_of(db)
+    except (Damaged, sqlite3.Error) as error:
+        if isinstance(error, sqlite3.Error) and not is_unread(error):
+            raise
+        place = error.place if isinstance(error, Damaged) else "the table losses"
+        faults.append(Fault("losses", DATABASE, place, _NOT_AS_WRITTEN, MEND))
+        return NONE
 
 
 def _newest(db: sqlite3.Connection) -> int | None:

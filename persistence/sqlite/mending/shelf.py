@@ -1,0 +1,128 @@
+"""The archives of a damaged log: what it says of them, what backups say, and what the files are."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from persistence.archive.entries import FIELDS, ArchiveEntry, entry_of
+from persistence.archive.files import DIRECTORY, ArchiveBlock, blocks_of, bodies, digest_of
+from persistence.errors import ArchiveUnreadable, Damaged
+from persistence.sqlite.mending.sources import Source
+
+_COLUMNS: Final = "SELECT name FROM pragma_table_info('archives')"
+_GZIP: Final = 31  # zlib's number for a stream with the header of gzip
+_NAME: Final = "{first}-{last}.jsonl.gz"
+_READ_BYTES: Final = 1 << 16
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Shelf:
+    """The files that belong to a log.
+
+    Args:
+        directory: of the log.
+        entries: what is known of them.
+
+    Attributes:
+        entries: in order.
+    """
+
+    def __init__(self, directory: Path, entries: Iterable[ArchiveEntry]) -> None:
+        self.entries = sorted(entries, key=lambda entry: entry.last)
+        self._lasts = [entry.last for entry in self.entries]
+        self._firsts = [[block.first for block in blocks_of(one.blocks)] for one in self.entries]
+        self._directory = directory / DIRECTORY
+        self._open: tuple[int, int] | None = None
+        self._bodies: dict[int, str] = {}
+
+    def body_of(self, seq: int) -> str | None:
+        """The body of a row that is in an archive; None if it is in none, or cannot be read."""
+        place = bisect_right(self._lasts, seq - 1)
+        if place == len(self.entries) or seq < self.entries[place].first:
+            return None
+        block = max(bisect_right(self._firsts[place], seq) - 1, 0)
+        if self._open != (place, block):  # rows come in order, and inflate each block once
+            self._open, self._bodies = (place, block), self._read(place, block)
+        return self._bodies.get(seq)
+
+    def _read(self, place: int, block: int) -> dict[int, str]:
+        entry = self.entries[place]
+        try:
+            return bodies(self._directory / entry.name, [blocks_of(entry.blocks)[block]])
+        except ArchiveUnreadable:
+            return {}
+
+
+def shelf_of(directory: Path, log: Source, backups: Sequence[Source]) -> Shelf:
+    """The archives of a log, by what can be read of it, by its backups, and by the files."""
+    flaws = len(log.flaws)
+    entries = _entries(log)
+    if log.is_readable and len(log.flaws) == flaws:
+        return Shelf(directory, entries.values())
+    for backup in backups:
+        entries = _entries(backup) | entries
+    for path in sorted((directory / DIRECTORY).glob("*.jsonl.gz")):
+        found = _of_file(path)
+        if found is not None and found.last not in entries:
+            entries[found.last] = found
+    return Shelf(directory, entries.values())
+
+
+def _entries(source: Source) -> dict[int, ArchiveEntry]:
+    def read(db: sqlite3.Connection) -> dict[int, ArchiveEntry]:
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'archives'").fetchone():
+            return {}
+        found = dict[int, ArchiveEntry]()
+        columns = [name for (name,) in db.execute(_COLUMNS)]
+        fields = FIELDS if "checksum" in columns else FIELDS.replace("checksum", "NULL")
+        for one in db.execute(f"SELECT {fields} FROM archives ORDER BY last"):  # noqa: S608 -- of a module
+            try:
+                entry = entry_of(one)
+                blocks_of(entry.blocks)
+            except (ArchiveUnreadable, Damaged) as error:
+                source.flaws.append(str(error))
+                continue
+            if entry.name != _NAME.format(first=entry.first, last=entry.last):
+                source.flaws.append(f"what it keeps of the archive {entry.name}")
+                continue
+            found[entry.last] = entry
+        return found
+
+    return source.ask("the archives", read, {})
+
+
+def _of_file(path: Path) -> ArchiveEntry | None:
+    """What the log would keep of a file, from the file; None if that is not one of ours."""
+    first, _, last = path.name.removesuffix(".jsonl.gz").partition("-")
+    try:
+        with path.open("rb") as file:
+            blocks = [*_blocks_in(file)]
+        entry = ArchiveEntry(int(first), int(last), path.name, _encode(blocks).decode())
+        blocks_of(entry.blocks)
+    except (OSError, ValueError, zlib.error, ArchiveUnreadable):
+        return None
+    return entry
+
+
+def _blocks_in(file: BinaryIO) -> Iterator[ArchiveBlock]:
+    """The blocks of a file, each of which is a member of gzip."""
+    offset, left = 0, file.read(_READ_BYTES)
+    while left:
+        inflating, text, content = zlib.decompressobj(_GZIP), b"", b""
+        while left and not inflating.eof:
+            text += inflating.decompress(left)
+            content += left[: len(left) - len(inflating.unused_data)]
+            left = inflating.unused_data or file.read(_READ_BYTES)
+        if not inflating.eof:
+            raise ValueError("its end is missing")
+        first = int(text.split(b",", 1)[0].removeprefix(b'{"seq":'))
+        yield ArchiveBlock(first, offset, len(content), digest_of(content))
+        offset += len(content)

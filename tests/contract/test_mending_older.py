@@ -1,0 +1,96 @@
+"""Logs and backups of earlier schemas are mended too: what the chain of their time proves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from messages.stored.form import FORM
+from persistence.sqlite.checked import FIELDS
+from persistence.sqlite.journal import SQLiteJournal
+from tests.golden.released import DATABASES
+from tests.support.mending import DATABASE, broken, edit, mended, stored
+from tests.support.rows import make_row
+
+RELEASED = sorted(int(path.stem) for path in DATABASES.glob("*.json"))
+
+
+@pytest.fixture
+def backup(number: int, tmp_path: Path) -> Path:
+    """A database as a version with that schema left it."""
+    path = tmp_path / "backup.db"
+    told: dict[str, Any] = json.loads((DATABASES / f"{number}.json").read_text("utf-8"))
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("".join(told["database"]))
+    return path
+
+
+@pytest.fixture
+def data(backup: Path, tmp_path: Path) -> Path:
+    """The same log, which a version of today has opened and written."""
+    directory = tmp_path / "data"
+    directory.mkdir()
+    shutil.copy(backup, directory / DATABASE)
+    asyncio.run(write(directory))
+    return directory
+
+
+async def write(directory: Path) -> None:
+    journal = await SQLiteJournal.open(directory, FORM)
+    last = await journal.last_seq()
+    await journal.append([make_row(last + n, f"new-{n % 3}") for n in range(1, 9)])
+    await journal.close()
+
+
+@pytest.mark.parametrize("number", RELEASED)
+@pytest.mark.parametrize("change", ["body = '{}'", "at = at + 1", "user_id = 'x'"])
+def test_rows_of_an_older_backup_take_the_place_of_those_that_are_damaged(
+    number: int, data: Path, backup: Path, change: str
+) -> None:
+    rows = stored(data)
+    assert broken(data) == []
+    edit(data, f"UPDATE log SET {change} WHERE seq IN (2, 40)")
+    assert broken(data) != []
+    report = mended(data, backup)
+    assert (report.outcome, report.missing, report.loose) == ("mended", [], [])
+    assert report.taken[str(backup)] >= 2
+    assert stored(data) == rows
+    assert broken(data) == []
+
+
+@pytest.mark.parametrize("number", RELEASED)
+def test_an_older_log_is_mended_before_it_is_migrated(
+    number: int, backup: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    shutil.copy(backup, old / DATABASE)
+    edit(old, "DELETE FROM log WHERE seq BETWEEN 30 AND 33")
+    report = mended(old, backup)
+    assert (report.outcome, report.missing, report.loose) == ("mended", [], [])
+    with closing(sqlite3.connect(backup)) as db:
+        columns = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('log')")}
+        there = ", ".join(name if name in columns else "NULL" for name in FIELDS.split(", "))
+        assert stored(old) == db.execute(f"SELECT {there} FROM log ORDER BY seq").fetchall()
+    asyncio.run(write(old))
+    assert broken(old) == []
+
+
+@pytest.mark.parametrize("number", RELEASED)
+def test_the_first_row_behind_what_is_older_than_checksums_is_checked_as_ever(
+    number: int, data: Path, backup: Path
+) -> None:
+    with closing(sqlite3.connect(data / DATABASE)) as db:
+        (unchecked,) = db.execute("SELECT seq FROM position WHERE name = 'unchecked'").fetchone()
+    edit(data, "UPDATE log SET body = '{}' WHERE seq = 2")
+    mended(data, backup)
+    with closing(sqlite3.connect(data / DATABASE)) as db:
+        query = "SELECT seq FROM position WHERE name = 'unchecked'"
+        assert db.execute(query).fetchone() == (unchecked,)
