@@ -255,7 +255,8 @@ def _event(row: Row) -> Event:
 def _period(row: Row, event: PeriodSealed) -> Period:
     with made_of(row.kind, row.seq):
         period = period_of(event.totals)
-        to_datetime(period.start), to_datetime(period.end)  # replies show them
+        for moment in (period.start, period.end):  # replies show them
+            to_datetime(moment)
         return period
 
 

@@ -203,7 +203,8 @@ def _joined(gap: Gap | None, other: Gap) -> tuple[Gap, list[Gap]]:
 
 def _row(found: Any) -> Row:
     seq, partition, user, key, kind, at, notify, body, personal, *_ = found
-    return Row(seq, partition, user, key, kind, at, _FLAGS.get(notify, notify), body, personal)
+    flag: Any = _FLAGS.get(notify, notify)  # of another type, if it is damaged
+    return Row(seq, partition, user, key, kind, at, flag, body, personal)
 
 
 def _link_of(stored: Any) -> Any:
