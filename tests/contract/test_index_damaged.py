@@ -7,7 +7,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from persistence.journal import Journal
 from persistence.memory import MemoryJournal
 from persistence.records import Ended, Row
 from persistence.sqlite import blocks, index_rebuild
+from persistence.sqlite.blocks import Run
+from persistence.sqlite.connection import Connection
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.index_reads import query, query_of_one
 from persistence.sqlite.journal import SQLiteJournal
@@ -369,3 +371,31 @@ async def test_blocks_are_found_by_the_index_of_their_bounds(
     assert not [step for step in steps if "TEMP B-TREE" in step], steps
     by_bounds = "COVERING INDEX blocks_in_order (run=? AND section=? AND first"
     assert sum(by_bounds in step for step in steps) == 3, steps
+
+
+async def test_a_new_file_that_is_not_whole_without_its_wal_does_not_take_the_place_of_the_old_one(
+    directory: Path, random_: random.Random
+) -> None:
+    rows = drawn(random_, 1, 5 * LUMP)
+    await filled(directory, rows)
+    in_index(directory, ("UPDATE blocks SET body = '{}' WHERE run = 1 AND section = 1", ()))
+    journal = await SQLiteJournal.open(directory, FORM, lump_rows=LUMP)
+    rebuild, before = journal._index._rebuild, journal._index.shelf
+    chase = rebuild._chase
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(journal.close)
+
+        async def chased(filler: Connection, runs: list[Run], file: int) -> None:
+            if not runs:  # while another program reads it the WAL cannot be copied at a close
+                reader = sqlite3.connect(directory / f"{INDEX}.new", isolation_level=None)
+                stack.callback(reader.close)
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM runs").fetchall()
+            await chase(filler, runs, file)
+
+        rebuild._chase = chased  # type: ignore[method-assign]
+        with pytest.raises(index_rebuild.Unusable, match="WAL"):
+            await rebuild._made()
+        assert journal._index.shelf is before
+        assert (await agree(journal, await modelled(rows), rows, random_))[1] == 0
