@@ -22,7 +22,7 @@ from persistence.records import Ended, Row
 from persistence.sqlite import blocks, index_rebuild
 from persistence.sqlite.blocks import Run
 from persistence.sqlite.connection import Connection
-from persistence.sqlite.index_file import INDEX
+from persistence.sqlite.index_file import INDEX, Unusable
 from persistence.sqlite.index_reads import query, query_of_one
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_row
@@ -395,7 +395,7 @@ async def test_a_new_file_that_is_not_whole_without_its_wal_does_not_take_the_pl
             await chase(filler, runs, file)
 
         rebuild._chase = chased  # type: ignore[method-assign]
-        with pytest.raises(index_rebuild.Unusable, match="WAL"):
+        with pytest.raises(Unusable, match="WAL"):
             await rebuild._made()
         assert journal._index.shelf is before
         assert (await agree(journal, await modelled(rows), rows, random_))[1] == 0
