@@ -146,8 +146,14 @@ class LogIndex:
 
     # What is asked
 
-    async def find_all(self, user: str, keys: Sequence[str]) -> list[int]:
-        """The positions of the user's rows that may have these keys, if the file has them."""
+    async def find_all(
+        self, user: str, keys: Sequence[str], *, everywhere: bool = False
+    ) -> list[int]:
+        """The positions of the user's rows that may have these keys, if the file has them.
+
+        Fewer than there are keys are all. Else older ones may be left out, which matters if one of
+        those that are found has only the mark of a key, unless it is asked for ``everywhere``.
+        """
         if not keys:
             return []
         marks = {mark_of(key) for key in keys}
@@ -155,7 +161,7 @@ class LogIndex:
             # What is asked for twice was mostly written a moment ago. No key is in two runs.
             newest = question.runs[-NEWEST_RUNS:]
             found = await question.marked(Section.KEYS, user, marks, newest)
-            if len(found) < len(keys):
+            if everywhere or len(found) < len(keys):
                 others = question.runs[:-NEWEST_RUNS]
                 found += await question.marked(Section.KEYS, user, marks, others)
         return sorted(set(found))

@@ -118,6 +118,16 @@ def _fits(has: Held, anchor: str | None) -> None:
         raise Unusable("it is of another log")
 
 
+def _copied(path: Path) -> None:
+    """Refuse a file that was closed and of which a part is still in its WAL.
+
+    SQLite says nothing if the disk was too full for it. Without its WAL the file has fewer runs
+    than it was filled with, or none, and fits itself nevertheless.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        raise Unusable("its WAL could not be copied into it")
+
+
 class Rebuild:
     """Makes the file anew, behind the service.
 
@@ -183,7 +193,7 @@ class Rebuild:
             await asyncio.sleep(max(self._begins - asyncio.get_running_loop().time(), 0.0))
             try:
                 rows = await self._made()
-            except (JournalError, sqlite3.Error, OSError, ValueError) as error:
+            except (JournalError, Unusable, sqlite3.Error, OSError, ValueError) as error:
                 if isinstance(error, Damaged) and error.place not in self._told:
                     self._told.add(error.place)
                     _log.error("damaged", file=error.file, place=error.place, do=error.do)
@@ -207,6 +217,7 @@ class Rebuild:
             async with self._index.alone():
                 await self._chase(filler, runs, file)  # hardly ever anything came since
                 await filler.close()  # which copies the WAL into it
+                _copied(beside)
                 # Whoever stops this waits for it: a file that is half replaced is none.
                 self._replacing = asyncio.create_task(self._index.replace(beside))
                 await asyncio.shield(self._replacing)

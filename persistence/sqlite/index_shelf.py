@@ -7,6 +7,7 @@ done for a few runs; whoever needs more of them is told when to come again.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -56,6 +57,7 @@ class Shelf:
         self._source = source
         self._left_s = left_s
         self._stand_ins: dict[int, RecentPositions] = {}
+        self._scans: Counter[int] = Counter()  # who waits for each run
         self._scanning = asyncio.Lock()
 
     @property
@@ -89,8 +91,11 @@ class Shelf:
                 needed.add(ask.run.id)
                 self.lose(ask.run)
         if len(needed) > LOST_MAX:
-            raise BeingMade("the index is made anew from the log", self._left_s())
+            raise self._being_made()
         return [parts.get(ask) or await self._stand_in(ask.run) for ask in asks]
+
+    def _being_made(self) -> BeingMade:
+        return BeingMade("the index is made anew from the log", self._left_s())
 
     def lose(self, run: Run) -> None:
         """A run is damaged."""
@@ -99,6 +104,22 @@ class Shelf:
             self._damaged(f"the run of rows {run.after + 1} to {run.last}")
 
     async def _stand_in(self, run: Run) -> RecentPositions:
+        """All rows of a run that is damaged.
+
+        There is room for so many as a question may need. While others wait for these nobody has
+        them thrown out: else each question would read the log again, and all wait for all others.
+        """
+        if run.id not in self._scans and len(self._scans) >= LOST_MAX:
+            raise self._being_made()
+        self._scans[run.id] += 1
+        try:
+            return await self._scanned(run)
+        finally:
+            self._scans[run.id] -= 1
+            if not self._scans[run.id]:
+                del self._scans[run.id]
+
+    async def _scanned(self, run: Run) -> RecentPositions:
         async with self._scanning:  # else two who ask at once would read the same rows
             found = self._stand_ins.pop(run.id, None)
             if found is None:

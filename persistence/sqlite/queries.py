@@ -116,9 +116,17 @@ class LogReads:
         wanted = set(keys)
         maybe = self._index.maybe(user, wanted)
         rows = await self._at(self._recoveries, maybe, lambda row: row.key in wanted)
-        if len(rows) < len(keys):
-            rows += await self._at(self._recoveries, await self._index.find_all(user, keys))
-        return {row.key: row for row in rows if row.key is not None}
+        found = {row.key: row for row in rows if row.key is not None}
+        for everywhere in (False, True):
+            if len(found) == len(wanted):
+                break
+            maybe = await self._index.find_all(user, keys, everywhere=everywhere)
+            rows = await self._at(self._recoveries, maybe, lambda row: row.key in wanted)
+            found |= {row.key: row for row in rows if row.key is not None}
+            if len(maybe) < len(keys):
+                break
+            # Two keys of a user may have one mark: a new row is no reason to miss an older one.
+        return found
 
     async def ended_by(self, user: str, keys: Sequence[str]) -> dict[str, Row]:
         """See `LogQueries.ended_by`."""

@@ -1,0 +1,95 @@
+"""A damaged index is read around, and replaced, without keeping others waiting or losing more."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from messages.stored.form import FORM
+from persistence.errors import BeingMade
+from persistence.sqlite import index_rebuild
+from persistence.sqlite.blocks import Run
+from persistence.sqlite.connection import Connection
+from persistence.sqlite.index_file import INDEX, Unusable
+from persistence.sqlite.index_source import Source
+from persistence.sqlite.journal import SQLiteJournal
+from tests.contract.test_index_damaged import LUMP, agree, drawn, filled, in_index, modelled
+from tests.support.rig import until
+
+
+async def test_a_new_file_that_is_not_whole_without_its_wal_does_not_take_the_place_of_the_old_one(
+    directory: Path, random_: random.Random
+) -> None:
+    rows = drawn(random_, 1, 5 * LUMP)
+    await filled(directory, rows)
+    in_index(directory, ("UPDATE blocks SET body = '{}' WHERE run = 1 AND section = 1", ()))
+    journal = await SQLiteJournal.open(directory, FORM, lump_rows=LUMP)
+    rebuild, before = journal._index._rebuild, journal._index.shelf
+    chase = rebuild._chase
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(journal.close)
+
+        async def chased(filler: Connection, runs: list[Run], file: int) -> None:
+            if not runs:  # while another program reads it the WAL cannot be copied at a close
+                reader = sqlite3.connect(directory / f"{INDEX}.new", isolation_level=None)
+                stack.callback(reader.close)
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM runs").fetchall()
+            await chase(filler, runs, file)
+
+        rebuild._chase = chased  # type: ignore[method-assign]
+        with pytest.raises(Unusable, match="WAL"):
+            await rebuild._made()
+        assert journal._index.shelf is before
+        assert (await agree(journal, await modelled(rows), rows, random_))[1] == 0
+
+
+async def test_questions_that_need_different_damaged_runs_do_not_make_each_other_read_the_log_again(
+    directory: Path, random_: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_rebuild.Rebuild, "start", lambda *_: None)
+    rows = drawn(random_, 1, 6 * LUMP)
+    await filled(directory, rows)
+    in_index(directory, ("UPDATE blocks SET body = '{}' WHERE run IN (1, 3, 5)", ()))
+    model = await modelled(rows)
+    journal = await SQLiteJournal.open(directory, FORM, lump_rows=LUMP)
+    scans, refused, lump, gate = 0, 0, Source.lump, asyncio.Event()
+
+    async def counted(source: Source, *args: Any, **options: Any) -> Any:
+        nonlocal scans
+        scans += 1
+        await gate.wait()
+        return await lump(source, *args, **options)
+
+    async def ask(number: int) -> bool:
+        nonlocal refused
+        before = (1, 3, 5)[number % 3] * LUMP + 1
+        try:
+            found = await journal.newest("bob", before, 2)
+        except BeingMade:
+            refused += 1
+            return False
+        assert found == await model.newest("bob", before, 2)
+        return True
+
+    monkeypatch.setattr(Source, "lump", counted)
+    try:
+        asking = asyncio.gather(*[ask(number) for number in range(60)])
+        scanning = journal._index.shelf._scans
+        await until(lambda: scanning.total() + refused == 60)
+        gate.set()
+        assert any(await asking)
+        assert refused > 0
+        assert scans <= 4
+        assert await ask(0), "whoever asks alone is answered"
+        assert await ask(1)
+        assert await ask(2)
+    finally:
+        await journal.close()
