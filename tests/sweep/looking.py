@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +16,6 @@ from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.key_filter_store import FILE as KEYS
 from tests.sweep.damages import GONE, OLD, Damage
-
-Mend = Callable[[Path, Sequence[Path]], object]
-"""Mends a directory with what backups have."""
-MEND: Mend | None = None
-"""What `meterd mend` calls."""
 
 BEHIND: Final = (MARK, INDEX, KEYS)
 """Files that may be missing or older: they say less then, and nothing wrong."""

@@ -16,14 +16,16 @@ from typing import Any, Final
 
 import structlog.testing
 
+from persistence.archive.files import DIRECTORY
 from persistence.damage import TOLD
 from persistence.sqlite.index_file import INDEX
 from tests.sweep import looking
 from tests.sweep import outcomes as o
 from tests.sweep.damages import Damage, all_of, damaged, sample
-from tests.sweep.directory import SEED, SETTLED, TODAY, YESTERDAY
+from tests.sweep.directory import BACKUP, SEED, SETTLED, TODAY, YESTERDAY
 from tests.sweep.judge import HUNG_S, judge_service
 from tests.sweep.looking import content_of, is_lawful, verified
+from tests.sweep.mending import mend_with
 from tests.sweep.outcomes import Notes
 from tests.sweep.truth import Truth
 
@@ -45,6 +47,7 @@ class Stage:
         self.truth = truth
         self._today = made / TODAY
         self._before = made / YESTERDAY
+        self._backup = made / BACKUP
         self._content: dict[str, Any] = {}
 
     def files(self) -> list[str]:
@@ -102,8 +105,8 @@ class Stage:
             _judge_verify(damage, carries, named, verified(copy), notes)
             if looking.is_moved(damage):
                 notes.spare(o.SILENT, o.UNSAID, o.UNKEPT)
-            if looking.MEND is not None and number % (MENDED_EACH if quick else 1) == 0:
-                self._mend(looking.MEND, damage, copy, notes)
+            if number % (MENDED_EACH if quick else 1) == 0:
+                self._mend(damage, copy, notes)
         except Hung:
             notes.add(o.HUNG, f"after {LATE_S:g} s")
         except Exception as error:  # noqa: BLE001 -- of verify or mend: it is an outcome
@@ -117,12 +120,13 @@ class Stage:
         with structlog.testing.capture_logs() as lines:
             asyncio.run(judge_service(copy, self.truth, lines, notes))
 
-    def _mend(self, mend: looking.Mend, damage: Damage, copy: Path, notes: Notes) -> None:
+    def _mend(self, damage: Damage, copy: Path, notes: Notes) -> None:
         """With a whole backup at hand, all is as if nothing had been damaged."""
         shutil.rmtree(copy)
         self._damage(damage, copy)
-        with _copied(self._today) as backup:
-            mend(copy, [backup])
+        if damage.file.startswith(DIRECTORY):  # no backup has it: what is to be done is to
+            shutil.copyfile(self._today / damage.file, copy / damage.file)  # put it back
+        mend_with(copy, self._backup)
         after = Notes()
         for name in verified(copy):
             after.add(o.SILENT, f"verify names {name}")
