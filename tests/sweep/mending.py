@@ -6,13 +6,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from actors.catalog.actor import PARTITION
 from actors.cli.mend import is_whole
+from messages.subjects import encode_user, partition_of
 from persistence.chain.losses import Losses
 from persistence.errors import Refused
 from persistence.sqlite.backup import restore
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.mending.mend import mend
+from tests.golden.released import USERS
+from tests.sweep.truth import Truth
 
 _NOW: Final = datetime(2026, 4, 1, tzinfo=UTC)
 _RESTORE: Final = "meterd restore"
@@ -47,3 +51,24 @@ def mend_alone(directory: Path) -> Losses | None:
         return None
     with Inspection.open(directory) as log:
         return log.notes.losses
+
+
+def of_others(truth: Truth, losses: Losses) -> Truth:
+    """What has to be true still: of users who have lost nothing, as the chain proves.
+
+    If prices or plans may be lost, that is nothing: whatever a call costs depends on them.
+    """
+    lost = {user for user in USERS if _may_have_lost(losses, partition_of(encode_user(user)))}
+    if _may_have_lost(losses, PARTITION):
+        return truth._replace(questions=[], answers=[])
+    pairs = [
+        (question, right)
+        for question, right in zip(truth.questions, truth.answers, strict=True)
+        if question.user not in lost and not (lost and question.verb == "users.list")
+    ]
+    questions, answers = [one for one, _ in pairs], [right for _, right in pairs]
+    return truth._replace(questions=questions, answers=answers)
+
+
+def _may_have_lost(losses: Losses, partition: int) -> bool:
+    return any(loss.may_have_lost(partition) for loss in losses.all)
