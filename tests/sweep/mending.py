@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,14 +17,18 @@ from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.mending.mend import mend
 from tests.golden.released import USERS
-from tests.sweep.truth import Truth
+from tests.sweep.truth import Question, Truth
 
 _NOW: Final = datetime(2026, 4, 1, tzinfo=UTC)
 _RESTORE: Final = "meterd restore"
 
 
-def mend_with(directory: Path, backup: Path) -> None:
+def mend_with(directory: Path, backup: Path) -> bool:
     """Mend a directory with what a backup has, and do what is said if that cannot be done.
+
+    Returns:
+        Whether all personal fields are there: some of the backup stay out if nothing of the log
+        shows that a user was not forgotten since.
 
     Raises:
         Refused: the message names no other way.
@@ -37,8 +42,9 @@ def mend_with(directory: Path, backup: Path) -> None:
         if database.exists():
             database.rename(directory / "moved away")
         restore(backup, directory)
-    else:
-        assert report.outcome in {"whole", "mended"}, report
+        return True
+    assert report.outcome in {"whole", "mended"}, report
+    return report.without_personal == 0
 
 
 def mend_alone(directory: Path) -> Losses | None:
@@ -53,6 +59,11 @@ def mend_alone(directory: Path) -> Losses | None:
         return log.notes.losses
 
 
+def without_personal(truth: Truth) -> Truth:
+    """What is true but for what has personal fields."""
+    return _of(truth, lambda question: question.verb != "logs")
+
+
 def of_others(truth: Truth, losses: Losses) -> Truth:
     """What has to be true still: of users who have lost nothing, as the chain proves.
 
@@ -61,12 +72,16 @@ def of_others(truth: Truth, losses: Losses) -> Truth:
     lost = {user for user in USERS if _may_have_lost(losses, partition_of(encode_user(user)))}
     if _may_have_lost(losses, PARTITION):
         return truth._replace(questions=[], answers=[])
-    pairs = [
-        (question, right)
-        for question, right in zip(truth.questions, truth.answers, strict=True)
-        if question.user not in lost and not (lost and question.verb == "users.list")
-    ]
-    questions, answers = [one for one, _ in pairs], [right for _, right in pairs]
+    return _of(
+        truth,
+        lambda one: one.user not in lost and not (lost and one.verb == "users.list"),
+    )
+
+
+def _of(truth: Truth, wanted: Callable[[Question], bool]) -> Truth:
+    pairs = zip(truth.questions, truth.answers, strict=True)
+    kept = [(question, right) for question, right in pairs if wanted(question)]
+    questions, answers = [one for one, _ in kept], [right for _, right in kept]
     return truth._replace(questions=questions, answers=answers)
 
 

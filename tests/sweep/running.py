@@ -27,7 +27,7 @@ from tests.sweep.damages import Damage, all_of, damaged, sample
 from tests.sweep.directory import BACKUP, SEED, SETTLED, TODAY, YESTERDAY
 from tests.sweep.judge import HUNG_S, judge_service
 from tests.sweep.looking import content_of, is_lawful, verified
-from tests.sweep.mending import mend_alone, mend_with, of_others
+from tests.sweep.mending import mend_alone, mend_with, of_others, without_personal
 from tests.sweep.outcomes import Notes
 from tests.sweep.truth import Truth
 
@@ -144,8 +144,9 @@ class Stage:
         self._damage(damage, copy)
         if damage.file.startswith(DIRECTORY):  # no backup has it: what is to be done is to
             shutil.copyfile(self._today / damage.file, copy / damage.file)  # put it back
-        mend_with(copy, self._backup)
-        self._judge_mended(copy, notes, self.truth)
+        is_all_there = mend_with(copy, self._backup)
+        truth = self.truth if is_all_there else without_personal(self.truth)
+        self._judge_mended(copy, notes, truth)
 
     def _lose(self, damage: Damage, copy: Path, notes: Notes) -> None:
         """Without a backup, what is lost is lost for whom it may be of, and for nobody else."""
