@@ -69,13 +69,25 @@ def of_others(truth: Truth, losses: Losses) -> Truth:
 
     If prices or plans may be lost, that is nothing: whatever a call costs depends on them.
     """
-    lost = {user for user in USERS if _may_have_lost(losses, partition_of(encode_user(user)))}
+    lost = _lost(losses)
+    return _of(truth, lambda one: not _is_of(one, lost))
+
+
+def of_losers(truth: Truth, losses: Losses) -> Truth:
+    """What may have another answer now, but has to have one."""
+    lost = _lost(losses)
+    return _of(truth, lambda one: _is_of(one, lost))
+
+
+def _lost(losses: Losses) -> set[str]:
+    """Whose rows may be lost; everybody's with those of the catalogue."""
     if _may_have_lost(losses, PARTITION):
-        return truth._replace(questions=[], answers=[])
-    return _of(
-        truth,
-        lambda one: one.user not in lost and not (lost and one.verb == "users.list"),
-    )
+        return {*USERS, ""}
+    return {user for user in USERS if _may_have_lost(losses, partition_of(encode_user(user)))}
+
+
+def _is_of(question: Question, lost: set[str]) -> bool:
+    return question.user in lost or bool(lost and question.verb == "users.list")
 
 
 def _of(truth: Truth, wanted: Callable[[Question], bool]) -> Truth:

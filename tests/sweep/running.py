@@ -27,7 +27,7 @@ from tests.sweep.damages import Damage, all_of, damaged, sample
 from tests.sweep.directory import BACKUP, SEED, SETTLED, TODAY, YESTERDAY
 from tests.sweep.judge import HUNG_S, judge_service
 from tests.sweep.looking import content_of, is_lawful, verified
-from tests.sweep.mending import mend_alone, mend_with, of_others, without_personal
+from tests.sweep.mending import mend_alone, mend_with, of_losers, of_others, without_personal
 from tests.sweep.outcomes import Notes
 from tests.sweep.truth import Truth
 
@@ -153,8 +153,17 @@ class Stage:
         shutil.rmtree(copy)
         self._damage(damage, copy)
         losses = mend_alone(copy)
-        if losses is not None:
-            self._judge_mended(copy, notes, of_others(self.truth, losses))
+        if losses is None:
+            return
+        self._judge_mended(copy, notes, of_others(self.truth, losses))
+        if losses.all:
+            after = Notes()
+            self._serve(copy, after, of_losers(self.truth, losses))
+            after.spare(o.WRONG, o.DOUBLED)  # it is what the rows that are left say
+            for name in verified(copy):
+                after.add(o.SILENT, f"after a service ran verify names {name}")
+            if after.worst != o.SAME:
+                notes.add(o.UNMENDED, after.found[after.worst])
 
     def _judge_mended(self, copy: Path, notes: Notes, truth: Truth) -> None:
         after = Notes()
