@@ -23,6 +23,7 @@ from messages.subjects import PARTITIONS, encode_user, partition_of
 from persistence.errors import JournalError
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
+from persistence.sqlite.positions import ENDS, put_position
 from tests.support.meter import NOON
 from tests.support.rig import Rig, Start
 
@@ -232,6 +233,14 @@ def test_a_log_without_one_of_its_tables_is_one_clear_error(data: Path) -> None:
     with pytest.raises(JournalError) as caught:
         verify(data, ONE_PASS)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_moment_up_to_which_periods_were_closed_is_no_position_of_a_row(data: Path) -> None:
+    with closing(sqlite3.connect(data / "meterd.db")) as db:
+        put_position(db, ENDS, NOON)
+        db.commit()
+    report, found = verify(data, ONE_PASS)
+    assert (found, report.last) == ([], report.rows)
 
 
 class Service:
