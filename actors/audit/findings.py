@@ -51,6 +51,33 @@ Found = Callable[[Finding], None]
 """Takes what differs."""
 
 
+class OnePerUser:
+    """Of each user tells the first finding, and how many more there are.
+
+    Args:
+        found: told of them.
+    """
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+        self._kept = dict[str, tuple[Finding, int]]()
+
+    def take(self, finding: Finding) -> None:
+        """The next finding; one of a snapshot as such is told as it is."""
+        if finding.field == "snapshot":
+            self._found(finding)
+            return
+        first, count = self._kept.get(finding.user, (finding, 0))
+        self._kept[finding.user] = first, count + 1
+
+    def tell(self) -> None:
+        """There are no more."""
+        for finding, count in self._kept.values():
+            more = f"; {count - 1:,} more differ, and rows of the log are damaged"
+            self._found(finding._replace(why=finding.why + more) if count > 1 else finding)
+        self._kept.clear()
+
+
 def of_fault(fault: Fault) -> Finding:
     """A damage that was found below, as what is told."""
     field, file, place, why, do, derived, first, last, users, at = fault

@@ -14,7 +14,15 @@ from contextlib import AbstractContextManager
 from typing import Final, NamedTuple
 
 from actors.audit.compare import LiveCheck, unreadable
-from actors.audit.findings import BY_HAND, MEND_FIRST, Finding, Found, of_broken, of_fault
+from actors.audit.findings import (
+    BY_HAND,
+    MEND_FIRST,
+    Finding,
+    Found,
+    OnePerUser,
+    of_broken,
+    of_fault,
+)
 from actors.audit.replay import Replay
 from actors.audit.rows import DamagedRows
 from actors.billing.catalog.defaults import default_catalog
@@ -28,6 +36,7 @@ from messages.stored.form import FORM
 from messages.subjects import PARTITIONS
 from persistence.archive.files import DIRECTORY
 from persistence.chain.check import Broken, ChainCheck, Heads
+from persistence.chain.losses import Loss
 from persistence.records import Row
 from persistence.sqlite.inspecting.archive_files import PUT_BACK
 from persistence.sqlite.inspecting.derived import DerivedCheck
@@ -46,7 +55,8 @@ _ROLLED: Final = KIND[PeriodRolled]
 class VerifyReport(NamedTuple):
     """What was verified; ``live`` is None if no service was asked.
 
-    ``gone`` has the archives that are not there, with how many rows were not looked at for that.
+    ``gone`` has the archives that are not there, with how many rows were not looked at for that;
+    ``losses`` the rows that are lost, as it was accepted.
     """
 
     rows: int
@@ -56,6 +66,7 @@ class VerifyReport(NamedTuple):
     last: int
     live: int | None
     gone: dict[str, int]
+    losses: list[Loss]
 
 
 class Live(NamedTuple):
@@ -139,6 +150,7 @@ class Verifier:
             self._last,
             self._compared,
             dict(self._log.gone),
+            self._log.notes.losses.all,
         )
 
     def _follow(self, derived: DerivedCheck | None) -> Counter[int]:
@@ -221,7 +233,10 @@ class Verifier:
 
     def _replay(self, partitions: range) -> None:
         """Replay the users of some partitions, and compare."""
-        replay = Replay(self._log.snapshots(partitions), self._of_user)
+        # Behind damage a user may differ in everything, and each time because of that.
+        bounded = OnePerUser(self._of_user) if self._damaged else None
+        found = bounded.take if bounded is not None else self._of_user
+        replay = Replay(self._log.snapshots(partitions), found, self._log.notes.losses)
         self._snapshots += len(replay.waiting)
         for row in self._log.rows(partitions=partitions):
             if row.user != CATALOG_USER:
@@ -231,11 +246,15 @@ class Verifier:
         self._users += len(replay.accounts) + len(replay.unreadable)
         self._closed += replay.closed
         if self._live is not None and replay.accounts:
-            self._ask(self._live, replay.accounts, partitions)
+            self._ask(self._live, replay.accounts, partitions, found)
+        if bounded is not None:
+            bounded.tell()
 
-    def _ask(self, live: Live, accounts: dict[str, Account], partitions: range) -> None:
+    def _ask(
+        self, live: Live, accounts: dict[str, Account], partitions: range, found: Found
+    ) -> None:
         """Compare with what the service says; once it is gone, it is not asked again."""
-        check = LiveCheck(accounts, self._of_user)
+        check = LiveCheck(accounts, found)
         if not live.ask(list(accounts), check.take):
             self._live = None
         if check.ahead:

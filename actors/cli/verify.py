@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -23,9 +23,13 @@ from actors.settings.nats_options import connect_options
 from messages.client.client import UsageClient
 from messages.errors import MeterdError, RequestError
 from messages.reports import StatsReply
+from messages.subjects import PARTITIONS
+from messages.units import to_datetime
 from persistence.chain.check import Heads
+from persistence.chain.losses import Loss
 from persistence.errors import JournalError
 from persistence.sqlite.data_dir import is_held
+from persistence.sqlite.inspecting.fault import rows_named
 from persistence.sqlite.inspection import Inspection
 
 EXIT_DIFFERS: Final = 1
@@ -160,12 +164,15 @@ def _show(report: VerifyReport, findings: list[Finding], *, as_json: bool) -> No
     if not is_human(as_json):
         whole = {
             **report._asdict(),
+            "losses": [_loss_as_data(loss) for loss in report.losses],
             "differences": [finding._asdict() for finding in findings],
         }
         typer.echo(msgspec.json.encode(whole).decode())
         return
     for name, rows in report.gone.items():
         typer.echo(f"the archive {name} is not there: {rows:,} rows of it were not looked at")
+    for loss in report.losses:
+        typer.echo(_loss_as_text(loss))
     for block in blocks(findings):
         typer.echo(block)
     asked = (
@@ -179,4 +186,20 @@ def _show(report: VerifyReport, findings: list[Finding], *, as_json: bool) -> No
         f"{report.rows:,} rows"
         + (replayed if report.users else "")
         + (f": {len(findings):,} differences" if findings else ": nothing differs")
+    )
+
+
+def _loss_as_data(loss: Loss) -> dict[str, Any]:
+    """What was lost, when that was accepted, and which partitions it may be of."""
+    partitions = [one for one in range(PARTITIONS) if loss.may_have_lost(one)]
+    return loss._asdict() | {"at": to_datetime(loss.at), "partitions": partitions}
+
+
+def _loss_as_text(loss: Loss) -> str:
+    partitions = _loss_as_data(loss)["partitions"]
+    whose = ", ".join(map(str, partitions)) if len(partitions) < PARTITIONS else "any"
+    return (
+        f"lost: {rows_named(loss.first, loss.last)}, accepted on"
+        f" {to_datetime(loss.at):%Y-%m-%d at %H:%M} UTC; they may be of users in the partitions"
+        f" {whose}"
     )

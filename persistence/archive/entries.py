@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
@@ -10,6 +11,7 @@ from persistence.errors import Damaged
 
 FIELDS: Final = "first, last, name, blocks, checksum"
 """The columns of the table ``archives`` that `entry_of` takes."""
+_NAME: Final = re.compile(r"\d{1,19}-\d{1,19}\.jsonl\.gz")
 
 
 class ArchiveEntry(NamedTuple):
@@ -43,6 +45,8 @@ def entry_of(found: tuple[Any, ...]) -> ArchiveEntry:
     *fields, checksum = found
     entry = ArchiveEntry._make(fields)
     if checksum not in {None, checksum_of(entry)}:
-        place = f"what it says of the archive {entry.name!r}"
+        named = _NAME.fullmatch(str(entry.name)) is not None  # else it may be anything
+        place = f"the entry of {entry.name} in" if named else "an entry of"
+        place += " the table archives"
         raise Damaged(LOG, place, MEND, first=entry.first, last=entry.last)
     return entry

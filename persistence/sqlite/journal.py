@@ -157,7 +157,7 @@ class SQLiteJournal(LogReads):
                 if is_busy(error):
                     raise Refused(f"{path} is locked by another program") from error
                 if is_damage(error):
-                    raise Refused(f"{path} is damaged ({error}): {DO}") from error
+                    raise Refused(f"{path} is damaged ({_why(error)}): {DO}") from error
                 raise Refused(f"{path} cannot be opened: {error}") from error
             if index.last > mark.seq:  # of before there was one, or older after a power cut
                 mark.advance(index.last)
@@ -349,3 +349,9 @@ async def _empty_wal(writer: Connection) -> None:
         await writer.write(copy_wal, "TRUNCATE")
     except NotStored as error:  # the disk is full, say: the next start does it
         _log.warning("journal_checkpoint_postponed", error=str(error))
+
+
+def _why(error: Exception) -> str:
+    """What is wrong in one line: SQLite quotes whole definitions of its schema."""
+    first = str(error).splitlines()[0]
+    return "a text in it is no UTF-8" if "UTF-8" in first else first

@@ -135,6 +135,6 @@ async def test_an_entry_about_a_file_that_is_not_as_it_was_written_is_no_file_th
     sqlite_journal: SQLiteJournal, outside: sqlite3.Connection, archived: Path, change: str
 ) -> None:
     outside.execute(f"UPDATE archives SET {change}")
-    with pytest.raises(Damaged, match="what it says of the archive"):
+    with pytest.raises(Damaged, match="the table archives"):
         await sqlite_journal.find("user-1", "k1")
     assert await sqlite_journal.rows(200, ALL) == usage(400)[200:]

@@ -4,30 +4,44 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from actors.audit.findings import Finding
+from actors.audit.verify import Live, Verifier
 from actors.cli.mend import is_whole
+from actors.cli.verify import _show
+from messages.client.client import decode_stats
+from messages.reports import StatsReply
 from messages.stored.form import FORM
+from messages.subjects import encode_user, partition_of
+from persistence.key_filter import KeyFilter
 from persistence.records import Snapshot
 from persistence.sqlite.data_dir import DATABASE
+from persistence.sqlite.index_file import INDEX
+from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
+from persistence.sqlite.key_filter_store import FILE as KEYS
+from persistence.sqlite.key_filter_store import KeyStore
 from tests.support.command_line import run
 from tests.support.mending import broken, edit, losses
 from tests.support.rig import Rig
 
 USERS = ("alice", "bob", "carol")
+PARTS = ["event_id = 't1'", "kind = 'period_rolled'", "kind = 'hold'", "event_id = 's'"]
+NEWEST = "seq > (SELECT max(seq) - 3 FROM log WHERE user_id = 'alice')"
 
 
 @asynccontextmanager
-async def serving(directory: Path, **settings: int) -> AsyncIterator[Rig]:
+async def serving(directory: Path, lump_rows: int = 100_000, **settings: int) -> AsyncIterator[Rig]:
     async with AsyncExitStack() as stack:  # a thread that is left would keep the tests from ending
-        journal = await SQLiteJournal.open(directory, FORM)
+        journal = await SQLiteJournal.open(directory, FORM, lump_rows=lump_rows)
         stack.push_async_callback(journal.close)
         rig = await Rig.start(journal, **settings)  # type: ignore[arg-type]
         stack.push_async_callback(rig.stop)
@@ -67,6 +81,22 @@ def lose(directory: Path, where: str) -> list[int]:
     return gone
 
 
+def verified(directory: Path) -> tuple[int, list[Any], list[Any]]:
+    """The exit code of `meterd verify`, the losses that it lists, and what differs."""
+    done = run("verify", "--data-dir", str(directory), "--no-live", "--json")
+    said = json.loads(done.stdout)
+    return done.exit_code, said["losses"], said["differences"]
+
+
+async def save_keys(directory: Path) -> None:
+    """Have a filter of all keys beside the log, as a large one has."""
+    async with AsyncExitStack() as stack:
+        journal = await SQLiteJournal.open(directory, FORM)
+        stack.push_async_callback(journal.close)
+        store = await KeyStore.open(directory, journal._pages, KeyFilter(100), journal._stored)
+        await store._save(await journal.last_seq())
+
+
 def command(directory: Path, *options: str) -> tuple[int, Any]:
     done = run("mend", "--data-dir", str(directory), *options, "--json")
     return done.exit_code, json.loads(done.stdout) if done.stdout else done.stderr
@@ -74,7 +104,7 @@ def command(directory: Path, *options: str) -> tuple[int, Any]:
 
 @pytest.mark.parametrize(
     "where",
-    ["event_id = 't1'", "kind = 'period_rolled'", "kind = 'hold'", "event_id = 's'"],
+    PARTS,
 )
 async def test_who_lost_rows_goes_on_with_the_others_and_all_others_have_everything(
     used: tuple[Path, dict[str, list[Any]]], where: str
@@ -134,6 +164,83 @@ async def test_a_snapshot_that_reflects_what_is_lost_keeps_the_counters(tmp_path
     assert command(directory, "--yes", "--accept-loss")[0] == 0
     async with serving(directory) as rig:
         assert (await rig.ask("stats")).body == before
+
+
+@pytest.mark.parametrize("snapshot_events", [1, 1_000])
+@pytest.mark.parametrize("where", [*PARTS, NEWEST, "seq > 0"])
+async def test_behind_an_accepted_loss_verify_names_that_alone_and_beside_a_service_too(
+    tmp_path: Path, where: str, snapshot_events: int
+) -> None:
+    directory = tmp_path / "data"
+    async with serving(directory, snapshot_events=snapshot_events) as rig:
+        await use(rig)
+    gone = lose(directory, where)
+    assert verified(directory)[2], "it is damage until somebody accepts it"
+    assert command(directory, "--yes", "--accept-loss")[0] == 0
+    await save_keys(directory)
+    code, lost, found = verified(directory)
+    assert (code, found) == (0, [])
+    assert [seq for one in lost for seq in range(one["first"], one["last"] + 1)] == gone
+    partition = partition_of(encode_user("alice"))
+    assert all(one["partitions"].count(partition) == 1 for one in lost)
+    assert all(datetime.fromisoformat(one["at"]).tzinfo for one in lost)
+    async with serving(directory, snapshot_events=snapshot_events, lump_rows=4) as rig:
+        for n in range(3):
+            for user in USERS:
+                await rig.ask("track", user, provider="tavily", event_id=f"new {n}")
+            await rig.idle()
+            says = {user: decode_stats((await rig.ask("stats", user)).payload) for user in USERS}
+            assert beside(directory, says) == ([], len(USERS))
+    await save_keys(directory)
+    assert {INDEX, KEYS} <= {path.name for path in directory.iterdir()}
+    assert verified(directory) == (0, lost, [])
+
+
+def beside(directory: Path, says: dict[str, StatsReply]) -> tuple[list[Finding], int | None]:
+    """What is found beside a service that says so of its users, and how many were compared."""
+
+    def ask(users: list[str], take: Callable[[dict[str, StatsReply]], None]) -> bool:
+        take({user: says[user] for user in users})
+        return True
+
+    found: list[Finding] = []
+    with Inspection.open(directory) as log:
+        live = Live(ask, lambda: Inspection.open(directory))
+        report = Verifier(log, found.append, lambda _: None, live).run()
+    return found, report.live
+
+
+async def test_a_loss_hides_no_damage_of_others_nor_of_what_comes_behind_a_snapshot(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "data"
+    async with serving(directory, snapshot_events=1) as rig:
+        await use(rig)
+    lose(directory, "event_id = 't1'")
+    assert command(directory, "--yes", "--accept-loss")[0] == 0
+    for user in ("alice", "bob"):
+        edit(directory, f"UPDATE snapshots SET body = x'00' WHERE user_id = '{user}'")
+    code, lost, found = verified(directory)
+    assert (code, len(lost)) == (1, 1)
+    assert {(one["user"], one["field"]) for one in found} == {
+        ("alice", "snapshot"),
+        ("bob", "snapshot"),
+    }
+
+
+async def test_people_are_told_of_a_loss_in_a_line(
+    used: tuple[Path, dict[str, list[Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(_show.__globals__, "is_human", lambda _: True)
+    directory, _ = used
+    (seq,) = lose(directory, "event_id = 't1'")
+    command(directory, "--yes", "--accept-loss")
+    done = run("verify", "--data-dir", str(directory), "--no-live")
+    assert done.exit_code == 0
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("lost: ")]
+    assert line.startswith(f"lost: row {seq}, accepted on 20")
+    assert str(partition_of(encode_user("alice"))) in line
+    assert "nothing differs" in done.stdout
 
 
 def test_a_person_is_asked_and_what_cannot_be_done_is_said_in_a_line(tmp_path: Path) -> None:

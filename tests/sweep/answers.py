@@ -12,8 +12,8 @@ from tests.sweep.truth import REPEATED, Question
 
 FILES: Final = re.compile(r"meterd\.(db|mark)|index\.db|keys\.filter|\.jsonl\.gz")
 CURES: Final = re.compile(r"restore|remove|mend|verify|put it back", re.IGNORECASE)
-PLACE: Final = re.compile(r"\d")
-"""A position, or the name of an archive, which has two."""
+PLACE: Final = re.compile(r"\d|table archives")
+"""A position, the name of an archive, which has two, or where such names are."""
 _LISTED: Final = "users"
 
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 from messages.stored.form import FORM
 from messages.subjects import PREFIX
 from persistence.key_filter import KeyFilter
+from persistence.sqlite.backup import back_up
 from persistence.sqlite.data_dir import DATABASE, LOCK
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.journal import SQLiteJournal
@@ -40,6 +41,8 @@ TODAY: Final = "today"
 SETTLED: Final = "settled"
 """As `TODAY`, but that the index is in its file alone: else what its WAL has is in the way."""
 YESTERDAY: Final = "yesterday"
+BACKUP: Final = "backup.db"
+"""A file of `meterd backup`, as of `TODAY`."""
 SEED: Final = 7
 
 
@@ -74,7 +77,7 @@ async def serving(directory: Path, **settings: Any) -> AsyncIterator[tuple[SQLit
 
 
 async def make(target: Path) -> Made:
-    """Make the directories `TODAY`, `SETTLED` and `YESTERDAY` in an empty one."""
+    """Make the directories `TODAY`, `SETTLED` and `YESTERDAY` in an empty one, and `BACKUP`."""
     work = target / "work"
     settings: dict[str, Any] = dict(SETTINGS)
     async with serving(work, **settings) as (journal, rig):
@@ -109,6 +112,7 @@ async def make(target: Path) -> Made:
         _copy(work, target / TODAY)
         published |= _published(rig)
         at = rig.clock.at
+    back_up(work, target / BACKUP)
     shutil.rmtree(work)
     shutil.copytree(target / TODAY, target / SETTLED)
     _checkpoint_index(target / SETTLED)

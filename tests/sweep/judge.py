@@ -32,12 +32,15 @@ async def judge_service(directory: Path, truth: Truth, lines: Logs, notes: Notes
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: notes.add(o.INTERNAL, _told(context)))
     try:
-        async with asyncio.timeout(HUNG_S), serving(directory, at=truth.at) as (_, rig):
+        async with asyncio.timeout(HUNG_S), serving(directory, at=truth.at) as (journal, rig):
             for each in ROUNDS:
                 await _ask_round(rig, truth, each, notes)
                 _judge_published(rig, truth, notes, at_rest=each == READ)
             for why in rig.ended:
                 notes.add(o.ENDED, why)
+            making = journal._index._rebuild._making
+            if making is not None:  # else a busy machine decides on whether it is made anew
+                await asyncio.wait({making}, timeout=AGAIN_S)
     except (JournalError, StartError) as error:
         judge_refusal(in_full(error) if isinstance(error, JournalError) else str(error), notes)
     except TimeoutError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +17,13 @@ from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.key_filter_store import FILE as KEYS
 from tests.sweep.damages import GONE, OLD, Damage
 
-Mend = Callable[[Path, Sequence[Path]], object]
-"""Mends a directory with what backups have."""
-MEND: Mend | None = None
-"""What `meterd mend` calls."""
-
 BEHIND: Final = (MARK, INDEX, KEYS)
 """Files that may be missing or older: they say less then, and nothing wrong."""
+LACKS: Final = "lacks"
+_TABLES: Final = {
+    DATABASE: (("log", "seq"), ("snapshots", "user_id")),
+    INDEX: (("blocks", "id"),),
+}
 _UNSYNCED: Final = f"{INDEX}-wal"
 """It may end anywhere, after the power went."""
 
@@ -79,24 +78,26 @@ def _rows(db: sqlite3.Connection) -> list[Any]:
     return found
 
 
-def columns_of(directory: Path, whole: Path) -> set[str]:
-    """The columns of rows and snapshots in which two databases differ, if both can be read."""
+def columns_of(directory: Path, whole: Path, file: str) -> set[str]:
+    """The columns in which some tables of two databases differ, if both can be read.
+
+    If the first has fewer rows it is `LACKS` that differs.
+    """
     found: set[str] = set()
-    for table, key in (("log", "seq"), ("snapshots", "user_id")):
+    for table, key in _TABLES.get(file, ()):
         query = f"SELECT * FROM {table} ORDER BY {key}"
         try:
-            with (
-                closing(_reader(directory / DATABASE)) as db,
-                closing(_reader(whole / DATABASE)) as to,
-            ):
-                there, here = db.execute(query), to.execute(query)
-                names = [column[0] for column in here.description]
-                for one, other in zip(there, here, strict=True):
-                    found |= {
-                        f"{table}.{n}" for n, x, y in zip(names, one, other, strict=True) if x != y
-                    }
+            with closing(_reader(directory / file)) as db, closing(_reader(whole / file)) as to:
+                there, cursor = db.execute(query).fetchall(), to.execute(query)
+                names, here = [column[0] for column in cursor.description], cursor.fetchall()
         except (sqlite3.Error, ValueError):
             continue
+        if len(there) < len(here):
+            found.add(f"{table}.{LACKS}")
+        elif len(there) == len(here):
+            for one, other in zip(there, here, strict=True):
+                pairs = zip(names, one, other, strict=True)
+                found |= {f"{table}.{name}" for name, x, y in pairs if x != y}
     return found
 
 

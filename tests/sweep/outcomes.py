@@ -12,6 +12,7 @@ from tests.sweep.damages import KINDS, Damage
 
 UNUSED: Final = "unused"
 SAME: Final = "same"
+UNREAD: Final = "unread"
 UNAVAILABLE: Final = "unavailable"
 REFUSED: Final = "refused"
 SILENT: Final = "silent"
@@ -29,13 +30,15 @@ HUNG: Final = "hung"
 GOOD: Final[dict[str, str]] = {
     UNUSED: "it changes nothing of what is stored, and verify says nothing",
     SAME: "every answer is right",
+    UNREAD: "every answer is right: no question needs the damaged bytes, which verify names",
     UNAVAILABLE: "what needs the damaged bytes is unavailable, all else is right",
     REFUSED: "the start is refused, by the file's name and with what to do",
 }
 BAD: Final[dict[str, str]] = {
     SILENT: "verify names nothing, though the damaged bytes carry something",
     UNHEALED: "what can be made anew is not, by a service that ran",
-    UNMENDED: "after a mend with a whole backup at hand something is wrong still",
+    UNMENDED: "after a mend something is wrong still: with a whole backup at hand anything, without"
+    " one for who lost nothing",
     UNSAID: "what is unavailable has no line of its own at error level with file and what to do",
     UNKEPT: "what was to be asked again does not come back",
     UNCLEAR: "a refusal names no file or place, or not what to do",
@@ -66,6 +69,11 @@ class Notes:
         """It does not matter if this happened."""
         for each in what:
             self.found.pop(each, None)
+
+    def change(self, what: str, other: str) -> None:
+        """If something happened, it was another thing."""
+        if what in self.found:
+            self.found.setdefault(other, self.found.pop(what))
 
     @property
     def worst(self) -> str:

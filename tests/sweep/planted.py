@@ -10,13 +10,23 @@ import importlib
 import random
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from actors.billing.state import snapshot
 from actors.billing.state.account import Account
 from messages.stored.snapshot import DECODER
+from persistence.key_filter import Part as Filtered
+from persistence.key_filter import empty_words
+from persistence.sqlite import index_reads, key_filter_file
+from persistence.sqlite.blocks import Block, checksum
 from persistence.sqlite.data_dir import DATABASE
-from tests.sweep.damages import BIT, Damage
+from persistence.sqlite.index_file import INDEX
+from persistence.sqlite.index_reads import Ask, Part
+from persistence.sqlite.key_filter_file import Kept
+from persistence.sqlite.key_filter_store import FILE as KEYS
+from tests.sweep.damages import BIT, BLANK, EXCHANGED, Damage
+from tests.sweep.looking import LACKS
 from tests.sweep.running import Stage
 
 ROOMS: Final = ("actors.", "persistence.", "messages.")
@@ -50,15 +60,50 @@ def _decode(user: str, body: bytes) -> Account:
     return snapshot._account(user, DECODER.decode(body[: -snapshot.DIGEST_BYTES]))
 
 
+_checked: Final = index_reads.checked
+
+
+def _any_checksum(ask: Ask, found: list[tuple[Block, int]]) -> Part | None:
+    said = [(block, checksum(ask.run, ask.section, block)) for block, _ in found]
+    return _checked(ask, said)
+
+
+def _any_bounds(ask: Ask, found: list[tuple[Block, int]]) -> Part | None:
+    if any(checksum(ask.run, ask.section, block) != check for block, check in found):
+        return None
+    return Part([block.body for block, _ in sorted(found)], ask.low, ask.high, True)
+
+
+def _any_filter(path: Path) -> Kept:
+    with path.open("rb") as file:
+        header, _ = key_filter_file._read_header(file)
+        parts = []
+        for count, left in zip(header.words, header.left, strict=True):
+            words = empty_words(count)
+            file.readinto(words.cast("B"))
+            parts.append(Filtered(words, left))
+    return Kept(parts, header.seq, header.anchor)
+
+
+_INDEX_KINDS: Final = (BLANK, BIT, EXCHANGED)
 _HEAD: Final = frozenset({"log.user_id", "log.event_id", "log.kind", "log.at"})
 _BODY: Final = frozenset({"log.body", "log.personal"})
 _SNAPSHOT: Final = frozenset({"snapshots.body"})
 _CHECKSUM: Final = "persistence.chain.checksum"
 _STATE: Final = "actors.billing.state.snapshot"
+_MISSING: Final = frozenset({f"log.{LACKS}", "log.seq"})
+_BLOCK: Final = frozenset({"blocks.body"})
+_REFUSE: Final = "persistence.sqlite.stored_rows:StoredRows._refuse"
+_READS: Final = "persistence.sqlite.index_reads"
+_KEYS: Final = "persistence.sqlite.key_filter_file"
 PLANTS: Final = (
     Plant("a row's head", f"{_CHECKSUM}:head_fits", _content, DATABASE, (BIT,), _HEAD),
     Plant("a row's body", f"{_CHECKSUM}:body_fits", _content, DATABASE, (BIT,), _BODY),
     Plant("a snapshot's digest", f"{_STATE}:decode", _decode, DATABASE, (BIT,), _SNAPSHOT),
+    Plant("a row that is missing", _REFUSE, _content, DATABASE, (BIT, EXCHANGED), _MISSING),
+    Plant("the checksum of a block", f"{_READS}:checked", _any_checksum, INDEX, (BIT,), _BLOCK),
+    Plant("a block's bounds", f"{_READS}:checked", _any_bounds, INDEX, _INDEX_KINDS),
+    Plant("the filter of keys", f"{_KEYS}:read", _any_filter, KEYS, (BLANK, BIT)),
 )
 """What can be left out; a check that is added has its line here."""
 

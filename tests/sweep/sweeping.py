@@ -115,7 +115,7 @@ def outcomes_of(share: Share) -> Iterator[Outcome]:
     plant(defect)
     for damage in fitting(defect, stage):
         if not defect.columns or stage.changes(damage, defect.columns, copies):
-            (outcome,) = stage.run([damage], copies, quick=share.quick)
+            (outcome,) = stage.run([damage], copies, quick=share.quick, mends=False)
             yield outcome
             if {WRONG, DOUBLED} & {*outcome.all}:
                 return

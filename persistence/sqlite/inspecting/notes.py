@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from persistence.archive.entries import FIELDS, ArchiveEntry, entry_of
@@ -25,7 +25,7 @@ from persistence.sqlite.inspecting.fault import (
 from persistence.sqlite.inspecting.tables import Unreadable, rows_of
 from persistence.sqlite.inspecting.walk import is_unread, rows_at_most
 from persistence.sqlite.losses import losses_of
-from persistence.sqlite.positions import UNCHAINED, UNCHECKED, position_of
+from persistence.sqlite.positions import ENDS, UNCHAINED, UNCHECKED, position_of
 
 BEHIND: Final = 10_000
 """So far behind all that is known rows are looked for, if the log cannot say where it ends."""
@@ -75,7 +75,7 @@ def read_notes(db: sqlite3.Connection, mark: int) -> Notes:
     unchecked = positions.get(UNCHECKED)
     heads, bad = _heads(db, unchecked, faults)
     losses, newest = _losses(db, faults), _newest(db)
-    seqs = [*positions.values(), *(one.seq for one in heads)]
+    seqs = [*_of_rows(positions).values(), *(one.seq for one in heads)]
     last = max(mark, newest or 0, losses.end, *seqs, 0)
     if newest is None and not mark:
         last += BEHIND  # nothing says where the log ends
@@ -97,7 +97,7 @@ def check_ends(notes: Notes, last: int, mark: Mark) -> Iterator[Fault]:
         mark: as it was before the log was looked at.
     """
     last = max(last, notes.losses.end)
-    for name, seq in notes.positions.items():
+    for name, seq in _of_rows(notes.positions).items():
         if not 0 <= seq <= last:
             why = f"it is {seq:,}, and the log ends at row {last:,}"
             yield Fault("position", DATABASE, f"the position {name!r}", why, MEND)
@@ -135,6 +135,11 @@ def check_archives(db: sqlite3.Connection) -> Iterator[Fault | tuple[str, list[A
             continue
         before = last
         yield name, blocks
+
+
+def _of_rows(positions: Mapping[str, int]) -> dict[str, int]:
+    """Those that are positions of rows: one is a moment, up to which periods were looked at."""
+    return {name: seq for name, seq in positions.items() if name != ENDS}
 
 
 def _named_by(fields: Sequence[Any]) -> tuple[str, tuple[int, int] | None]:

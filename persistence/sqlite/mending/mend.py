@@ -136,7 +136,10 @@ class _Mend:
         if report.missing and not accept_loss:
             return report._replace(outcome="lost", made_anew=[])
         if not report.missing and self._is_whole(join):
-            kept = None if dry_run else swapping.put_derived_aside(self._directory, now)
+            kept = None
+            if not dry_run:
+                kept = swapping.put_derived_aside(self._directory, now)
+                swapping.mark(self._directory, join.gaps.last)  # it may be empty, or damaged
             return report._replace(
                 outcome="whole", made_anew=[*_DERIVED], kept_in=str(kept) if kept else None
             )
@@ -162,6 +165,7 @@ class _Mend:
         log = self._log
         check_notes(log)
         positions_of(log, [], self._shelf, self._end)
+        log.ask("the schema", _check_texts, None)
         if log.schema >= LOSSES:
             log.ask("the structure", check_structure, None)
         for _ in self._snapshots.all():
@@ -261,3 +265,10 @@ class _Mend:
             sync(self._directory)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _check_texts(db: sqlite3.Connection) -> None:
+    """Raise ValueError if a definition is no UTF-8: nobody could open the database."""
+    query = "SELECT CAST(sql AS BLOB) FROM sqlite_master WHERE sql IS NOT NULL"
+    for (text,) in db.execute(query):
+        text.decode()

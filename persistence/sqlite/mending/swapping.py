@@ -54,7 +54,7 @@ def finish(directory: Path, end: int) -> Path:
         _keep(directory / DATABASE, kept / DATABASE)
         sync(kept)
         sync(directory)
-        _mark(directory, end)
+        mark(directory, end)
         new.rename(directory / DATABASE)
         sync(directory)
     except OSError as error:
@@ -117,9 +117,9 @@ def _keep(path: Path, target: Path) -> None:
         part.rename(target)
 
 
-def _mark(directory: Path, end: int) -> None:
-    """Say how far the mended log goes."""
-    mark = HighWaterMark.open(directory)
-    mark.advance(end)
-    mark.close()
+def mark(directory: Path, end: int) -> None:
+    """Say how far the mended log goes; raises OSError."""
+    opened = HighWaterMark.open(directory)
+    opened.advance(end)
+    opened.close()
     sync(directory / MARK)
