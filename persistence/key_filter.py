@@ -38,7 +38,7 @@ _WORD_BITS: Final = 30
 _PLACES_OF_BITS: Final = (0, 12, 24, 36, 48)
 # A table of this many masks stays in the cache; with fewer, pairs that share a word would share
 # a mask more often than the bits themselves mislead.
-_MASK_COUNT: Final = 4019
+MASK_COUNT: Final = 4019
 
 _number: Final = int.from_bytes
 
@@ -55,7 +55,8 @@ def _mask(number: int) -> int:
     return mask
 
 
-_MASKS: Final = tuple(_mask(number) for number in range(_MASK_COUNT))
+MASKS: Final = tuple(_mask(number) for number in range(MASK_COUNT))
+"""Words with five bits set; that of a number is at its remainder by `MASK_COUNT`."""
 
 
 class Part:
@@ -110,7 +111,7 @@ class KeyFilter:
     def surely_new(self, user: str, key: str) -> bool:
         """True if the pair was never put in; False says nothing."""
         pair = _number(f"{user} {key}".encode())
-        mask = _MASKS[pair % _MASK_COUNT]
+        mask = MASKS[pair % MASK_COUNT]
         if self._words[pair % self._count] & mask == mask:
             return False
         # Not any(): a generator costs more than the usual single round.
@@ -122,7 +123,7 @@ class KeyFilter:
     def claim(self, user: str, key: str) -> bool:
         """Put a pair in; True if it surely was not in before."""
         pair = _number(f"{user} {key}".encode())
-        mask = _MASKS[pair % _MASK_COUNT]
+        mask = MASKS[pair % MASK_COUNT]
         words = self._words
         at = pair % self._count
         word = words[at]
@@ -158,7 +159,7 @@ class KeyFilter:
         self._open(max(words, int(missing / _PER_WORD)), _PER_WORD)
 
     def _open(self, words: int, per_word: float) -> None:
-        self._count = next(_primes(min(words, _WORDS_MAX)))
+        self._count = next(primes(min(words, _WORDS_MAX)))
         # With as many pairs as it is for, this share of the words has none.
         self._left = self._count - int(self._count * exp(-per_word))
         self._words = empty_words(self._count)
@@ -171,8 +172,8 @@ def empty_words(count: int) -> memoryview[int]:
     return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)).cast("I")
 
 
-def _primes(at_least: int) -> Iterator[int]:
-    """The odd primes from there on."""
+def primes(at_least: int) -> Iterator[int]:
+    """The odd primes from there on: so many words have a filter that divides by their count."""
     number = max(3, at_least | 1)
     while True:
         if all(number % divisor for divisor in range(3, isqrt(number) + 1, 2)):

@@ -6,10 +6,12 @@ by row: a query by kind has no row in hand, and nothing more is stored or done f
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
-from typing import Final, NamedTuple
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from .view import USAGE, View
 
@@ -104,15 +106,20 @@ class Ending(NamedTuple):
         if kind not in {self.ends, self.may_end} or f'"{self.named}":' not in body:
             return None
         try:
-            found = json.loads(body)
+            key, *all_said = _reader_of((self.named, *self.says))(body)
         except ValueError:  # a damaged body, which whoever reads it is told of
             return None
-        if not isinstance(found, dict):
-            return None
-        said = next((found[name] for name in self.says if name in found), None)
-        key = found.get(self.named)
+        said = next((one for one in all_said if one is not msgspec.UNSET), None)
         ends = kind == self.ends or said == self.ended
         return key if ends and isinstance(key, str) else None
+
+
+@cache  # one, or two
+def _reader_of(names: tuple[str, ...]) -> Callable[[str], tuple[Any, ...]]:
+    """Takes the fields of these names out of a body, `msgspec.UNSET` for one that is not there."""
+    fields: list[tuple[str, Any, Any]] = [(name, object, msgspec.UNSET) for name in names]
+    read = msgspec.json.Decoder(msgspec.defstruct("Said", fields)).decode
+    return lambda body: msgspec.structs.astuple(read(body))
 
 
 HOLDS: Final = Ending(

@@ -10,6 +10,7 @@ is for disks; whoever changes a row on purpose is found by the chain.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final
 from zlib import crc32
 
@@ -21,17 +22,18 @@ from persistence.records import Row
 CHECKSUM_BYTES: Final = 8
 STAMP_BYTES: Final = LINK_BYTES + CHECKSUM_BYTES
 """What is stored of a row's link and checksum together."""
-_PART: Final = 4
+_PARTS: Final = Struct(f">{LINK_BYTES}sII")
 
+_pack: Final = _PARTS.pack
+_unpack: Final = _PARTS.unpack
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
 def stamp(link: bytes, row: Row, about: bytes | None) -> bytearray:
     """A row's link and its checksum; ``about`` as `chain.about_of` gives it."""
-    stamped = bytearray(link)
-    stamped += _of_head(link, row).to_bytes(_PART, "big")
-    stamped += _of_body(row[7], about).to_bytes(_PART, "big")
-    return stamped
+    seq, partition, user, key, kind, at, notify, body, _ = row
+    head = crc32(_encode((link, seq, partition, user, key, kind, at, notify)))
+    return bytearray(_pack(link, head, _of_body(body, about)))
 
 
 def head_fits(row: Row, stored: bytes) -> bool:
@@ -40,18 +42,34 @@ def head_fits(row: Row, stored: bytes) -> bool:
     Raises:
         Exception: a field is of a type that no row ever had.
     """
-    link = stored[:LINK_BYTES]
-    return _of_head(link, row) == int.from_bytes(stored[LINK_BYTES:-_PART], "big")
+    seq, partition, user, key, kind, at, notify, _, _ = row
+    link, head, _ = _unpack(stored)
+    return bool(crc32(_encode((link, seq, partition, user, key, kind, at, notify))) == head)
 
 
 def body_fits(row: Row, about: bytes | None, stored: bytes) -> bool:
     """Whether the body and personal fields are as they were stamped; raises as `head_fits`."""
-    return _of_body(row[7], about) == int.from_bytes(stored[-_PART:], "big")
+    _, _, said = _unpack(stored)
+    return bool(_of_body(row[7], about) == said)
 
 
-def _of_head(link: bytes, row: Row) -> int:
-    seq, partition, user, key, kind, at, notify, _, _ = row
-    return crc32(_encode((link, seq, partition, user, key, kind, at, notify)))
+def usual_fits(
+    seq: int,
+    partition: int,
+    user: str,
+    key: str | None,
+    kind: str,
+    at: int,
+    body: str,
+    stored: bytes,
+) -> bool:
+    """Both of a row that notifies nobody and has nothing personal, without a `Row`."""
+    link, head, said = _unpack(stored)
+    try:
+        of_head = crc32(_encode((link, seq, partition, user, key, kind, at, False)))
+        return bool(of_head == head and crc32(body.encode()) == said)
+    except (OverflowError, ValueError):
+        return False
 
 
 def _of_body(body: str, about: bytes | None) -> int:

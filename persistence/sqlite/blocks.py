@@ -17,8 +17,8 @@ import msgspec
 LEAST: Final = ""
 TOP: Final = "\U0010ffff" * 40
 """Above every bound: a user id has 32 such characters at the most."""
-BODY_BYTES: Final = 1_200
-"""About what a block has: three of them and their heads fill a page."""
+BODY_BYTES: Final = 600
+"""About what a block has: six of them and their heads fill a page. It is compared as a whole."""
 POSITION_BITS: Final = 48
 POSITION: Final = (1 << POSITION_BITS) - 1
 _END: Final = "\x1e"  # behind a term: it sorts before whatever could follow in a longer one
@@ -71,8 +71,18 @@ def behind(term: str) -> str:
 def checksum(run: Run, section: int, block: Block) -> int:
     """What is stored with a block: it covers its place and all that it says."""
     first, after, body = block
-    place = f"{run.file} {run.after} {run.last} {section} {first}\0{after}\0"
-    return crc32(body, crc32(place.encode()))
+    return checksum_of(checksum_of_place(run, section), first, after, body)
+
+
+def checksum_of_place(run: Run, section: int) -> int:
+    """What the checksums of all blocks of a section of a run begin with."""
+    _, after, last, file = run
+    return crc32(f"{file} {after} {last} {section} ".encode())
+
+
+def checksum_of(place: int, first: str, after: str, body: bytes) -> int:
+    """As `checksum`, of a place as `checksum_of_place` gives it."""
+    return crc32(body, crc32(f"{first}\0{after}\0".encode(), place))
 
 
 def run_checksum(run: Run) -> int:

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from messages.subjects import encode_user, partition_of
+from persistence.chain.checksum import STAMP_BYTES, usual_fits
 from persistence.damage import tell
 from persistence.errors import Damaged
 from persistence.records import Entry, Loaded, Row, Snapshot
@@ -23,9 +24,10 @@ from persistence.sqlite.blocks import Run, behind, bound, numbers_of
 from persistence.sqlite.checked import damaged, fits
 from persistence.sqlite.connection import Connection, as_array, is_damage
 from persistence.sqlite.data_dir import DATABASE
-from persistence.sqlite.index_reads import ASKS_AT_ONCE, PLACES, Ask, read
+from persistence.sqlite.index_reads import ASKS_AT_ONCE, PLACES, read_ones
 from persistence.sqlite.sections import Section
 from persistence.sqlite.stored_rows import StoredRows
+from persistence.sqlite.user_filter import UserFilter, maybe_of
 
 CACHE_KIB: Final = 512
 """Pages of the log and of the index in memory: users who are not live are anywhere in both, so
@@ -49,8 +51,6 @@ SELECT json_group_array(json_array(log.seq, event_id, kind, at, notify, body, he
     personal, CASE WHEN personal IS NOT NULL THEN hex(proof) END))
 FROM json_each(?) AS wanted CROSS JOIN log ON log.seq = wanted.value
 """
-_BLOCKS: Final = 1
-"""Blocks of the index that are read of each user and run; more are hardly ever needed."""
 
 
 class _Kept(NamedTuple):
@@ -75,6 +75,7 @@ class Asked(NamedTuple):
         recent: positions of each user that are in no run, oldest first.
         runs: the runs of the index, oldest first.
         lost: those of them that are damaged, by number.
+        filters: the users of runs, by the number of the run.
         limit: how many rows of each user are read at most.
     """
 
@@ -82,6 +83,7 @@ class Asked(NamedTuple):
     recent: Sequence[Sequence[int]]
     runs: Sequence[Run]
     lost: AbstractSet[int]
+    filters: Mapping[int, UserFilter]
     limit: int
 
 
@@ -180,38 +182,45 @@ def _positions(
 ) -> tuple[dict[str, list[int]], list[Run]]:
     """The first positions of each user behind one, but of users for whom that takes more."""
     found = {user: list[int]() for user in asked.users}
-    asks, whose = list[Ask](), list[str]()
+    runs_of, bounds, whose = list[Run](), list[str](), list[str]()
     for user, seq in after.items():
         runs = [run for run in asked.runs if run.last > seq]
+        runs = maybe_of(runs, asked.filters, [user])
         if any(run.id in asked.lost for run in runs):
             del found[user]
             continue
-        low, high = bound(user, seq + 1), behind(user)
-        asks += [Ask(run, Section.ROWS, low, high, _BLOCKS) for run in runs]
+        runs_of += runs
+        bounds += [bound(user, seq + 1)] * len(runs)
         whose += [user] * len(runs)
     lost = list[Run]()
-    for begin in range(0, len(asks), ASKS_AT_ONCE):
-        some = slice(begin, begin + ASKS_AT_ONCE)
-        for user, ask, part in zip(
-            whose[some], asks[some], read(db, asks[some], PLACES), strict=True
-        ):
-            if part is None:
-                lost.append(ask.run)
-            if user not in found or len(found[user]) >= asked.limit:
+    for begin in range(0, len(whose), ASKS_AT_ONCE):
+        end = min(begin + ASKS_AT_ONCE, len(whose))
+        ones = read_ones(db, Section.ROWS, runs_of[begin:end], bounds[begin:end], PLACES)
+        for user, run, one in zip(whose[begin:end], runs_of[begin:end], ones, strict=True):
+            if one is None:
+                lost.append(run)
+            mine = found.get(user)
+            if mine is None or len(mine) >= asked.limit:
                 continue
-            some_ = (
-                []
-                if part is None
-                else [seq for body in part.bodies for seq in numbers_of(body, user)]
-            )
-            found[user] += [seq for seq in some_ if seq > after[user]]
-            if part is None or not (part.whole or len(found[user]) >= asked.limit):
+            if one is None or not _added(mine, one, user, after[user], asked.limit):
                 del found[user]
     for user, recent in zip(asked.users, asked.recent, strict=True):
         if user in found:
             more = [seq for seq in recent if seq > after[user]]
             found[user] = [*found[user], *more][: asked.limit]
     return found, lost
+
+
+def _added(
+    found: list[int], block: tuple[str, str, bytes], user: str, after: int, limit: int
+) -> bool:
+    """Add what a block has of a user; whether that is all that the run has, or is enough.
+
+    It is, nearly always.
+    """
+    _, end, body = block
+    found += [seq for seq in numbers_of(body, user) if seq > after]
+    return end >= behind(user) or len(found) >= limit
 
 
 def _checked(
@@ -225,9 +234,14 @@ def _checked(
     found: list[Entry] = []
     alone: list[int] = []
     for seq, key, kind, at, notify, body, chain, personal, proof in entries:
-        row = Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
-        random = bytes.fromhex(proof) if proof else None
-        if body and fits(row, random, bytes.fromhex(chain), stored.unchecked):
+        stamped = bytes.fromhex(chain)
+        if notify == 0 and personal is None and proof is None and len(stamped) == STAMP_BYTES:
+            whole = usual_fits(seq, partition, user, key, kind, at, body, stamped)
+        else:
+            row = Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
+            random = bytes.fromhex(proof) if proof else None
+            whole = fits(row, random, stamped, stored.unchecked)
+        if body and whole:
             found.append((seq, kind, at, body))
         else:
             alone.append(seq)

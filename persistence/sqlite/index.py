@@ -107,6 +107,8 @@ class LogIndex:
             while len(index._tails) > 1 and index.shelf.filler is not None:
                 await index._fill()
             files.pop_all()
+        for run in opened.unfiltered:
+            index.shelf.lose_filter(run)
         if opened.why:
             if opened.reader is None:
                 index._rebuild.start(opened.why)
@@ -275,6 +277,7 @@ class LogIndex:
             opened.reader,
             opened.runs,
             opened.file,
+            opened.filters,
             self._rebuild.start,
             self._source,
             self._rebuild.left_s,
@@ -305,7 +308,7 @@ class LogIndex:
         old, lent = self.shelf, self._lent
         await self.take_back()
         await old.close()
-        self.shelf = self.shelved(Opened(None, None, old.runs, 0, ""))  # until there is another
+        self.shelf = self.shelved(Opened(None, None, old.runs, 0, "", {}))  # until there is another
         self._lent = lent
         remove(self._path)
         beside.rename(self._path)  # noqa: ASYNC240 -- at once
@@ -374,8 +377,7 @@ class LogIndex:
                 self._give_up()
                 return
             run = shelf.next_run(tail.last)
-            await shelf.filler.write(fill, run, tail, self._form)
-            shelf.runs.append(run)
+            shelf.take_in(run, await shelf.filler.write(fill, run, tail, self._form))
             del self._tails[0]
 
     def _give_up(self) -> None:

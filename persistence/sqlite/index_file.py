@@ -6,6 +6,7 @@ SQLite is a container here: what is read of the file is checked before it is bel
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,9 +17,11 @@ import msgspec
 from messages.stored.form import Form
 from persistence.sqlite.blocks import Run, run_checksum
 from persistence.sqlite.connection import Connection
-from persistence.sqlite.index_fill import put
+from persistence.sqlite.index_fill import put, put_filter
+from persistence.sqlite.index_reads import is_damage
 from persistence.sqlite.malloc import give_back
 from persistence.sqlite.recent import RecentPositions
+from persistence.sqlite.user_filter import BYTES_MAX, UserFilter, filter_of
 
 INDEX: Final = "index.db"
 VERSION: Final = 4
@@ -35,6 +38,7 @@ CREATE TABLE runs (id INTEGER PRIMARY KEY, after INTEGER NOT NULL, last INTEGER 
 CREATE TABLE blocks (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, section INTEGER NOT NULL,
     first TEXT NOT NULL, next TEXT NOT NULL, body BLOB NOT NULL, checksum INTEGER NOT NULL);
 CREATE UNIQUE INDEX blocks_in_order ON blocks (run, section, first);
+CREATE TABLE filters (run INTEGER PRIMARY KEY, body BLOB NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE position (seq INTEGER NOT NULL, anchor TEXT NOT NULL, form TEXT NOT NULL,
     file INTEGER NOT NULL, checksum INTEGER NOT NULL);
 INSERT INTO position VALUES (0, '', '', abs(random() % 9007199254740992), 0);
@@ -138,19 +142,56 @@ def _serves(text: str, form: Form) -> bool:
     return set(common) <= set(now) and others == others_now
 
 
-def fill(db: sqlite3.Connection, run: Run, tail: RecentPositions, form: Form) -> None:
-    """Take in a lump, which is not added to meanwhile, as one run."""
+def stored_filter(db: sqlite3.Connection, run: Run) -> UserFilter | None:
+    """The filter of a run's users, None if it is missing or not as it was written.
+
+    Raises:
+        sqlite3.Error: it cannot be read, for another reason than damage.
+    """
+    try:
+        found = db.execute("SELECT body, checksum FROM filters WHERE run = ?", (run.id,)).fetchone()
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        return None
+    return None if found is None else filter_of(run, *found)
+
+
+def stored_filters(
+    db: sqlite3.Connection, runs: Sequence[Run]
+) -> tuple[dict[int, UserFilter], list[Run]]:
+    """The filters of the newest runs, as many as are kept in memory, and runs of which it is lost.
+
+    Raises as `stored_filter`.
+    """
+    found, lost, left = dict[int, UserFilter](), list[Run](), BYTES_MAX
+    for run in reversed(runs):
+        filter_ = stored_filter(db, run)
+        if filter_ is None:
+            lost.append(run)
+            continue
+        left -= filter_.size
+        if left < 0:
+            break
+        found[run.id] = filter_
+    return dict(reversed(found.items())), lost
+
+
+def fill(db: sqlite3.Connection, run: Run, tail: RecentPositions, form: Form) -> UserFilter | None:
+    """Take in a lump, which is not added to meanwhile, as one run; the filter of its users."""
     db.execute("BEGIN IMMEDIATE")
     if db.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():
         db.execute("COMMIT")  # by one whose caller did not wait for it
-        return
+        return stored_filter(db, run)
     put(db, run, tail)
+    put_filter(db, run, tail)
     db.execute("INSERT INTO runs VALUES (?, ?, ?, ?)", (*run[:3], run_checksum(run)))
     said = (run.last, tail.anchor, form_of(form), run.file)
     db.execute(_PUT_POSITION, (*said, _checksum(*said)))
     db.execute("COMMIT")
     db.execute("PRAGMA shrink_memory")  # the next lump is behind all pages that it has
     give_back()  # these, and what the lump's positions took
+    return stored_filter(db, run)
 
 
 def _checksum(seq: int, anchor: str, form: str, file: int) -> int:

@@ -19,6 +19,7 @@ from typing import Final, TypeAlias, TypeVar
 from persistence.sqlite.blocks import POSITION, POSITION_BITS, Run, checksum, cut
 from persistence.sqlite.recent import RecentPositions, Rows
 from persistence.sqlite.sections import PAIRS, Section, of_kind
+from persistence.sqlite.user_filter import body_of, filter_checksum
 
 PIECE: Final = 2_000
 """This many are sorted at a time: less than half a millisecond."""
@@ -39,6 +40,12 @@ def put(db: sqlite3.Connection, run: Run, tail: RecentPositions) -> None:
     _put(db, run, Section.ENDS, _marks(tail.ends, in_order(list(tail.ends))))
     _put(db, run, Section.OVER, (("", _pairs(some)) for some in _pieces(tail.over)))
     _put(db, run, Section.NOTICES, (("", some.tolist()) for some in _parts(tail.notices)))
+
+
+def put_filter(db: sqlite3.Connection, run: Run, tail: RecentPositions) -> None:
+    """Put the filter of a run's users, within a transaction."""
+    body = body_of(_pieces(list(tail.users)), len(tail.users))
+    db.execute("INSERT INTO filters VALUES (?, ?, ?)", (run.id, body, filter_checksum(run, body)))
 
 
 def _put(db: sqlite3.Connection, run: Run, section: Section, entries: _Entries) -> None:

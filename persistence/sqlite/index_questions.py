@@ -25,6 +25,7 @@ from persistence.sqlite.index_reads import Ask, Part
 from persistence.sqlite.index_shelf import Found, Shelf
 from persistence.sqlite.recent import RecentPositions, marked
 from persistence.sqlite.sections import KIND, Section
+from persistence.sqlite.user_filter import maybe_of
 
 FIRST_RUNS: Final = 4
 """Runs that are asked first; then twice as many each time."""
@@ -66,10 +67,7 @@ class Question:
         found = [list[int]() for _ in places]
         if newest:
             self._walk_tails(section, places, found, newest=newest)
-        runs = [
-            [run for run in self.runs if run.last >= place.low and run.after + 1 < place.high]
-            for place in places
-        ]
+        runs = [self._runs_of(section, place) for place in places]
         if newest:
             runs = [some[::-1] for some in runs]
         size = FIRST_RUNS
@@ -128,13 +126,22 @@ class Question:
                 low = part.high
             (part,) = await self._take(section, [(run, low, high)], BLOCKS_MAX, newest=newest)
 
+    def _runs_of(self, section: Section, place: Place) -> list[Run]:
+        """The runs that may have something of a place."""
+        runs = [run for run in self.runs if run.last >= place.low and run.after + 1 < place.high]
+        if section is Section.NOTICES:
+            return runs
+        user, _, _ = place.term.partition(KIND)
+        return maybe_of(runs, self.shelf.filters, [user])
+
     async def marked(
         self, section: Section, user: str, marks: Collection[int], runs: Sequence[Run]
     ) -> list[int]:
         """Positions of a user in some runs that have one of these marks."""
         wanted, found = sorted(marks), list[int]()
         high = pair_bound(user, wanted[-1] + 1)
-        left = {run: pair_bound(user, wanted[0]) for run in runs}
+        maybe = maybe_of(runs, self.shelf.filters, [user])
+        left = {run: pair_bound(user, wanted[0]) for run in maybe}
         blocks = 1 if len(wanted) <= _FEW else _SKIP_BLOCKS
         while left:
             asked = list(left.items())[: ASKS_MAX // _SKIP_BLOCKS]
@@ -165,7 +172,10 @@ class Question:
             return found
         wanted = sorted(terms)
         first, high = min(terms.values()), behind(wanted[-1])
-        left = {run: bound(wanted[0]) for run in self.runs if run.last > first}
+        runs = [run for run in self.runs if run.last > first]
+        users = {term.partition(KIND)[0] for term in wanted}
+        runs = maybe_of(runs, self.shelf.filters, users)
+        left = {run: bound(wanted[0]) for run in runs}
         while left:
             asked = list(left.items())[: ASKS_MAX // _SKIP_BLOCKS]
             parts = await self._take(

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from persistence.exhaustion import is_exhausted
-from persistence.sqlite.blocks import Block, Run, checksum
+from persistence.sqlite.blocks import Block, Run, checksum, checksum_of, checksum_of_place
 from persistence.sqlite.sections import Section
 
 ASKS_AT_ONCE: Final = 256
@@ -140,7 +140,76 @@ def read(db: sqlite3.Connection, asks: Sequence[Ask], schema: str = "main") -> l
     return found
 
 
+def read_ones(
+    db: sqlite3.Connection,
+    section: Section,
+    runs: Sequence[Run],
+    bounds: Sequence[str],
+    schema: str = "main",
+    *,
+    newest: bool = False,
+) -> list[tuple[str, str, bytes] | None]:
+    """One block of each place, at most `ASKS_AT_ONCE`: its bounds and its body.
+
+    Args:
+        db: the connection.
+        section: the section of all.
+        runs: the run of each place.
+        bounds: the bound that the block of each place has.
+        schema: what the file is called.
+        newest: whether it has what is before the bound, else what is behind it.
+
+    Returns:
+        As many; None for what is damaged.
+
+    Raises:
+        sqlite3.Error: it cannot be read just now.
+    """
+    asked = [b'"%d":%b' % (run[0], _encode(at)) for run, at in zip(runs, bounds, strict=True)]
+    args = (b"{%b}" % b",".join(asked)).decode(), int(section)
+    try:
+        ((text, bodies),) = db.execute(_QUERIES_OF_ONE[schema, newest], args)
+        heads = _heads(text)
+    except (sqlite3.DatabaseError, ValueError) as error:
+        if not is_damage(error):
+            raise
+        if len(runs) == 1:
+            return [None]
+        alone = list[tuple[str, str, bytes] | None]()
+        for run, at in zip(runs, bounds, strict=True):
+            alone += read_ones(db, section, [run], [at], schema, newest=newest)
+        return alone
+    places = dict[int, int]()
+    found = list[tuple[str, str, bytes] | None]()
+    end = 0
+    for run, at, (first, after, check, length) in zip(runs, bounds, heads, strict=True):
+        if first is None or after is None or check is None or length is None:
+            found.append(None)
+            continue
+        begin, end = end, end + length
+        body: bytes = bodies[begin:end]
+        place = places.get(run[0])
+        if place is None:
+            place = places[run[0]] = checksum_of_place(run, section)
+        covers = first < at <= after if newest else first <= at < after
+        fits = covers and checksum_of(place, first, after, body) == check
+        found.append((first, after, body) if fits else None)
+    return found
+
+
 def _read(db: sqlite3.Connection, asks: Sequence[Ask], schema: str) -> list[Part | None]:
+    if asks[0].blocks == 1:
+        newest = asks[0].newest
+        bounds = [ask.high if newest else ask.low for ask in asks]
+        ones = read_ones(
+            db, asks[0].section, [ask.run for ask in asks], bounds, schema, newest=newest
+        )
+        return [
+            None
+            if one is None
+            else Part([one[2]], one[0], one[1], one[0] <= ask.low and ask.high <= one[1])
+            for ask, one in zip(asks, ones, strict=True)
+        ]
     try:
         blocks = _blocks(db, asks, schema)
     except (sqlite3.DatabaseError, ValueError) as error:
@@ -156,8 +225,6 @@ def _blocks(
     db: sqlite3.Connection, asks: Sequence[Ask], schema: str
 ) -> list[list[tuple[Block, int]]]:
     """The blocks of each place, and what is stored as their checksum."""
-    if asks[0].blocks == 1:
-        return [[] if one is None else [one] for one in _ones(db, asks, schema)]
     asked = [(ask.run.id, ask.section, ask.low, ask.high) for ask in asks]
     text = msgspec.json.encode(asked).decode()
     statement = _QUERIES[schema, asks[0].newest]
@@ -167,25 +234,6 @@ def _blocks(
     for number, first, after, check, length in _found(heads):
         begin, end = end, end + length
         found[number].append((Block(first, after, bodies[begin:end]), check))
-    return found
-
-
-def _ones(
-    db: sqlite3.Connection, asks: Sequence[Ask], schema: str
-) -> list[tuple[Block, int] | None]:
-    """As `_blocks`, for one block of each place; None for one that is not there."""
-    newest = asks[0].newest
-    bounds = [b'"%d":%b' % (ask.run.id, _encode(ask.high if newest else ask.low)) for ask in asks]
-    args = (b"{%b}" % b",".join(bounds)).decode(), int(asks[0].section)
-    ((heads, bodies),) = db.execute(_QUERIES_OF_ONE[schema, newest], args)
-    found = list[tuple[Block, int] | None]()
-    end = 0
-    for first, after, check, length in _heads(heads):
-        if first is None or after is None or check is None or length is None:
-            found.append(None)
-        else:
-            begin, end = end, end + length
-            found.append((Block(first, after, bodies[begin:end]), check))
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -19,8 +20,18 @@ from persistence.errors import Damaged, JournalError
 from persistence.exhaustion import tell_of
 from persistence.sqlite.blocks import Run
 from persistence.sqlite.connection import Connection
-from persistence.sqlite.index_file import INDEX, Held, Unusable, fill, held, open_filler, remove
+from persistence.sqlite.index_file import (
+    INDEX,
+    Held,
+    Unusable,
+    fill,
+    held,
+    open_filler,
+    remove,
+    stored_filters,
+)
 from persistence.sqlite.index_source import Source
+from persistence.sqlite.user_filter import UserFilter
 
 READY_ROWS: Final = 200_000
 """For a log of so many rows a start makes the file before it is ready; else behind the service."""
@@ -42,6 +53,8 @@ class Opened(NamedTuple):
         runs: what it has, or would have.
         file: marks the file.
         why: it is made anew for this; "" if it is not.
+        filters: the users of runs, by the number of the run.
+        unfiltered: runs of which that is damaged.
     """
 
     filler: Connection | None
@@ -49,6 +62,8 @@ class Opened(NamedTuple):
     runs: list[Run]
     file: int
     why: str
+    filters: dict[int, UserFilter]
+    unfiltered: Sequence[Run] = ()
 
 
 class Owner(Protocol):
@@ -90,7 +105,7 @@ async def open_file(path: Path, source: Source, form: Form, lump_rows: int) -> O
     if last > READY_ROWS:
         ends = [*range(0, last, lump_rows), last]
         runs = [Run(at, ends[at - 1], ends[at], 0) for at in range(1, len(ends))]
-        return Opened(None, None, runs, 0, why or "it is missing")
+        return Opened(None, None, runs, 0, why or "it is missing", {})
     remove(path)
     return (await opened(path, source, form))._replace(why=why or ("it is missing" if last else ""))
 
@@ -106,11 +121,12 @@ async def opened(path: Path, source: Source, form: Form) -> Opened:
     try:
         has = await filler.call(held, form)
         _fits(has, await source.anchor(has.last))
+        filters = await filler.call(stored_filters, has.runs)
         reader = await Connection.open(path, read_only=True)
     except BaseException:
         await filler.close()
         raise
-    return Opened(filler, reader, has.runs, has.file, "")
+    return Opened(filler, reader, has.runs, has.file, "", *filters)
 
 
 def _fits(has: Held, anchor: str | None) -> None:

@@ -17,6 +17,7 @@ from persistence.sqlite.connection import Connection
 from persistence.sqlite.index_reads import Ask, Part, read
 from persistence.sqlite.index_source import Source
 from persistence.sqlite.recent import RecentPositions
+from persistence.sqlite.user_filter import UserFilter, put_in
 
 LOST_MAX: Final = 2
 """Runs of one question that are read from the log: each is 100,000 rows."""
@@ -33,6 +34,7 @@ class Shelf:
         reader: reads it; None as before.
         runs: what it has, or would have.
         file: marks the file.
+        filters: the users of runs, by the number of the run, the oldest first.
         damaged: is told of the first run that is damaged.
         source: reads the log.
         left_s: says in how many seconds the file is made anew.
@@ -44,6 +46,7 @@ class Shelf:
         reader: Connection | None,
         runs: list[Run],
         file: int,
+        filters: dict[int, UserFilter],
         damaged: Callable[[str], None],
         source: Source,
         left_s: Callable[[], float],
@@ -52,6 +55,7 @@ class Shelf:
         self.reader = reader
         self.runs = runs
         self.file = file
+        self.filters = filters
         self.lost = {run.id for run in runs} if reader is None else set[int]()
         self._damaged = damaged
         self._source = source
@@ -68,6 +72,14 @@ class Shelf:
     def next_run(self, last: int) -> Run:
         """The run behind all others, up to a position."""
         return Run(len(self.runs) + 1, self.last, last, self.file)
+
+    def take_in(self, run: Run, users: UserFilter | None) -> None:
+        """A run was filled in, and this is the filter of its users."""
+        self.runs.append(run)
+        if users is None:  # the disk has just lost it
+            self.lose_filter(run)
+        else:
+            put_in(self.filters, run, users)
 
     async def take(self, asks: Sequence[Ask], needed: set[int]) -> list[Found]:
         """What runs have of a question.
@@ -102,6 +114,10 @@ class Shelf:
         if run.id not in self.lost:
             self.lost.add(run.id)
             self._damaged(f"the run of rows {run.after + 1} to {run.last}")
+
+    def lose_filter(self, run: Run) -> None:
+        """The filter of a run is damaged: it is always looked into."""
+        self._damaged(f"the filter of the run of rows {run.after + 1} to {run.last}")
 
     async def _stand_in(self, run: Run) -> RecentPositions:
         """All rows of a run that is damaged.

@@ -73,7 +73,7 @@ class LogReads:
                 recent = [
                     [seq for tail in question.tails for seq in tail.of(user)] for user in users
                 ]
-                asked = Asked(users, recent, question.runs, shelf.lost, limit)
+                asked = Asked(users, recent, question.runs, shelf.lost, shelf.filters, limit)
                 loaded, lost = await load(self._recoveries, asked, self._stored)
         for run in lost:
             shelf.lose(run)

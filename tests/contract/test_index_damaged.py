@@ -286,6 +286,62 @@ async def test_a_damaged_file_is_made_anew_while_rows_are_appended_and_none_is_m
     assert not (directory / "index.db.new").exists()
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE filters SET body = zeroblob(length(body)) WHERE run = 2",
+        "UPDATE filters SET body = 'text' WHERE run = 2",
+        "DELETE FROM filters WHERE run = 2",
+        (
+            "UPDATE filters SET (body, checksum) ="
+            " (SELECT body, checksum FROM filters WHERE run = 1) WHERE run = 2"
+        ),
+    ],
+)
+async def test_a_damaged_filter_hides_no_row_and_has_the_file_made_anew(
+    directory: Path, random_: random.Random, harm: str
+) -> None:
+    rows = drawn(random_, 1, 4 * LUMP)
+    await filled(directory, rows)
+    in_index(directory, (harm, ()))
+    model = await modelled(rows)
+    with capture_logs() as lines:
+        journal = await SQLiteJournal.open(directory, FORM, lump_rows=LUMP)
+        assert sorted(journal._index.shelf.filters) == [1, 3, 4]
+        assert (await agree(journal, model, rows, random_))[1] == 0
+        await made_anew(journal)
+        assert (await agree(journal, model, rows, random_))[1] == 0
+        assert sorted(journal._index.shelf.filters) == [1, 2, 3, 4]
+        await journal.close()
+    assert [line["event"] for line in lines] == ["damaged", "index_made_anew"]
+    assert lines[0]["place"] == f"the filter of the run of rows {LUMP + 1} to {2 * LUMP}"
+
+
+async def test_runs_without_rows_of_a_user_are_not_read(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [make_row(seq, f"u{(seq - 1) // LUMP}", key=f"k{seq}") for seq in range(1, 8 * LUMP + 1)]
+    await filled(directory, rows)
+    journal = await SQLiteJournal.open(directory, FORM, lump_rows=LUMP)
+    shelf = journal._index.shelf
+    read = list[int]()
+    take = shelf.take
+
+    async def counted(asks: Any, needed: set[int]) -> Any:
+        read.extend(ask.run.id for ask in asks)
+        return await take(asks, needed)
+
+    monkeypatch.setattr(shelf, "take", counted)
+    assert len(await journal.history("u3", 0, ALL)) == LUMP
+    assert await journal.find("u3", f"k{3 * LUMP + 1}") is not None
+    assert set(read) == {4}
+    read.clear()
+    assert await journal.newest("u3", ALL, 5, "reset") == []
+    assert await journal.noticed("u3", ALL, 5) == []
+    assert set(read) == {4}
+    await journal.close()
+
+
 @pytest.mark.parametrize("harm", ["gone", "no database", "another log", "a run is missing"])
 async def test_a_start_with_a_long_log_waits_for_no_index_and_makes_it_behind_the_service(
     directory: Path, random_: random.Random, monkeypatch: pytest.MonkeyPatch, harm: str

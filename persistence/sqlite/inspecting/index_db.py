@@ -28,7 +28,10 @@ from persistence.sqlite.provenance import anchor_at
 from persistence.sqlite.recent import RecentPositions
 
 _LUMP: Final = 500
-_OTHERS: Final = "SELECT count(*) FROM blocks WHERE run NOT IN (SELECT id FROM runs)"
+_OTHERS: Final = (
+    "SELECT (SELECT count(*) FROM blocks WHERE run NOT IN (SELECT id FROM runs)),"
+    " (SELECT count(*) FROM filters WHERE run NOT IN (SELECT id FROM runs))"
+)
 
 
 class IndexCheck:
@@ -121,7 +124,7 @@ class IndexCheck:
                 return  # it is made anew by the next start
             self._faults += check_index_definitions(db)
             found = held(db, self._form)
-            (others,) = db.execute(_OTHERS).fetchone()
+            others, filters = db.execute(_OTHERS).fetchone()
         except Unusable as error:
             if "rare" not in str(error):  # else it is made anew by the next start
                 self._fault("the whole file", str(error))
@@ -132,6 +135,8 @@ class IndexCheck:
         else:
             if others:
                 self._fault("the table blocks", f"{others:,} blocks of it are of no run")
+            if filters:
+                self._fault("the table filters", f"{filters:,} filters of it are of no run")
             if self._is_of_log(log, found, path, last):
                 self._known = found.runs
                 self._runs = [run for run in found.runs if run.last <= last]

@@ -10,9 +10,11 @@ from itertools import groupby
 from typing import Final, NamedTuple, TypeAlias
 
 from persistence.sqlite.blocks import LEAST, TOP, Block, Run, all_of, checksum
+from persistence.sqlite.index_file import stored_filter
 from persistence.sqlite.index_fill import put
 from persistence.sqlite.recent import RecentPositions
 from persistence.sqlite.sections import PAIRS, Section
+from persistence.sqlite.user_filter import UserFilter, maybe_of
 
 _OF_RUN: Final = (
     "SELECT section, first, next, body, checksum FROM blocks WHERE run = ? ORDER BY section, first"
@@ -47,10 +49,12 @@ class Stored(NamedTuple):
     Attributes:
         blocks: by section; only those that are as they were written.
         why: what is wrong with others, "" if nothing is.
+        users: the filter of its users, if that is as it was written.
     """
 
     blocks: dict[int, list[Block]]
     why: str
+    users: UserFilter | None = None
 
 
 def is_of_file(error: Exception) -> bool:
@@ -89,7 +93,10 @@ def stored_of(db: sqlite3.Connection, run: Run) -> Stored:
     missing = {*map(int, Section)} ^ {*blocks}
     if damaged or missing:
         return Stored(blocks, "blocks of it are missing, or not as they were written")
-    return Stored(blocks, "")
+    users = stored_filter(db, run)
+    if users is None:
+        return Stored(blocks, "the filter of its users is missing, or not as it was written")
+    return Stored(blocks, "", users)
 
 
 def compared(run: Run, stored: Stored, rows: RecentPositions, unknown: Unknown | None) -> str:
@@ -108,6 +115,9 @@ def compared(run: Run, stored: Stored, rows: RecentPositions, unknown: Unknown |
             section: [Block(*row) for row in beside.execute(_MADE, (int(section),))]
             for section in Section
         }
+    filters = {} if stored.users is None else {run.id: stored.users}
+    if not all(maybe_of([run], filters, [user]) for user in rows.users):
+        return "the filter of its users lacks some of them"
     more = fewer = 0
     for section in Section:
         theirs, mine = stored.blocks[section], made[section]
