@@ -143,7 +143,7 @@ class MemoryJournal:
         """See `Ends.ended`."""
         start = bisect_right(self._ends, after[:2], key=lambda one: one[:2])
         page = [one for one in self._ends[start : start + limit] if one.end <= until]
-        last = Ended(*page[-1][:2], "") if len(page) == limit else None
+        last = page[-1] if len(page) == limit else None
         return EndedPage([one for one in page if self._is_open(one)], last)
 
     def _is_open(self, one: Ended) -> bool:

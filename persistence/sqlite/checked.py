@@ -48,11 +48,11 @@ def fits(row: Row, proof: object, stored: object, unchecked: int) -> bool:
     """Whether a row is as it was written: without its body, if that is empty."""
     try:
         if stored is None:
-            return row[0] <= unchecked
+            return 0 < row[0] <= unchecked
         if not isinstance(stored, bytes) or not isinstance(proof, bytes | None):
             return False
         if len(stored) != STAMP_BYTES:
-            return row[0] <= unchecked and len(stored) in _OF_BEFORE
+            return 0 < row[0] <= unchecked and len(stored) in _OF_BEFORE
         if not head_fits(row, stored):
             return False
         return not row[7] or body_fits(row, about_of(row[8], proof), stored)

@@ -53,6 +53,7 @@ class LogIndex:
         lump_rows: how many rows are filled in at once.
 
     Attributes:
+        asked: how many questions there were.
         filled: set while the file has all but the lump that is still open.
     """
 
@@ -69,6 +70,7 @@ class LogIndex:
         self.filled.set()
         self._writing = asyncio.Lock()
         self._asking = 0
+        self.asked = 0
         self._idle = asyncio.Event()
         self._open = asyncio.Event()  # cleared while one file takes the place of another
         self._open.set()
@@ -248,6 +250,7 @@ class LogIndex:
         """A question, for as long as it is asked. Whoever asks one asks no other within it."""
         await self._open.wait()
         self._asking += 1
+        self.asked += 1
         try:
             yield Question(self.shelf, self._tails)
         finally:
@@ -280,7 +283,7 @@ class LogIndex:
             opened.filters,
             self._rebuild.start,
             self._source,
-            self._rebuild.left_s,
+            self._rebuild.why_not,
         )
 
     @asynccontextmanager

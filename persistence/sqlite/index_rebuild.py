@@ -16,7 +16,8 @@ from typing import Final, NamedTuple, Protocol
 import structlog
 
 from messages.stored.form import Form
-from persistence.errors import Damaged, JournalError
+from persistence.damage import tell
+from persistence.errors import BeingMade, Damaged, JournalError
 from persistence.exhaustion import tell_of
 from persistence.sqlite.blocks import Run
 from persistence.sqlite.connection import Connection
@@ -77,6 +78,11 @@ class Owner(Protocol):
     @property
     def is_there(self) -> bool:
         """Whether there is a file."""
+        ...
+
+    @property
+    def asked(self) -> int:
+        """How many questions there were."""
         ...
 
     def alone(self) -> AbstractAsyncContextManager[None]:
@@ -165,7 +171,7 @@ class Rebuild:
         self._index = index
         self._making: asyncio.Task[None] | None = None
         self._replacing: asyncio.Task[None] | None = None
-        self._told = set[str]()
+        self._stopped_by: Damaged | None = None  # nobody knows whose row that is
         self._times = 0
         self._begins = 0.0  # on the loop's clock
         self._done = 0
@@ -185,6 +191,13 @@ class Rebuild:
         self._begins = asyncio.get_running_loop().time() + self._wait_s()
         self._making = asyncio.create_task(self._make(why), name="journal-index-anew")
         self._making.add_done_callback(tell_of)
+
+    def why_not(self) -> JournalError:
+        """What is to be raised to who needs more than there is without the file."""
+        error = self._stopped_by
+        if error is None:
+            return BeingMade("the index is made anew from the log", self.left_s())
+        return Damaged(error.file, error.place, error.do, first=error.first, last=error.last)
 
     def left_s(self) -> float:
         """In about how many seconds the file is made."""
@@ -210,13 +223,14 @@ class Rebuild:
             try:
                 rows = await self._made()
             except (JournalError, Unusable, sqlite3.Error, OSError, ValueError) as error:
-                if isinstance(error, Damaged) and error.place not in self._told:
-                    self._told.add(error.place)
-                    _log.error("damaged", file=error.file, place=error.place, do=error.do)
-                elif not isinstance(error, Damaged):
+                self._stopped_by = error if isinstance(error, Damaged) else None
+                if isinstance(error, Damaged):
+                    tell(error)
+                else:
                     _log.warning("index_fill_failed", error=str(error))
                 self._begins = asyncio.get_running_loop().time() + self._wait_s()
             else:
+                self._stopped_by = None
                 _log.warning("index_made_anew", reason=why, rows=rows)
                 return
 
@@ -244,11 +258,13 @@ class Rebuild:
     async def _chase(self, filler: Connection, runs: list[Run], file: int) -> None:
         """Fill the new file until it has all that the old one has."""
         loop = asyncio.get_running_loop()
-        after = runs[-1].last if runs else 0
+        after, asked = runs[-1].last if runs else 0, self._index.asked
         while after < self._index.position:
             last = min(after + self._lump_rows, self._index.position)
             began = loop.time()
-            tail = await self._source.lump(after, last, gently=True)
+            gently = self._index.asked != asked  # before the first question nobody has to wait
+            asked = self._index.asked
+            tail = await self._source.lump(after, last, gently=gently)
             run = Run(len(runs) + 1, after, last, file)
             await filler.write(fill, run, tail, self._form)
             runs.append(run)

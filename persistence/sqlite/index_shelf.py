@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from persistence.errors import BeingMade
+from persistence.errors import JournalError
 from persistence.sqlite.blocks import Run
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.index_reads import Ask, Part, read
@@ -37,7 +37,7 @@ class Shelf:
         filters: the users of runs, by the number of the run, the oldest first.
         damaged: is told of the first run that is damaged.
         source: reads the log.
-        left_s: says in how many seconds the file is made anew.
+        why_not: gives what is raised to who needs more than there is: `BeingMade`, or `Damaged`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Shelf:
         filters: dict[int, UserFilter],
         damaged: Callable[[str], None],
         source: Source,
-        left_s: Callable[[], float],
+        why_not: Callable[[], JournalError],
     ) -> None:
         self.filler = filler
         self.reader = reader
@@ -59,7 +59,7 @@ class Shelf:
         self.lost = {run.id for run in runs} if reader is None else set[int]()
         self._damaged = damaged
         self._source = source
-        self._left_s = left_s
+        self._why_not = why_not
         self._stand_ins: dict[int, RecentPositions] = {}
         self._scans: Counter[int] = Counter()  # who waits for each run
         self._scanning = asyncio.Lock()
@@ -103,11 +103,8 @@ class Shelf:
                 needed.add(ask.run.id)
                 self.lose(ask.run)
         if len(needed) > LOST_MAX:
-            raise self._being_made()
+            raise self._why_not()
         return [parts.get(ask) or await self._stand_in(ask.run) for ask in asks]
-
-    def _being_made(self) -> BeingMade:
-        return BeingMade("the index is made anew from the log", self._left_s())
 
     def lose(self, run: Run) -> None:
         """A run is damaged."""
@@ -126,7 +123,7 @@ class Shelf:
         them thrown out: else each question would read the log again, and all wait for all others.
         """
         if run.id not in self._scans and len(self._scans) >= LOST_MAX:
-            raise self._being_made()
+            raise self._why_not()
         self._scans[run.id] += 1
         try:
             return await self._scanned(run)

@@ -54,7 +54,9 @@ class StoredRows:
         """
         found = self._found(db, positions)
         rows = checked(found, self.unchecked)
-        if len(rows) != len(positions):
+        if isinstance(positions, range):
+            self._in_order(rows, positions)
+        elif len(rows) != len(positions):
             missing = {*positions}.difference(row.seq for row in rows)
             self._refuse([seq for seq in missing if seq not in self.losses])
         rows = [row for row in rows if wanted(row)]
@@ -86,10 +88,17 @@ class StoredRows:
         fields = FIELDS if bodies else HEADS
         found = self._found(db, range(after + 1, last + 1), fields, table)
         rows = checked(found, self.unchecked)
-        if len(rows) != last - after:
-            missing = {*range(after + 1, last + 1)}.difference(row.seq for row in rows)
-            self._refuse([seq for seq in missing if seq not in self.losses])
+        self._in_order(rows, range(after + 1, last + 1))
         return rows
+
+    def _in_order(self, rows: Sequence[Row], positions: range) -> None:
+        """Refuse rows that are not all of these: pages elsewhere give one twice, or too late."""
+        found = [row[0] for row in rows]
+        if found == [*positions]:
+            return
+        wanted = [seq for seq in positions if seq not in self.losses]
+        if found != wanted:
+            self._refuse(sorted({*wanted} ^ {*found}) or wanted)
 
     def _refuse(self, missing: Sequence[int]) -> None:
         """Rows that have to be there are not."""

@@ -16,6 +16,7 @@ from persistence.errors import Damaged, Refused
 from persistence.key_filter import KeyFilter
 from persistence.records import Ended, Row
 from persistence.sqlite.backup import back_up
+from persistence.sqlite.checked import checked
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.heads import newest_heads
 from persistence.sqlite.insert import HEADS_EVERY
@@ -278,3 +279,9 @@ async def test_periods_of_others_are_closed_if_the_row_that_opened_one_is_damage
         page = await sqlite_journal.ended(Ended(0, 0, ""), 10**6, ALL)
     assert [one.user for one in page.found] == [f"u{n}" for n in range(1, 100) if n != 7]
     assert [(line["event"], line["place"]) for line in lines] == [("damaged", "row 7")]
+
+
+def test_a_row_that_sqlite_makes_of_a_blank_cell_is_none_of_before_checksums() -> None:
+    blank: Any = (0, *(None,) * 10)
+    with pytest.raises(Damaged):
+        checked([blank], 400)

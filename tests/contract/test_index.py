@@ -14,6 +14,7 @@ from messages.stored.form import FORM
 from persistence.errors import Refused, Unavailable
 from persistence.records import Row
 from persistence.sqlite import index, index_file
+from persistence.sqlite.index_reads import query, query_of_one
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_row, make_rows, of_user
 from tests.support.turns import turns_of_the_loop
@@ -252,3 +253,23 @@ async def test_a_list_of_many_recent_users_is_made_in_turns_and_costs_the_rows_t
     assert turns.total < 10_000
     assert await journal.users("", 40_000) == sorted(users)
     await journal.close()
+
+
+@pytest.mark.parametrize("newest", [False, True])
+async def test_blocks_are_found_by_the_index_of_their_bounds(
+    directory: Path, random_: random.Random, *, newest: bool
+) -> None:
+    journal = await open_in_lumps(directory)
+    await journal.append(make_rows(random_, 1, LUMP))
+    await journal.close()
+    with closing(sqlite3.connect(directory / index_file.INDEX)) as db:
+        plan = db.execute(f"EXPLAIN QUERY PLAN {query(newest=newest)}", ("[]", 1)).fetchall()
+        one = f"EXPLAIN QUERY PLAN {query_of_one(newest=newest)}"
+        plan += db.execute(one, ("{}", 1)).fetchall()
+    steps = [step for *_, step in plan]
+    assert [step for step in steps if step.startswith("SCAN")] == [
+        "SCAN asked VIRTUAL TABLE INDEX 1:"
+    ] * 2
+    assert not [step for step in steps if "TEMP B-TREE" in step], steps
+    by_bounds = "COVERING INDEX blocks_in_order (run=? AND section=? AND first"
+    assert sum(by_bounds in step for step in steps) == 3, steps

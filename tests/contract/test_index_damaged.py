@@ -15,13 +15,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from messages.stored.form import FORM
-from persistence.errors import BeingMade, Refused
+from persistence.errors import BeingMade
 from persistence.journal import Journal
 from persistence.memory import MemoryJournal
 from persistence.records import Ended, Row
 from persistence.sqlite import blocks, index_rebuild
 from persistence.sqlite.index_file import INDEX
-from persistence.sqlite.index_reads import query, query_of_one
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rows import make_row
 
@@ -394,34 +393,3 @@ async def test_an_index_that_is_damaged_again_at_once_is_not_made_anew_at_once(
         later = (await agree(journal, model, rows, random_))[1]
     assert journal._index._rebuild.left_s() > index_rebuild.BACK_OFF_S / 2
     await journal.close()
-
-
-async def test_a_damaged_row_that_the_index_lacks_is_refused_with_what_to_do(
-    directory: Path, random_: random.Random
-) -> None:
-    await filled(directory, drawn(random_, 1, 10))
-    (directory / INDEX).unlink()
-    with closing(sqlite3.connect(directory / "meterd.db")) as db:
-        db.execute("DROP TRIGGER log_is_never_changed")
-        db.execute("UPDATE log SET user_id = 'mallory' WHERE seq = 4")
-        db.commit()
-    with pytest.raises(Refused, match=r"row 4 of meterd.db is not as it was written.*meterd mend"):
-        await SQLiteJournal.open(directory, FORM)
-
-
-@pytest.mark.parametrize("newest", [False, True])
-async def test_blocks_are_found_by_the_index_of_their_bounds(
-    directory: Path, random_: random.Random, *, newest: bool
-) -> None:
-    await filled(directory, drawn(random_, 1, LUMP))
-    with closing(sqlite3.connect(directory / INDEX)) as db:
-        plan = db.execute(f"EXPLAIN QUERY PLAN {query(newest=newest)}", ("[]", 1)).fetchall()
-        one = f"EXPLAIN QUERY PLAN {query_of_one(newest=newest)}"
-        plan += db.execute(one, ("{}", 1)).fetchall()
-    steps = [step for *_, step in plan]
-    assert [step for step in steps if step.startswith("SCAN")] == [
-        "SCAN asked VIRTUAL TABLE INDEX 1:"
-    ] * 2
-    assert not [step for step in steps if "TEMP B-TREE" in step], steps
-    by_bounds = "COVERING INDEX blocks_in_order (run=? AND section=? AND first"
-    assert sum(by_bounds in step for step in steps) == 3, steps

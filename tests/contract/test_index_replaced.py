@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from messages.stored.form import FORM
-from persistence.errors import BeingMade
+from persistence.errors import BeingMade, Damaged, Refused
 from persistence.sqlite import index_rebuild
 from persistence.sqlite.blocks import Run
 from persistence.sqlite.connection import Connection
@@ -93,3 +93,36 @@ async def test_questions_that_need_different_damaged_runs_do_not_make_each_other
         assert await ask(2)
     finally:
         await journal.close()
+
+
+async def test_if_a_damaged_row_keeps_the_file_from_being_made_nobody_is_told_to_come_again(
+    directory: Path, random_: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_rebuild, "READY_ROWS", 10)
+    await filled(directory, drawn(random_, 1, 6 * LUMP))
+    (directory / INDEX).unlink()
+    with closing(sqlite3.connect(directory / "meterd.db")) as db:
+        db.execute("DROP TRIGGER log_is_never_changed")
+        db.execute("UPDATE log SET at = at + 1 WHERE seq = 40")
+        db.commit()
+    journal = await SQLiteJournal.open(directory, FORM, lump_rows=LUMP)
+    try:
+        rebuild = journal._index._rebuild
+        await until(lambda: rebuild._stopped_by is not None)
+        with pytest.raises(Damaged, match="row 40 of"):
+            await journal.history("alice", 0, 1_000)
+    finally:
+        await journal.close()
+
+
+async def test_a_damaged_row_that_the_index_lacks_is_refused_with_what_to_do(
+    directory: Path, random_: random.Random
+) -> None:
+    await filled(directory, drawn(random_, 1, 10))
+    (directory / INDEX).unlink()
+    with closing(sqlite3.connect(directory / "meterd.db")) as db:
+        db.execute("DROP TRIGGER log_is_never_changed")
+        db.execute("UPDATE log SET user_id = 'mallory' WHERE seq = 4")
+        db.commit()
+    with pytest.raises(Refused, match=r"row 4 of meterd.db is not as it was written.*meterd mend"):
+        await SQLiteJournal.open(directory, FORM)
