@@ -106,7 +106,7 @@ class Ending(NamedTuple):
         if kind not in {self.ends, self.may_end} or f'"{self.named}":' not in body:
             return None
         try:
-            key, *all_said = _reader_of((self.named, *self.says))(body)
+            key, *all_said = reader_of((self.named, *self.says))(body)
         except ValueError:  # a damaged body, which whoever reads it is told of
             return None
         said = next((one for one in all_said if one is not msgspec.UNSET), None)
@@ -115,8 +115,11 @@ class Ending(NamedTuple):
 
 
 @cache  # one, or two
-def _reader_of(names: tuple[str, ...]) -> Callable[[str], tuple[Any, ...]]:
-    """Takes the fields of these names out of a body, `msgspec.UNSET` for one that is not there."""
+def reader_of(names: tuple[str, ...]) -> Callable[[str], tuple[Any, ...]]:
+    """Takes the fields of these names out of a body, `msgspec.UNSET` for one that is not there.
+
+    What it gives back raises `ValueError` if a body is no object of JSON.
+    """
     fields: list[tuple[str, Any, Any]] = [(name, object, msgspec.UNSET) for name in names]
     read = msgspec.json.Decoder(msgspec.defstruct("Said", fields)).decode
     return lambda body: msgspec.structs.astuple(read(body))

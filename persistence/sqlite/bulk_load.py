@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -124,17 +124,20 @@ def _load(
     loaded = dict[str, Loaded]()
     try:
         ((text,),) = db.execute(_ROWS, (as_array(wanted),))
-        rows = {entry[0]: entry for entry in _entries.decode(text)}
+        # Not as `_Entry`, which compiled code would take apart and put together each time.
+        entries: Sequence[tuple[Any, ...]] = _entries.decode(text)
+        rows = {entry[0]: entry for entry in entries}
     except (sqlite3.Error, msgspec.DecodeError) as error:
         if isinstance(error, sqlite3.Error) and not is_damage(error):
             raise
         stored.at(db, wanted)  # which says which one it is
         raise
     for user, found in positions.items():
-        if any(seq not in rows for seq in found):
+        entries = [rows[seq] for seq in found if seq in rows]
+        if len(entries) != len(found):
             raise damaged(min(seq for seq in found if seq not in rows))
-        entries, partition = [rows[seq] for seq in found], partition_of(encode_user(user))
-        loaded[user] = Loaded(kept.get(user), _checked(db, partition, user, entries, stored))
+        tail = _checked(db, partition_of(encode_user(user)), user, entries, stored)
+        loaded[user] = Loaded(kept.get(user), tail)
     return loaded, lost
 
 
@@ -227,10 +230,10 @@ def _checked(
     db: sqlite3.Connection,
     partition: int,
     user: str,
-    entries: Sequence[_Entry],
+    entries: Sequence[tuple[Any, ...]],
     stored: StoredRows,
 ) -> list[Entry]:
-    """The rows of a user that are as they were written, oldest first."""
+    """The rows of a user that are as they were written, oldest first; entries as `_Entry`."""
     found: list[Entry] = []
     alone: list[int] = []
     for seq, key, kind, at, notify, body, chain, personal, proof in entries:

@@ -5,14 +5,13 @@ It has all that a run of the file has, so that a run is made of it without a loo
 
 from __future__ import annotations
 
-import json
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 from zlib import crc32
 
-from messages.stored.form import Form
+from messages.stored.form import Form, reader_of
 from persistence.records import Row
 from persistence.sqlite.recent_users import RecentUsers
 from persistence.sqlite.sections import NOTICE
@@ -199,10 +198,9 @@ def marked(users: Mapping[str, int | Rows], user: str, marks: Collection[int]) -
 def end_of(body: str, name: str) -> int | None:
     """When what a row opened ends, None if its body does not say."""
     try:
-        said = json.loads(body)
+        (end,) = reader_of((name,))(body)
     except ValueError:  # a damaged body, which whoever reads it is told of
         return None
-    end = said.get(name) if isinstance(said, dict) else None
     return end if type(end) is int and 0 <= end < 1 << 63 else None
 
 
