@@ -91,6 +91,7 @@ class Frame(NamedTuple):
         links: what the first rows behind build on.
         unchecked: rows up to here may have no checksum, None if nobody knows.
         end: the log is known to have had rows up to here.
+        lost: what was accepted as lost before: no row of that comes back.
         body_of: gives the body of a row that is in an archive, None if that cannot be read.
     """
 
@@ -99,6 +100,7 @@ class Frame(NamedTuple):
     links: Sequence[bytes]
     unchecked: int | None
     end: int
+    lost: Losses
     body_of: Callable[[int], str | None]
 
 
@@ -152,6 +154,8 @@ class Join:
         last = max([self._frame.end, *(origin.last for origin in self._frame.origins)])
         streams = [self._stream(number, last) for number in range(len(self._frame.origins))]
         for seq, group in groupby(merge(*streams, key=itemgetter(0, 1)), itemgetter(0)):
+            if seq in self._frame.lost:  # what was written since stands in for it
+                continue
             if seq > expected:
                 self._miss(expected, seq - 1)
             expected = seq + 1
