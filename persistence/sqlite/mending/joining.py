@@ -17,8 +17,6 @@ from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 from messages.subjects import PARTITIONS
-from persistence.chain.chain import about_of
-from persistence.chain.checksum import stamp
 from persistence.chain.losses import NONE, Losses
 from persistence.errors import Refused
 from persistence.sqlite.mending.candidates import Candidate, Torn
@@ -337,9 +335,11 @@ class Join:
             best = best.erased()
         row = best.row
         if not best.is_stamped:
-            if self._frame.unchecked is not None and self._frame.unchecked < seq and row.body:
-                made = stamp(best.link, row, about_of(row.personal, best.proof))
-                best = best._replace(stored=bytes(made))
+            unchecked = seq if self._frame.unchecked is None else self._frame.unchecked
+            # Once a loss is accepted, nothing else proves the first rows behind it.
+            is_first = seq > self._frame.begin and self._sure[row.partition] != self._lost
+            if row.body and (is_first or unchecked < seq):
+                best = best.stamped()
                 self.changed += 1
             else:
                 self.unchecked = seq

@@ -113,7 +113,7 @@ class _Mend:
         self._snapshots = Snapshots(self._log, self._backups, is_whole)
         self._unchained = max(one.unchained for one in (self._log, *self._backups))
         self._origins = [*map(self._origin, (self._log, *self._backups))]
-        self._end = max(self._log.last, self._mark, self._log.losses.end)
+        self._end = max(self._log.last, self._mark)
         if self._origins[0].last < self._end:  # it may be only the way to its end that is damaged
             self._origins[0] = self._origins[0]._replace(last=self._end)
 
