@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from typing import Final
 from zlib import crc32
 
@@ -23,9 +24,23 @@ def losses_of(db: sqlite3.Connection) -> Losses:
         Damaged: an entry is not as it was put.
         sqlite3.Error: they cannot be read.
     """
-    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'losses'").fetchone():
-        return Losses()
-    return Losses([_loss(*entry) for entry in db.execute(_GET)])
+    found: list[Loss] = []
+    for one in entries_of(db):
+        if isinstance(one, Damaged):
+            raise one
+        found.append(one)
+    return Losses(found)
+
+
+def entries_of(db: sqlite3.Connection) -> Iterator[Loss | Damaged]:
+    """The same one by one, and what is wrong with each entry that is not as it was put.
+
+    Raises:
+        sqlite3.Error: they cannot be read.
+    """
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'losses'").fetchone():
+        for entry in db.execute(_GET):
+            yield _loss(*entry)
 
 
 def put_loss(db: sqlite3.Connection, loss: Loss) -> None:
@@ -35,11 +50,13 @@ def put_loss(db: sqlite3.Connection, loss: Loss) -> None:
     db.execute(_PUT, (*entry, _checksum(*entry)))
 
 
-def _loss(first: object, last: object, at: object, partitions: object, checksum: object) -> Loss:
+def _loss(
+    first: object, last: object, at: object, partitions: object, checksum: object
+) -> Loss | Damaged:
     fits = checksum == _checksum(first, last, at, partitions)
     if fits and isinstance(first, int) and isinstance(last, int) and isinstance(at, int):
         return Loss(first, last, at, int(str(partitions), 16))
-    raise Damaged(DATABASE, f"the accepted loss from row {first} on", DO)
+    return Damaged(DATABASE, f"the accepted loss from row {first} on", DO)
 
 
 def _checksum(*entry: object) -> int:

@@ -234,10 +234,30 @@ async def test_positions_of_a_lost_end_are_given_to_no_other_row(made: Made, fre
     assert await journal.published() == 200, "what was published later is in the WAL that is gone"
     await journal.close()
     assert broken(data) == []
-    again = mended(data, made.newest)  # which has rows that the new one does not build on
-    assert again.missing == []
-    assert stored(data)[-1][0] == ROWS + 1
+    before, lost = stored(data), losses(data).all
+    edit(data, "UPDATE log SET body = '{}' WHERE seq = 201")
+    again = mended(data, made.newest)
+    assert (again.outcome, again.missing) == ("mended", [])
+    assert again.stay_lost == ROWS - first + 1
+    assert (stored(data), losses(data).all) == (before, lost)
     assert broken(data) == []
+
+
+async def test_an_end_that_was_accepted_as_lost_stays_lost_if_nothing_was_written_since(
+    made: Made, fresh: Fresh
+) -> None:
+    data = fresh(made.data)
+    damaged_wal(data, "gone")
+    mended(data, accept_loss=True)
+    before, lost = stored(data), losses(data).all
+    for backups in ([made.middle], [made.middle, made.newest]):
+        edit(data, "UPDATE log SET body = '{}' WHERE seq = 201")
+        again = mended(data, *backups)
+        assert (again.outcome, again.missing) == ("mended", [])
+        assert (stored(data), losses(data).all) == (before, lost)
+        journal = await SQLiteJournal.open(data, FORM)
+        assert await journal.last_seq() == ROWS, "its positions are given to no other row"
+        await journal.close()
 
 
 def _row(found: tuple[Any, ...]) -> Row:

@@ -15,8 +15,9 @@ import pytest
 from messages.stored.form import FORM
 from persistence.sqlite.checked import FIELDS
 from persistence.sqlite.journal import SQLiteJournal
+from persistence.sqlite.mending.sources import CHAIN_OF_ROWS
 from tests.golden.released import DATABASES
-from tests.support.mending import DATABASE, broken, edit, mended, stored
+from tests.support.mending import DATABASE, broken, edit, losses, mended, missing, stored
 from tests.support.rows import make_row
 
 RELEASED = sorted(int(path.stem) for path in DATABASES.glob("*.json"))
@@ -94,3 +95,23 @@ def test_the_first_row_behind_what_is_older_than_checksums_is_checked_as_ever(
     with closing(sqlite3.connect(data / DATABASE)) as db:
         query = "SELECT seq FROM position WHERE name = 'unchecked'"
         assert db.execute(query).fetchone() == (unchecked,)
+
+
+@pytest.mark.parametrize("number", [one for one in RELEASED if one >= CHAIN_OF_ROWS])
+def test_behind_an_accepted_loss_rows_without_checksums_are_proven_at_the_next_mend_too(
+    number: int, data: Path, backup: Path
+) -> None:
+    edit(data, "DELETE FROM log WHERE seq = 20; VACUUM;")
+    lost = missing(mended(data, accept_loss=True))
+    before, entries = stored(data), losses(data).all
+    assert 20 in lost
+    assert broken(data) == []
+    for backups in ([], [backup]):
+        assert (mended(data, *backups).outcome, stored(data)) == ("whole", before)
+        edit(data, "UPDATE log SET body = '{\"x\":1}' WHERE seq = (SELECT max(seq) FROM log)")
+        report = mended(data, *backups, accept_loss=True)
+        assert (report.outcome, missing(report)) == ("mended", [before[-1][0]])
+        before = before[:-1]
+        assert stored(data) == before
+        assert losses(data).all[: len(entries)] == entries
+        assert broken(data) == []

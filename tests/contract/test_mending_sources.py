@@ -13,6 +13,7 @@ import pytest
 from messages.stored.form import FORM
 from persistence.archive.files import DIRECTORY as ARCHIVE
 from persistence.errors import Refused
+from persistence.sqlite.backup import back_up
 from persistence.sqlite.data_dir import Claim
 from persistence.sqlite.high_water_mark import MARK
 from persistence.sqlite.journal import SQLiteJournal
@@ -23,6 +24,7 @@ from tests.support.mending import (
     FORGOTTEN,
     MIDDLE,
     PAGE,
+    ROWS,
     SECRET,
     Fresh,
     Made,
@@ -216,7 +218,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(made: Made, fresh: Fresh) -
     assert said._replace(dry_run=False, kept_in=done.kept_in) == done
 
 
-def test_what_was_accepted_once_is_not_asked_for_again_and_a_backup_may_still_fill_it(
+def test_what_was_accepted_as_lost_is_not_asked_for_again_and_stays_lost_with_a_backup_too(
     made: Made, fresh: Fresh
 ) -> None:
     data = fresh(made.closed)
@@ -229,10 +231,55 @@ def test_what_was_accepted_once_is_not_asked_for_again_and_a_backup_may_still_fi
     report = mended(data, accept_loss=True)
     assert missing(report) == [400]
     assert [(one.first, one.last) for one in losses(data).all] == [(310, 320), (400, 400)]
+    edit(data, "DELETE FROM log WHERE seq = 44")
+    before = losses(data).all
+    for backups, has in (([made.newest], 12), ([made.middle], 0), ([made.newest] * 2, 12)):
+        said = mended(data, *backups, dry_run=True)
+        assert (said.outcome, said.missing, said.stay_lost) == ("mended", [], has)
+        assert (f"{has} rows that were accepted as lost" in "\n".join(lines(said))) is bool(has)
     report = mended(data, made.newest)
-    assert report.outcome == "mended"
-    assert losses(data).all == []
-    assert stored(data) == made.rows
+    assert (report.outcome, report.missing, report.stay_lost) == ("mended", [], 12)
+    assert losses(data).all == before
+    gone = {*range(310, 321), 400}
+    assert stored(data) == [row for row in made.rows if row[0] not in gone]
+    assert broken(data) == []
+    again = mended(data, made.newest)
+    assert (again.outcome, again.stay_lost) == ("whole", 12), "there is nothing to be mended"
+
+
+def test_an_accepted_loss_that_cannot_be_read_is_damage_and_the_others_stay_lost(
+    made: Made, fresh: Fresh
+) -> None:
+    data = fresh(made.closed)
+    edit(data, "DELETE FROM log WHERE seq IN (310, 330); VACUUM;")
+    mended(data, accept_loss=True)
+    edit(data, "UPDATE losses SET last = 311 WHERE first = 310")
+    report = mended(data)
+    assert (report.outcome, missing(report), len(report.damaged)) == ("lost", [310], 1)
+    assert "the accepted loss from row 310 on" in report.damaged[0]
+    report = mended(data, made.newest)
+    assert (report.outcome, report.stay_lost) == ("mended", 1)
+    assert [one.first for one in losses(data).all] == [330]
+    assert stored(data) == [row for row in made.rows if row[0] != 330]
+    assert broken(data) == []
+
+
+@pytest.mark.parametrize(("of", "comes"), [("before", False), ("after", True)])
+def test_a_snapshot_of_before_an_accepted_loss_stands_for_no_damaged_one_behind_it(
+    made: Made, fresh: Fresh, tmp_path: Path, of: str, comes: bool
+) -> None:
+    """One of before may reflect what is lost, which calls that were sent again counted since."""
+    data, after = fresh(made.closed), tmp_path / "after.db"
+    edit(data, "DELETE FROM log WHERE user_id = 'user-1' AND seq = 460; VACUUM;")
+    assert missing(mended(data, accept_loss=True)) == [460]
+    back_up(data, after)
+    edit(data, "UPDATE snapshots SET body = 7 WHERE user_id = 'user-1'; VACUUM;")
+    assert mended(data, made.newest if of == "before" else after).outcome == "mended"
+    with closing(sqlite3.connect(data / DATABASE)) as db:
+        query = "SELECT seq FROM snapshots WHERE user_id = 'user-1'"
+        assert db.execute(query).fetchall() == ([(ROWS,)] if comes else [])
+        query = "SELECT count(*) FROM snapshots"
+        assert db.execute(query).fetchone() == (8 + comes,), "those of others come along"
 
 
 def test_the_damaged_files_are_kept_as_they_were(made: Made, fresh: Fresh) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from persistence.records import Snapshot
 from persistence.sqlite.heads import links_of
+from persistence.sqlite.mending.accepted import knows_losses
 from persistence.sqlite.mending.salvage import snapshots as snapshots_in_pages
 from persistence.sqlite.mending.shelf import Shelf
 from persistence.sqlite.mending.sources import Source
@@ -83,7 +84,7 @@ class Snapshots:
     def _elsewhere(self) -> Iterator[Snapshot]:
         for backup in self._backups:
             for one in self._read(backup):
-                if one is not None:
+                if one is not None and knows_losses(one, backup, self._log.losses):
                     yield one
         with suppress(OSError):  # there are few, and each user is made of more rows without
             for one in snapshots_in_pages(self._log.path):

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from messages.stored.events import ERASED
 from messages.subjects import PARTITIONS
 from persistence.chain.chain import LINK_BYTES, about_of, link
-from persistence.chain.checksum import STAMP_BYTES, body_fits, head_fits
+from persistence.chain.checksum import STAMP_BYTES, body_fits, head_fits, stamp
 from persistence.records import Row
 
 _OF_BEFORE: Final = frozenset({0, LINK_BYTES})
@@ -80,6 +80,11 @@ class Candidate(NamedTuple):
         """As the log has it, in the order of `checked.FIELDS`."""
         row = self.row._replace(body="") if self.is_archived else self.row
         return (*row, self.proof, self.stored or None)
+
+    def stamped(self) -> Candidate:
+        """The same with a checksum over all that it says."""
+        made = stamp(self.link, self.row, about_of(self.row.personal, self.proof))
+        return self._replace(stored=bytes(made))
 
     def erased(self) -> Candidate:
         """The same without its personal fields; link and checksum fit to that as before."""

@@ -85,13 +85,10 @@ class Gaps:
             del self.all[-1]
 
     def losses(self, accepted: Losses, at: int) -> Iterator[Loss]:
-        """What is lost: with the moment when it was accepted before, or as of this moment."""
-        for gap in self.all:
-            for loss in accepted.within(gap.first, gap.last):
-                first, last = max(loss.first, gap.first), min(loss.last, gap.last)
-                yield Loss(first, last, loss.at, gap.partitions | loss.partitions)
-            for first, last in accepted.without(gap.first, gap.last):
-                yield Loss(first, last, at, gap.partitions)
+        """What is lost: what was accepted before, as it was, and the rest as of this moment."""
+        yield from accepted.all
+        for first, last, gap in self.missing(accepted):
+            yield Loss(first, last, at, gap.partitions)
 
     def missing(self, accepted: Losses) -> Iterator[tuple[int, int, Gap]]:
         """The ranges that nobody accepted before."""

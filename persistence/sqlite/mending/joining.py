@@ -17,8 +17,6 @@ from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 from messages.subjects import PARTITIONS
-from persistence.chain.chain import about_of
-from persistence.chain.checksum import stamp
 from persistence.chain.losses import NONE, Losses
 from persistence.errors import Refused
 from persistence.sqlite.mending.candidates import Candidate, Torn
@@ -91,6 +89,7 @@ class Frame(NamedTuple):
         links: what the first rows behind build on.
         unchecked: rows up to here may have no checksum, None if nobody knows.
         end: the log is known to have had rows up to here.
+        lost: what was accepted as lost before: no row of that comes back.
         body_of: gives the body of a row that is in an archive, None if that cannot be read.
     """
 
@@ -99,6 +98,7 @@ class Frame(NamedTuple):
     links: Sequence[bytes]
     unchecked: int | None
     end: int
+    lost: Losses
     body_of: Callable[[int], str | None]
 
 
@@ -152,6 +152,8 @@ class Join:
         last = max([self._frame.end, *(origin.last for origin in self._frame.origins)])
         streams = [self._stream(number, last) for number in range(len(self._frame.origins))]
         for seq, group in groupby(merge(*streams, key=itemgetter(0, 1)), itemgetter(0)):
+            if seq in self._frame.lost:  # what was written since stands in for it
+                continue
             if seq > expected:
                 self._miss(expected, seq - 1)
             expected = seq + 1
@@ -333,9 +335,11 @@ class Join:
             best = best.erased()
         row = best.row
         if not best.is_stamped:
-            if self._frame.unchecked is not None and self._frame.unchecked < seq and row.body:
-                made = stamp(best.link, row, about_of(row.personal, best.proof))
-                best = best._replace(stored=bytes(made))
+            unchecked = seq if self._frame.unchecked is None else self._frame.unchecked
+            # Once a loss is accepted, nothing else proves the first rows behind it.
+            is_first = seq > self._frame.begin and self._sure[row.partition] != self._lost
+            if row.body and (is_first or unchecked < seq):
+                best = best.stamped()
                 self.changed += 1
             else:
                 self.unchecked = seq

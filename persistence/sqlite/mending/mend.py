@@ -15,6 +15,7 @@ from persistence.fsync import sync
 from persistence.sqlite.data_dir import DATABASE, MENDED, Claim
 from persistence.sqlite.high_water_mark import marked
 from persistence.sqlite.mending import swapping
+from persistence.sqlite.mending.accepted import stay_lost
 from persistence.sqlite.mending.beside import IsWhole, Snapshots, check_notes, positions_of
 from persistence.sqlite.mending.blocks import broken_blocks
 from persistence.sqlite.mending.joining import Frame, Join, Kind, Known, Origin
@@ -83,7 +84,7 @@ def _finish(directory: Path, *, dry_run: bool) -> Report:
         query = "SELECT coalesce(max(seq), 0), count(*) FROM log"
         last, rows = db.execute(query).fetchone()
     kept = None if dry_run else str(swapping.finish(directory, last))
-    return Report("finished", dry_run, rows, last, {}, [], [*_BESIDE], [], [], 0, 0, kept)
+    return Report("finished", dry_run, rows, last, {}, [], [*_BESIDE], [], [], 0, 0, 0, kept)
 
 
 class _Mend:
@@ -182,6 +183,7 @@ class _Mend:
             self._links,
             self._log.unchecked,
             self._end,
+            self._log.losses,
             self._shelf.body_of,
         )
 
@@ -201,10 +203,11 @@ class _Mend:
     def _look_at_pages(self, join: Join, *, is_open: bool) -> None:
         """Add what pages have of what SQLite does not find, also where nothing leads to them."""
         end = max(self._end, join.gaps.last)
+        lost = self._log.losses
         holes = Losses(Loss(first, last, 0) for first, last in join.holes)
 
         def wanted(seq: int) -> bool:
-            return seq in holes or (is_open and seq > end)
+            return seq not in lost and (seq in holes or (is_open and seq > end))
 
         found = Salvage(self._directory)
         self._held.callback(found.close)
@@ -241,6 +244,7 @@ class _Mend:
             join.loose,
             join.found.personal.left_out(),
             join.without_body,
+            stay_lost(self._log.losses, self._backups),
             None,
         )
 

@@ -57,6 +57,8 @@ class Report(NamedTuple):
         without_personal: users of whom rows are taken from a backup without their personal
             fields, since nothing shows that these were not erased since.
         without_body: how many rows have their body in an archive that is damaged or not there.
+        stay_lost: how many positions that were accepted as lost before a backup has a row of: none
+            of them comes back.
         kept_in: the directory in which the damaged files are now.
     """
 
@@ -71,6 +73,7 @@ class Report(NamedTuple):
     loose: list[int]
     without_personal: int
     without_body: int
+    stay_lost: int
     kept_in: str | None
 
 
@@ -134,6 +137,12 @@ def lines(report: Report) -> Iterator[str]:
         yield (
             f"{report.without_body:,} rows have their body in an archive that is damaged or not"
             " there: put the file back, or give a backup that has them"
+        )
+    if report.stay_lost:
+        yield (
+            f"{report.stay_lost:,} rows that were accepted as lost are in a backup, and stay out:"
+            " what was written since stands in for them. To have them back, and nothing of what"
+            " was written since, meterd restore that backup"
         )
     yield from _done(report)
 

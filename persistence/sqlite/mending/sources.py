@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from persistence.chain.chain import heads_of_bytes
-from persistence.chain.losses import Losses
+from persistence.chain.losses import Loss, Losses
 from persistence.errors import Damaged, Refused
 from persistence.sqlite import schema
 from persistence.sqlite.checked import FIELDS
 from persistence.sqlite.heads import links_of
-from persistence.sqlite.losses import losses_of
+from persistence.sqlite.losses import entries_of
 from persistence.sqlite.mending.candidates import Candidate, Torn, candidate
 from persistence.sqlite.positions import UNCHAINED, position_of
 from persistence.sqlite.positions import unchecked as unchecked_of
@@ -54,7 +54,7 @@ class Source:
         begin: where links of single rows begin, None if that cannot be read.
         unchecked: rows up to here may have no checksum, None if that cannot be read.
         unchained: rows up to here have no link.
-        losses: what was accepted before.
+        losses: what was accepted before, as far as it can be read.
 
     Raises:
         Refused: it is another program's, or of a newer meterd.
@@ -70,7 +70,7 @@ class Source:
         self._fields = FIELDS
         self._open(is_backup=is_backup)
         self.last = self.ask("the end of the log", _last, 0)
-        self.losses = self.ask("the accepted losses", losses_of, Losses())
+        self.losses = self._losses()
         self.unchained = self.ask("a position", lambda db: position_of(db, UNCHAINED), 0)
         self.unchecked = self._unchecked()
         self.begin = self.ask("the links", self._begin, None)
@@ -90,12 +90,12 @@ class Source:
             self.flaws.append(f"{what}: {error}")
             return otherwise
 
-    def rows(self, last: int) -> Iterator[Candidate | Torn]:
-        """What it has of each position up to one, in order; what cannot be read is left out."""
+    def rows(self, last: int, first: int = 1) -> Iterator[Candidate | Torn]:
+        """What it has from one position to another, in order; what cannot be read is left out."""
         if self._db is None:
             return
         before = 0
-        for begin in range(1, last + 1, _ROWS_AT_ONCE):
+        for begin in range(first, last + 1, _ROWS_AT_ONCE):
             for found in self._read(begin, min(begin + _ROWS_AT_ONCE - 1, last)):
                 one = candidate(found)
                 seq = one.row.seq if isinstance(one, Candidate) else one.seq if one else 0
@@ -155,6 +155,19 @@ class Source:
         for name in ("proof", "chain"):  # of schemas before there were such
             if name not in columns:
                 self._fields = self._fields.replace(name, f"NULL AS {name}")
+
+    def _losses(self) -> Losses:
+        found: list[Loss] = []
+
+        def read(db: sqlite3.Connection) -> None:
+            for one in entries_of(db):
+                if isinstance(one, Loss):
+                    found.append(one)
+                else:
+                    self.flaws.append(str(one))
+
+        self.ask("the accepted losses", read, None)
+        return Losses(found)
 
     def _unchecked(self) -> int | None:
         if self.schema < schema.CHECKSUMS:
