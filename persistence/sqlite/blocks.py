@@ -102,7 +102,9 @@ def cut(entries: Iterable[tuple[str, list[int]]], step: int) -> Iterator[Block]:
         begin = 0
         while begin < len(numbers):
             if size >= BODY_BYTES:
-                after = _bound_of(term, numbers, begin, step)
+                # What asks for all of a term has one block to read, if it begins with that term.
+                fresh = begin == 0 and term not in body
+                after = _begin_of(term, step) if fresh else _bound_of(term, numbers, begin, step)
                 yield Block(first, after, _encode(body))
                 first, body, size = after, {}, 0
             end = begin + max(BODY_BYTES - size, 0) // _DIGITS // step * step + step
@@ -115,6 +117,10 @@ def cut(entries: Iterable[tuple[str, list[int]]], step: int) -> Iterator[Block]:
                 size += len(term) + 6
             size += len(some) * _DIGITS
     yield Block(first, TOP, _encode(body))
+
+
+def _begin_of(term: str, step: int) -> str:
+    return bound(term) if step == 1 else pair_bound(term, 0)
 
 
 def _bound_of(term: str, numbers: Sequence[int], at: int, step: int) -> str:
