@@ -191,10 +191,21 @@ def read_ones(
         place = places.get(run[0])
         if place is None:
             place = places[run[0]] = checksum_of_place(run, section)
-        covers = first < at <= after if newest else first <= at < after
-        fits = covers and checksum_of(place, first, after, body) == check
+        fits = _covers(first, at, after, newest=newest) and _same(
+            checksum_of(place, first, after, body), check
+        )
         found.append((first, after, body) if fits else None)
     return found
+
+
+def _covers(first: str, at: str, after: str, *, newest: bool) -> bool:
+    """Whether a block with these bounds has what is behind a bound, or what is before it."""
+    return first < at <= after if newest else first <= at < after
+
+
+def _same(counted: int, stored: int) -> bool:
+    """Whether a block has the checksum that is stored with it."""
+    return counted == stored
 
 
 def _read(db: sqlite3.Connection, asks: Sequence[Ask], schema: str) -> list[Part | None]:
@@ -243,7 +254,8 @@ def checked(ask: Ask, found: list[tuple[Block, int]]) -> Part | None:
         found.sort()
     edge = None
     for block, check in found:
-        if edge not in {None, block.first} or checksum(ask.run, ask.section, block) != check:
+        same = _same(checksum(ask.run, ask.section, block), check)
+        if edge not in {None, block.first} or not same:
             return None
         edge = block.next
     if not found or edge is None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 import random
+import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +20,6 @@ from messages.stored.snapshot import DECODER
 from persistence.key_filter import Part as Filtered
 from persistence.key_filter import empty_words
 from persistence.sqlite import index_reads, key_filter_file
-from persistence.sqlite.blocks import Block, checksum
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.index_file import INDEX
 from persistence.sqlite.index_reads import Ask, Part
@@ -60,18 +60,15 @@ def _decode(user: str, body: bytes) -> Account:
     return snapshot._account(user, DECODER.decode(body[: -snapshot.DIGEST_BYTES]))
 
 
-_checked: Final = index_reads.checked
+_read: Final = index_reads._read
 
 
-def _any_checksum(ask: Ask, found: list[tuple[Block, int]]) -> Part | None:
-    said = [(block, checksum(ask.run, ask.section, block)) for block, _ in found]
-    return _checked(ask, said)
-
-
-def _any_bounds(ask: Ask, found: list[tuple[Block, int]]) -> Part | None:
-    if any(checksum(ask.run, ask.section, block) != check for block, check in found):
-        return None
-    return Part([block.body for block, _ in sorted(found)], ask.low, ask.high, True)
+def _any_bounds(db: sqlite3.Connection, asks: Sequence[Ask], schema: str) -> list[Part | None]:
+    vars(index_reads)["_covers"] = _content
+    return [
+        part and part._replace(low=ask.low, high=ask.high, whole=True)
+        for ask, part in zip(asks, _read(db, asks, schema), strict=True)
+    ]
 
 
 def _any_filter(path: Path) -> Kept:
@@ -101,8 +98,8 @@ PLANTS: Final = (
     Plant("a row's body", f"{_CHECKSUM}:body_fits", _content, DATABASE, (BIT,), _BODY),
     Plant("a snapshot's digest", f"{_STATE}:decode", _decode, DATABASE, (BIT,), _SNAPSHOT),
     Plant("a row that is missing", _REFUSE, _content, DATABASE, (BIT, EXCHANGED), _MISSING),
-    Plant("the checksum of a block", f"{_READS}:checked", _any_checksum, INDEX, (BIT,), _BLOCK),
-    Plant("a block's bounds", f"{_READS}:checked", _any_bounds, INDEX, _INDEX_KINDS),
+    Plant("the checksum of a block", f"{_READS}:_same", _content, INDEX, (BIT,), _BLOCK),
+    Plant("a block's bounds", f"{_READS}:_read", _any_bounds, INDEX, _INDEX_KINDS),
     Plant("the filter of keys", f"{_KEYS}:read", _any_filter, KEYS, (BLANK, BIT)),
 )
 """What can be left out; a check that is added has its line here."""
