@@ -108,7 +108,8 @@ def cut(entries: Iterable[tuple[str, list[int]]], step: int) -> Iterator[Block]:
                 yield Block(first, after, _encode(body))
                 first, body, size = after, {}, 0
             end = begin + max(BODY_BYTES - size, 0) // _DIGITS // step * step + step
-            some = numbers if begin == 0 and end >= len(numbers) else numbers[begin:end]
+            few = len(numbers) * _DIGITS <= BODY_BYTES  # are not cut: who asks reads one block
+            some = numbers if begin == 0 and (few or end >= len(numbers)) else numbers[begin:end]
             begin += len(some)
             if term in body:
                 body[term] += some
