@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import importlib
 import random
-import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,10 +18,9 @@ from actors.billing.state.account import Account
 from messages.stored.snapshot import DECODER
 from persistence.key_filter import Part as Filtered
 from persistence.key_filter import empty_words
-from persistence.sqlite import index_reads, key_filter_file
+from persistence.sqlite import key_filter_file
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.index_file import INDEX
-from persistence.sqlite.index_reads import Ask, Part
 from persistence.sqlite.key_filter_file import Kept
 from persistence.sqlite.key_filter_store import FILE as KEYS
 from tests.sweep.damages import BIT, BLANK, EXCHANGED, Damage
@@ -60,17 +58,6 @@ def _decode(user: str, body: bytes) -> Account:
     return snapshot._account(user, DECODER.decode(body[: -snapshot.DIGEST_BYTES]))
 
 
-_read: Final = index_reads._read
-
-
-def _any_bounds(db: sqlite3.Connection, asks: Sequence[Ask], schema: str) -> list[Part | None]:
-    vars(index_reads)["_covers"] = _content
-    return [
-        part and part._replace(low=ask.low, high=ask.high, whole=True)
-        for ask, part in zip(asks, _read(db, asks, schema), strict=True)
-    ]
-
-
 def _any_filter(path: Path) -> Kept:
     with path.open("rb") as file:
         header, _ = key_filter_file._read_header(file)
@@ -82,7 +69,6 @@ def _any_filter(path: Path) -> Kept:
     return Kept(parts, header.seq, header.anchor)
 
 
-_INDEX_KINDS: Final = (BLANK, BIT, EXCHANGED)
 _HEAD: Final = frozenset({"log.user_id", "log.event_id", "log.kind", "log.at"})
 _BODY: Final = frozenset({"log.body", "log.personal"})
 _SNAPSHOT: Final = frozenset({"snapshots.body"})
@@ -99,7 +85,6 @@ PLANTS: Final = (
     Plant("a snapshot's digest", f"{_STATE}:decode", _decode, DATABASE, (BIT,), _SNAPSHOT),
     Plant("a row that is missing", _REFUSE, _content, DATABASE, (BIT, EXCHANGED), _MISSING),
     Plant("the checksum of a block", f"{_READS}:_same", _content, INDEX, (BIT,), _BLOCK),
-    Plant("a block's bounds", f"{_READS}:_read", _any_bounds, INDEX, _INDEX_KINDS),
     Plant("the filter of keys", f"{_KEYS}:read", _any_filter, KEYS, (BLANK, BIT)),
 )
 """What can be left out; a check that is added has its line here."""
