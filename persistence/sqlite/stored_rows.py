@@ -14,7 +14,7 @@ from persistence.archive.lookup import Archives
 from persistence.chain.chain import about_of
 from persistence.chain.checksum import STAMP_BYTES, body_fits
 from persistence.chain.losses import NONE, Losses
-from persistence.errors import ArchiveDamaged
+from persistence.errors import ArchiveDamaged, Damaged
 from persistence.records import Row
 from persistence.sqlite.checked import FIELDS, HEADS, checked, damaged
 from persistence.sqlite.connection import as_array, is_damage
@@ -53,7 +53,7 @@ class StoredRows:
             sqlite3.Error: the log cannot be read.
         """
         found = self._found(db, positions)
-        rows = checked(found, self.unchecked)
+        rows = self._checked(found, positions)
         if isinstance(positions, range):
             self._in_order(rows, positions)
         elif len(rows) != len(positions):
@@ -87,9 +87,17 @@ class StoredRows:
         """
         fields = FIELDS if bodies else HEADS
         found = self._found(db, range(after + 1, last + 1), fields, table)
-        rows = checked(found, self.unchecked)
+        rows = self._checked(found, range(after + 1, last + 1))
         self._in_order(rows, range(after + 1, last + 1))
         return rows
+
+    def _checked(self, found: Sequence[tuple[Any, ...]], positions: Sequence[int]) -> list[Row]:
+        try:
+            return checked(found, self.unchecked)
+        except Damaged as error:
+            if error.first in positions:
+                raise
+            raise damaged(min(positions), max(positions)) from error  # of a blank cell: no row's
 
     def _in_order(self, rows: Sequence[Row], positions: range) -> None:
         """Refuse rows that are not all of these: pages elsewhere give one twice, or too late."""
