@@ -24,6 +24,7 @@ LOG: Final = "meterd.db"
 ARCHIVE: Final = "archive"
 """The directory of archived bodies."""
 MEND: Final = "stop the service, and run meterd mend with a backup; meterd verify says what is lost"
+"""What an operator can do about damage of the log."""
 PUT_BACK: Final = "put back a copy of the file; meterd verify says which rows it has"
 PLACES_MAX: Final = 1_000
 """Places that are told of; `meterd verify` lists them all."""

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from persistence.chain.chain import LINK_BYTES, about_of
 from persistence.chain.checksum import STAMP_BYTES, body_fits, head_fits
+from persistence.damage import MEND
 from persistence.errors import Damaged
 from persistence.records import Row
-from persistence.sqlite.data_dir import DATABASE, DO
+from persistence.sqlite.data_dir import DATABASE
 
 COLUMNS: Final = "seq, partition, user_id, event_id, kind, at, notify, body, personal"
 FIELDS: Final = f"{COLUMNS}, proof, chain"
@@ -22,7 +23,7 @@ _OF_BEFORE: Final = frozenset({0, LINK_BYTES})
 def damaged(first: int, last: int | None = None) -> Damaged:
     """The error for rows of the log."""
     place = f"row {first}" if last in {None, first} else f"one of rows {first} to {last}"
-    return Damaged(DATABASE, place, DO, first=first, last=last)
+    return Damaged(DATABASE, place, MEND, first=first, last=last)
 
 
 def checked(found: Iterable[tuple[Any, ...]], unchecked: int) -> list[Row]:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import aiosqlite
 
+from persistence.damage import MEND
 from persistence.errors import (
     Damaged,
     DiskFailed,
@@ -26,7 +27,6 @@ from persistence.errors import (
     Unavailable,
 )
 from persistence.exhaustion import is_exhausted
-from persistence.sqlite.data_dir import DO
 
 BUSY_TIMEOUT_S: Final = 5.0
 
@@ -191,7 +191,7 @@ def as_array(positions: Sequence[int]) -> str:
 def read_error(error: Exception, file: str) -> JournalError:
     """The layer's error for one that a read of a file raised."""
     if is_damage(error):
-        return Damaged(file, "a page", DO)
+        return Damaged(file, "a page", MEND)
     return Unavailable(f"{file} cannot be read: {error}")
 
 

@@ -30,8 +30,6 @@ PART: Final = "meterd.db.part"
 MENDED: Final = "meterd.db.mended"
 """A log that was mended, and is about to take the place of the damaged one."""
 LOCK: Final = "meterd.lock"
-DO: Final = "run meterd verify, then meterd mend with a backup, or meterd restore"
-"""What an operator can do about damage of the log."""
 _LOCKS_DATABASE: Final = sys.platform == "linux"
 """Elsewhere locks of the two kinds exclude each other, and SQLite would be locked out."""
 

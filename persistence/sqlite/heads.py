@@ -9,8 +9,9 @@ from zlib import crc32
 
 from messages.subjects import PARTITIONS
 from persistence.chain.chain import LINK_BYTES, heads_as_bytes, heads_of_bytes
+from persistence.damage import MEND
 from persistence.errors import Damaged
-from persistence.sqlite.data_dir import DATABASE, DO
+from persistence.sqlite.data_dir import DATABASE
 
 _PUT: Final = "INSERT OR REPLACE INTO heads (seq, links) VALUES (?, ?)"
 _CHECKSUM_BYTES: Final = 4
@@ -55,7 +56,7 @@ def newest_heads(db: sqlite3.Connection, unchecked: int) -> list[bytes]:
             continue
         _follow(db, seq, heads)
         return heads
-    raise Damaged(DATABASE, "each of the log's own notes of its newest links", DO)
+    raise Damaged(DATABASE, "each of the log's own notes of its newest links", MEND)
 
 
 def _follow(db: sqlite3.Connection, after: int, heads: list[bytes]) -> None:

@@ -28,7 +28,7 @@ from persistence.sqlite.high_water_mark import Mark, compare, mark_of
 from persistence.sqlite.inspecting.archive_files import check_archive_files
 from persistence.sqlite.inspecting.definitions import check_log_definitions
 from persistence.sqlite.inspecting.derived import DerivedCheck
-from persistence.sqlite.inspecting.fault import Fault
+from persistence.sqlite.inspecting.fault import MEND_BACKUP, Fault
 from persistence.sqlite.inspecting.notes import Notes, check_ends, read_notes
 from persistence.sqlite.inspecting.rows import LogRows, Look, Seen
 from persistence.sqlite.inspecting.snapshots import read_snapshots
@@ -36,7 +36,6 @@ from persistence.sqlite.inspecting.structure import check_structure
 from persistence.sqlite.inspecting.walk import is_unread
 from persistence.sqlite.positions import unchecked
 
-_DO: Final = "stop the service, then meterd mend with a backup, or meterd restore"
 _EVER: Final = 1 << 62
 _REPEATED: Final = (
     "SELECT user_id, event_id, count(*) FROM log WHERE event_id IS NOT NULL"
@@ -97,7 +96,7 @@ class Inspection:
         except (sqlite3.Error, ValueError) as error:  # ValueError: a text that is no UTF-8
             if isinstance(error, ValueError) or is_damage(error):
                 raise Refused(
-                    f"{path} cannot be opened, since its first pages are damaged: {_DO}"
+                    f"{path} cannot be opened, since its first pages are damaged: {MEND_BACKUP}"
                 ) from error
             raise Refused(f"{path} cannot be read: {error}") from error
         return found

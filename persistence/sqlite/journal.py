@@ -18,7 +18,7 @@ import structlog
 
 from messages.stored.form import Form
 from persistence.archive.lookup import Archives
-from persistence.damage import tell
+from persistence.damage import MEND, tell
 from persistence.errors import (
     Corrupt,
     Damaged,
@@ -35,7 +35,7 @@ from persistence.records import Archivable, Row, Snapshot
 from persistence.sqlite.archiver import Archiver
 from persistence.sqlite.checkpoints import Checkpoints
 from persistence.sqlite.connection import Connection, is_busy, is_damage
-from persistence.sqlite.data_dir import DATABASE, DO, WAL, Claim, refuse_unfinished, wal_of
+from persistence.sqlite.data_dir import DATABASE, WAL, Claim, refuse_unfinished, wal_of
 from persistence.sqlite.erase import ROWS_AT_ONCE, erase
 from persistence.sqlite.heads import newest_heads
 from persistence.sqlite.high_water_mark import HighWaterMark, check_end
@@ -157,7 +157,7 @@ class SQLiteJournal(LogReads):
                 if is_busy(error):
                     raise Refused(f"{path} is locked by another program") from error
                 if is_damage(error):
-                    raise Refused(f"{path} is damaged ({_why(error)}): {DO}") from error
+                    raise Refused(f"{path} is damaged ({_why(error)}): {MEND}") from error
                 raise Refused(f"{path} cannot be opened: {error}") from error
             if index.last > mark.seq:  # of before there was one, or older after a power cut
                 mark.advance(index.last)

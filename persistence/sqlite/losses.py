@@ -9,8 +9,9 @@ from zlib import crc32
 
 from messages.subjects import PARTITIONS
 from persistence.chain.losses import Loss, Losses
+from persistence.damage import MEND
 from persistence.errors import Damaged
-from persistence.sqlite.data_dir import DATABASE, DO
+from persistence.sqlite.data_dir import DATABASE
 
 _GET: Final = "SELECT first, last, at, partitions, checksum FROM losses ORDER BY first"
 _PUT: Final = "INSERT INTO losses (first, last, at, partitions, checksum) VALUES (?, ?, ?, ?, ?)"
@@ -56,7 +57,7 @@ def _loss(
     fits = checksum == _checksum(first, last, at, partitions)
     if fits and isinstance(first, int) and isinstance(last, int) and isinstance(at, int):
         return Loss(first, last, at, int(str(partitions), 16))
-    return Damaged(DATABASE, f"the accepted loss from row {first} on", DO)
+    return Damaged(DATABASE, f"the accepted loss from row {first} on", MEND)
 
 
 def _checksum(*entry: object) -> int:

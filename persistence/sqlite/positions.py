@@ -6,8 +6,9 @@ import sqlite3
 from typing import Final
 from zlib import crc32
 
+from persistence.damage import MEND
 from persistence.errors import Damaged
-from persistence.sqlite.data_dir import DATABASE, DO
+from persistence.sqlite.data_dir import DATABASE
 
 PUBLISHED: Final = "published"
 ENDS: Final = "ends"
@@ -34,7 +35,7 @@ def position_of(db: sqlite3.Connection, name: str) -> int:
         return 0
     seq, checksum = found
     if not isinstance(seq, int) or checksum not in {None, _checksum(name, seq)}:
-        raise Damaged(DATABASE, f"the position {name!r}", DO)
+        raise Damaged(DATABASE, f"the position {name!r}", MEND)
     return seq
 
 
@@ -45,7 +46,7 @@ def unchecked(db: sqlite3.Connection) -> int:
         Damaged: it is not there, where a migration put it, or not as it was put.
     """
     if db.execute(_GET, (UNCHECKED,)).fetchone() is None:
-        raise Damaged(DATABASE, f"the position {UNCHECKED!r}", DO)
+        raise Damaged(DATABASE, f"the position {UNCHECKED!r}", MEND)
     return position_of(db, UNCHECKED)
 
 

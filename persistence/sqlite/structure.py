@@ -10,8 +10,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from persistence.damage import MEND
 from persistence.errors import Damaged
-from persistence.sqlite.data_dir import DATABASE, DO
+from persistence.sqlite.data_dir import DATABASE
 
 TABLES: Final[dict[str, str]] = {
     "log": (
@@ -57,4 +58,4 @@ def columns_of(db: sqlite3.Connection, table: str) -> str:
 
 
 def _damaged(place: str) -> Damaged:
-    return Damaged(DATABASE, place, DO)
+    return Damaged(DATABASE, place, MEND)
