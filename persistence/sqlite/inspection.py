@@ -31,7 +31,7 @@ from persistence.sqlite.inspecting.derived import DerivedCheck
 from persistence.sqlite.inspecting.fault import MEND_BACKUP, Fault
 from persistence.sqlite.inspecting.notes import Notes, check_ends, read_notes
 from persistence.sqlite.inspecting.rows import LogRows, Look, Seen
-from persistence.sqlite.inspecting.snapshots import read_snapshots
+from persistence.sqlite.inspecting.snapshots import check_snapshots, read_snapshots
 from persistence.sqlite.inspecting.structure import check_structure
 from persistence.sqlite.inspecting.walk import is_unread
 from persistence.sqlite.positions import unchecked
@@ -227,7 +227,7 @@ class Inspection:
         Those that cannot be read are left out.
         """
         with _translated():
-            return read_snapshots(self._db, partitions)[0]
+            return read_snapshots(self._db, partitions)
 
     def structure(self, form: Form) -> Iterator[Fault]:
         """What is wrong with the structure of the database; ``form`` says which views it has."""
@@ -243,7 +243,7 @@ class Inspection:
         """
         with _translated():
             yield from self.ends(last)
-            yield from read_snapshots(self._db, range(0))[1]
+            yield from check_snapshots(self._db)
             yield from check_archive_files(self._db, self.directory)
 
     def ends(self, last: int) -> Iterator[Fault]:

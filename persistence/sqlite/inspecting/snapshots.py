@@ -20,32 +20,25 @@ _WHOSE: Final = (
 _FIELDS: Final = "partition, user_id, seq, schema, body"
 
 
-def read_snapshots(
-    db: sqlite3.Connection, partitions: range
-) -> tuple[dict[str, Snapshot], list[Fault]]:
-    """The snapshots of some partitions that follow each other, by user, and what cannot be read.
-
-    Args:
-        db: a connection to the log.
-        partitions: these; without any, all are looked at, and none is kept.
+def read_snapshots(db: sqlite3.Connection, partitions: range) -> dict[str, Snapshot]:
+    """The snapshots of some partitions, which follow each other, by user; as far as they are read.
 
     Raises:
         sqlite3.Error: they cannot be read, for another reason than damage.
     """
-    if partitions:
-        where = f"partition BETWEEN {partitions.start} AND {partitions.stop - 1}"
-        try:
-            found = db.execute(f"SELECT {_FIELDS} FROM snapshots WHERE {where}").fetchall()  # noqa: S608 -- numbers
-            return {row[1]: Snapshot(*row) for row in found}, []
-        except sqlite3.Error as error:
-            if not is_unread(error):
-                raise
-        kept = rows_of(db, "snapshots NOT INDEXED", "id", _FIELDS, where)
-        return {row[1]: Snapshot(*row) for row in kept if not isinstance(row, Unreadable)}, []
-    return {}, _faults(db)
+    where = f"partition BETWEEN {partitions.start} AND {partitions.stop - 1}"
+    try:
+        found = db.execute(f"SELECT {_FIELDS} FROM snapshots WHERE {where}").fetchall()  # noqa: S608 -- numbers
+        return {row[1]: Snapshot(*row) for row in found}
+    except sqlite3.Error as error:
+        if not is_unread(error):
+            raise
+    kept = rows_of(db, "snapshots NOT INDEXED", "id", _FIELDS, where)
+    return {row[1]: Snapshot(*row) for row in kept if not isinstance(row, Unreadable)}
 
 
-def _faults(db: sqlite3.Connection) -> list[Fault]:
+def check_snapshots(db: sqlite3.Connection) -> list[Fault]:
+    """Snapshots that cannot be read, or are of nobody; raises as `read_snapshots`."""
     faults = list[Fault]()
     looked = rows_of(
         db, "snapshots NOT INDEXED", "id", "id, partition, user_id, typeof(body), body"
