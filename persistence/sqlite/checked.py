@@ -17,7 +17,10 @@ FIELDS: Final = f"{COLUMNS}, proof, chain"
 """What `checked` takes."""
 HEADS: Final = FIELDS.replace("body, personal", "'', NULL")
 """The same without what the first part of a checksum does not cover."""
-_OF_BEFORE: Final = frozenset({0, LINK_BYTES})
+OF_BEFORE: Final = frozenset({0, LINK_BYTES})
+"""How many bytes stand for a link in rows without a checksum."""
+MISTYPED: Final = (AttributeError, OverflowError, TypeError, ValueError)
+"""What is raised if a field is of a type, or a number of a size, that no row ever had."""
 
 
 def damaged(first: int, last: int | None = None) -> Damaged:
@@ -53,9 +56,9 @@ def fits(row: Row, proof: object, stored: object, unchecked: int) -> bool:
         if not isinstance(stored, bytes) or not isinstance(proof, bytes | None):
             return False
         if len(stored) != STAMP_BYTES:
-            return 0 < row[0] <= unchecked and len(stored) in _OF_BEFORE
+            return 0 < row[0] <= unchecked and len(stored) in OF_BEFORE
         if not head_fits(row, stored):
             return False
         return not row[7] or body_fits(row, about_of(row[8], proof), stored)
-    except (AttributeError, OverflowError, TypeError, ValueError):
-        return False  # a field is of a type, or a number of a size, that no row ever had
+    except MISTYPED:
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ import pytest
 from actors.audit.findings import Finding
 from actors.audit.rows import FINDINGS_MAX, DamagedRows
 from messages.stored.form import FORM
+from persistence.errors import Damaged
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.inspecting.rows import Fit, Gap, Seen
 from persistence.sqlite.inspecting.tables import Unreadable, rows_of
 from persistence.sqlite.inspecting.walk import LUMP, LogWalk, Unread
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
-from tests.support.data import PAGE, TRIGGERS, patch
+from tests.support.data import PAGE, blank_page_of, edit, patch
 from tests.support.rows import make_row
 
 ROWS = 2 * LUMP + 500
@@ -35,21 +36,6 @@ async def log(directory: Path) -> Path:
     )
     await journal.close()
     return directory
-
-
-def edit(directory: Path, script: str) -> None:
-    with closing(sqlite3.connect(directory / DATABASE)) as db:
-        db.executescript(TRIGGERS + script)
-
-
-def blank(directory: Path, key: str) -> None:
-    """Blank the page of the row with a key."""
-
-    def change(content: bytearray) -> None:
-        at = content.index(key.encode()) // PAGE * PAGE
-        content[at : at + PAGE] = bytes(PAGE)
-
-    patch(directory / DATABASE, change)
 
 
 def walked(directory: Path, after: int = 0, where: str = "") -> Iterator[Any]:
@@ -70,7 +56,7 @@ async def test_a_walk_gives_each_row_once_and_in_order(log: Path) -> None:
 
 
 async def test_a_walk_passes_over_a_page_and_gives_all_others(log: Path) -> None:
-    blank(log, "key 1234.")
+    blank_page_of(log, "key 1234.")
     found = [*walked(log)]
     unread = [one.key for one in found if isinstance(one, Unread)]
     assert unread == [*range(unread[0], unread[-1] + 1)]
@@ -127,6 +113,29 @@ async def test_the_chain_says_nothing_of_whole_rows_behind_a_gap_and_goes_on_fro
     # A link behind those that were changed with its checksum is found still.
     edit(log, "UPDATE log SET chain = zeroblob(24) WHERE seq = 230")
     assert broken(passed_over=True) == [230, 233]
+
+
+async def test_a_row_of_before_checksums_that_a_read_refuses_is_none_of_before_for_a_look_either(
+    log: Path,
+) -> None:
+    edit(
+        log,
+        f"UPDATE position SET seq = {ROWS}, checksum = NULL WHERE name = 'unchecked';"
+        "UPDATE log SET chain = substr(chain, 1, 16);"
+        "UPDATE log SET chain = NULL WHERE seq = 4; UPDATE log SET chain = x'' WHERE seq = 5;"
+        "UPDATE log SET chain = '' WHERE seq = 6; UPDATE log SET chain = 16 WHERE seq = 7;"
+        "UPDATE log SET chain = 'sixteen letters.' WHERE seq = 8;"
+        "UPDATE log SET proof = 'a text' WHERE seq = 9",
+    )
+    with Inspection.open(log) as inspection:
+        fits = {one.row.seq: one.fit for one in inspection.seen() if isinstance(one, Seen)}
+    journal = await SQLiteJournal.open(log, FORM)
+    for seq in range(1, 12):
+        with nullcontext() if seq not in range(6, 10) else pytest.raises(Damaged):
+            assert [row.seq for row in await journal.rows(seq - 1, 1)] == [seq]
+    await journal.close()
+    assert {seq for seq, fit in fits.items() if fit is not Fit.UNSAID} == {6, 7, 8, 9}
+    assert {fits[seq] for seq in range(6, 10)} == {Fit.HEAD}
 
 
 async def test_a_table_is_read_from_both_ends_and_what_is_between_is_named(directory: Path) -> None:

@@ -14,12 +14,10 @@ from persistence.chain.chain import LINK_BYTES, about_of
 from persistence.chain.checksum import STAMP_BYTES, body_fits, head_fits
 from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable, Damaged
 from persistence.records import Row
-from persistence.sqlite.checked import COLUMNS, FIELDS, HEADS
+from persistence.sqlite.checked import COLUMNS, FIELDS, HEADS, MISTYPED, fits
 from persistence.sqlite.inspecting.walk import LogWalk, Unread, is_unread
 
 _FLAGS: Final[dict[Any, bool]] = {0: False, 1: True}
-_OF_BEFORE: Final = frozenset({0, LINK_BYTES})
-"""How many bytes stand for a link in rows without a checksum."""
 
 
 @unique
@@ -213,17 +211,16 @@ def _link_of(stored: Any) -> Any:
 
 def _fit(row: Row, proof: Any, stored: Any, unchecked: int, *, whole: bool) -> Fit:
     """What a row's checksum says of it; of one that is not whole, without its body."""
+    if not isinstance(stored, bytes) or len(stored) != STAMP_BYTES:
+        return Fit.UNSAID if fits(row, proof, stored, unchecked) else Fit.HEAD
     try:
-        if stored is None or len(stored) != STAMP_BYTES:
-            older = row.seq <= unchecked and len(stored or b"") in _OF_BEFORE
-            return Fit.UNSAID if older else Fit.HEAD
         if not head_fits(row, stored):
             return Fit.HEAD
-    except (AttributeError, OverflowError, TypeError, ValueError):
-        return Fit.HEAD  # a field is of a type, or a number of a size, that no row ever had
+    except MISTYPED:
+        return Fit.HEAD
     try:
         if whole and not body_fits(row, about_of(row.personal, proof), stored):
             return Fit.BODY
-    except (AttributeError, OverflowError, TypeError, ValueError):
+    except MISTYPED:
         return Fit.BODY
     return Fit.WHOLE

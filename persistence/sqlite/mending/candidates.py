@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from messages.stored.events import ERASED
 from messages.subjects import PARTITIONS
 from persistence.chain.chain import LINK_BYTES, about_of, link
 from persistence.chain.checksum import STAMP_BYTES, body_fits, head_fits, stamp
 from persistence.records import Row
-
-_OF_BEFORE: Final = frozenset({0, LINK_BYTES})
+from persistence.sqlite.checked import MISTYPED, OF_BEFORE
 
 
 class Torn(NamedTuple):
@@ -106,7 +105,7 @@ def candidate(found: Sequence[Any]) -> Candidate | Torn | None:
     seq, partition, user, key, kind, at, notify, body, personal, proof, stored = found
     row = Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
     stored = stored or b""
-    if len(stored) in _OF_BEFORE:
+    if len(stored) in OF_BEFORE:
         return Candidate(row, proof, stored) if _is_text(row) else None
     if len(stored) != STAMP_BYTES or not _fits(lambda: head_fits(row, stored)):
         return None
@@ -122,8 +121,8 @@ def candidate(found: Sequence[Any]) -> Candidate | Torn | None:
 def _fits(compared: Callable[[], bool]) -> bool:
     try:
         return compared()
-    except (AttributeError, OverflowError, TypeError, ValueError):
-        return False  # a field is of a type, or a number of a size, that no row ever had
+    except MISTYPED:
+        return False
 
 
 def _is_text(row: Row) -> bool:
