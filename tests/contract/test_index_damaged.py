@@ -239,7 +239,7 @@ async def test_damage_in_each_run_is_answered_from_the_log_or_told_when_to_come_
     assert later > 0
     newest = [row for row in rows if row.user == "alice"][-3:]
     assert await journal.history("alice", newest[0].seq - 1, 3) == newest  # of one run or two
-    assert right + later > 0
+    assert right > 0
     await journal.close()
 
 

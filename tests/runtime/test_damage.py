@@ -75,6 +75,14 @@ async def use(rig: Rig) -> None:
             account.account.ended = {}
 
 
+async def use_and_let_go(rig: Rig) -> None:
+    """As `use`; their rows are old enough for an archive, and their state is not in memory."""
+    await use(rig)
+    rig.clock.at = micros("2026-12-20T00:00:00Z")
+    rig.registry.forget({"alice", "bob"})
+    await rig.idle()
+
+
 # -- who needs damaged bytes
 
 
@@ -142,10 +150,7 @@ async def test_in_a_batch_only_the_event_whose_row_is_damaged_is_refused(
 async def test_an_archive_with_a_damaged_user_moves_nothing_and_names_the_row(
     rig: Rig, lines: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await use(rig)
-    rig.clock.at = micros("2026-12-20T00:00:00Z")
-    rig.registry.forget({"alice", "bob"})
-    await rig.idle()
+    await use_and_let_go(rig)
     break_reads(monkeypatch, rig.journal, damaged())
     refused_for_good(await archive(rig, "2026-06-01"))
     refused_for_good(await archive(rig, "2026-06-01"))
@@ -155,10 +160,7 @@ async def test_an_archive_with_a_damaged_user_moves_nothing_and_names_the_row(
 async def test_an_archive_hears_how_long_a_file_takes_that_is_made_anew(
     rig: Rig, lines: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await use(rig)
-    rig.clock.at = micros("2026-12-20T00:00:00Z")
-    rig.registry.forget({"alice", "bob"})
-    await rig.idle()
+    await use_and_let_go(rig)
     break_reads(monkeypatch, rig.journal, BeingMade("index.db is made anew", 7))
     error = (await archive(rig, "2026-06-01")).error
     assert (error["code"], error["retryable"], error["retry_after"]) == ("unavailable", True, 7)

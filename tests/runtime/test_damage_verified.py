@@ -72,6 +72,10 @@ def in_row(why: str, users: tuple[str, ...] = ()) -> tuple[Any, ...]:
     return ("row 100", place, why, MEND_BACKUP, (100, 100), users, (MARCH, MARCH))
 
 
+def of_file(field: str, why: str, do: str, file: str) -> tuple[Any, ...]:
+    return (field, "the whole file", why, do, None, (), None, True, file)
+
+
 BODY = "its body is not as it was written"
 USER = USERS[8]  # that of row 100
 HEAD = in_row("it is not as it was written", (USER,))
@@ -168,48 +172,23 @@ DAMAGES: dict[str, Damage] = {
     ),
     "a mark": Damage(
         lambda it: patch(it / MARK, lambda content: content.__setitem__(3, 1)),
-        "mark",
-        "the whole file",
-        "it is not as it was written, and says no position",
-        NOTHING_SERVES,
-        derived=True,
-        file=MARK,
+        *of_file("mark", "it is not as it was written, and says no position", NOTHING_SERVES, MARK),
     ),
     "a mark that is empty": Damage(
         lambda it: (it / MARK).write_bytes(b""),
-        "mark",
-        "the whole file",
-        "it is empty",
-        NOTHING_SERVES,
-        derived=True,
-        file=MARK,
+        *of_file("mark", "it is empty", NOTHING_SERVES, MARK),
     ),
     "an index that is empty": Damage(
         lambda it: (it / INDEX).write_bytes(b""),
-        "index",
-        "the whole file",
-        "it is empty",
-        NOTHING_SERVES,
-        derived=True,
-        file=INDEX,
+        *of_file("index", "it is empty", NOTHING_SERVES, INDEX),
     ),
     "a filter": Damage(
         lambda it: patch(it / KEYS, lambda content: content.__setitem__(-99, 1)),
-        "keys",
-        "the whole file",
-        "it is damaged",
-        NOTHING_STARTS,
-        derived=True,
-        file=KEYS,
+        *of_file("keys", "it is damaged", NOTHING_STARTS, KEYS),
     ),
     "a filter of a version that never was": Damage(
         lambda it: flip(it / KEYS, '"version":1'),
-        "keys",
-        "the whole file",
-        "it is of another version",
-        NOTHING_STARTS,
-        derived=True,
-        file=KEYS,
+        *of_file("keys", "it is of another version", NOTHING_STARTS, KEYS),
     ),
     "an index that is cut": Damage(
         lambda it: patch(it / INDEX, lambda content: content.__delitem__(slice(5_000, None))),

@@ -24,6 +24,7 @@ from persistence.errors import JournalError
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
 from persistence.sqlite.positions import ENDS, put_position
+from tests.support.data import edit
 from tests.support.meter import NOON
 from tests.support.rig import Rig, Start
 
@@ -35,7 +36,6 @@ NULLABLE = (
     " UPDATE sqlite_schema SET sql = replace(sql, 'body TEXT NOT NULL', 'body TEXT');"
     " PRAGMA writable_schema = RESET;"
 )
-TRIGGERS = "DROP TRIGGER log_is_never_changed; DROP TRIGGER log_is_never_removed;"
 
 
 async def copy(rig: Rig, journal: SQLiteJournal) -> None:
@@ -79,11 +79,6 @@ def verify(
     with Inspection.open(directory) as log:
         report = Verifier(log, found.append, lambda _: None, live, users_at_once).run()
     return report, found
-
-
-def edit(directory: Path, script: str) -> None:
-    with closing(sqlite3.connect(directory / "meterd.db")) as db:
-        db.executescript(TRIGGERS + script)
 
 
 def widest() -> int:
