@@ -15,6 +15,7 @@ from persistence.records import Row
 from persistence.sqlite.high_water_mark import marked
 from persistence.sqlite.journal import SQLiteJournal
 from persistence.sqlite.mending.report import lines
+from tests.support.data import edit
 from tests.support.mending import (
     ARCHIVED,
     DATABASE,
@@ -27,7 +28,6 @@ from tests.support.mending import (
     blank,
     blank_what_matters,
     broken,
-    edit,
     kept,
     kind_of,
     losses,

@@ -17,11 +17,11 @@ from persistence.sqlite import high_water_mark
 from persistence.sqlite.data_dir import MENDED
 from persistence.sqlite.journal import SQLiteJournal
 from persistence.sqlite.mending import mend, swapping, writing
+from tests.support.data import edit
 from tests.support.mending import (
     DATABASE,
     Made,
     broken,
-    edit,
     mended,
     stored,
 )

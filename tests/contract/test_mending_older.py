@@ -17,7 +17,15 @@ from persistence.sqlite.checked import FIELDS
 from persistence.sqlite.journal import SQLiteJournal
 from persistence.sqlite.mending.sources import CHAIN_OF_ROWS
 from tests.golden.released import DATABASES
-from tests.support.mending import DATABASE, broken, edit, losses, mended, missing, stored
+from tests.support.data import edit
+from tests.support.mending import (
+    DATABASE,
+    broken,
+    losses,
+    mended,
+    missing,
+    stored,
+)
 from tests.support.rows import make_row
 
 RELEASED = sorted(int(path.stem) for path in DATABASES.glob("*.json"))

@@ -18,6 +18,7 @@ from persistence.sqlite.data_dir import Claim
 from persistence.sqlite.high_water_mark import MARK
 from persistence.sqlite.journal import SQLiteJournal
 from persistence.sqlite.mending.report import lines
+from tests.support.data import edit
 from tests.support.mending import (
     DATABASE,
     ERASED_BEFORE,
@@ -31,7 +32,6 @@ from tests.support.mending import (
     blank,
     blank_what_matters,
     broken,
-    edit,
     kept,
     kind_of,
     losses,

@@ -30,7 +30,8 @@ from persistence.sqlite.journal import SQLiteJournal
 from persistence.sqlite.key_filter_store import FILE as KEYS
 from persistence.sqlite.key_filter_store import KeyStore
 from tests.support.command_line import run
-from tests.support.mending import broken, edit, losses
+from tests.support.data import edit
+from tests.support.mending import broken, losses
 from tests.support.rig import Rig
 
 USERS = ("alice", "bob", "carol")

@@ -8,7 +8,8 @@ import pytest
 
 from persistence.sqlite.backup import back_up
 from tests.runtime.test_mended import command, lose, serving, use, verified
-from tests.support.mending import broken, edit, losses
+from tests.support.data import edit
+from tests.support.mending import broken, losses
 
 
 @pytest.mark.parametrize("what", ["keys", "counters"])

@@ -136,15 +136,6 @@ def losses(directory: Path) -> Losses:
         return losses_of(db)
 
 
-def edit(directory: Path, script: str) -> None:
-    """Change the database by hand."""
-    triggers = (
-        "DROP TRIGGER IF EXISTS log_is_never_changed; DROP TRIGGER IF EXISTS log_is_never_removed;"
-    )
-    with closing(sqlite3.connect(directory / DATABASE)) as db:
-        db.executescript(f"{triggers} {script}")
-
-
 def blank(path: Path, page: int, length: int = PAGE) -> None:
     """Blank a page, 0 is the first; or the beginning of it."""
     content = bytearray(path.read_bytes())

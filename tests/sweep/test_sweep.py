@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from tests.sweep.damages import KINDS
 from tests.sweep.directory import SEED
 from tests.sweep.outcomes import complaints, table
 from tests.sweep.sweeping import sweep
@@ -24,5 +25,6 @@ def test_whatever_is_damaged_nothing_wrong_is_said_no_key_counts_twice_and_verif
     outcomes = sweep(EACH, JOBS, quick=True)
     with capsys.disabled():
         print(f"\n{table(outcomes)}\nseed {SEED}, {time.perf_counter() - began:.0f} s")
+    assert {outcome.damage.kind for outcome in outcomes} == {*KINDS}
     bad = [outcome for outcome in outcomes if outcome.is_bad]
     assert not bad, complaints(bad)
