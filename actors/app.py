@@ -22,7 +22,7 @@ from actors.billing.catalog.defaults import default_catalog
 from actors.billing.reports.usage_log import PAGE_BYTES_MAX
 from actors.billing.state.account import Account
 from actors.billing.usage.privacy import Privacy
-from actors.catalog.actor import recover_catalog
+from actors.catalog.actor import await_catalog
 from actors.clock import Clock, SystemClock
 from actors.edge.connection import Connection
 from actors.edge.discovery import NAME, QUEUE, Discovery
@@ -296,7 +296,7 @@ class Service:
         claiming = asyncio.create_task(claim.take(own_server=own_server))
         try:
             await self._context.queries.load_keys(self._context.keys)
-            await recover_catalog(self._context)  # before the first call is priced
+            await await_catalog(self._context)  # before the first call is priced
             rival = await claiming
         finally:
             claiming.cancel()

@@ -151,22 +151,31 @@ _READS: Final[Mapping[type, Callable[[Catalog, Any, int], object]]] = {
 }
 
 
+async def await_catalog(context: ActorContext) -> None:
+    """Have `ActorContext.catalog` take in all rows at a start; raises as `recover_catalog`.
+
+    If the index is made anew just now, it waits for that: nothing is priced before.
+    """
+    while True:
+        try:
+            await recover_catalog(context)
+        except BeingMade as error:
+            await asyncio.sleep(error.retry_s)
+        else:
+            return
+
+
 async def recover_catalog(context: ActorContext) -> CatalogActor:
     """Load the catalogue from its rows, and have `ActorContext.catalog` take in what it lacks.
 
-    If the index is made anew just now, it waits for that: nothing is priced before.
-
     Raises:
+        BeingMade: the index is made anew just now.
         Unavailable: the log cannot be read now.
         Damaged: a row cannot be read. Nothing is priced without it, so a start ends with it.
     """
     own, at = default_catalog(), 0
     while True:
-        try:
-            rows = await context.queries.history(CATALOG_USER, own.seq, HISTORY_PAGE)
-        except BeingMade as error:
-            await asyncio.sleep(error.retry_s)
-            continue
+        rows = await context.queries.history(CATALOG_USER, own.seq, HISTORY_PAGE)
         for count, row in enumerate(rows, 1):
             if count % LOADED_PER_TURN == 0:
                 await asyncio.sleep(0)

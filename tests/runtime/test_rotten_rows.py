@@ -192,15 +192,20 @@ async def test_a_price_in_force_from_no_moment_is_named_when_its_change_is_repea
     assert said(lines) == ["damaged"]
 
 
+async def drop_the_catalogue(rig: Rig) -> None:
+    """Have the next request load the catalogue's actor."""
+    rig.journal.fail_appends(Fault.NOT_STORED)
+    assert (await rig.catalog("prices.put", **GPT)).code == "unavailable"
+    await rig.writer.ready()
+
+
 async def test_while_a_service_runs_users_are_served_though_the_catalogue_is_damaged(
     rig: Rig, lines: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await rig.catalog("prices.put", **GPT)).code == ""
     await rig.idle()
     break_reads(monkeypatch, rig.journal, damaged(), users=[""])
-    rig.journal.fail_appends(Fault.NOT_STORED)
-    assert (await rig.catalog("prices.put", **GPT)).code == "unavailable"  # its actor is dropped
-    await rig.writer.ready()
+    await drop_the_catalogue(rig)
     refused_for_good(await rig.catalog("plans.list"))
     answer = await rig.ask("track", provider="openai", model_used="gpt-x", tokens_input=2)
     assert answer.body["cost"] == 2
