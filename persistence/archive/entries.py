@@ -48,5 +48,5 @@ def entry_of(found: tuple[Any, ...]) -> ArchiveEntry:
         named = _NAME.fullmatch(str(entry.name)) is not None  # else it may be anything
         place = f"the entry of {entry.name} in" if named else "an entry of"
         place += " the table archives"
-        raise Damaged(LOG, place, MEND, first=entry.first, last=entry.last)
+        raise Damaged(LOG, place, MEND)  # which rows it is of is not known either
     return entry
