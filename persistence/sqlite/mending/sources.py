@@ -40,7 +40,7 @@ class Source:
     """A database with rows of the log, as SQLite reads it.
 
     Args:
-        path: the file; its WAL beside it counts too.
+        path: the file; its WAL counts too.
         name: as people are told of it.
         is_backup: whether the operator named it; else it is what is to be mended.
 
