@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from messages.units import to_micros
 from persistence.chain.losses import Loss, Losses
 from persistence.errors import Refused
 from persistence.fsync import sync
@@ -251,7 +252,7 @@ class _Mend:
     def _write(self, known: Known, now: datetime) -> None:
         """Write the mended log, whole and on the disk, to where `swapping` finds it."""
         join = Join(self._frame(), known)
-        at = int(now.timestamp() * 1_000_000)
+        at = to_micros(now)
         contents = Contents(
             self._begin,
             self._links,
