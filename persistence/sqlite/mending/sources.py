@@ -139,14 +139,14 @@ class Source:
         """Learn the schema, from the tables: a number may be damaged, too."""
         said = schema.version_of(db, self.path, is_ours=not is_backup)
         db.execute("BEGIN")
-        columns = _columns(db, "log")
+        columns = columns_of(db, "log")
         if not columns:
             raise sqlite3.DatabaseError("it has no log")
-        if _columns(db, "losses"):
+        if columns_of(db, "losses"):
             self.schema = LOSSES
-        elif "checksum" in _columns(db, "position"):
+        elif "checksum" in columns_of(db, "position"):
             self.schema = schema.CHECKSUMS
-        elif _columns(db, "heads"):
+        elif columns_of(db, "heads"):
             self.schema = CHAIN_OF_ROWS
         else:
             self.schema = _CHAIN_OF_BLOCKS if "chain" in columns else 1
@@ -220,7 +220,8 @@ def _last(db: sqlite3.Connection) -> int:
     return int(last)
 
 
-def _columns(db: sqlite3.Connection, table: str) -> list[str]:
+def columns_of(db: sqlite3.Connection, table: str) -> list[str]:
+    """The names of a table's columns; none if there is no such table."""
     return [name for (name,) in db.execute("SELECT name FROM pragma_table_info(?)", (table,))]
 
 
