@@ -151,6 +151,14 @@ def test_a_row_of_a_user_of_whom_nothing_else_is_left_comes_without_personal_fie
     assert "rows of a backup without their personal fields" in "\n".join(lines(report))
 
 
+def test_a_user_whose_rows_come_from_two_backups_is_one_user(made: Made, fresh: Fresh) -> None:
+    data = fresh(made.closed)
+    edit(data, "UPDATE log SET body = '{\"n\":0}', at = 0 WHERE user_id = 'user-5'")
+    report = mended(data, made.middle, made.newest)
+    assert min(report.taken[str(backup)] for backup in (made.middle, made.newest)) > 0
+    assert (report.missing, report.without_personal) == ([], 1)
+
+
 # Refusals, and what was accepted
 
 
