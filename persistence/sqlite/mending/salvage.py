@@ -73,14 +73,11 @@ class Salvage:
             for rowid, fields in pages.cells(wanted):
                 found = _in_order(rowid, fields)
                 one = candidate(found)
-                if isinstance(one, Candidate) and (one.is_stamped or one.row.seq > begin):
-                    last = max(last, rowid)
-                elif not isinstance(one, Torn):
+                if isinstance(one, Torn):
+                    found[7:10] = [None] * 3  # body, personal and proof may be of any type
+                elif one is None or not (one.is_stamped or one.row.seq > begin):
                     continue
-                else:
-                    found[7] = None  # it may be no text at all
-                    found[8] = found[9] = None
-                    last = max(last, rowid)
+                last = max(last, rowid)
                 self._put(origin, found)
         self._db.execute("COMMIT")
         return partial(self._rows, origin), last
