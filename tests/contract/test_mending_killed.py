@@ -134,8 +134,7 @@ def damage(directory: Path) -> None:
             database[at + 2] ^= 1
             at = database.find(b'{"n":%d,' % seq, at)
     (directory / DATABASE).write_bytes(database)
-    wal = bytearray(content)
-    assert b'{"n":280,' not in wal
+    assert b'{"n":280,' not in content
 
 
 def test_a_file_system_without_a_second_name_for_a_file_has_a_copy(
