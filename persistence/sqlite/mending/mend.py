@@ -85,7 +85,21 @@ def _finish(directory: Path, *, dry_run: bool) -> Report:
         query = "SELECT coalesce(max(seq), 0), count(*) FROM log"
         last, rows = db.execute(query).fetchone()
     kept = None if dry_run else str(swapping.finish(directory, last))
-    return Report("finished", dry_run, rows, last, {}, [], [*_BESIDE], [], [], 0, 0, 0, kept)
+    return Report(
+        "finished",
+        dry_run,
+        rows,
+        last,
+        taken={},
+        damaged=[],
+        made_anew=[*_BESIDE],
+        missing=[],
+        loose=[],
+        without_personal=0,
+        without_body=0,
+        stay_lost=0,
+        kept_in=kept,
+    )
 
 
 class _Mend:
@@ -238,15 +252,15 @@ class _Mend:
             dry_run,
             sum(join.taken),
             join.gaps.last,
-            taken,
-            [*dict.fromkeys(self._log.flaws)],
-            [*_BESIDE],
-            missing,
-            join.loose,
-            join.found.personal.left_out(),
-            join.without_body,
-            stay_lost(self._log.losses, self._backups),
-            None,
+            taken=taken,
+            damaged=[*dict.fromkeys(self._log.flaws)],
+            made_anew=[*_BESIDE],
+            missing=missing,
+            loose=join.loose,
+            without_personal=join.found.personal.left_out(),
+            without_body=join.without_body,
+            stay_lost=stay_lost(self._log.losses, self._backups),
+            kept_in=None,
         )
 
     def _write(self, known: Known, now: datetime) -> None:
