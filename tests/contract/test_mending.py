@@ -157,6 +157,7 @@ def test_of_a_lost_row_user_key_and_day_are_said_if_its_first_part_is_whole(
     edit(data, "UPDATE log SET body = '{}' WHERE seq = 310; DELETE FROM log WHERE seq = 330;")
     report = mended(data)
     torn, gone = report.missing
+    assert report.loose == [], "the row behind builds on the link that is left of a torn one"
     assert (torn.first, torn.last, torn.users, torn.keys) == (310, 310, ["user-4"], ["k310"])
     assert (gone.first, gone.last, gone.users, gone.unknown) == (330, 330, [], 1)
     assert (torn.since or "")[:10] == "2023-11-14"
@@ -357,14 +358,14 @@ def test_notes_of_links_positions_and_snapshots_that_are_damaged_are_made_anew(
         "UPDATE heads SET links = zeroblob(9); UPDATE position SET seq = seq + 1;"
         " UPDATE snapshots SET seq = 'x' WHERE user_id = 'user-4';",
     )
-    report = mended(data, made.middle)
+    report = mended(data, made.newest, made.middle)
     assert report.outcome == "mended"
     assert len(report.damaged) >= 3
     assert stored(data) == made.rows
     assert broken(data) == []
     with closing(sqlite3.connect(data / DATABASE)) as db:
         positions = dict(db.execute("SELECT name, seq FROM position"))
-        assert positions["published"] == 200, "what the backup knew"
+        assert positions["published"] == 200, "the lowest that a backup knew"
         assert positions["archived"] == ARCHIVED
         assert positions["unchecked"] == 0
         query = "SELECT seq FROM snapshots WHERE user_id = 'user-4'"

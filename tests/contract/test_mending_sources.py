@@ -17,6 +17,7 @@ from persistence.sqlite.backup import back_up
 from persistence.sqlite.data_dir import Claim
 from persistence.sqlite.high_water_mark import MARK
 from persistence.sqlite.journal import SQLiteJournal
+from persistence.sqlite.mending import swapping
 from persistence.sqlite.mending.report import lines
 from tests.support.mending import (
     DATABASE,
@@ -218,12 +219,14 @@ def test_a_damaged_backup_gives_what_is_whole_of_it(
 def test_a_dry_run_says_the_same_and_changes_nothing(made: Made, fresh: Fresh) -> None:
     data = fresh(made.closed)
     blank(data / DATABASE, 1)
+    (data / swapping.WRITING).write_bytes(b"of one that was killed")
     before = {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()}
     said = mended(data, made.middle, dry_run=True)
     after = {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()}
     assert {name: after[name] for name in before if name != "meterd.lock"}.items() <= before.items()
     assert {*after} - {*before} <= {f"{DATABASE}-shm", WAL}
     done = mended(data, made.middle)
+    assert not (data / swapping.WRITING).exists()
     assert said._replace(dry_run=False, kept_in=done.kept_in) == done
 
 

@@ -66,8 +66,9 @@ def mend(
     with ExitStack() as held:
         held.callback(Claim.take(directory).close)
         try:
-            for name in (swapping.WRITING, SCRATCH):  # of one that was killed
-                (directory / name).unlink(missing_ok=True)
+            if not dry_run:
+                for name in (swapping.WRITING, SCRATCH):  # of one that was killed
+                    (directory / name).unlink(missing_ok=True)
             if (directory / MENDED).exists():
                 return _finish(directory, dry_run=dry_run)
             work = _Mend(directory, backups, is_whole, held, progress)
