@@ -216,6 +216,17 @@ def test_a_damaged_backup_gives_what_is_whole_of_it(
     assert stored(data) == made.rows
 
 
+def test_a_damaged_position_of_a_backup_makes_the_log_no_longer_than_it_was(
+    made: Made, fresh: Fresh, tmp_path: Path
+) -> None:
+    data, copy = fresh(made.closed), tmp_path / "copy"
+    copy.mkdir()
+    shutil.copy(made.newest, copy / DATABASE)
+    edit(copy, f"UPDATE log SET seq = {ROWS + 999} WHERE seq = {ROWS}")
+    report = mended(data, copy / DATABASE)
+    assert (report.outcome, report.missing, report.last) == ("whole", [], ROWS)
+
+
 def test_a_dry_run_says_the_same_and_changes_nothing(made: Made, fresh: Fresh) -> None:
     data = fresh(made.closed)
     blank(data / DATABASE, 1)

@@ -71,7 +71,7 @@ class Source:
         self._open(is_backup=is_backup)
         self.last = self.ask("the end of the log", _last, 0)
         self.losses = self._losses()
-        self.unchained = self.ask("a position", lambda db: position_of(db, UNCHAINED), 0)
+        self.unchained = self._unchained()
         self.unchecked = self._unchecked()
         self.begin = self.ask("the links", self._begin, None)
 
@@ -168,6 +168,11 @@ class Source:
 
         self.ask("the accepted losses", read, None)
         return Losses(found)
+
+    def _unchained(self) -> int:
+        if self.schema < _CHAIN_OF_BLOCKS:
+            return self.last
+        return self.ask("a position", lambda db: position_of(db, UNCHAINED), 0)
 
     def _unchecked(self) -> int | None:
         if self.schema < schema.CHECKSUMS:
