@@ -82,6 +82,12 @@ def test_an_older_log_is_mended_before_it_is_migrated(
         columns = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('log')")}
         there = ", ".join(name if name in columns else "NULL" for name in FIELDS.split(", "))
         assert stored(old) == db.execute(f"SELECT {there} FROM log ORDER BY seq").fetchall()
+        query = "SELECT seq FROM position WHERE name = 'published'"
+        published = db.execute(query).fetchone()
+        assert published[0] > 0
+    with closing(sqlite3.connect(old / DATABASE)) as db:
+        assert db.execute(query).fetchone() == published
+    assert not [flaw for flaw in report.damaged if "position" in flaw]
     asyncio.run(write(old))
     assert broken(old) == []
 

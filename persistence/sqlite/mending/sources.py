@@ -90,6 +90,19 @@ class Source:
             self.flaws.append(f"{what}: {error}")
             return otherwise
 
+    def position(self, name: str) -> int | None:
+        """A position, 0 if it was never put, None if it cannot be read, which is a flaw."""
+
+        def read(db: sqlite3.Connection) -> int:
+            if self.schema >= schema.CHECKSUMS:
+                return position_of(db, name)
+            if not columns_of(db, "position"):
+                return 0
+            found = db.execute("SELECT seq FROM position WHERE name = ?", (name,)).fetchone()
+            return int(found[0]) if found else 0
+
+        return self.ask(f"the position {name!r}", read, None)
+
     def rows(self, last: int, first: int = 1) -> Iterator[Candidate | Torn]:
         """What it has from one position to another, in order; what cannot be read is left out."""
         if self._db is None:
@@ -172,7 +185,7 @@ class Source:
     def _unchained(self) -> int:
         if self.schema < _CHAIN_OF_BLOCKS:
             return self.last
-        return self.ask("a position", lambda db: position_of(db, UNCHAINED), 0)
+        return self.position(UNCHAINED) or 0
 
     def _unchecked(self) -> int | None:
         if self.schema < schema.CHECKSUMS:
