@@ -12,7 +12,7 @@ from persistence.sqlite.heads import links_of
 from persistence.sqlite.mending.accepted import knows_losses
 from persistence.sqlite.mending.salvage import snapshots as snapshots_in_pages
 from persistence.sqlite.mending.shelf import Shelf
-from persistence.sqlite.mending.sources import Source
+from persistence.sqlite.mending.sources import CHAIN_OF_ROWS, Source
 from persistence.sqlite.positions import ARCHIVED, ENDS, PUBLISHED
 
 _AT_ONCE: Final = 500
@@ -29,7 +29,8 @@ def check_notes(log: Source) -> None:
         for seq, links in db.execute("SELECT seq, links FROM heads"):
             links_of(seq, links, max(log.unchecked or 0, log.begin.seq if log.begin else 0))
 
-    log.ask("the notes of links", look, None)
+    if log.schema >= CHAIN_OF_ROWS:  # before, there were none
+        log.ask("the notes of links", look, None)
 
 
 def positions_of(log: Source, backups: Sequence[Source], shelf: Shelf, end: int) -> dict[str, int]:
