@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,6 +14,7 @@ from actors.cli.output import bar, is_human, make_sure
 from actors.cli.session import complain, errors_as_exit_codes, settings
 from actors.clock import SystemClock
 from messages.stored.errors import Unreadable
+from messages.units import to_datetime
 from persistence.errors import JournalError
 from persistence.records import Snapshot
 from persistence.sqlite.mending.mend import mend as mended
@@ -50,7 +50,7 @@ def mend(
         directory = data_dir or settings(None).data_dir
     if not dry_run:
         make_sure(f"Mend the log of {directory}?", yes=yes, as_json=as_json)
-    now = datetime.fromtimestamp(SystemClock().now() / 1_000_000, UTC)
+    now = to_datetime(SystemClock().now())
     try:
         with bar("joining rows") as advance:
             report = mended(

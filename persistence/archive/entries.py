@@ -30,6 +30,11 @@ class ArchiveEntry(NamedTuple):
     blocks: str
 
 
+def name_of(first: int, last: int) -> str:
+    """The name of the file with the rows from one position to another."""
+    return f"{first}-{last}.jsonl.gz"
+
+
 def checksum_of(entry: ArchiveEntry) -> int:
     """What is stored beside an entry."""
     first, last, name, blocks = entry

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import groupby
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
 
@@ -30,6 +30,7 @@ _LEVEL: Final = 6
 _GZIP: Final = 31  # zlib's number for a stream with the header of gzip
 _DIGEST_BYTES: Final = 16
 _PART: Final = ".part"
+_READ_BYTES: Final = 1 << 16
 
 
 class ArchiveBlock(NamedTuple):
@@ -142,6 +143,28 @@ def blocks_of(stored: str) -> list[ArchiveBlock]:
     if not blocks:
         raise ArchiveDamaged("the log keeps no blocks of an archive")
     return blocks
+
+
+def blocks_in(file: BinaryIO) -> Iterator[ArchiveBlock]:
+    """The blocks of a file as they are in it, each of which is a member of gzip.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: its end is missing, or it is none of ours.
+        zlib.error: likewise.
+    """
+    offset, left = 0, file.read(_READ_BYTES)
+    while left:
+        inflating, text, content = zlib.decompressobj(_GZIP), b"", b""
+        while left and not inflating.eof:
+            text += inflating.decompress(left)
+            content += left[: len(left) - len(inflating.unused_data)]
+            left = inflating.unused_data or file.read(_READ_BYTES)
+        if not inflating.eof:
+            raise ValueError("its end is missing")
+        first = int(text.split(b",", 1)[0].removeprefix(b'{"seq":'))
+        yield ArchiveBlock(first, offset, len(content), digest_of(content))
+        offset += len(content)
 
 
 def bodies(

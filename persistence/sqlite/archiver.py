@@ -18,7 +18,7 @@ import msgspec
 
 from messages.stored.events import ERASED
 from persistence.archive.entries import FIELDS as ENTRY
-from persistence.archive.entries import ArchiveEntry, checksum_of, entry_of
+from persistence.archive.entries import ArchiveEntry, checksum_of, entry_of, name_of
 from persistence.archive.files import BLOCK_ROWS, Writing, blocks_of, bodies
 from persistence.errors import NotStored
 from persistence.records import Archivable, Row
@@ -137,7 +137,7 @@ class Archiver:
     async def _write(self, archived: int, last: int) -> ArchiveEntry | None:
         """Write the file of a step, and have the log name it."""
         first, after = archived + 1, archived
-        name = f"{first}-{last}.jsonl.gz"
+        name = name_of(first, last)
         try:
             file = await _beside(Writing, self._archives.directory, name)
             with closing(file):

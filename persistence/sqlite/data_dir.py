@@ -107,10 +107,10 @@ class Claim:
         self._descriptors.close()
 
 
-def wal_of(directory: Path) -> Path:
-    """The WAL of a directory's log: SQLite has it beside the file that a link leads to."""
-    database = Path(os.path.realpath(directory / DATABASE))
-    return database.with_name(database.name + WAL)
+def wal_of(database: Path) -> Path:
+    """The WAL of a database: SQLite has it beside the file that a link leads to."""
+    file = Path(os.path.realpath(database))
+    return file.with_name(file.name + WAL)
 
 
 def refuse_unfinished(directory: Path) -> None:

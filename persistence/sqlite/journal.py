@@ -98,7 +98,8 @@ class SQLiteJournal(LogReads):
         self._keys: KeyStore | None = None
         self._heads: list[bytes] | None = heads  # the chain's newest links, None if unknown
         self._random = random
-        self._checkpoints = Checkpoints(others.checkpointer, writer, wal_of(directory), self._break)
+        wal = wal_of(directory / DATABASE)
+        self._checkpoints = Checkpoints(others.checkpointer, writer, wal, self._break)
         written = self._checkpoints.written
         self._archiver = Archiver(stored, others.pages, writer, written, form.common())
         self._broken: DiskFailed | None = None
@@ -150,7 +151,7 @@ class SQLiteJournal(LogReads):
                 await index.lend(others.recoveries)
                 files.push_async_callback(index.take_back)
                 # SQLite keeps the file as long as it has the database open.
-                claim.watch(wal_of(directory))
+                claim.watch(wal_of(directory / DATABASE))
             except Damaged as error:
                 raise Refused(f"{error}: {error.do}") from error
             except (sqlite3.Error, ValueError, OSError, Corrupt, Unavailable) as error:

@@ -157,6 +157,7 @@ def test_of_a_lost_row_user_key_and_day_are_said_if_its_first_part_is_whole(
     edit(data, "UPDATE log SET body = '{}' WHERE seq = 310; DELETE FROM log WHERE seq = 330;")
     report = mended(data)
     torn, gone = report.missing
+    assert report.loose == [], "the row behind builds on the link that is left of a torn one"
     assert (torn.first, torn.last, torn.users, torn.keys) == (310, 310, ["user-4"], ["k310"])
     assert (gone.first, gone.last, gone.users, gone.unknown) == (330, 330, [], 1)
     assert (torn.since or "")[:10] == "2023-11-14"
@@ -348,6 +349,24 @@ async def test_a_service_starts_on_what_was_mended_and_finds_all_users_and_keys(
     assert broken(data) == []
 
 
+@pytest.mark.parametrize("kind", ["view", "table"])
+def test_a_definition_that_is_no_utf_8_is_damage_though_every_row_is_whole(
+    made: Made, fresh: Fresh, kind: str
+) -> None:
+    data = fresh(made.closed)
+    comment = "x'202d2d20ff0a'"
+    definition = f"CAST(CAST(sql AS BLOB) || {comment} AS TEXT)"
+    edit(
+        data,
+        f"PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = {definition}"
+        f" WHERE name = (SELECT min(name) FROM sqlite_master WHERE type = '{kind}')",
+    )
+    report = mended(data)
+    assert (report.outcome, report.missing) == ("mended", [])
+    assert "the schema" in report.damaged[0]
+    assert stored(data) == made.rows
+
+
 def test_notes_of_links_positions_and_snapshots_that_are_damaged_are_made_anew(
     made: Made, fresh: Fresh
 ) -> None:
@@ -357,14 +376,14 @@ def test_notes_of_links_positions_and_snapshots_that_are_damaged_are_made_anew(
         "UPDATE heads SET links = zeroblob(9); UPDATE position SET seq = seq + 1;"
         " UPDATE snapshots SET seq = 'x' WHERE user_id = 'user-4';",
     )
-    report = mended(data, made.middle)
+    report = mended(data, made.newest, made.middle)
     assert report.outcome == "mended"
     assert len(report.damaged) >= 3
     assert stored(data) == made.rows
     assert broken(data) == []
     with closing(sqlite3.connect(data / DATABASE)) as db:
         positions = dict(db.execute("SELECT name, seq FROM position"))
-        assert positions["published"] == 200, "what the backup knew"
+        assert positions["published"] == 200, "the lowest that a backup knew"
         assert positions["archived"] == ARCHIVED
         assert positions["unchecked"] == 0
         query = "SELECT seq FROM snapshots WHERE user_id = 'user-4'"

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from messages.stored.form import FORM
-from persistence.sqlite.checked import FIELDS
+from persistence.errors import Refused
+from persistence.sqlite import schema
+from persistence.sqlite.checked import COLUMNS, FIELDS
 from persistence.sqlite.journal import SQLiteJournal
 from persistence.sqlite.mending.sources import CHAIN_OF_ROWS
 from tests.golden.released import DATABASES
@@ -88,8 +90,30 @@ def test_an_older_log_is_mended_before_it_is_migrated(
         columns = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('log')")}
         there = ", ".join(name if name in columns else "NULL" for name in FIELDS.split(", "))
         assert stored(old) == db.execute(f"SELECT {there} FROM log ORDER BY seq").fetchall()
+        query = "SELECT seq FROM position WHERE name = 'published'"
+        published = db.execute(query).fetchone()
+        assert published[0] > 0
+    with closing(sqlite3.connect(old / DATABASE)) as db:
+        assert db.execute(query).fetchone() == published
+    assert report.damaged == []
     asyncio.run(write(old))
     assert broken(old) == []
+
+
+def test_of_two_rows_that_no_link_covers_nobody_can_tell_which_is_right(tmp_path: Path) -> None:
+    """Of the first schema, which had no chain."""
+    for name, body in (("old", "{}"), ("copy", '{"n":2}')):
+        (tmp_path / name).mkdir()
+        with closing(sqlite3.connect(tmp_path / name / DATABASE, isolation_level=None)) as db:
+            _, script = schema.migrations()[0]
+            db.executescript(f"{script}; PRAGMA user_version = 1;")
+            db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+            rows = [make_row(1, "a"), make_row(2, "b", body=body)]
+            db.executemany(f"INSERT INTO log ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    before = (tmp_path / "old" / DATABASE).read_bytes()
+    with pytest.raises(Refused, match="have different rows 2, and nothing says which is right"):
+        mended(tmp_path / "old", tmp_path / "copy" / DATABASE)
+    assert (tmp_path / "old" / DATABASE).read_bytes() == before
 
 
 @pytest.mark.parametrize("number", RELEASED)

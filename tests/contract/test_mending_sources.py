@@ -17,6 +17,7 @@ from persistence.sqlite.backup import back_up
 from persistence.sqlite.data_dir import Claim
 from persistence.sqlite.high_water_mark import MARK
 from persistence.sqlite.journal import SQLiteJournal
+from persistence.sqlite.mending import swapping
 from persistence.sqlite.mending.report import lines
 from tests.support.data import edit
 from tests.support.mending import (
@@ -56,6 +57,16 @@ async def other_log(where: Path, rows: int) -> Path:
     return where / DATABASE
 
 
+async def forked(made: Made, where: Path, last: int) -> Path:
+    """A backup of the log as of the middle that was restored and continued elsewhere."""
+    shutil.copytree(made.closed / ARCHIVE, where / ARCHIVE)
+    shutil.copy(made.middle, where / DATABASE)
+    journal = await SQLiteJournal.open(where, FORM)
+    await journal.append([usage(seq) for seq in range(MIDDLE + 1, last + 1)])
+    await journal.close()
+    return where / DATABASE
+
+
 async def test_a_backup_of_another_log_is_refused(made: Made, fresh: Fresh, tmp_path: Path) -> None:
     other = await other_log(tmp_path / "other", 400)
     data = fresh(made.closed)
@@ -69,38 +80,24 @@ async def test_a_backup_of_another_log_is_refused(made: Made, fresh: Fresh, tmp_
 async def test_a_log_that_was_restored_and_continued_elsewhere_is_refused(
     made: Made, fresh: Fresh, tmp_path: Path
 ) -> None:
-    fork = tmp_path / "fork"
-    fork.mkdir()
-    shutil.copy(made.middle, fork / DATABASE)
-    shutil.copytree(made.closed / ARCHIVE, fork / ARCHIVE)
-    journal = await SQLiteJournal.open(fork, FORM)
-    await journal.append([usage(seq) for seq in range(MIDDLE + 1, 401)])
-    await journal.close()
+    fork = await forked(made, tmp_path / "fork", 400)
     data = fresh(made.closed)
     edit(data, "UPDATE log SET body = '{}' WHERE seq = 12")
     with pytest.raises(Refused, match=rf"fork.* is of another log than .*row {MIDDLE + 1} "):
-        mended(data, fork / DATABASE)
+        mended(data, fork)
 
 
 async def test_rows_of_a_fork_on_which_later_ones_do_not_build_are_left_out(
     made: Made, fresh: Fresh, tmp_path: Path
 ) -> None:
     """The fork ends within the gap, so that no row of it is another one of the log's."""
-    fork = tmp_path / "fork"
-    fork.mkdir()
-    shutil.copy(made.middle, fork / DATABASE)
-    shutil.copytree(made.closed / ARCHIVE, fork / ARCHIVE)
-    journal = await SQLiteJournal.open(fork, FORM)
-    await journal.append([usage(seq) for seq in range(MIDDLE + 1, MIDDLE + 20)])
-    await journal.close()
+    fork = await forked(made, tmp_path / "fork", MIDDLE + 19)
     data = fresh(made.closed)
     edit(data, f"DELETE FROM log WHERE seq > {MIDDLE} AND seq < {MIDDLE + 20}")
-    wiped = (data / DATABASE).read_bytes()
-    (data / DATABASE).write_bytes(wiped)
     with closing(sqlite3.connect(data / DATABASE)) as db:
         db.execute("PRAGMA secure_delete = ON")
         db.execute("VACUUM")  # so that no page has them any more
-    report = mended(data, fork / DATABASE, accept_loss=True)
+    report = mended(data, fork, accept_loss=True)
     assert missing(report) == list(range(MIDDLE + 1, MIDDLE + 20))
     assert broken(data) == []
 
@@ -151,6 +148,14 @@ def test_a_row_of_a_user_of_whom_nothing_else_is_left_comes_without_personal_fie
     assert "rows of a backup without their personal fields" in "\n".join(lines(report))
 
 
+def test_a_user_whose_rows_come_from_two_backups_is_one_user(made: Made, fresh: Fresh) -> None:
+    data = fresh(made.closed)
+    edit(data, "UPDATE log SET body = '{\"n\":0}', at = 0 WHERE user_id = 'user-5'")
+    report = mended(data, made.middle, made.newest)
+    assert min(report.taken[str(backup)] for backup in (made.middle, made.newest)) > 0
+    assert (report.missing, report.without_personal) == ([], 1)
+
+
 # Refusals, and what was accepted
 
 
@@ -173,7 +178,7 @@ def test_a_log_of_which_nothing_is_left_is_to_be_restored(made: Made, fresh: Fre
         mended(data, made.newest)
 
 
-@pytest.mark.parametrize("how", ["text", "missing", "foreign"])
+@pytest.mark.parametrize("how", ["missing", "foreign"])
 def test_a_backup_that_is_of_no_use_is_refused_in_a_line(
     made: Made, fresh: Fresh, tmp_path: Path, how: str
 ) -> None:
@@ -181,14 +186,19 @@ def test_a_backup_that_is_of_no_use_is_refused_in_a_line(
     if how == "foreign":
         with closing(sqlite3.connect(copy)) as db:
             db.execute("CREATE TABLE x (y)")
-    elif how == "text":
-        copy.write_text("once upon a time " * 999)
-    if how == "text":  # it may be a copy with a damaged first page: nothing of it is taken
-        assert mended(data, copy).outcome == "whole"
-        return
     with pytest.raises(Refused) as refused:
         mended(data, copy)
     assert "\n" not in str(refused.value)
+
+
+def test_a_backup_that_is_no_database_may_be_a_damaged_one_and_nothing_of_it_is_taken(
+    made: Made, fresh: Fresh, tmp_path: Path
+) -> None:
+    data, copy = fresh(made.closed), tmp_path / "copy.db"
+    copy.write_text("once upon a time " * 999)
+    report = mended(data, copy)
+    assert report.outcome == "whole"
+    assert sum(count for name, count in report.taken.items() if str(copy) in name) == 0
 
 
 def test_a_damaged_backup_gives_what_is_whole_of_it(
@@ -206,15 +216,28 @@ def test_a_damaged_backup_gives_what_is_whole_of_it(
     assert stored(data) == made.rows
 
 
+def test_a_damaged_position_of_a_backup_makes_the_log_no_longer_than_it_was(
+    made: Made, fresh: Fresh, tmp_path: Path
+) -> None:
+    data, copy = fresh(made.closed), tmp_path / "copy"
+    copy.mkdir()
+    shutil.copy(made.newest, copy / DATABASE)
+    edit(copy, f"UPDATE log SET seq = {ROWS + 999} WHERE seq = {ROWS}")
+    report = mended(data, copy / DATABASE)
+    assert (report.outcome, report.missing, report.last) == ("whole", [], ROWS)
+
+
 def test_a_dry_run_says_the_same_and_changes_nothing(made: Made, fresh: Fresh) -> None:
     data = fresh(made.closed)
     blank(data / DATABASE, 1)
+    (data / swapping.WRITING).write_bytes(b"of one that was killed")
     before = {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()}
     said = mended(data, made.middle, dry_run=True)
     after = {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()}
     assert {name: after[name] for name in before if name != "meterd.lock"}.items() <= before.items()
     assert {*after} - {*before} <= {f"{DATABASE}-shm", WAL}
     done = mended(data, made.middle)
+    assert not (data / swapping.WRITING).exists()
     assert said._replace(dry_run=False, kept_in=done.kept_in) == done
 
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from persistence.archive.entries import FIELDS, ArchiveEntry, entry_of
+from persistence.archive.entries import FIELDS, ArchiveEntry, entry_of, name_of
 from persistence.archive.files import ArchiveBlock, blocks_of
 from persistence.chain.check import Heads
 from persistence.chain.losses import NONE, Losses
@@ -129,7 +129,7 @@ def check_archives(db: sqlite3.Connection) -> Iterator[Fault | tuple[str, list[A
             yield _fault_of_archive(f"the entry of the archive {name}", _NOT_AS_WRITTEN, rows)
             continue
         first, last, name, _ = entry
-        if moving or not before < first <= last or name != f"{first}-{last}.jsonl.gz":
+        if moving or not before < first <= last or name != name_of(first, last):
             why = f"it says rows {first} to {last}, behind row {before}"
             yield _fault_of_archive(f"the entry of the archive {name}", why)
             continue

@@ -12,8 +12,8 @@ from persistence.sqlite.heads import links_of
 from persistence.sqlite.mending.accepted import knows_losses
 from persistence.sqlite.mending.salvage import snapshots as snapshots_in_pages
 from persistence.sqlite.mending.shelf import Shelf
-from persistence.sqlite.mending.sources import Source
-from persistence.sqlite.positions import ARCHIVED, ENDS, PUBLISHED, position_of
+from persistence.sqlite.mending.sources import CHAIN_OF_ROWS, Source
+from persistence.sqlite.positions import ARCHIVED, ENDS, PUBLISHED
 
 _AT_ONCE: Final = 500
 _COLUMNS: Final = "partition, user_id, seq, schema, body"
@@ -29,15 +29,16 @@ def check_notes(log: Source) -> None:
         for seq, links in db.execute("SELECT seq, links FROM heads"):
             links_of(seq, links, max(log.unchecked or 0, log.begin.seq if log.begin else 0))
 
-    log.ask("the notes of links", look, None)
+    if log.schema >= CHAIN_OF_ROWS:  # before, there were none
+        log.ask("the notes of links", look, None)
 
 
 def positions_of(log: Source, backups: Sequence[Source], shelf: Shelf, end: int) -> dict[str, int]:
     """Positions by name: what the log says, or else the lowest that a backup says."""
     found = dict[str, int]()
     for name in (PUBLISHED, ENDS, ARCHIVED):
-        mine = _position(log, name)
-        others = [one for backup in backups if (one := _position(backup, name)) is not None]
+        mine = log.position(name)
+        others = [one for backup in backups if (one := backup.position(name)) is not None]
         if mine is None and name == ARCHIVED:
             mine = max([0, *(entry.last for entry in shelf.entries)])
         elif mine is None and others:
@@ -45,10 +46,6 @@ def positions_of(log: Source, backups: Sequence[Source], shelf: Shelf, end: int)
         if mine is not None:
             found[name] = mine if name == ENDS else min(mine, end)  # that one is a moment
     return found
-
-
-def _position(source: Source, name: str) -> int | None:
-    return source.ask(f"the position {name!r}", lambda db: position_of(db, name), None)
 
 
 class Snapshots:

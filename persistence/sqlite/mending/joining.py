@@ -10,6 +10,7 @@ keeps in memory is a little for each place that is damaged, and nothing for each
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from heapq import merge
 from itertools import groupby
@@ -58,6 +59,7 @@ _Found: TypeAlias = tuple[int, Candidate]
 """The number of an origin, and what it has."""
 
 
+@dataclass
 class Known:
     """What former runs found out.
 
@@ -66,18 +68,8 @@ class Known:
         personal: what is known of personal fields.
     """
 
-    def __init__(self) -> None:
-        self.rejected: dict[tuple[int, int], set[tuple[int, int]]] = {}
-        self.personal = Personal()
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Known)
-            and self.rejected == other.rejected
-            and self.personal == other.personal
-        )
-
-    __hash__ = None  # type: ignore[assignment]  # what changes is no key
+    rejected: dict[tuple[int, int], set[tuple[int, int]]] = field(default_factory=dict)
+    personal: Personal = field(default_factory=Personal)
 
 
 class Frame(NamedTuple):
@@ -131,8 +123,7 @@ class Join:
         self.changed = 0
         self.without_body = 0
         self.loose: list[int] = []
-        self.found = Known()
-        self.found.rejected = {place: set(some) for place, some in known.rejected.items()}
+        self.found = Known({place: set(some) for place, some in known.rejected.items()})
         self._frame = frame
         self._known = known
         self._kinds = [origin.kind for origin in frame.origins]

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from messages.units import to_micros
 from persistence.chain.losses import Loss, Losses
 from persistence.errors import Refused
 from persistence.fsync import sync
@@ -65,8 +66,9 @@ def mend(
     with ExitStack() as held:
         held.callback(Claim.take(directory).close)
         try:
-            for name in (swapping.WRITING, SCRATCH):  # of one that was killed
-                (directory / name).unlink(missing_ok=True)
+            if not dry_run:
+                for name in (swapping.WRITING, SCRATCH):  # of one that was killed
+                    (directory / name).unlink(missing_ok=True)
             if (directory / MENDED).exists():
                 return _finish(directory, dry_run=dry_run)
             work = _Mend(directory, backups, is_whole, held, progress)
@@ -84,7 +86,21 @@ def _finish(directory: Path, *, dry_run: bool) -> Report:
         query = "SELECT coalesce(max(seq), 0), count(*) FROM log"
         last, rows = db.execute(query).fetchone()
     kept = None if dry_run else str(swapping.finish(directory, last))
-    return Report("finished", dry_run, rows, last, {}, [], [*_BESIDE], [], [], 0, 0, 0, kept)
+    return Report(
+        "finished",
+        dry_run,
+        rows,
+        last,
+        taken={},
+        damaged=[],
+        made_anew=[*_BESIDE],
+        missing=[],
+        loose=[],
+        without_personal=0,
+        without_body=0,
+        stay_lost=0,
+        kept_in=kept,
+    )
 
 
 class _Mend:
@@ -237,21 +253,21 @@ class _Mend:
             dry_run,
             sum(join.taken),
             join.gaps.last,
-            taken,
-            [*dict.fromkeys(self._log.flaws)],
-            [*_BESIDE],
-            missing,
-            join.loose,
-            join.found.personal.left_out(),
-            join.without_body,
-            stay_lost(self._log.losses, self._backups),
-            None,
+            taken=taken,
+            damaged=[*dict.fromkeys(self._log.flaws)],
+            made_anew=[*_BESIDE],
+            missing=missing,
+            loose=join.loose,
+            without_personal=join.found.personal.left_out(),
+            without_body=join.without_body,
+            stay_lost=stay_lost(self._log.losses, self._backups),
+            kept_in=None,
         )
 
     def _write(self, known: Known, now: datetime) -> None:
         """Write the mended log, whole and on the disk, to where `swapping` finds it."""
         join = Join(self._frame(), known)
-        at = int(now.timestamp() * 1_000_000)
+        at = to_micros(now)
         contents = Contents(
             self._begin,
             self._links,

@@ -19,7 +19,8 @@ Cell: TypeAlias = "tuple[int, list[Value]]"
 """The id of a row, and the fields of its record."""
 
 _LEAF: Final = 13
-_OF_TREES: Final = frozenset({2, 5, 10, _LEAF})
+_OTHERS: Final = frozenset({2, 5, 10})
+"""With what other pages of trees begin: these have no rows of tables."""
 _SIZES: Final = frozenset(1 << power for power in range(9, 17))
 _USUAL: Final = 4_096
 _VARINT_MAX: Final = 9
@@ -97,7 +98,7 @@ class Pages:
         return self._wal.read(self._size).ljust(self._size, b"\0")
 
     def _of_page(self, page: bytes, begin: int, wanted: Callable[[int], bool]) -> Iterator[Cell]:
-        if page[begin] in _OF_TREES - {_LEAF} or not page.strip(b"\0"):
+        if page[begin] in _OTHERS or not page.strip(b"\0"):
             return
         if page[begin] == _LEAF:
             count = int.from_bytes(page[begin + 3 : begin + 5], "big")

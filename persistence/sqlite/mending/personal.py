@@ -34,5 +34,5 @@ class Personal:
         return (source, user) in self.kept and (source, user) not in self.forgotten
 
     def left_out(self) -> int:
-        """Of how many users fields were taken from no source."""
-        return len({one for one in self.needed if not self.keeps(*one)})
+        """How many users have rows that were taken from a source without their fields."""
+        return len({user for source, user in self.needed if not self.keeps(source, user)})

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from messages.subjects import PARTITIONS
+from messages.units import to_datetime
 from persistence.chain.losses import Losses
 from persistence.sqlite.mending.gaps import Gap, Gaps
 
 NAMED_MAX: Final = 100
 """Users and keys of one range that are named."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Missing(NamedTuple):
@@ -104,7 +103,7 @@ def _text(at: int | None) -> str | None:
     if at is None:
         return None
     try:
-        return (_EPOCH + timedelta(microseconds=at)).isoformat().replace("+00:00", "Z")
+        return to_datetime(at).isoformat().replace("+00:00", "Z")
     except OverflowError:
         return None
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from persistence.records import Snapshot
 from persistence.sqlite.checked import FIELDS
+from persistence.sqlite.data_dir import wal_of
 from persistence.sqlite.mending.candidates import Candidate, Torn, candidate
 from persistence.sqlite.mending.pages import Pages, Value
 
@@ -54,7 +55,7 @@ class Salvage:
         """Look at each page of a database.
 
         Args:
-            database: the file; its WAL beside it counts too.
+            database: the file; its WAL counts too.
             wanted: which positions are looked for.
             begin: nothing proves rows up to here, so none of them is taken.
 
@@ -68,18 +69,15 @@ class Salvage:
         origin, last = self._origins, 0
         self._origins += 1
         self._db.execute("BEGIN")
-        with closing(Pages(database, wal_beside(database))) as pages:
+        with closing(Pages(database, wal_of(database))) as pages:
             for rowid, fields in pages.cells(wanted):
                 found = _in_order(rowid, fields)
                 one = candidate(found)
-                if isinstance(one, Candidate) and (one.is_stamped or one.row.seq > begin):
-                    last = max(last, rowid)
-                elif not isinstance(one, Torn):
+                if isinstance(one, Torn):
+                    found[7:10] = [None] * 3  # body, personal and proof may be of any type
+                elif one is None or not (one.is_stamped or one.row.seq > begin):
                     continue
-                else:
-                    found[7] = None  # it may be no text at all
-                    found[8] = found[9] = None
-                    last = max(last, rowid)
+                last = max(last, rowid)
                 self._put(origin, found)
         self._db.execute("COMMIT")
         return partial(self._rows, origin), last
@@ -103,16 +101,11 @@ def snapshots(database: Path) -> Iterator[Snapshot]:
     Raises:
         OSError: it cannot be read.
     """
-    with closing(Pages(database, wal_beside(database))) as pages:
+    with closing(Pages(database, wal_of(database))) as pages:
         for _, fields in pages.cells(lambda rowid: rowid > 0):
             found = _snapshot(fields)
             if found is not None:
                 yield found
-
-
-def wal_beside(database: Path) -> Path:
-    """The WAL of a database."""
-    return database.with_name(f"{database.name}-wal")
 
 
 def _snapshot(fields: list[Value]) -> Snapshot | None:

@@ -5,21 +5,16 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import msgspec
 
-from persistence.archive.entries import FIELDS, ArchiveEntry, entry_of
-from persistence.archive.files import DIRECTORY, ArchiveBlock, blocks_of, bodies, digest_of
+from persistence.archive.entries import FIELDS, ArchiveEntry, entry_of, name_of
+from persistence.archive.files import DIRECTORY, blocks_in, blocks_of, bodies
 from persistence.errors import ArchiveUnreadable, Damaged
-from persistence.sqlite.mending.sources import Source
-
-_COLUMNS: Final = "SELECT name FROM pragma_table_info('archives')"
-_GZIP: Final = 31  # zlib's number for a stream with the header of gzip
-_NAME: Final = "{first}-{last}.jsonl.gz"
-_READ_BYTES: Final = 1 << 16
+from persistence.sqlite.mending.sources import Source, columns_of
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -78,10 +73,10 @@ def shelf_of(directory: Path, log: Source, backups: Sequence[Source]) -> Shelf:
 
 def _entries(source: Source) -> dict[int, ArchiveEntry]:
     def read(db: sqlite3.Connection) -> dict[int, ArchiveEntry]:
-        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'archives'").fetchone():
+        columns = columns_of(db, "archives")
+        if not columns:
             return {}
         found = dict[int, ArchiveEntry]()
-        columns = [name for (name,) in db.execute(_COLUMNS)]
         fields = FIELDS if "checksum" in columns else FIELDS.replace("checksum", "NULL")
         for one in db.execute(f"SELECT {fields} FROM archives ORDER BY last"):  # noqa: S608 -- of a module
             try:
@@ -90,7 +85,7 @@ def _entries(source: Source) -> dict[int, ArchiveEntry]:
             except (ArchiveUnreadable, Damaged) as error:
                 source.flaws.append(str(error))
                 continue
-            if entry.name != _NAME.format(first=entry.first, last=entry.last):
+            if entry.name != name_of(entry.first, entry.last):
                 source.flaws.append(f"what it keeps of the archive {entry.name}")
                 continue
             found[entry.last] = entry
@@ -104,25 +99,9 @@ def _of_file(path: Path) -> ArchiveEntry | None:
     first, _, last = path.name.removesuffix(".jsonl.gz").partition("-")
     try:
         with path.open("rb") as file:
-            blocks = [*_blocks_in(file)]
+            blocks = [*blocks_in(file)]
         entry = ArchiveEntry(int(first), int(last), path.name, _encode(blocks).decode())
         blocks_of(entry.blocks)
     except (OSError, ValueError, zlib.error, ArchiveUnreadable):
         return None
     return entry
-
-
-def _blocks_in(file: BinaryIO) -> Iterator[ArchiveBlock]:
-    """The blocks of a file, each of which is a member of gzip."""
-    offset, left = 0, file.read(_READ_BYTES)
-    while left:
-        inflating, text, content = zlib.decompressobj(_GZIP), b"", b""
-        while left and not inflating.eof:
-            text += inflating.decompress(left)
-            content += left[: len(left) - len(inflating.unused_data)]
-            left = inflating.unused_data or file.read(_READ_BYTES)
-        if not inflating.eof:
-            raise ValueError("its end is missing")
-        first = int(text.split(b",", 1)[0].removeprefix(b'{"seq":'))
-        yield ArchiveBlock(first, offset, len(content), digest_of(content))
-        offset += len(content)

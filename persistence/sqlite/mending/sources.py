@@ -40,7 +40,7 @@ class Source:
     """A database with rows of the log, as SQLite reads it.
 
     Args:
-        path: the file; its WAL beside it counts too.
+        path: the file; its WAL counts too.
         name: as people are told of it.
         is_backup: whether the operator named it; else it is what is to be mended.
 
@@ -71,7 +71,7 @@ class Source:
         self._open(is_backup=is_backup)
         self.last = self.ask("the end of the log", _last, 0)
         self.losses = self._losses()
-        self.unchained = self.ask("a position", lambda db: position_of(db, UNCHAINED), 0)
+        self.unchained = self._unchained()
         self.unchecked = self._unchecked()
         self.begin = self.ask("the links", self._begin, None)
 
@@ -89,6 +89,19 @@ class Source:
         except (sqlite3.Error, Damaged, ValueError, TypeError) as error:
             self.flaws.append(f"{what}: {error}")
             return otherwise
+
+    def position(self, name: str) -> int | None:
+        """A position, 0 if it was never put, None if it cannot be read, which is a flaw."""
+
+        def read(db: sqlite3.Connection) -> int:
+            if self.schema >= schema.CHECKSUMS:
+                return position_of(db, name)
+            if not columns_of(db, "position"):
+                return 0
+            found = db.execute("SELECT seq FROM position WHERE name = ?", (name,)).fetchone()
+            return int(found[0]) if found else 0
+
+        return self.ask(f"the position {name!r}", read, None)
 
     def rows(self, last: int, first: int = 1) -> Iterator[Candidate | Torn]:
         """What it has from one position to another, in order; what cannot be read is left out."""
@@ -139,14 +152,14 @@ class Source:
         """Learn the schema, from the tables: a number may be damaged, too."""
         said = schema.version_of(db, self.path, is_ours=not is_backup)
         db.execute("BEGIN")
-        columns = _columns(db, "log")
+        columns = columns_of(db, "log")
         if not columns:
             raise sqlite3.DatabaseError("it has no log")
-        if _columns(db, "losses"):
+        if columns_of(db, "losses"):
             self.schema = LOSSES
-        elif "checksum" in _columns(db, "position"):
+        elif "checksum" in columns_of(db, "position"):
             self.schema = schema.CHECKSUMS
-        elif _columns(db, "heads"):
+        elif columns_of(db, "heads"):
             self.schema = CHAIN_OF_ROWS
         else:
             self.schema = _CHAIN_OF_BLOCKS if "chain" in columns else 1
@@ -168,6 +181,11 @@ class Source:
 
         self.ask("the accepted losses", read, None)
         return Losses(found)
+
+    def _unchained(self) -> int:
+        if self.schema < _CHAIN_OF_BLOCKS:
+            return self.last
+        return self.position(UNCHAINED) or 0
 
     def _unchecked(self) -> int | None:
         if self.schema < schema.CHECKSUMS:
@@ -220,7 +238,8 @@ def _last(db: sqlite3.Connection) -> int:
     return int(last)
 
 
-def _columns(db: sqlite3.Connection, table: str) -> list[str]:
+def columns_of(db: sqlite3.Connection, table: str) -> list[str]:
+    """The names of a table's columns; none if there is no such table."""
     return [name for (name,) in db.execute("SELECT name FROM pragma_table_info(?)", (table,))]
 
 

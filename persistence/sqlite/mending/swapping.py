@@ -10,11 +10,12 @@ database that is not its own, so it goes first.
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from shutil import copyfile
 from typing import Final
 
+from messages.units import to_datetime
 from persistence.errors import Refused
 from persistence.fsync import sync
 from persistence.sqlite.data_dir import DATABASE, MENDED, WAL
@@ -41,7 +42,7 @@ def finish(directory: Path, end: int) -> Path:
     """
     new = directory / MENDED
     try:
-        made = datetime.fromtimestamp(new.stat().st_mtime_ns // 1_000 / 1_000_000, UTC)
+        made = to_datetime(new.stat().st_mtime_ns // 1_000)
         kept = _kept_in(directory, made)
         # If the database is a link, what that leads to stays where it is, with its WAL.
         _move(directory / f"{DATABASE}{WAL}", kept)
