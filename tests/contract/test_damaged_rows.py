@@ -120,6 +120,20 @@ async def test_the_newest_row_that_is_gone_is_damage(
         await filled.rows(0, ALL)
 
 
+@pytest.mark.parametrize("bodies", [True, False])
+async def test_of_a_range_that_is_read_as_a_whole_no_row_is_missed(
+    filled: SQLiteJournal, outside: sqlite3.Connection, bodies: bool
+) -> None:
+    stored = filled._stored
+    assert [row.seq for row in stored.between(outside, 2, 12, bodies=bodies)] == [*range(3, 13)]
+    edit(outside, "DELETE FROM log WHERE seq = 5")
+    with pytest.raises(Damaged, match=r"row 5 of meterd\.db"):
+        stored.between(outside, 2, 12, bodies=bodies)
+    outside.execute("DELETE FROM log WHERE seq = 12")
+    with pytest.raises(Damaged, match=r"row 12 of meterd\.db"):
+        stored.between(outside, 5, 12, bodies=bodies)
+
+
 async def test_two_rows_that_changed_places_are_both_damaged(
     filled: SQLiteJournal, outside: sqlite3.Connection
 ) -> None:
