@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import takewhile
 from operator import attrgetter
-from typing import Any
 
 from messages.stored.events import ERASED
-from messages.stored.form import Form
+from messages.stored.form import Form, said
 from persistence.errors import NotStored
 from persistence.key_filter import KeyFilter
 from persistence.records import Archivable, Ended, EndedPage, Loaded, Row, Snapshot
@@ -52,7 +50,7 @@ class MemoryJournal:
             if ended is not None:
                 self._ended_by[row.user, ended] = row
             if row.kind == self._span.opens:
-                end = _said(row, f"$.{self._span.end}")
+                end = said(row.body, f"$.{self._span.end}")
                 if isinstance(end, int):
                     insort(self._ends, Ended(end, row.seq, row.user))
         for snapshot in snapshots:
@@ -149,9 +147,10 @@ class MemoryJournal:
     def _is_open(self, one: Ended) -> bool:
         span, rows = self._span, self._of_user[one.user]
         opened, *behind = rows[bisect_right(rows, one.seq - 1, key=_seq) :]
-        name = _said(opened, span.name)
+        name = said(opened.body, span.name)
         return any(row.kind == span.fills for row in behind) and not any(
-            row.kind == span.opens or (row.kind == span.closes and _said(row, span.closed) == name)
+            row.kind == span.opens
+            or (row.kind == span.closes and said(row.body, span.closed) == name)
             for row in behind
         )
 
@@ -211,17 +210,6 @@ class MemoryJournal:
         after = 0 if snapshot is None else snapshot.seq
         rows = _page(self._of_user.get(user, []), after, limit)
         return Loaded(snapshot, [(row.seq, row.kind, row.at, row.body) for row in rows])
-
-
-def _said(row: Row, path: str) -> Any:
-    """What a body has at a path of names, None if it has nothing."""
-    try:
-        found: Any = json.loads(row.body)
-        for name in path.removeprefix("$.").split("."):
-            found = found[name]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return found
 
 
 def _page(rows: list[Row], after: int, limit: int) -> list[Row]:

@@ -6,6 +6,7 @@ by row: a query by kind has no row in hand, and nothing more is stored or done f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from functools import cache
@@ -123,6 +124,20 @@ def reader_of(names: tuple[str, ...]) -> Callable[[str], tuple[Any, ...]]:
     fields: list[tuple[str, Any, Any]] = [(name, object, msgspec.UNSET) for name in names]
     read = msgspec.json.Decoder(msgspec.defstruct("Said", fields)).decode
     return lambda body: msgspec.structs.astuple(read(body))
+
+
+def said(body: str, path: str) -> Any:
+    """What a body has at a path of names, as ``$.totals.key``; None if it has nothing there.
+
+    A damaged body has nothing anywhere: whoever reads it is told of it.
+    """
+    try:
+        found: Any = json.loads(body)
+        for name in path.removeprefix("$.").split("."):
+            found = found[name]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found
 
 
 HOLDS: Final = Ending(

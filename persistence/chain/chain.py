@@ -50,18 +50,18 @@ def about_of(personal: str | None, proof: bytes | None) -> bytes | None:
     return blake2b(personal.encode(), key=proof or b"", digest_size=LINK_BYTES).digest()
 
 
-def follow(heads: list[bytes], rows: Sequence[Row], proofs: Sequence[bytes | None]) -> list[bytes]:
+def follow(heads: list[bytes], rows: Sequence[Row], abouts: Sequence[bytes | None]) -> list[bytes]:
     """The links of rows.
 
     Args:
         heads: the newest link of each partition, moved on to those of the rows.
         rows: in order of ``seq``.
-        proofs: the random bytes for the personal fields of each row.
+        abouts: what is covered of the personal fields of each row, as `about_of` gives it.
     """
     links: list[bytes] = []
     for at, row in enumerate(rows):
         partition: int = row[1]
-        found = link(heads[partition], row, about_of(row[8], proofs[at]))
+        found = link(heads[partition], row, abouts[at])
         heads[partition] = found
         links.append(found)
     return links

@@ -53,7 +53,7 @@ def fits(row: Row, proof: object, stored: object, unchecked: int) -> bool:
     try:
         if stored is None:
             return 0 < row[0] <= unchecked
-        if not isinstance(stored, bytes) or not isinstance(proof, bytes | None):
+        if not isinstance(stored, bytes) or not (proof is None or isinstance(proof, bytes)):
             return False
         if len(stored) != STAMP_BYTES:
             return 0 < row[0] <= unchecked and len(stored) in OF_BEFORE

@@ -202,6 +202,16 @@ def is_damage(error: Exception) -> bool:
     return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}  # type: ignore[attr-defined]
 
 
+def is_unread(error: Exception) -> bool:
+    """Whether an error is of a part of the file: damage, or a place that the disk cannot give.
+
+    Behind it reading can go on, and who has the same from elsewhere need not ask for it again.
+    """
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    failed = code & 0xFF == sqlite3.SQLITE_IOERR and not is_exhausted(error)
+    return failed or is_damage(error)
+
+
 def write_error(error: Exception) -> JournalError:
     """The layer's error for one that a write raised, after a rollback that succeeded."""
     code = getattr(error, "sqlite_errorcode", None)

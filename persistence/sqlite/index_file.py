@@ -16,9 +16,8 @@ import msgspec
 
 from messages.stored.form import Form
 from persistence.sqlite.blocks import Run, run_checksum
-from persistence.sqlite.connection import Connection
+from persistence.sqlite.connection import Connection, is_unread
 from persistence.sqlite.index_fill import put, put_filter
-from persistence.sqlite.index_reads import is_damage
 from persistence.sqlite.malloc import give_back
 from persistence.sqlite.recent import RecentPositions
 from persistence.sqlite.user_filter import BYTES_MAX, UserFilter, filter_of
@@ -151,7 +150,7 @@ def stored_filter(db: sqlite3.Connection, run: Run) -> UserFilter | None:
     try:
         found = db.execute("SELECT body, checksum FROM filters WHERE run = ?", (run.id,)).fetchone()
     except sqlite3.Error as error:
-        if not is_damage(error):
+        if not is_unread(error):
             raise
         return None
     return None if found is None else filter_of(run, *found)

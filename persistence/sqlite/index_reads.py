@@ -12,15 +12,14 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from persistence.exhaustion import is_exhausted
 from persistence.sqlite.blocks import Block, Run, checksum, checksum_of, checksum_of_place
+from persistence.sqlite.connection import is_unread
 from persistence.sqlite.sections import Section
 
 ASKS_AT_ONCE: Final = 256
 """Places of one statement."""
 PLACES: Final = "places"
 """What the file is called where it is attached to the log."""
-_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR})
 
 # Of each place that is asked: its run, its section and its bounds. The block with the lower bound
 # is the one before it in order. Bodies come one behind the other, in the order of the array, beside
@@ -44,8 +43,6 @@ SELECT CAST(json_group_array(json_array(
 )) AS BLOB), CAST(group_concat(found.body, '') AS BLOB)
 FROM json_each(?1) AS asked CROSS JOIN {schema}.blocks AS found ON found.id IN ({range})
 """
-
-
 # One block of each place: the one with a bound, or the one before it. What is asked is an object of
 # JSON: bounds by run, in order; to take each place out of an array takes as long as all else.
 _ONE: Final = """
@@ -98,8 +95,6 @@ class Part(NamedTuple):
 
 _encode: Final = msgspec.json.Encoder().encode
 _found: Final = msgspec.json.Decoder(list[tuple[int, str, str, int, int]]).decode
-
-
 _heads: Final = msgspec.json.Decoder(
     list[tuple[str | None, str | None, int | None, int | None]]
 ).decode
@@ -170,8 +165,8 @@ def read_ones(
     try:
         ((text, bodies),) = db.execute(_QUERIES_OF_ONE[schema, newest], args)
         heads = _heads(text)
-    except (sqlite3.DatabaseError, ValueError) as error:
-        if not is_damage(error):
+    except (sqlite3.Error, ValueError) as error:
+        if isinstance(error, sqlite3.Error) and not is_unread(error):
             raise
         if len(runs) == 1:
             return [None]
@@ -223,8 +218,8 @@ def _read(db: sqlite3.Connection, asks: Sequence[Ask], schema: str) -> list[Part
         ]
     try:
         blocks = _blocks(db, asks, schema)
-    except (sqlite3.DatabaseError, ValueError) as error:
-        if not is_damage(error):
+    except (sqlite3.Error, ValueError) as error:
+        if isinstance(error, sqlite3.Error) and not is_unread(error):
             raise
         if len(asks) == 1:
             return [None]
@@ -270,14 +265,3 @@ def checked(ask: Ask, found: list[tuple[Block, int]]) -> Part | None:
         return None
     bodies = [block.body for block, _ in found]
     return Part(bodies, low, high, low <= ask.low and ask.high <= high)
-
-
-def is_damage(error: Exception) -> bool:
-    """Whether an error says that the file is not as it was written."""
-    if is_exhausted(error):
-        return False
-    if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", None)
-        # Without a code it is Python's: a text that is no UTF-8.
-        return code & 0xFF in _DAMAGE if code is not None else "UTF-8" in str(error)
-    return isinstance(error, ValueError) and "closed" not in str(error)

@@ -41,6 +41,7 @@ CHASES_MAX: Final = 3
 BACK_OFF_S: Final = 60.0
 """Before a file is made anew again; twice as long each time."""
 BACK_OFF_MAX_S: Final = 3_600.0
+_MADE_ANEW: Final = "nothing: it is made anew from the log by itself"
 
 _log = structlog.get_logger(__name__)
 
@@ -181,12 +182,7 @@ class Rebuild:
         if self._making is not None and not self._making.done():
             return
         if self._index.is_there:
-            _log.error(
-                "damaged",
-                file=INDEX,
-                place=why,
-                do="nothing: it is made anew from the log by itself",
-            )
+            tell(Damaged(INDEX, why, _MADE_ANEW))
         self._done = 0
         self._begins = asyncio.get_running_loop().time() + self._wait_s()
         self._making = asyncio.create_task(self._make(why), name="journal-index-anew")

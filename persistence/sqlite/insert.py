@@ -88,9 +88,11 @@ def _insert(
             usual = False
             break
     proofs: list[bytes | None] = [None] * count
+    abouts = proofs
     if not usual:
         proofs = [None if row.personal is None else random(LINK_BYTES) for row in rows]
-    links = follow(heads, rows, proofs)
+        abouts = [about_of(row[8], proofs[at]) for at, row in enumerate(rows)]
+    links = follow(heads, rows, abouts)
     values: list[object] = []
     for at, row in enumerate(rows):
         if usual:
@@ -98,9 +100,7 @@ def _insert(
             stamped = stamp(links[at], row, None)
             values += (seq, partition, user, key, kind, moment, body, stamped)
         else:
-            proof = proofs[at]
-            stamped = stamp(links[at], row, about_of(row[8], proof))
-            values += (*row, proof, stamped)
+            values += (*row, proofs[at], stamp(links[at], row, abouts[at]))
     fields = _USUAL_FIELDS if usual else _ALL_FIELDS
     values += (0,) * (fields * (size - count))
     db.execute(_insert_statement(size, fields), values)

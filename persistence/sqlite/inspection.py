@@ -21,7 +21,7 @@ from persistence.chain.check import ChainCheck, Heads
 from persistence.errors import Corrupt, Refused
 from persistence.records import Row, Snapshot
 from persistence.sqlite import schema
-from persistence.sqlite.connection import is_damage, read_error
+from persistence.sqlite.connection import is_damage, is_unread, read_error
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.heads import newest_heads
 from persistence.sqlite.high_water_mark import Mark, compare, mark_of
@@ -33,7 +33,6 @@ from persistence.sqlite.inspecting.notes import Notes, check_ends, read_notes
 from persistence.sqlite.inspecting.rows import LogRows, Look, Seen
 from persistence.sqlite.inspecting.snapshots import check_snapshots, read_snapshots
 from persistence.sqlite.inspecting.structure import check_structure
-from persistence.sqlite.inspecting.walk import is_unread
 from persistence.sqlite.positions import unchecked
 
 _EVER: Final = 1 << 62

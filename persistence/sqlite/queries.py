@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from messages.stored.form import Form, Storage
+from messages.stored.form import Form, Storage, said
 from messages.subjects import encode_user, partition_of
 from persistence.damage import tell
 from persistence.errors import Damaged
@@ -18,13 +18,15 @@ from persistence.records import Ended, EndedPage, Loaded, Row, Snapshot
 from persistence.sqlite.blocks import Run
 from persistence.sqlite.bulk_load import Asked, load, one_snapshot
 from persistence.sqlite.connection import Connection
-from persistence.sqlite.ends import FIRST_ROWS, MORE_ROWS, said
 from persistence.sqlite.index import LogIndex
 from persistence.sqlite.positions import ENDS, PUBLISHED, position_of
 from persistence.sqlite.stored_rows import StoredRows
 
 ENDS_AT_ONCE: Final = 64
 """Ends that are looked at in one turn."""
+_FIRST_ROWS: Final = 4
+"""Rows behind an opening one among which nearly always one fills it."""
+_MORE_ROWS: Final = 1_000
 
 
 class LogReads:
@@ -229,7 +231,7 @@ class LogReads:
     async def _filled(self, found: Sequence[Ended]) -> set[int]:
         """Those opening rows of which some row behind them fills what they opened."""
         filled = set[int]()
-        left, rows = [(one.seq, one.user, one.seq) for one in found], FIRST_ROWS
+        left, rows = [(one.seq, one.user, one.seq) for one in found], _FIRST_ROWS
         while left:
             behind = await self._index.behind([(user, after) for _, user, after in left], rows)
             positions = [seq for some in behind for seq in some]
@@ -245,7 +247,7 @@ class LogReads:
                 for (seq, user, _), some in zip(left, behind, strict=True)
                 if seq not in filled and len(some) == rows
             ]
-            rows = MORE_ROWS
+            rows = _MORE_ROWS
         return filled
 
     async def rows(self, after: int, limit: int) -> list[Row]:

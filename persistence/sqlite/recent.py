@@ -6,18 +6,17 @@ It has all that a run of the file has, so that a run is made of it without a loo
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right, insort
+from bisect import insort
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 from zlib import crc32
 
 from messages.stored.form import Form, reader_of
 from persistence.records import Row
+from persistence.sqlite.blocks import POSITION, POSITION_BITS
 from persistence.sqlite.recent_users import RecentUsers
 from persistence.sqlite.sections import NOTICE
 
-_POSITION_BITS: Final = 48
-_POSITION: Final = (1 << _POSITION_BITS) - 1
 _MARK_BYTES: Final = 4
 
 
@@ -94,7 +93,7 @@ class RecentPositions:
             mark = 0 if key is None else crc32(key.encode()) or 1
             before = users.get(user)
             if before is None:
-                users[user] = seq | mark << _POSITION_BITS
+                users[user] = seq | mark << POSITION_BITS
                 names.append(user)
             elif isinstance(before, int):
                 users[user] = _both(before, seq, mark)
@@ -120,7 +119,7 @@ class RecentPositions:
         if kind == self._span.opens:
             end = end_of(body, self._span.end)
             if end is not None:
-                insort(self.over, end << _POSITION_BITS | seq)
+                insort(self.over, end << POSITION_BITS | seq)
         if self._named in body:
             self._add_end(row)
 
@@ -130,7 +129,7 @@ class RecentPositions:
             seq, user, mark = row[0], row[2], mark_of(key)
             before = self.ends.get(user)
             if before is None:
-                self.ends[user] = seq | mark << _POSITION_BITS
+                self.ends[user] = seq | mark << POSITION_BITS
             elif isinstance(before, int):
                 self.ends[user] = _both(before, seq, mark)
             else:
@@ -141,7 +140,7 @@ class RecentPositions:
         found = self.users.get(user)
         if found is None:
             return ()
-        return (found & _POSITION,) if isinstance(found, int) else found.positions
+        return (found & POSITION,) if isinstance(found, int) else found.positions
 
     def of_kind(self, user: str, kind: str) -> Sequence[int]:
         """The positions of a user's rows of a rare kind; of `NOTICE`, those that notify."""
@@ -150,14 +149,6 @@ class RecentPositions:
         if found is None:
             return ()
         return (found,) if isinstance(found, int) else found
-
-    def after(self, user: str, after: int, limit: int) -> Sequence[int]:
-        """The first positions of a user after one."""
-        return first_of(self.of(user), after, limit)
-
-    def before(self, user: str, before: int, limit: int) -> Sequence[int]:
-        """The last positions of a user before one, newest first."""
-        return last_of(self.of(user), before, limit)
 
     def maybe(self, user: str, keys: Collection[str]) -> list[int]:
         """The positions of a user's rows that may have one of these keys."""
@@ -173,25 +164,13 @@ def mark_of(key: str) -> int:
     return crc32(key.encode()) or 1
 
 
-def first_of(found: Sequence[int], after: int, limit: int) -> Sequence[int]:
-    """The first positions after one, of positions in order."""
-    start = bisect_right(found, after)
-    return found[start : start + limit]
-
-
-def last_of(found: Sequence[int], before: int, limit: int) -> Sequence[int]:
-    """The last positions before one, newest first."""
-    end = bisect_left(found, before)
-    return found[max(end - limit, 0) : end][::-1]
-
-
 def marked(users: Mapping[str, int | Rows], user: str, marks: Collection[int]) -> list[int]:
     """The positions of a user that have one of these marks, in order."""
     found = users.get(user)
     if found is None:
         return []
     if isinstance(found, int):
-        return [found & _POSITION] if found >> _POSITION_BITS in marks else []
+        return [found & POSITION] if found >> POSITION_BITS in marks else []
     return sorted([seq for mark in marks for seq in found.marked(mark)])
 
 
@@ -206,7 +185,7 @@ def end_of(body: str, name: str) -> int | None:
 
 def _both(before: int, seq: int, mark: int) -> Rows:
     many = Rows()
-    many.add(before & _POSITION, before >> _POSITION_BITS)
+    many.add(before & POSITION, before >> POSITION_BITS)
     many.add(seq, mark)
     return many
 

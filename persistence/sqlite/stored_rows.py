@@ -54,9 +54,7 @@ class StoredRows:
         """
         found = self._found(db, positions)
         rows = self._checked(found, positions)
-        if isinstance(positions, range):
-            self._in_order(rows, positions)
-        elif len(rows) != len(positions):
+        if len(rows) != len(positions):
             missing = {*positions}.difference(row.seq for row in rows)
             self._refuse([seq for seq in missing if seq not in self.losses])
         rows = [row for row in rows if wanted(row)]

@@ -13,7 +13,7 @@ import pytest
 from messages.stored.form import FORM
 from messages.subjects import PARTITIONS
 from persistence.chain import schema5
-from persistence.chain.chain import START, follow, heads_of_bytes
+from persistence.chain.chain import START, about_of, follow, heads_of_bytes
 from persistence.chain.check import Broken, Heads
 from persistence.errors import Refused
 from persistence.records import Row
@@ -173,9 +173,10 @@ async def test_whoever_makes_all_later_links_anew_is_found_by_links_that_were_ke
         db.executescript(TRIGGERS + "UPDATE log SET body = '[]' WHERE seq = 3")
         columns = "seq, partition, user_id, event_id, kind, at, notify, body, personal, proof"
         links = heads_of_bytes(b"")
-        for *row, proof in db.execute(f"SELECT {columns} FROM log ORDER BY seq").fetchall():
-            (new,) = follow(links, [Row._make((*row[:6], bool(row[6]), *row[7:]))], [proof])
-            db.execute("UPDATE log SET chain = ? WHERE seq = ?", (new, row[0]))
+        for *fields, proof in db.execute(f"SELECT {columns} FROM log ORDER BY seq").fetchall():
+            row = Row._make((*fields[:6], bool(fields[6]), *fields[7:]))
+            (new,) = follow(links, [row], [about_of(row.personal, proof)])
+            db.execute("UPDATE log SET chain = ? WHERE seq = ?", (new, row.seq))
         db.commit()
     assert broken(directory) == []
     (found,) = broken(directory, kept)

@@ -18,7 +18,7 @@ from persistence.errors import (
     OutcomeUnknown,
     Unavailable,
 )
-from persistence.sqlite.connection import Connection, read_error, write_error
+from persistence.sqlite.connection import Connection, is_unread, read_error, write_error
 from tests.support.faults import sqlite_error
 
 WAIT_S = 60.0
@@ -59,6 +59,21 @@ def test_an_error_says_that_nothing_is_stored_only_if_that_is_certain(
 )
 def test_a_failed_read_tells_damage_from_the_rest(code: int, expected: type[JournalError]) -> None:
     assert type(read_error(sqlite_error(code), "meterd.db")) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (sqlite3.SQLITE_CORRUPT, True),
+        (sqlite3.SQLITE_IOERR_READ, True),
+        (SQLITE_IOERR_NOMEM, False),
+        (sqlite3.SQLITE_BUSY, False),
+    ],
+)
+def test_behind_a_page_that_cannot_be_read_reading_goes_on_but_not_without_memory(
+    code: int, expected: bool
+) -> None:
+    assert is_unread(sqlite_error(code)) is expected
 
 
 def test_a_connection_that_cannot_be_opened_has_ended_before_that_is_said(tmp_path: Path) -> None:

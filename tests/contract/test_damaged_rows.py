@@ -50,6 +50,10 @@ CHANGES = {
 
 UNREAD = frozenset({"partition", "user", "user of another type"})
 """A load does not read these: the index says whose row it is, and the checksum that this is so."""
+NO_LOAD = {3: UNREAD, 6: UNREAD | {"proof"}}
+"""Nor does it read a proof of nothing, which says nothing."""
+CASES = [(seq, change) for seq in NO_LOAD for change in CHANGES]
+CASES.remove((6, "personal fields that are gone"))  # it never had any
 
 
 def rows() -> list[Row]:
@@ -71,38 +75,38 @@ async def filled(sqlite_journal: SQLiteJournal) -> SQLiteJournal:
     return sqlite_journal
 
 
-def needs(journal: SQLiteJournal) -> dict[str, Callable[[], Awaitable[Any]]]:
-    """Reads that need row 3, which is alice's."""
+def needs(journal: SQLiteJournal, seq: int) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """Reads that need a row of alice's: the third one, or the sixth."""
     return {
         "rows": lambda: journal.rows(0, ALL),
-        "rows alone": lambda: journal.rows(2, 1),
+        "rows alone": lambda: journal.rows(seq - 1, 1),
         "history": lambda: journal.history("alice", 0, ALL),
         "newest": lambda: journal.newest("alice", 99, ALL),
-        "find": lambda: journal.find("alice", "k3"),
-        "find_all": lambda: journal.find_all("alice", ["k6", "k3"]),
+        "find": lambda: journal.find("alice", f"k{seq}"),
+        "find_all": lambda: journal.find_all("alice", ["k9", f"k{seq}"]),
         "load": lambda: journal.load(["bob", "alice"], ALL),
     }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(("seq", "change"), CASES)
 async def test_whatever_of_a_row_is_damaged_is_found_wherever_it_is_read(
-    filled: SQLiteJournal, outside: sqlite3.Connection, change: str
+    filled: SQLiteJournal, outside: sqlite3.Connection, seq: int, change: str
 ) -> None:
-    edit(outside, f"UPDATE log SET {CHANGES[change]} WHERE seq = 3")
-    for name, read in needs(filled).items():
-        if name == "load" and change in UNREAD:
+    edit(outside, f"UPDATE log SET {CHANGES[change]} WHERE seq = {seq}")
+    for name, read in needs(filled, seq).items():
+        if name == "load" and change in NO_LOAD[seq]:
             continue
         with pytest.raises(Damaged) as caught:
             await read()
-        assert (caught.value.file, caught.value.first) == (DATABASE, 3), name
-        assert "row 3 of meterd.db" in str(caught.value)
+        assert (caught.value.file, caught.value.first) == (DATABASE, seq), name
+        assert f"row {seq} of meterd.db" in str(caught.value)
 
 
 async def test_a_row_that_is_gone_is_damage(
     filled: SQLiteJournal, outside: sqlite3.Connection
 ) -> None:
     edit(outside, "DELETE FROM log WHERE seq = 3")
-    for name, read in needs(filled).items():
+    for name, read in needs(filled, 3).items():
         with pytest.raises(Damaged) as caught:
             await read()
         assert caught.value.first == 3, name
@@ -114,6 +118,20 @@ async def test_the_newest_row_that_is_gone_is_damage(
     edit(outside, "DELETE FROM log WHERE seq = 12")
     with pytest.raises(Damaged, match=r"row 12 of meterd\.db"):
         await filled.rows(0, ALL)
+
+
+@pytest.mark.parametrize("bodies", [True, False])
+async def test_of_a_range_that_is_read_as_a_whole_no_row_is_missed(
+    filled: SQLiteJournal, outside: sqlite3.Connection, bodies: bool
+) -> None:
+    stored = filled._stored
+    assert [row.seq for row in stored.between(outside, 2, 12, bodies=bodies)] == [*range(3, 13)]
+    edit(outside, "DELETE FROM log WHERE seq = 5")
+    with pytest.raises(Damaged, match=r"row 5 of meterd\.db"):
+        stored.between(outside, 2, 12, bodies=bodies)
+    outside.execute("DELETE FROM log WHERE seq = 12")
+    with pytest.raises(Damaged, match=r"row 12 of meterd\.db"):
+        stored.between(outside, 5, 12, bodies=bodies)
 
 
 async def test_two_rows_that_changed_places_are_both_damaged(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from persistence.chain.chain import LINK_BYTES, about_of
-from persistence.chain.checksum import STAMP_BYTES, body_fits, head_fits, stamp
+from persistence.chain.checksum import STAMP_BYTES, body_fits, head_fits, stamp, usual_fits
 from persistence.records import Row
 from tests.support.rows import make_row
 
@@ -43,6 +43,22 @@ def test_the_second_part_covers_the_body_and_what_is_personal() -> None:
     assert not body_fits(ROW, about_of('{"ip_address":"::2"}', b"random"), stamped)
     assert not body_fits(ROW, None, stamped)
     assert head_fits(other, stamped)
+
+
+USUAL = ROW._replace(personal=None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [USUAL._replace(**{field: of}) for field, of in OTHERS.items() if field != "notify"]
+    + [USUAL._replace(body='{"ü":2}'), USUAL._replace(body="\ud800"), USUAL._replace(at=1 << 64)],
+)
+def test_of_a_usual_row_both_parts_are_compared_at_once(other: Row) -> None:
+    stamped = bytes(stamp(LINK, USUAL, None))
+    assert usual_fits(*USUAL[:6], USUAL.body, stamped)
+    assert not usual_fits(*other[:6], other.body, stamped)
+    notifies = bytes(stamp(LINK, USUAL._replace(notify=True), None))
+    assert not usual_fits(*USUAL[:6], USUAL.body, notifies)
 
 
 def test_any_bit_of_what_is_stored_of_link_and_checksum_matters() -> None:

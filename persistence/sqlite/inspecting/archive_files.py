@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from persistence.archive.files import DIRECTORY, ArchiveBlock, digest_of
+from persistence.sqlite.connection import is_unread
 from persistence.sqlite.inspecting.fault import USERS_MAX, Fault, rows_named
 from persistence.sqlite.inspecting.notes import check_archives
-from persistence.sqlite.inspecting.walk import is_unread
 
 _EMPTY: Final = "FROM log WHERE seq BETWEEN ? AND ? AND body = ''"
 _USERS: Final = f"SELECT user_id {_EMPTY} GROUP BY user_id ORDER BY min(seq) LIMIT ?"

@@ -9,11 +9,11 @@ from typing import Final, TypeAlias
 
 from messages.stored.form import Form
 from persistence.sqlite import schema
+from persistence.sqlite.connection import is_unread
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.derived import derive
 from persistence.sqlite.index_file import INDEX, SCHEMA
 from persistence.sqlite.inspecting.fault import MEND, NOTHING_SERVES, NOTHING_STARTS, Fault
-from persistence.sqlite.inspecting.walk import is_unread
 
 _Make: TypeAlias = Callable[[sqlite3.Connection], object]
 _TEXTS: Final = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"

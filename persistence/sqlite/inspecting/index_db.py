@@ -10,6 +10,7 @@ from typing import Final
 from messages.stored.form import Form
 from persistence.records import Row
 from persistence.sqlite.blocks import Run
+from persistence.sqlite.connection import is_unread
 from persistence.sqlite.high_water_mark import mark_of
 from persistence.sqlite.index_file import INDEX, VERSION, Held, Unusable, held
 from persistence.sqlite.inspecting.definitions import check_index_definitions
@@ -23,7 +24,6 @@ from persistence.sqlite.inspecting.index_runs import (
     users_by_position,
 )
 from persistence.sqlite.inspecting.structure import answers, said
-from persistence.sqlite.inspecting.walk import is_unread
 from persistence.sqlite.provenance import anchor_at
 from persistence.sqlite.recent import RecentPositions
 

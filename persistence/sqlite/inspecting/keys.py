@@ -12,9 +12,9 @@ from persistence.errors import Corrupt
 from persistence.key_filter import KeyFilter
 from persistence.records import Row
 from persistence.sqlite import key_filter_file
+from persistence.sqlite.connection import is_unread
 from persistence.sqlite.high_water_mark import mark_of
 from persistence.sqlite.inspecting.fault import NOTHING_STARTS, Fault
-from persistence.sqlite.inspecting.walk import is_unread
 from persistence.sqlite.key_filter_store import FILE
 from persistence.sqlite.provenance import anchor_at
 

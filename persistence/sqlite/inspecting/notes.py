@@ -12,6 +12,7 @@ from persistence.archive.files import ArchiveBlock, blocks_of
 from persistence.chain.check import Heads
 from persistence.chain.losses import NONE, Losses
 from persistence.errors import ArchiveDamaged, Damaged
+from persistence.sqlite.connection import is_unread
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.heads import links_of
 from persistence.sqlite.high_water_mark import EMPTY, MARK, Mark
@@ -23,7 +24,7 @@ from persistence.sqlite.inspecting.fault import (
     rows_named,
 )
 from persistence.sqlite.inspecting.tables import Unreadable, rows_of
-from persistence.sqlite.inspecting.walk import is_unread, rows_at_most
+from persistence.sqlite.inspecting.walk import rows_at_most
 from persistence.sqlite.losses import losses_of
 from persistence.sqlite.positions import ENDS, UNCHAINED, UNCHECKED, position_of
 

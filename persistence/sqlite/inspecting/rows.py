@@ -15,7 +15,8 @@ from persistence.chain.checksum import STAMP_BYTES, body_fits, head_fits
 from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable, Damaged
 from persistence.records import Row
 from persistence.sqlite.checked import COLUMNS, FIELDS, HEADS, MISTYPED, fits
-from persistence.sqlite.inspecting.walk import LogWalk, Unread, is_unread
+from persistence.sqlite.connection import is_unread
+from persistence.sqlite.inspecting.walk import LogWalk, Unread
 
 _FLAGS: Final[dict[Any, bool]] = {0: False, 1: True}
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from messages.subjects import encode_user, partition_of
 from persistence.records import Snapshot
+from persistence.sqlite.connection import is_unread
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.inspecting.fault import NOTHING_SERVES, USERS_MAX, Fault
 from persistence.sqlite.inspecting.tables import Unreadable, rows_of
-from persistence.sqlite.inspecting.walk import is_unread
 
 _MOST: Final = (1 << 63) - 1
 _WHOSE: Final = (

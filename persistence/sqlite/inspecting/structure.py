@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from persistence.sqlite.connection import is_unread
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.inspecting.fault import MEND, Fault
-from persistence.sqlite.inspecting.walk import is_unread
 
 ANSWERS_MAX: Final = 100
 _ON_INDEX: Final = re.compile(r"\bindex (\w+)")

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
-from persistence.sqlite.inspecting.walk import is_unread
+from persistence.sqlite.connection import is_unread
 
 BETWEEN_MAX: Final = 100_000
 """Between damaged pages so many keys are tried one by one."""

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from persistence.sqlite.connection import is_damage
+from persistence.sqlite.connection import is_unread
 
 LUMP: Final = 1_000
 """Positions of one statement."""
@@ -31,12 +31,6 @@ class Unread(NamedTuple):
 
 
 Item: TypeAlias = "tuple[Any, ...] | Unread"
-
-
-def is_unread(error: sqlite3.Error) -> bool:
-    """Whether an error is of a part of the file, behind which reading can go on."""
-    code = getattr(error, "sqlite_errorcode", 0) or 0
-    return is_damage(error) or code & 0xFF == sqlite3.SQLITE_IOERR
 
 
 def rows_at_most(db: sqlite3.Connection) -> int:
