@@ -18,7 +18,7 @@ from messages.codec import decode_error
 from messages.subjects import mapping, partition_of
 from messages.verbs import CATALOG_VERBS, VERBS
 from persistence.errors import JournalError
-from persistence.sqlite.data_dir import DATABASE, PART, is_held
+from persistence.sqlite.data_dir import DATABASE, PART, is_held, wal_of
 from persistence.sqlite.inspection import Inspection
 
 PAYLOAD_MIN: Final = 1024 * 1024
@@ -199,7 +199,7 @@ def examine_directory(directory: Path) -> list[Finding]:
     level = "ok" if free >= DISK_MIN else "warning"
     do = "" if level == "ok" else "make room: without it no call is recorded"
     found = [Finding("disk", level, f"{free // _MB:,} MB are free", do), *_log(directory)]
-    wal = directory / f"{DATABASE}-wal"
+    wal = wal_of(directory / DATABASE)
     size = wal.stat().st_size if wal.exists() else 0
     if size > WAL_MAX:
         do = "end the program that holds a read on the database, such as an open sqlite3 shell"

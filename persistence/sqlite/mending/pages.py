@@ -8,9 +8,12 @@ The format: https://www.sqlite.org/fileformat2.html.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import struct
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -28,6 +31,7 @@ _HEAD: Final = re.compile(rb"[\x06-\x40](?=\x00)")
 """How a record of ours begins: with how long its head is, and an id that is not in it."""
 _WAL_HEADER: Final = 32
 _FRAME_HEADER: Final = 24
+_SECTOR: Final = 512
 _SHORT: Final = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
 """How many bytes a field has, by the number of its type below 12."""
 
@@ -44,9 +48,9 @@ class Pages:
     """
 
     def __init__(self, database: Path, wal: Path) -> None:
-        self._file = database.open("rb") if database.exists() else None
-        self._wal = wal.open("rb") if wal.exists() else None
-        head = self._file.read(100) if self._file else b""
+        self._file = database.open("rb", buffering=0) if database.exists() else None
+        self._wal = wal.open("rb", buffering=0) if wal.exists() else None
+        head = _read(self._file, 0, 100) if self._file else b""
         size = int.from_bytes(head[16:18], "big")
         self._size = {1: 65_536}.get(size, size)
         if self._size not in _SIZES:
@@ -70,8 +74,7 @@ class Pages:
         number = 0
         if self._file is not None:
             while True:
-                self._file.seek(number * self._size)
-                page = self._file.read(self._size)
+                page = _read(self._file, number * self._size, self._size)
                 if len(page) < 512:
                     break
                 yield page.ljust(self._size, b"\0"), number == 0
@@ -85,8 +88,7 @@ class Pages:
             return
         place = _WAL_HEADER
         while True:
-            self._wal.seek(place)
-            head = self._wal.read(_FRAME_HEADER)
+            head = _read(self._wal, place, _FRAME_HEADER)
             if len(head) < _FRAME_HEADER:
                 return
             yield place + _FRAME_HEADER, int.from_bytes(head[:4], "big")
@@ -94,8 +96,7 @@ class Pages:
 
     def _read_frame(self, place: int) -> bytes:
         assert self._wal is not None
-        self._wal.seek(place)
-        return self._wal.read(self._size).ljust(self._size, b"\0")
+        return _read(self._wal, place, self._size).ljust(self._size, b"\0")
 
     def _of_page(self, page: bytes, begin: int, wanted: Callable[[int], bool]) -> Iterator[Cell]:
         if page[begin] in _OTHERS or not page.strip(b"\0"):
@@ -159,8 +160,26 @@ class Pages:
             return self._read_frame(self._in_wal[number])
         if self._file is None:
             return b""
-        self._file.seek((number - 1) * self._size)
-        return self._file.read(self._size)
+        return _read(self._file, (number - 1) * self._size, self._size)
+
+
+def _read(file: FileIO, place: int, size: int) -> bytes:
+    """Bytes of a file; sectors that the disk does not give back are blank.
+
+    Raises:
+        OSError: anything else is in the way.
+    """
+    try:
+        found: bytes = os.pread(file.fileno(), size, place)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+    else:
+        return found
+    end = min(place + size, os.fstat(file.fileno()).st_size)
+    if size <= _SECTOR:
+        return bytes(max(end - place, 0))
+    return b"".join(_read(file, at, min(_SECTOR, end - at)) for at in range(place, end, _SECTOR))
 
 
 def _varint(page: bytes, at: int) -> tuple[int, int]:
