@@ -10,7 +10,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -29,9 +28,6 @@ from persistence.sqlite.sections import Section
 from persistence.sqlite.stored_rows import StoredRows
 from persistence.sqlite.user_filter import UserFilter, maybe_of
 
-CACHE_KIB: Final = 512
-"""Pages of the log and of the index in memory: users who are not live are anywhere in both, so
-more of them in memory save no time."""
 _FIELDS_OF_SNAPSHOT: Final = [int, str, int, int, bytes]
 _SET_ASIDE: Final = "nothing: the user is made of the log; meterd mend makes room for another one"
 _ONE_SNAPSHOT: Final = (
@@ -85,20 +81,6 @@ class Asked(NamedTuple):
     lost: AbstractSet[int]
     filters: Mapping[int, UserFilter]
     limit: int
-
-
-async def attach(connection: Connection, index: Path) -> None:
-    """Let a connection read the index as well; `detach` before the index is closed.
-
-    Raises:
-        sqlite3.Error: it cannot be read.
-    """
-    await connection.call(_attach, index)
-
-
-async def detach(connection: Connection) -> None:
-    """Undo `attach`."""
-    await connection.call(_detach)
 
 
 async def load(
@@ -256,13 +238,3 @@ def _checked(
         found.append((row.seq, row.kind, row.at, row.body))
     found.sort()  # they are, nearly always: but SQL promises no order
     return found
-
-
-def _attach(db: sqlite3.Connection, index: Path) -> None:
-    db.execute(f"ATTACH ? AS {PLACES}", (f"{index.absolute().as_uri()}?mode=ro",))
-    for name in ("main", PLACES):
-        db.execute(f"PRAGMA {name}.cache_size = -{CACHE_KIB}")
-
-
-def _detach(db: sqlite3.Connection) -> None:
-    db.execute(f"DETACH {PLACES}")

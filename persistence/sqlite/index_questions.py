@@ -23,6 +23,7 @@ from persistence.sqlite.blocks import (
 )
 from persistence.sqlite.index_reads import Ask, Part
 from persistence.sqlite.index_shelf import Found, Shelf
+from persistence.sqlite.newest_page import Wanted
 from persistence.sqlite.recent import RecentPositions, marked
 from persistence.sqlite.sections import KIND, Section
 from persistence.sqlite.user_filter import maybe_of
@@ -59,6 +60,16 @@ class Question:
         self.tails = tuple(tails)
         self.shelf = shelf
         self._needed = set[int]()
+
+    def page(self, user: str, before: int, limit: int) -> Wanted:
+        """What to read to have the user's newest rows before a position, at most ``limit``."""
+        recent = list[int]()
+        for tail in reversed(self.tails):
+            positions = tail.of(user)
+            end = bisect_left(positions, before)
+            recent += positions[max(end - limit, 0) : end][::-1]
+        runs = self._runs_of(Section.ROWS, Place(user, 0, before, limit))[::-1]
+        return Wanted(user, before, limit, recent, runs, self.shelf.lost)
 
     async def walk(
         self, section: Section, places: Sequence[Place], *, newest: bool = False

@@ -149,6 +149,7 @@ class SQLiteJournal(LogReads):
                 index = await LogIndex.open(directory, path, form, stored, lump_rows=lump_rows)
                 files.push_async_callback(index.close)
                 await index.lend(others.recoveries)
+                await index.lend(others.pages)
                 files.push_async_callback(index.take_back)
                 # SQLite keeps the file as long as it has the database open.
                 claim.watch(wal_of(directory / DATABASE))

@@ -19,6 +19,8 @@ from persistence.sqlite.blocks import Run
 from persistence.sqlite.bulk_load import Asked, load, one_snapshot
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.index import LogIndex
+from persistence.sqlite.newest_page import Page
+from persistence.sqlite.newest_page import read as read_page
 from persistence.sqlite.positions import ENDS, PUBLISHED, position_of
 from persistence.sqlite.stored_rows import StoredRows
 
@@ -71,7 +73,7 @@ class LogReads:
         loaded, lost = dict[str, Loaded](), list[Run]()
         async with self._index.question() as question:
             shelf = question.shelf
-            if shelf.reader is not None:
+            if self._index.is_lent(self._recoveries):
                 recent = [
                     [seq for tail in question.tails for seq in tail.of(user)] for user in users
                 ]
@@ -99,14 +101,29 @@ class LogReads:
             return (await self._at(self._pages, at))[::-1]
         found: list[Row] = []
         while len(found) < limit:
-            positions = await self._index.before(user, before, limit)
-            found += (await self._at(self._pages, positions, lambda row: kind in {None, row.kind}))[
-                ::-1
-            ]
+            positions, rows = await self._page(user, before, limit, kind)
+            found += rows
             if len(positions) < limit:
                 break
             before = positions[-1]
         return found[:limit]
+
+    async def _page(self, user: str, before: int, limit: int, kind: str | None) -> Page:
+        """The newest rows of a user before a position, of which one kind is wanted, or each."""
+
+        def keep(row: Row) -> bool:
+            return kind is None or row.kind == kind
+
+        async with self._index.question() as question:
+            wanted = question.page(user, before, limit)
+            shelf = question.shelf
+            if self._index.is_lent(self._pages):
+                page = await self._pages.ask(read_page, wanted, self._stored, keep)
+                if isinstance(page, Page):
+                    return page
+                shelf.lose(page)
+        positions = await self._index.before(user, before, limit)
+        return Page(positions, (await self._at(self._pages, positions, keep))[::-1])
 
     async def find(self, user: str, key: str) -> Row | None:
         """See `LogQueries.find`."""
