@@ -60,14 +60,14 @@ def usual_fits(
     key: str | None,
     kind: str,
     at: int,
-    body: str,
+    body: bytes,
     stored: bytes,
 ) -> bool:
     """Both of a row that notifies nobody and has nothing personal, without a `Row`."""
     link, head, said = _unpack(stored)
     try:
         of_head = crc32(_encode((link, seq, partition, user, key, kind, at, False)))
-        return bool(of_head == head and crc32(body.encode()) == said)
+        return bool(of_head == head and crc32(body) == said)
     except (OverflowError, ValueError):
         return False
 

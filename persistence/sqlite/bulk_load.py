@@ -42,9 +42,12 @@ FROM json_each(?) AS asked CROSS JOIN snapshots AS kept
     ON kept.partition = json_extract(asked.value, '$[0]')
     AND kept.user_id = json_extract(asked.value, '$[1]')
 """
+# Stamps and bodies, most of it, come one behind the other too: as JSON, or digits, they would be
+# written and read once more.
 _ROWS: Final = """
-SELECT json_group_array(json_array(log.seq, event_id, kind, at, notify, body, hex(chain),
-    personal, CASE WHEN personal IS NOT NULL THEN hex(proof) END))
+SELECT json_group_array(json_array(log.seq, event_id, kind, at, notify, length(chain),
+    length(CAST(body AS BLOB)), personal, CASE WHEN personal IS NOT NULL THEN hex(proof) END)),
+    CAST(group_concat(coalesce(chain, '') || body, '') AS BLOB)
 FROM json_each(?) AS wanted CROSS JOIN log ON log.seq = wanted.value
 """
 
@@ -56,9 +59,9 @@ class _Kept(NamedTuple):
     length: int
 
 
-_Entry: TypeAlias = tuple[int, str | None, str, int, int, str, str, str | None, str | None]
-"""The fields of a row but partition and user: its stamp, and the proof of what is personal, in
-hexadecimal digits."""
+_Entry: TypeAlias = tuple[int, str | None, str, int, int, int | None, int, str | None, str | None]
+"""The fields of a row but partition and user: of its stamp and its body the lengths in bytes, the
+proof of what is personal in hexadecimal digits."""
 _kept: Final = msgspec.json.Decoder(list[_Kept])
 _entries: Final = msgspec.json.Decoder(list[_Entry])
 
@@ -99,33 +102,35 @@ async def load(
 def _load(
     db: sqlite3.Connection, asked: Asked, stored: StoredRows
 ) -> tuple[dict[str, Loaded], list[Run]]:
-    kept = _snapshots(db, asked.users)
+    partitions = {user: partition_of(encode_user(user)) for user in asked.users}
+    kept = _snapshots(db, partitions)
     after = {user: kept[user].seq if user in kept else 0 for user in asked.users}
     positions, lost = _positions(db, asked, after)
     wanted = [seq for found in positions.values() for seq in found]
+    entries, bytes_ = _read(db, wanted)
     loaded = dict[str, Loaded]()
-    try:
-        ((text,),) = db.execute(_ROWS, (as_array(wanted),))
-        # Not as `_Entry`, which compiled code would take apart and put together each time.
-        entries: Sequence[tuple[Any, ...]] = _entries.decode(text)
-        rows = {entry[0]: entry for entry in entries}
-    except (sqlite3.Error, msgspec.DecodeError) as error:
-        if isinstance(error, sqlite3.Error) and not is_damage(error):
-            raise
-        stored.at(db, wanted)  # which says which one it is
-        raise
+    begin = at = 0
     for user, found in positions.items():
-        entries = [rows[seq] for seq in found if seq in rows]
-        if len(entries) != len(found):
-            raise damaged(min(seq for seq in found if seq not in rows))
-        tail = _checked(db, partition_of(encode_user(user)), user, entries, stored)
+        tail, alone = list[Entry](), found
+        if entries:
+            some = entries[at : at + len(found)]
+            at += len(found)
+            begin, alone = _add(tail, partitions[user], user, some, bytes_, begin, stored.unchecked)
+        # Those whose body is in an archive; hardly ever: a snapshot reflects these rows. And those
+        # that are not as they were written, which is raised here.
+        for row in stored.at(db, alone) if alone else ():
+            if row.user != user:
+                raise damaged(row.seq)
+            tail.append((row.seq, row.kind, row.at, row.body))
+        if alone:
+            tail.sort()
         loaded[user] = Loaded(kept.get(user), tail)
     return loaded, lost
 
 
-def _snapshots(db: sqlite3.Connection, users: Sequence[str]) -> dict[str, Snapshot]:
+def _snapshots(db: sqlite3.Connection, partitions: Mapping[str, int]) -> dict[str, Snapshot]:
     """The snapshots of those users who have one that can be read."""
-    places = [(partition_of(encode_user(user)), user) for user in users]
+    places = [(partition, user) for user, partition in partitions.items()]
     kept, end = dict[str, Snapshot](), 0
     try:
         ((text, bodies),) = db.execute(_SNAPSHOTS, (msgspec.json.encode(places).decode(),))
@@ -133,7 +138,7 @@ def _snapshots(db: sqlite3.Connection, users: Sequence[str]) -> dict[str, Snapsh
     except (sqlite3.Error, msgspec.DecodeError) as error:
         if isinstance(error, sqlite3.Error) and not is_damage(error):
             raise
-        alone = [one_snapshot(db, user) for user in users]  # it is one of them
+        alone = [one_snapshot(db, user) for user in partitions]  # it is one of them
         return {one.user: one for one in alone if one is not None}
     for number, seq, schema, length in found:
         begin, end = end, end + length
@@ -208,33 +213,58 @@ def _added(
     return end >= behind(user) or len(found) >= limit
 
 
-def _checked(
-    db: sqlite3.Connection,
+def _read(db: sqlite3.Connection, wanted: Sequence[int]) -> tuple[Sequence[tuple[Any, ...]], bytes]:
+    """The rows at some positions, in that order, and their stamps and bodies one behind the other.
+
+    There are none if any of them cannot be read.
+    """
+    if not wanted:
+        return (), b""
+    try:
+        ((text, bytes_),) = db.execute(_ROWS, (as_array(wanted),))
+        # Not as `_Entry`, which compiled code would take apart and put together each time.
+        entries: Sequence[tuple[Any, ...]] = _entries.decode(text)
+    except (sqlite3.Error, msgspec.DecodeError) as error:
+        if isinstance(error, sqlite3.Error) and not is_damage(error):
+            raise
+        return (), b""
+    # They come in order: but SQL promises none.
+    return (entries, bytes_) if [entry[0] for entry in entries] == wanted else ((), b"")
+
+
+def _add(
+    tail: list[Entry],
     partition: int,
     user: str,
     entries: Sequence[tuple[Any, ...]],
-    stored: StoredRows,
-) -> list[Entry]:
-    """The rows of a user that are as they were written, oldest first; entries as `_Entry`."""
-    found: list[Entry] = []
+    bytes_: bytes,
+    begin: int,
+    unchecked: int,
+) -> tuple[int, list[int]]:
+    """Add to a user's rows those that are as they were written, and have a body; see `_read`.
+
+    Returns:
+        Where the bytes of the next user begin, and the positions of all other rows.
+    """
     alone: list[int] = []
-    for seq, key, kind, at, notify, body, chain, personal, proof in entries:
-        stamped = bytes.fromhex(chain)
-        if notify == 0 and personal is None and proof is None and len(stamped) == STAMP_BYTES:
-            whole = usual_fits(seq, partition, user, key, kind, at, body, stamped)
+    for seq, key, kind, at, notify, stamp_bytes, body_bytes, personal, proof in entries:
+        middle = begin + (stamp_bytes or 0)
+        end = middle + body_bytes
+        stamped, raw = bytes_[begin:middle], bytes_[middle:end]
+        begin = end
+        try:
+            body = raw.decode()
+        except UnicodeDecodeError:
+            alone.append(seq)
+            continue
+        if notify == 0 and personal is None and stamp_bytes == STAMP_BYTES:
+            whole = usual_fits(seq, partition, user, key, kind, at, raw, stamped)
         else:
             row = Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
             random = bytes.fromhex(proof) if proof else None
-            whole = fits(row, random, stamped, stored.unchecked)
-        if body and whole:
-            found.append((seq, kind, at, body))
+            whole = fits(row, random, None if stamp_bytes is None else stamped, unchecked)
+        if body_bytes and whole:
+            tail.append((seq, kind, at, body))
         else:
             alone.append(seq)
-    # Those whose body is in an archive; hardly ever: a snapshot reflects these rows. And those that
-    # JSON cannot show as they are, as if a key has a NUL.
-    for row in stored.at(db, alone) if alone else ():
-        if row.user != user:
-            raise damaged(row.seq)
-        found.append((row.seq, row.kind, row.at, row.body))
-    found.sort()  # they are, nearly always: but SQL promises no order
-    return found
+    return begin, alone
