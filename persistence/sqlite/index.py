@@ -21,13 +21,13 @@ from messages.stored.form import Form
 from persistence.errors import JournalError
 from persistence.exhaustion import tell_of
 from persistence.records import Row
-from persistence.sqlite.bulk_load import attach, detach
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.index_file import INDEX, fill, remove
 from persistence.sqlite.index_questions import NEWEST, Place, Question
 from persistence.sqlite.index_rebuild import Opened, Rebuild, open_file, opened
 from persistence.sqlite.index_shelf import Shelf
 from persistence.sqlite.index_source import PIECE_ROWS, Source
+from persistence.sqlite.lending import Lending
 from persistence.sqlite.recent import RecentPositions, mark_of
 from persistence.sqlite.sections import Section, of_kind, of_notices
 from persistence.sqlite.stored_rows import StoredRows
@@ -74,7 +74,7 @@ class LogIndex:
         self._idle = asyncio.Event()
         self._open = asyncio.Event()  # cleared while one file takes the place of another
         self._open.set()
-        self._lent: Connection | None = None
+        self._lending = Lending()
         self._rebuild = Rebuild(source, form, path, lump_rows, self)
         self.shelf = self.shelved(opened)
         self._filling = asyncio.create_task(self._fill_when_full(), name="journal-index")
@@ -308,11 +308,11 @@ class LogIndex:
             sqlite3.Error: it cannot be opened.
             OSError: it cannot be put there.
         """
-        old, lent = self.shelf, self._lent
+        old, lent = self.shelf, self._lending.to
         await self.take_back()
         await old.close()
         self.shelf = self.shelved(Opened(None, None, old.runs, 0, "", {}))  # until there is another
-        self._lent = lent
+        self._lending.to = lent
         remove(self._path)
         beside.rename(self._path)  # noqa: ASYNC240 -- at once
         self.shelf = self.shelved(await opened(self._path, self._source, self._form))
@@ -320,16 +320,16 @@ class LogIndex:
             await self.lend(lent)
 
     async def lend(self, connection: Connection) -> None:
-        """Have a connection read the file as well, whichever it is, until `take_back`."""
-        self._lent = connection
-        if self.is_there:
-            await attach(connection, self._path)
+        """Have a connection read the file as well, whichever it is, until `take_back`.
+
+        Raises:
+            sqlite3.Error: it cannot; the next file that is put there is lent to it again.
+        """
+        await self._lending.lend(connection, self._path if self.is_there else None)
 
     async def take_back(self) -> None:
         """Undo `lend`."""
-        if self._lent is not None and self.is_there:
-            await detach(self._lent)
-        self._lent = None
+        await self._lending.take_back()
 
     @property
     def is_there(self) -> bool:
