@@ -15,6 +15,7 @@ from messages.stored.form import FORM
 from persistence.errors import BeingMade, Damaged, Refused
 from persistence.sqlite import index_rebuild, lending
 from persistence.sqlite.blocks import Run
+from persistence.sqlite.bulk_load import attach
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.index_file import INDEX, Unusable
 from persistence.sqlite.index_source import Source
@@ -135,11 +136,11 @@ async def test_a_file_that_could_not_be_lent_is_lent_when_it_is_replaced_again(
     rows = drawn(random_, 1, 5 * LUMP)
     await filled(directory, rows)
     journal = await SQLiteJournal.open(directory, FORM, lump_rows=LUMP)
-    rebuild, attached = journal._index._rebuild, lending.attach
+    rebuild = journal._index._rebuild
 
     async def fail(connection: Connection, path: Path) -> None:
         if fails == "when it is half done":
-            await attached(connection, path)
+            await attach(connection, path)
         raise sqlite3.OperationalError("disk I/O error")
 
     async with AsyncExitStack() as stack:
