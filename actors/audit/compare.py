@@ -79,7 +79,7 @@ def compare_snapshot(account: Account, snapshot: Snapshot, found: Found) -> None
         return
     where = f"the snapshot at {snapshot.seq}"
     try:
-        stored = snapshots.decode(account.user, snapshot.body)
+        stored = snapshots.decode_at(account.user, snapshot.seq, snapshot.body)
     except Unreadable as error:
         why = f"{where} cannot be read: {error}"
         found(of_snapshot(account.user, "", "snapshot", why, readable=False))

@@ -105,7 +105,7 @@ class Replay:
         if snapshot.schema != snapshots.SCHEMA:
             return
         try:
-            account = snapshots.decode(user, snapshot.body)
+            account = snapshots.decode_at(user, snapshot.seq, snapshot.body)
         except Unreadable as error:
             why = f"the snapshot at {snapshot.seq} cannot be read: {error}"
             self._found(of_snapshot(user, "", "snapshot", why, readable=False))
@@ -121,7 +121,7 @@ class Replay:
         if snapshot is None or snapshot.schema != snapshots.SCHEMA:
             return
         try:
-            snapshots.decode(row.user, snapshot.body)
+            snapshots.decode_at(row.user, snapshot.seq, snapshot.body)
         except Unreadable as unread:
             why = f"the snapshot at {snapshot.seq} cannot be read: {unread}"
             self._found(of_snapshot(row.user, "", "snapshot", why, readable=False))
@@ -163,7 +163,7 @@ class Replay:
         snapshot = self.waiting.pop(row.user, None)
         if snapshot is None or snapshot.schema != snapshots.SCHEMA or snapshot.seq < row.seq:
             raise Unreadable("its archive cannot be read, and no snapshot reflects it")
-        self.accounts[row.user] = snapshots.decode(row.user, snapshot.body)
+        self.accounts[row.user] = snapshots.decode_at(row.user, snapshot.seq, snapshot.body)
 
 
 def _apply_what_can_be(account: Account, event: Event, row: Row) -> None:

@@ -27,6 +27,7 @@ from messages.subjects import PARTITIONS
 from messages.units import to_datetime
 from persistence.chain.check import Heads
 from persistence.chain.losses import Loss
+from persistence.damage import in_full
 from persistence.errors import JournalError
 from persistence.sqlite.data_dir import is_held
 from persistence.sqlite.inspecting.fault import rows_named
@@ -79,7 +80,7 @@ def verify(
             verifier = Verifier(log, findings.append, advance, asked, kept=kept)
             report = verifier.follow_chain() if chain else verifier.run()
     except JournalError as error:
-        complain(str(error))
+        complain(in_full(error))
         raise typer.Exit(EXIT_COULD_NOT) from None
     _show(report, findings, as_json=as_json)
     if findings:

@@ -55,11 +55,7 @@ def start_of(user: str, stored: Snapshot | None, durable: int) -> Account | None
         _log.warning("snapshot_ignored", user=user, schema=stored.schema, seq=stored.seq)
         return None
     try:
-        account = snapshots.decode(user, stored.body)
+        return snapshots.decode_at(user, stored.seq, stored.body)
     except Unreadable as error:
         _log.warning("snapshot_unreadable", user=user, seq=stored.seq, error=str(error))
         return None
-    if account.seq != stored.seq:
-        _log.warning("snapshot_unreadable", user=user, seq=stored.seq, error="another position")
-        return None
-    return account

@@ -7,6 +7,7 @@ keeps of each block has a digest, so that a changed byte is found.
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from bisect import bisect_right
@@ -179,7 +180,7 @@ def bodies(
 
     Raises:
         ArchiveGone: the file is not there.
-        ArchiveDamaged: it is not as it was written.
+        ArchiveDamaged: it is not as it was written, or the disk does not give it back.
         ArchiveUnreadable: it cannot be read.
     """
     wanted = dict[int, list[int] | None]()
@@ -200,7 +201,8 @@ def bodies(
         raise ArchiveGone(f"the archive {path.name} is not there") from None
     except OSError as error:
         why = f"the archive {path.name} cannot be read: {error.strerror}"
-        raise ArchiveUnreadable(why) from error
+        # What the disk has lost does not come back by itself; anything else may.
+        raise (ArchiveDamaged if error.errno == errno.EIO else ArchiveUnreadable)(why) from error
     except (ValueError, zlib.error) as error:  # what the log says of its blocks was changed too
         raise ArchiveDamaged(f"the archive {path.name} is not as it was written") from error
     return found

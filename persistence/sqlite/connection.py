@@ -29,6 +29,9 @@ from persistence.errors import (
 from persistence.exhaustion import is_exhausted
 
 BUSY_TIMEOUT_S: Final = 5.0
+_CORRUPT_FS: Final = 8458
+"""SQLITE_IOERR_CORRUPTFS: the disk could not give back what was written (EIO). Python has no name
+for it if it was made with an older SQLite. In the midst of a query it is SQLITE_CORRUPT."""
 
 _T = TypeVar("_T")
 
@@ -199,7 +202,8 @@ def is_damage(error: Exception) -> bool:
     """Whether stored bytes are not as they were written, as far as SQLite can tell."""
     if getattr(error, "sqlite_errorcode", None) is None:  # of Python, which decodes texts
         return isinstance(error, sqlite3.Error) and str(error).startswith("Could not decode")
-    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}  # type: ignore[attr-defined]
+    code: int = error.sqlite_errorcode  # type: ignore[attr-defined]
+    return code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or code == _CORRUPT_FS
 
 
 def is_unread(error: Exception) -> bool:

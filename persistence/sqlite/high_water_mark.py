@@ -10,6 +10,7 @@ never too much.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import struct
@@ -25,6 +26,7 @@ from persistence.sqlite.data_dir import DATABASE
 MARK: Final = "meterd.mark"
 EMPTY: Final = "it is empty"
 """As the mark of a log is to which nothing was ever added."""
+LOST: Final = "the disk does not give it back"
 # The position twice, the second time with all bits turned, so that damage is no position.
 _FORMAT: Final = struct.Struct("<QQ")
 _ALL: Final = (1 << 64) - 1
@@ -50,18 +52,20 @@ class HighWaterMark:
 
     @classmethod
     def open(cls, directory: Path) -> HighWaterMark:
-        """Open or create it.
+        """Open or create it. One that the disk does not give back is made anew: it says nothing.
 
         Raises:
             Refused: it cannot be.
         """
         path = directory / MARK
         try:
-            seq = _position(path.read_bytes()) if path.exists() else 0
+            found = _look(path)
+            if found.why == LOST:
+                path.unlink()  # what cannot be read could not be written over either
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise Refused(f"{path} cannot be opened: {error.strerror}") from error
-        return cls(descriptor, seq)
+        return cls(descriptor, found.seq)
 
     def advance(self, seq: int) -> None:
         """Say that all up to a position is committed; if the disk fails, nothing is said."""
@@ -74,18 +78,17 @@ class HighWaterMark:
         os.close(descriptor)
 
 
-def marked(directory: Path) -> int:
-    """The position that the mark of a directory says, 0 if it says nothing.
+def marked(directory: Path) -> Mark:
+    """What the mark of a directory says.
 
     Raises:
-        Refused: it cannot be read.
+        Refused: it cannot be read, though the disk may have it.
     """
+    path = directory / MARK
     try:
-        return _position((directory / MARK).read_bytes())
-    except FileNotFoundError:
-        return 0
+        return _look(path)
     except OSError as error:
-        raise Refused(f"{directory / MARK} cannot be read: {error.strerror}") from error
+        raise Refused(f"{path} cannot be read: {error.strerror}") from error
 
 
 def mark_of(directory: Path) -> Mark:
@@ -94,16 +97,9 @@ def mark_of(directory: Path) -> Mark:
     Of one that is not there nobody can tell whether there was one.
     """
     try:
-        content = (directory / MARK).read_bytes()
-    except FileNotFoundError:
-        return Mark(0)
+        return _look(directory / MARK)
     except OSError as error:
         return Mark(0, f"it cannot be read: {error.strerror}")
-    if not content:
-        return Mark(0, EMPTY)
-    seq = _position(content)
-    whole = content == _FORMAT.pack(seq, seq ^ _ALL)
-    return Mark(seq, "" if whole else "it is not as it was written, and says no position")
 
 
 async def check_end(directory: Path, mark: int) -> None:
@@ -133,6 +129,22 @@ def compare(db: sqlite3.Connection, path: Path, mark: int) -> None:
             f" {path.with_name(MARK)} says: its WAL is damaged or gone. Run meterd mend, with a"
             " backup if there is one"
         )
+
+
+def _look(path: Path) -> Mark:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return Mark(0)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return Mark(0, LOST)
+    if not content:
+        return Mark(0, EMPTY)
+    seq = _position(content)
+    whole = content == _FORMAT.pack(seq, seq ^ _ALL)
+    return Mark(seq, "" if whole else "it is not as it was written, and says no position")
 
 
 def _position(content: bytes) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,7 @@ class Lending:
         """Have a connection read the file too, now, or when there is one.
 
         Raises:
-            sqlite3.Error: it cannot be attached.
+            sqlite3.Error: it cannot be attached; nothing of the file is open in it then.
         """
         self._lent[connection] = False
         if index is not None:
@@ -43,7 +44,7 @@ class Lending:
         """
         for connection, attached in [*self._lent.items()]:
             if attached:
-                await connection.call(_detach)
+                await detach(connection)
                 self._lent[connection] = False
 
     def has(self, connection: Connection) -> bool:
@@ -51,8 +52,27 @@ class Lending:
         return self._lent.get(connection, False)
 
     async def _attach(self, connection: Connection, index: Path) -> None:
-        await connection.call(_attach, index)
+        try:
+            await attach(connection, index)
+        except sqlite3.Error:
+            with suppress(sqlite3.Error):  # unless it was done in part, there is nothing to undo
+                await detach(connection)
+            raise
         self._lent[connection] = True
+
+
+async def attach(connection: Connection, index: Path) -> None:
+    """Let a connection read the index as well.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    await connection.call(_attach, index)
+
+
+async def detach(connection: Connection) -> None:
+    """Undo `attach`."""
+    await connection.call(_detach)
 
 
 def _attach(db: sqlite3.Connection, index: Path) -> None:

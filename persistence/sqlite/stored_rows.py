@@ -98,13 +98,19 @@ class StoredRows:
             raise damaged(min(positions), max(positions)) from error  # of a blank cell: no row's
 
     def _in_order(self, rows: Sequence[Row], positions: range) -> None:
-        """Refuse rows that are not all of these: pages elsewhere give one twice, or too late."""
+        """Refuse rows that are not all of these: pages elsewhere give one twice, or too late.
+
+        Which position is named is one of these, whatever was found in its place.
+        """
         found = [row[0] for row in rows]
         if found == [*positions]:
             return
         wanted = [seq for seq in positions if seq not in self.losses]
-        if found != wanted:
-            self._refuse(sorted({*wanted} ^ {*found}) or wanted)
+        if found == wanted:
+            return
+        self._refuse([*{*wanted}.difference(found)])
+        differ = (seq for seq, there in zip(wanted, found, strict=False) if seq != there)
+        raise damaged(next(differ, positions[-1]))  # at the end there is one too many
 
     def _refuse(self, missing: Sequence[int]) -> None:
         """Rows that have to be there are not."""

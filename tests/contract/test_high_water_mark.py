@@ -111,9 +111,9 @@ def test_a_mark_that_cannot_be_read_is_refused_with_a_line(
     HighWaterMark.open(tmp_path).close()
 
     def fail(_: Path) -> bytes:
-        raise OSError(5, "Input/output error")
+        raise OSError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", fail)
     for look in (HighWaterMark.open, marked):
-        with pytest.raises(Refused, match=f"{MARK} cannot be .*: Input/output error"):
+        with pytest.raises(Refused, match=f"{MARK} cannot be .*: Permission denied"):
             look(tmp_path)

@@ -13,8 +13,9 @@ import pytest
 
 from messages.stored.form import FORM
 from persistence.errors import BeingMade, Damaged, Refused
-from persistence.sqlite import index_rebuild
+from persistence.sqlite import index_rebuild, lending
 from persistence.sqlite.blocks import Run
+from persistence.sqlite.bulk_load import attach
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.index_file import INDEX, Unusable
 from persistence.sqlite.index_source import Source
@@ -126,3 +127,47 @@ async def test_a_damaged_row_that_the_index_lacks_is_refused_with_what_to_do(
         db.commit()
     with pytest.raises(Refused, match=r"row 4 of meterd.db is not as it was written.*meterd mend"):
         await SQLiteJournal.open(directory, FORM)
+
+
+@pytest.mark.parametrize("fails", ["at once", "when it is half done"])
+async def test_a_file_that_could_not_be_lent_is_lent_when_it_is_replaced_again(
+    directory: Path, random_: random.Random, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    rows = drawn(random_, 1, 5 * LUMP)
+    await filled(directory, rows)
+    journal = await SQLiteJournal.open(directory, FORM, lump_rows=LUMP)
+    rebuild = journal._index._rebuild
+
+    async def fail(connection: Connection, path: Path) -> None:
+        if fails == "when it is half done":
+            await attach(connection, path)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(journal.close)
+        for _ in range(2):
+            with monkeypatch.context() as patch:
+                patch.setattr(lending, "attach", fail)
+                with pytest.raises(sqlite3.OperationalError, match="I/O"):
+                    await rebuild._made()
+        await rebuild._made()
+        assert (await agree(journal, await modelled(rows), rows, random_))[1] == 0
+
+
+async def test_a_journal_whose_index_could_not_be_lent_is_closed_all_the_same(
+    directory: Path, random_: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(directory, drawn(random_, 1, 5 * LUMP))
+    journal = await SQLiteJournal.open(directory, FORM, lump_rows=LUMP)
+
+    async def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(lending, "attach", fail)
+            with pytest.raises(sqlite3.OperationalError, match="I/O"):
+                await journal._index._rebuild._made()
+    finally:
+        await journal.close()
+    await (await SQLiteJournal.open(directory, FORM, lump_rows=LUMP)).close()

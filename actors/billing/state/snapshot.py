@@ -64,6 +64,18 @@ def decode(user: str, body: bytes) -> Account:
         raise Unreadable(str(error)) from error
 
 
+def decode_at(user: str, seq: int, body: bytes) -> Account:
+    """The state of what is stored as a snapshot of a position.
+
+    Raises:
+        Unreadable: as `decode`, or it is of another position.
+    """
+    account = decode(user, body)
+    if account.seq != seq:
+        raise Unreadable("another position")
+    return account
+
+
 def _account(user: str, found: State) -> Account:
     return Account(
         user=user,

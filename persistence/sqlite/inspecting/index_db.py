@@ -108,7 +108,13 @@ class IndexCheck:
         if not path.stat().st_size:
             self._fault("the whole file", "it is empty")
             return None
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+        try:
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+        except sqlite3.Error as error:  # the disk does not give back the file's header
+            if not is_of_file(error):
+                raise
+            self._fault("the whole file", "it cannot be read")
+            return None
         db.isolation_level = None
         found = answers(db)
         if found:

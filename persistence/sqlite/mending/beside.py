@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import Final
 
 from persistence.records import Snapshot
@@ -67,7 +66,11 @@ class Snapshots:
         self._is_whole = is_whole
 
     def all(self) -> Iterator[Snapshot]:
-        """Those that are whole, of some users more than one."""
+        """Those that are whole, of some users more than one.
+
+        Raises:
+            OSError: the log cannot be opened, or read, and not since the disk has lost a part.
+        """
         self.left_out = 0
         flaws = len(self._log.flaws)
         for one in self._read(self._log):
@@ -83,10 +86,9 @@ class Snapshots:
             for one in self._read(backup):
                 if one is not None and knows_losses(one, backup, self._log.losses):
                     yield one
-        with suppress(OSError):  # there are few, and each user is made of more rows without
-            for one in snapshots_in_pages(self._log.path):
-                if self._is_whole(one):
-                    yield one
+        for one in snapshots_in_pages(self._log.path):
+            if self._is_whole(one):
+                yield one
 
     def _read(self, source: Source) -> Iterator[Snapshot | None]:
         """The snapshots of a source, and None for each that is not whole."""

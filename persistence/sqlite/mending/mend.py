@@ -14,7 +14,7 @@ from persistence.chain.losses import Loss, Losses
 from persistence.errors import Refused
 from persistence.fsync import sync
 from persistence.sqlite.data_dir import DATABASE, MENDED, Claim
-from persistence.sqlite.high_water_mark import marked
+from persistence.sqlite.high_water_mark import EMPTY, MARK, marked
 from persistence.sqlite.mending import swapping
 from persistence.sqlite.mending.accepted import stay_lost
 from persistence.sqlite.mending.beside import IsWhole, Snapshots, check_notes, positions_of
@@ -123,7 +123,7 @@ class _Mend:
         for path in backups:
             self._backups.append(backup(path))
             held.callback(self._backups[-1].close)
-        self._mark = marked(directory)
+        self._mark, self._mark_flaw = _mark(directory)
         self._begin, self._links = begin_of([self._log, *self._backups])
         self._shelf = shelf_of(directory, self._log, self._backups)
         self._snapshots = Snapshots(self._log, self._backups, is_whole)
@@ -254,7 +254,7 @@ class _Mend:
             sum(join.taken),
             join.gaps.last,
             taken=taken,
-            damaged=[*dict.fromkeys(self._log.flaws)],
+            damaged=[*dict.fromkeys([*self._log.flaws, *self._mark_flaw])],
             made_anew=[*_BESIDE],
             missing=missing,
             loose=join.loose,
@@ -285,6 +285,12 @@ class _Mend:
             sync(self._directory)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _mark(directory: Path) -> tuple[int, list[str]]:
+    """Up to where the log was committed, and what is wrong with what says so."""
+    seq, why = marked(directory)
+    return seq, [f"{MARK}: {why}"] if why not in {"", EMPTY} else []
 
 
 def _check_texts(db: sqlite3.Connection) -> None:

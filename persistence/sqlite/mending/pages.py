@@ -37,7 +37,7 @@ _SHORT: Final = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
 
 
 class Pages:
-    """The pages of a database and of its WAL.
+    """The pages of a database and of its WAL. What the disk does not give back of them is blank.
 
     Args:
         database: the file, or None.
@@ -164,22 +164,31 @@ class Pages:
 
 
 def _read(file: FileIO, place: int, size: int) -> bytes:
-    """Bytes of a file; sectors that the disk does not give back are blank.
+    """Bytes of a file, fewer than asked for at its end alone; lost sectors are blank.
 
     Raises:
         OSError: anything else is in the way.
     """
+    found = _pread(file, place, size)
+    if found is not None and len(found) == size:
+        return found
+    # It ends here, or the disk does not give all of it back, which may show as fewer bytes.
+    end = min(place + size, os.fstat(file.fileno()).st_size)
+    pieces = bytearray()
+    while (at := place + len(pieces)) < end:
+        length = min(_SECTOR - at % _SECTOR, end - at)
+        pieces += (_pread(file, at, length) or b"").ljust(length, b"\0")
+    return bytes(pieces)
+
+
+def _pread(file: FileIO, place: int, size: int) -> bytes | None:
+    """Bytes of a file, maybe fewer; None if the disk does not give them back."""
     try:
-        found: bytes = os.pread(file.fileno(), size, place)
+        return os.pread(file.fileno(), size, place)
     except OSError as error:
         if error.errno != errno.EIO:
-            raise
-    else:
-        return found
-    end = min(place + size, os.fstat(file.fileno()).st_size)
-    if size <= _SECTOR:
-        return bytes(max(end - place, 0))
-    return b"".join(_read(file, at, min(_SECTOR, end - at)) for at in range(place, end, _SECTOR))
+            raise OSError(error.errno, error.strerror, file.name) from error
+        return None
 
 
 def _varint(page: bytes, at: int) -> tuple[int, int]:

@@ -13,9 +13,11 @@ import msgspec
 
 from persistence.archive.entries import FIELDS, ArchiveEntry, entry_of, name_of
 from persistence.archive.files import DIRECTORY, blocks_in, blocks_of, bodies
-from persistence.errors import ArchiveUnreadable, Damaged
+from persistence.errors import ArchiveUnreadable, Damaged, Refused
 from persistence.sqlite.mending.sources import Source, columns_of
 
+_SUFFIX: Final = ".jsonl.gz"
+_UNSAID: Final = "nothing else says which rows it has"
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -57,17 +59,30 @@ class Shelf:
 
 
 def shelf_of(directory: Path, log: Source, backups: Sequence[Source]) -> Shelf:
-    """The archives of a log, by what can be read of it, by its backups, and by the files."""
+    """The archives of a log, by what can be read of it, by its backups, and by the files.
+
+    Raises:
+        Refused: a file cannot be read of which neither log nor backups say anything.
+    """
     flaws = len(log.flaws)
     entries = _entries(log)
     if log.is_readable and len(log.flaws) == flaws:
         return Shelf(directory, entries.values())
     for backup in backups:
         entries = _entries(backup) | entries
-    for path in sorted((directory / DIRECTORY).glob("*.jsonl.gz")):
-        found = _of_file(path)
-        if found is not None and found.last not in entries:
-            entries[found.last] = found
+    for path in sorted((directory / DIRECTORY).glob(f"*{_SUFFIX}")):
+        first, _, last = path.name.removesuffix(_SUFFIX).partition("-")
+        if not (first.isdecimal() and last.isdecimal()) or int(last) in entries:
+            continue
+        try:
+            entries[int(last)] = _of_file(path, int(first), int(last))
+        except (ValueError, zlib.error, ArchiveUnreadable):
+            log.flaws.append(f"{DIRECTORY}/{path.name}, and {_UNSAID}")
+        except OSError as error:
+            raise Refused(
+                f"{path} cannot be read ({error.strerror}), and {_UNSAID}: put a copy of it back,"
+                " or move it away to go on without the bodies of its rows"
+            ) from error
     return Shelf(directory, entries.values())
 
 
@@ -94,14 +109,15 @@ def _entries(source: Source) -> dict[int, ArchiveEntry]:
     return source.ask("the archives", read, {})
 
 
-def _of_file(path: Path) -> ArchiveEntry | None:
-    """What the log would keep of a file, from the file; None if that is not one of ours."""
-    first, _, last = path.name.removesuffix(".jsonl.gz").partition("-")
-    try:
-        with path.open("rb") as file:
-            blocks = [*blocks_in(file)]
-        entry = ArchiveEntry(int(first), int(last), path.name, _encode(blocks).decode())
-        blocks_of(entry.blocks)
-    except (OSError, ValueError, zlib.error, ArchiveUnreadable):
-        return None
+def _of_file(path: Path, first: int, last: int) -> ArchiveEntry:
+    """What the log would keep of a file, from the file.
+
+    Raises:
+        ValueError, zlib.error, ArchiveUnreadable: it is not as it was written.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        blocks = [*blocks_in(file)]
+    entry = ArchiveEntry(first, last, path.name, _encode(blocks).decode())
+    blocks_of(entry.blocks)
     return entry

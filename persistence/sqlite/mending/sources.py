@@ -12,6 +12,7 @@ from persistence.chain.losses import Loss, Losses
 from persistence.errors import Damaged, Refused
 from persistence.sqlite import schema
 from persistence.sqlite.checked import FIELDS
+from persistence.sqlite.connection import is_damage
 from persistence.sqlite.heads import links_of
 from persistence.sqlite.losses import entries_of
 from persistence.sqlite.mending.candidates import Candidate, Torn, candidate
@@ -58,6 +59,7 @@ class Source:
 
     Raises:
         Refused: it is another program's, or of a newer meterd.
+        sqlite3.Error: it cannot be opened, and not since it is damaged.
     """
 
     def __init__(self, path: Path, name: str, *, is_backup: bool) -> None:
@@ -134,7 +136,13 @@ class Source:
 
     def _open(self, *, is_backup: bool) -> None:
         uri = f"{self.path.absolute().as_uri()}?mode=ro"
-        db = sqlite3.connect(uri, uri=True, isolation_level=None)
+        try:
+            db = sqlite3.connect(uri, uri=True, isolation_level=None)
+        except sqlite3.Error as error:  # the disk does not give back the file's header
+            if not is_damage(error):
+                raise
+            self.flaws.append(str(error))
+            return
         # Else a text that is no UTF-8 would keep all rows that are read with it from being read.
         db.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
         try:

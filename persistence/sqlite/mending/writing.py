@@ -69,6 +69,7 @@ def write(path: Path, rows: Iterator[Candidate], contents: Contents) -> None:
 
     Raises:
         Refused: it cannot be written.
+        OSError: another file, out of which it is made, cannot be read.
     """
     try:
         path.unlink(missing_ok=True)
@@ -87,6 +88,8 @@ def write(path: Path, rows: Iterator[Candidate], contents: Contents) -> None:
     except sqlite3.Error as error:
         raise Refused(f"{path} cannot be written: {error}") from error
     except OSError as error:
+        if error.filename not in {None, str(path)}:
+            raise
         raise Refused(f"{path} cannot be written: {error.strerror}") from error
 
 
