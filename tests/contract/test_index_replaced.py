@@ -15,11 +15,11 @@ from messages.stored.form import FORM
 from persistence.errors import BeingMade, Damaged, Refused
 from persistence.sqlite import index_rebuild, lending
 from persistence.sqlite.blocks import Run
-from persistence.sqlite.bulk_load import attach
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.index_file import INDEX, Unusable
 from persistence.sqlite.index_source import Source
 from persistence.sqlite.journal import SQLiteJournal
+from persistence.sqlite.lending import attach
 from tests.contract.test_index_damaged import LUMP, agree, drawn, filled, in_index, modelled
 from tests.support.rig import until
 
