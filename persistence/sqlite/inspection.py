@@ -95,7 +95,8 @@ class Inspection:
         except (sqlite3.Error, ValueError) as error:  # ValueError: a text that is no UTF-8
             if isinstance(error, ValueError) or is_damage(error):
                 raise Refused(
-                    f"{path} cannot be opened, since its first pages are damaged: {MEND_BACKUP}"
+                    f"{path} cannot be opened, since its first pages or its WAL are damaged:"
+                    f" {MEND_BACKUP}"
                 ) from error
             raise Refused(f"{path} cannot be read: {error}") from error
         return found

@@ -108,9 +108,9 @@ class StoredRows:
         wanted = [seq for seq in positions if seq not in self.losses]
         if found == wanted:
             return
-        self._refuse([*{*wanted}.difference(found)])
         differ = (seq for seq, there in zip(wanted, found, strict=False) if seq != there)
-        raise damaged(next(differ, positions[-1]))  # at the end there is one too many
+        missing = {*wanted}.difference(found)
+        self._refuse([*missing] or [next(differ, positions[-1])])  # else there is one too many
 
     def _refuse(self, missing: Sequence[int]) -> None:
         """Rows that have to be there are not."""

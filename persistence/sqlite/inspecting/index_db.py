@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from messages.stored.form import Form
+from persistence.chain.ranges import Ranges
 from persistence.records import Row
 from persistence.sqlite.blocks import Run
 from persistence.sqlite.connection import is_unread
@@ -179,7 +180,7 @@ class IndexCheck:
         why = stored.why
         if not why:
             known = not self._bodies and not self._gaps
-            unknown = None if known else Unknown(_Ranges(self._gaps), self._bodies)
+            unknown = None if known else Unknown(Ranges(self._gaps), self._bodies)
             why = compared(run, stored, self._rows, unknown)
         if why:
             first = run.after + 1
@@ -193,13 +194,3 @@ class IndexCheck:
         self._faults.append(
             Fault(field, INDEX, place, why, NOTHING_SERVES, derived=True, first=first, last=last)
         )
-
-
-class _Ranges:
-    """Positions that are in some ranges."""
-
-    def __init__(self, ranges: Sequence[range]) -> None:
-        self._ranges = ranges
-
-    def __contains__(self, seq: object) -> bool:
-        return any(seq in one for one in self._ranges)

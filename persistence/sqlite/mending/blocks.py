@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from persistence.chain import schema5
-from persistence.chain.losses import Loss, Losses
+from persistence.chain.ranges import Ranges
 from persistence.sqlite.mending.candidates import Candidate, Torn
 
 
-def broken_blocks(rows: Iterable[Candidate | Torn], unchained: int) -> Losses:
-    """The ranges of blocks that are not as they were written.
+def broken_blocks(rows: Iterable[Candidate | Torn], unchained: int) -> Ranges:
+    """The rows of blocks that are not as they were written.
 
     Args:
         rows: of one source, from the first one on, as far as blocks go.
         unchained: rows up to here are in no block.
-
-    Returns:
-        The ranges, as losses of no moment.
     """
-    found: list[Loss] = []
+    found: list[range] = []
     block: list[Candidate] = []
     before, first, last, is_whole = schema5.START, unchained + 1, unchained, True
     for one in rows:
@@ -35,8 +32,8 @@ def broken_blocks(rows: Iterable[Candidate | Torn], unchained: int) -> Losses:
         if not is_whole or (
             is_covered and schema5.link(before, [each.row for each in block]) != one.stored
         ):
-            found.append(Loss(first, last, 0))
+            found.append(range(first, last + 1))
         before, first, block, is_whole = one.stored, last + 1, [], True
     if block:
-        found.append(Loss(first, last, 0))
-    return Losses(found)
+        found.append(range(first, last + 1))
+    return Ranges(found)

@@ -18,7 +18,8 @@ from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 from messages.subjects import PARTITIONS
-from persistence.chain.losses import NONE, Losses
+from persistence.chain.losses import Losses
+from persistence.chain.ranges import NOWHERE, Ranges
 from persistence.errors import Refused
 from persistence.sqlite.mending.candidates import Candidate, Torn
 from persistence.sqlite.mending.gaps import Gaps
@@ -52,7 +53,7 @@ class Origin(NamedTuple):
     is_own: bool
     last: int
     rows: Callable[[int], Iterator[Candidate | Torn]]
-    broken: Losses = NONE
+    broken: Ranges = NOWHERE
 
 
 _Found: TypeAlias = tuple[int, Candidate]
@@ -118,7 +119,7 @@ class Join:
         self.gaps = Gaps(frame.links)
         self.taken = [0] * len(frame.origins)
         self.seen = [0] * len(frame.origins)
-        self.holes: list[tuple[int, int]] = []
+        self.holes: list[range] = []
         self.unchecked = 0
         self.changed = 0
         self.without_body = 0
@@ -180,7 +181,7 @@ class Join:
     def _see(self, seq: int) -> None:
         """The first source has a position; what it lacks before is a hole."""
         if seq > self._first_has + 1:
-            self.holes.append((self._first_has + 1, seq - 1))
+            self.holes.append(range(self._first_has + 1, seq))
         self._first_has = seq
 
     def _miss(self, first: int, last: int, torn: Torn | None = None) -> None:

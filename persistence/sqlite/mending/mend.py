@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from messages.units import to_micros
-from persistence.chain.losses import Loss, Losses
+from persistence.chain.ranges import Ranges
 from persistence.errors import Refused
 from persistence.fsync import sync
 from persistence.sqlite.data_dir import DATABASE, MENDED, Claim
@@ -220,7 +220,7 @@ class _Mend:
         """Add what pages have of what SQLite does not find, also where nothing leads to them."""
         end = max(self._end, join.gaps.last)
         lost = self._log.losses
-        holes = Losses(Loss(first, last, 0) for first, last in join.holes)
+        holes = Ranges(join.holes)
 
         def wanted(seq: int) -> bool:
             return seq not in lost and (seq in holes or (is_open and seq > end))
