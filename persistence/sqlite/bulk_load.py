@@ -10,18 +10,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from messages.subjects import encode_user, partition_of
-from persistence.chain.checksum import STAMP_BYTES, usual_fits
 from persistence.damage import tell
 from persistence.errors import Damaged
-from persistence.records import Entry, Loaded, Row, Snapshot
+from persistence.records import Entry, Loaded, Snapshot
+from persistence.sqlite.at_once import body_of, read_fields
 from persistence.sqlite.blocks import Run, behind, bound, numbers_of
-from persistence.sqlite.checked import damaged, fits
-from persistence.sqlite.connection import Connection, as_array, is_damage
+from persistence.sqlite.checked import damaged
+from persistence.sqlite.connection import Connection, is_damage
 from persistence.sqlite.data_dir import DATABASE
 from persistence.sqlite.index_reads import ASKS_AT_ONCE, PLACES, read_ones
 from persistence.sqlite.sections import Section
@@ -42,14 +42,6 @@ FROM json_each(?) AS asked CROSS JOIN snapshots AS kept
     ON kept.partition = json_extract(asked.value, '$[0]')
     AND kept.user_id = json_extract(asked.value, '$[1]')
 """
-# Stamps and bodies, most of it, come one behind the other too: as JSON, or digits, they would be
-# written and read once more.
-_ROWS: Final = """
-SELECT json_group_array(json_array(log.seq, event_id, kind, at, notify, length(chain),
-    length(CAST(body AS BLOB)), personal, CASE WHEN personal IS NOT NULL THEN hex(proof) END)),
-    CAST(group_concat(coalesce(chain, '') || body, '') AS BLOB)
-FROM json_each(?) AS wanted CROSS JOIN log ON log.seq = wanted.value
-"""
 
 
 class _Kept(NamedTuple):
@@ -59,11 +51,7 @@ class _Kept(NamedTuple):
     length: int
 
 
-_Entry: TypeAlias = tuple[int, str | None, str, int, int, int | None, int, str | None, str | None]
-"""The fields of a row but partition and user: of its stamp and its body the lengths in bytes, the
-proof of what is personal in hexadecimal digits."""
 _kept: Final = msgspec.json.Decoder(list[_Kept])
-_entries: Final = msgspec.json.Decoder(list[_Entry])
 
 
 class Asked(NamedTuple):
@@ -107,7 +95,7 @@ def _load(
     after = {user: kept[user].seq if user in kept else 0 for user in asked.users}
     positions, lost = _positions(db, asked, after)
     wanted = [seq for found in positions.values() for seq in found]
-    entries, bytes_ = _read(db, wanted)
+    entries, bytes_ = read_fields(db, wanted)
     loaded = dict[str, Loaded]()
     begin = at = 0
     for user, found in positions.items():
@@ -213,25 +201,6 @@ def _added(
     return end >= behind(user) or len(found) >= limit
 
 
-def _read(db: sqlite3.Connection, wanted: Sequence[int]) -> tuple[Sequence[tuple[Any, ...]], bytes]:
-    """The rows at some positions, in that order, and their stamps and bodies one behind the other.
-
-    There are none if any of them cannot be read.
-    """
-    if not wanted:
-        return (), b""
-    try:
-        ((text, bytes_),) = db.execute(_ROWS, (as_array(wanted),))
-        # Not as `_Entry`, which compiled code would take apart and put together each time.
-        entries: Sequence[tuple[Any, ...]] = _entries.decode(text)
-    except (sqlite3.Error, msgspec.DecodeError) as error:
-        if isinstance(error, sqlite3.Error) and not is_damage(error):
-            raise
-        return (), b""
-    # They come in order: but SQL promises none.
-    return (entries, bytes_) if [entry[0] for entry in entries] == wanted else ((), b"")
-
-
 def _add(
     tail: list[Entry],
     partition: int,
@@ -241,7 +210,7 @@ def _add(
     begin: int,
     unchecked: int,
 ) -> tuple[int, list[int]]:
-    """Add to a user's rows those that are as they were written, and have a body; see `_read`.
+    """Add to a user's rows those that are as they were written, and have a body; see `read_fields`.
 
     Returns:
         Where the bytes of the next user begin, and the positions of all other rows.
@@ -250,20 +219,13 @@ def _add(
     for seq, key, kind, at, notify, stamp_bytes, body_bytes, personal, proof in entries:
         middle = begin + (stamp_bytes or 0)
         end = middle + body_bytes
-        stamped, raw = bytes_[begin:middle], bytes_[middle:end]
+        chain = None if stamp_bytes is None else bytes_[begin:middle]
+        raw = bytes_[middle:end]
         begin = end
-        try:
-            body = raw.decode()
-        except UnicodeDecodeError:
-            alone.append(seq)
-            continue
-        if notify == 0 and personal is None and stamp_bytes == STAMP_BYTES:
-            whole = usual_fits(seq, partition, user, key, kind, at, raw, stamped)
-        else:
-            row = Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
-            random = bytes.fromhex(proof) if proof else None
-            whole = fits(row, random, None if stamp_bytes is None else stamped, unchecked)
-        if body_bytes and whole:
+        body = body_of(
+            seq, partition, user, key, kind, at, notify, raw, personal, proof, chain, unchecked
+        )
+        if body:
             tail.append((seq, kind, at, body))
         else:
             alone.append(seq)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from persistence.archive.lookup import Archives
 from persistence.chain.chain import about_of
@@ -16,8 +16,12 @@ from persistence.chain.checksum import STAMP_BYTES, body_fits
 from persistence.chain.losses import NONE, Losses
 from persistence.errors import ArchiveDamaged, Damaged
 from persistence.records import Row
+from persistence.sqlite.at_once import rows_at
 from persistence.sqlite.checked import FIELDS, HEADS, checked, damaged
 from persistence.sqlite.connection import as_array, is_damage
+
+AT_ONCE: Final = 512
+"""Rows that are read in one step: bodies are up to some KB each."""
 
 
 class StoredRows:
@@ -52,6 +56,10 @@ class StoredRows:
             ArchiveUnreadable: the body of one is in a file that cannot be read.
             sqlite3.Error: the log cannot be read.
         """
+        if 0 < len(positions) <= AT_ONCE and min(positions) > self.archives.last:
+            usual = rows_at(db, sorted(positions), self.unchecked)
+            if usual is not None:
+                return [row for row in usual if wanted(row)]
         found = self._found(db, positions)
         rows = self._checked(found, positions)
         if len(rows) != len(positions):
