@@ -203,6 +203,8 @@ def is_damage(error: Exception) -> bool:
     if getattr(error, "sqlite_errorcode", None) is None:  # of Python, which decodes texts
         return isinstance(error, sqlite3.Error) and str(error).startswith("Could not decode")
     code: int = error.sqlite_errorcode  # type: ignore[attr-defined]
+    if code == sqlite3.SQLITE_ERROR:  # bytes where a text was: one bit of a row's types
+        return str(error).startswith("JSON cannot hold BLOB")
     return code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or code == _CORRUPT_FS
 
 
