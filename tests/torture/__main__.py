@@ -40,6 +40,7 @@ def main() -> None:
     started = time.strftime("%Y%m%d-%H%M%S")
     failed: dict[str, str] = {}
     work = OUT / f"run-{started}"
+    OUT.mkdir(exist_ok=True)
     results: list[Result] = []
     path = OUT / f"torture-{started}.json"
     for name in given.only:
@@ -77,7 +78,8 @@ def _run(name: str, work: Path, given: Any, failed: dict[str, str]) -> Result:
         failed[name] = traceback.format_exc()
         so_far.verdict = "FAILED"
         print(failed[name], file=sys.stderr, flush=True)
-        print(f"   FAILED; its files are in {_shown(work / name)}", flush=True)
+        kept = f"; its files are in {_shown(work / name)}" if (work / name).exists() else ""
+        print(f"   FAILED{kept}", flush=True)
     so_far.seconds = time.perf_counter() - began
     return so_far
 
