@@ -56,63 +56,67 @@ def read_fields(db: sqlite3.Connection, wanted: Sequence[int]) -> tuple[Sequence
     return fields, bytes_
 
 
+def bodies_of(
+    fields: Sequence[Fields],
+    bytes_: bytes,
+    whose: Sequence[tuple[int, str]],
+    unchecked: int,
+) -> list[str | None]:
+    """The bodies of rows; None, or an empty one, of a row that is to be read by the door for all.
+
+    Args:
+        fields: as `read_fields` gives them.
+        bytes_: likewise.
+        whose: the partition and the user of each row.
+        unchecked: rows up to here may have no checksum.
+    """
+    bodies: list[str | None] = []
+    end = 0
+    for one, (partition, user) in zip(fields, whose, strict=True):
+        seq, key, kind, at, notify, stamp_bytes, body_bytes, personal, proof = one
+        begin = end + (stamp_bytes or 0)
+        chain = None if stamp_bytes is None else bytes_[end:begin]
+        end = begin + body_bytes
+        raw = bytes_[begin:end]
+        try:
+            body = raw.decode()
+        except UnicodeDecodeError:
+            bodies.append(None)
+            continue
+        usual = notify == 0 and personal is None and proof is None
+        if usual and chain is not None and stamp_bytes == STAMP_BYTES:
+            whole = usual_fits(seq, partition, user, key, kind, at, raw, chain)
+        else:
+            row = Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
+            random = None if proof is None else bytes.fromhex(proof)
+            whole = fits(row, random, chain, unchecked)
+        bodies.append(body if whole else None)
+    return bodies
+
+
 def rows_at(db: sqlite3.Connection, wanted: Sequence[int], unchecked: int) -> list[Row] | None:
     """The rows at some positions, in that order, if each is as it was written and has a body.
 
     Args:
         db: a connection to the log.
         wanted: the positions.
-        unchecked: rows up to here may have no checksum.
+        unchecked: as `bodies_of`.
 
     Raises:
         sqlite3.Error: the log cannot be read just now.
     """
-    found: list[Row] = []
     fields, bytes_, whose = _read(db, wanted, _WITH)
-    begin = 0
-    for at_, (seq, key, kind, at, notify, stamp_bytes, body_bytes, personal, proof) in enumerate(
-        fields
+    bodies = bodies_of(fields, bytes_, whose, unchecked)
+    if len(bodies) != len(wanted):
+        return None
+    found: list[Row] = []
+    for (seq, key, kind, at, notify, _, _, personal, _), (partition, user), body in zip(
+        fields, whose, bodies, strict=True
     ):
-        partition, user = whose[at_]
-        middle = begin + (stamp_bytes or 0)
-        end = middle + body_bytes
-        chain = None if stamp_bytes is None else bytes_[begin:middle]
-        raw = bytes_[middle:end]
-        begin = end
-        body = body_of(
-            seq, partition, user, key, kind, at, notify, raw, personal, proof, chain, unchecked
-        )
         if not body:
             return None
         found.append(Row(seq, partition, user, key, kind, at, notify == 1, body, personal))
-    return found if len(found) == len(wanted) else None
-
-
-def body_of(
-    seq: int,
-    partition: int,
-    user: str,
-    key: str | None,
-    kind: str,
-    at: int,
-    notify: int,
-    raw: bytes,
-    personal: str | None,
-    proof: str | None,
-    chain: bytes | None,
-    unchecked: int,
-) -> str | None:
-    """The body of a row that is as it was written, else None."""
-    try:
-        body = raw.decode()
-    except UnicodeDecodeError:
-        return None
-    usual = notify == 0 and personal is None and proof is None
-    if usual and chain is not None and len(chain) == STAMP_BYTES:
-        return body if usual_fits(seq, partition, user, key, kind, at, raw, chain) else None
-    row = Row(seq, partition, user, key, kind, at, notify == 1, body, personal)
-    random = None if proof is None else bytes.fromhex(proof)
-    return body if fits(row, random, chain, unchecked) else None
+    return found
 
 
 def _read(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -18,7 +18,7 @@ from messages.subjects import encode_user, partition_of
 from persistence.damage import tell
 from persistence.errors import Damaged
 from persistence.records import Entry, Loaded, Snapshot
-from persistence.sqlite.at_once import body_of, read_fields
+from persistence.sqlite.at_once import bodies_of, read_fields
 from persistence.sqlite.blocks import Run, behind, bound, numbers_of
 from persistence.sqlite.checked import damaged
 from persistence.sqlite.connection import Connection, is_damage
@@ -95,15 +95,23 @@ def _load(
     after = {user: kept[user].seq if user in kept else 0 for user in asked.users}
     positions, lost = _positions(db, asked, after)
     wanted = [seq for found in positions.values() for seq in found]
-    entries, bytes_ = read_fields(db, wanted)
+    whose = [(partitions[user], user) for user, found in positions.items() for _ in found]
+    fields, bytes_ = read_fields(db, wanted)
+    if fields:
+        bodies: Sequence[str | None] = bodies_of(fields, bytes_, whose, stored.unchecked)
+    else:
+        bodies = [None] * len(wanted)
     loaded = dict[str, Loaded]()
-    begin = at = 0
+    place = 0
     for user, found in positions.items():
-        tail, alone = list[Entry](), found
-        if entries:
-            some = entries[at : at + len(found)]
-            at += len(found)
-            begin, alone = _add(tail, partitions[user], user, some, bytes_, begin, stored.unchecked)
+        tail, alone = list[Entry](), list[int]()
+        for at, seq in enumerate(found, place):
+            body = bodies[at]
+            if body:
+                tail.append((seq, fields[at][2], fields[at][3], body))
+            else:
+                alone.append(seq)
+        place += len(found)
         # Those whose body is in an archive; hardly ever: a snapshot reflects these rows. And those
         # that are not as they were written, which is raised here.
         for row in stored.at(db, alone) if alone else ():
@@ -199,34 +207,3 @@ def _added(
     _, end, body = block
     found += [seq for seq in numbers_of(body, user) if seq > after]
     return end >= behind(user) or len(found) >= limit
-
-
-def _add(
-    tail: list[Entry],
-    partition: int,
-    user: str,
-    entries: Sequence[tuple[Any, ...]],
-    bytes_: bytes,
-    begin: int,
-    unchecked: int,
-) -> tuple[int, list[int]]:
-    """Add to a user's rows those that are as they were written, and have a body; see `read_fields`.
-
-    Returns:
-        Where the bytes of the next user begin, and the positions of all other rows.
-    """
-    alone: list[int] = []
-    for seq, key, kind, at, notify, stamp_bytes, body_bytes, personal, proof in entries:
-        middle = begin + (stamp_bytes or 0)
-        end = middle + body_bytes
-        chain = None if stamp_bytes is None else bytes_[begin:middle]
-        raw = bytes_[middle:end]
-        begin = end
-        body = body_of(
-            seq, partition, user, key, kind, at, notify, raw, personal, proof, chain, unchecked
-        )
-        if body:
-            tail.append((seq, kind, at, body))
-        else:
-            alone.append(seq)
-    return begin, alone
