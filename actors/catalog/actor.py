@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from actors.billing.catalog import changes
+from actors.billing.catalog import changes, plan_changes, price_changes, provider_changes
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.defaults import default_catalog
+from actors.billing.catalog.estimates import estimate
+from actors.billing.catalog.pages import Page
 from actors.billing.idempotency import mismatch
 from actors.catalog.pages import show
 from actors.catalog.users import list_users
@@ -28,10 +30,8 @@ from messages.catalog import (
     CATALOG_USER,
     EstimateCost,
     PlansList,
-    PlansPut,
     PlansReply,
     PricesList,
-    PricesPut,
     PricesReply,
     ProvidersList,
     UsersList,
@@ -75,16 +75,14 @@ class CatalogActor(PersistentActor):
         """
         at = max(now, self._at)
         match request.command:
-            case PlansPut() as ask:
-                self._record(request, changes.put_plan(self._own, ask), at)
-            case PricesPut() as ask:
-                self._record(request, changes.put_price(self._own, ask, now), at)
             case UsersList() as ask:
                 return Detour(partial(list_users, self.context, request, ask, now), blocks=False)
             case PlansList() as ask:
-                return self._show(request, changes.plans(self._own, ask), PlansReply)
+                return self._show(request, plan_changes.plans(self._own, ask), PlansReply)
             case PricesList() as ask:
-                return self._show(request, changes.prices(self._own, ask), PricesReply)
+                return self._show(request, price_changes.prices(self._own, ask), PricesReply)
+            case ask if (change := changes.CHANGES.get(type(ask))) is not None:
+                self._record(request, change.decide(self._own, ask, now), at)
             case ask:
                 self._answer(request, _READS[type(ask)](self._own, ask, now))
         return None
@@ -117,9 +115,7 @@ class CatalogActor(PersistentActor):
         context.writer.append([row], _Effect(context.catalog, event, seq))
         context.writer.after(seq, request)
 
-    def _show(
-        self, request: Request, page: changes.Page, reply: type[PlansReply | PricesReply]
-    ) -> Detour:
+    def _show(self, request: Request, page: Page, reply: type[PlansReply | PricesReply]) -> Detour:
         flushed = self.context.writer.flushed()  # as of now: what the page shows may be lost
         bytes_max = self.context.page_bytes_max
         return Detour(partial(show, request, page, reply, flushed, bytes_max), blocks=False)
@@ -146,8 +142,8 @@ class _Effect:
 
 
 _READS: Final[Mapping[type, Callable[[Catalog, Any, int], object]]] = {
-    ProvidersList: lambda catalog, _ask, _at: changes.providers(catalog),
-    EstimateCost: changes.estimate,
+    ProvidersList: lambda catalog, _ask, _at: provider_changes.providers(catalog),
+    EstimateCost: estimate,
 }
 
 

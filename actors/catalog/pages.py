@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from actors.billing.catalog.changes import Page
+from actors.billing.catalog.pages import Page
 from actors.persistent.in_turns import fitting_in_turns
 from actors.runtime.request import Request
 from messages.catalog import PlansReply, PricesReply

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from actors.billing.catalog import changes
+from actors.billing.catalog.pages import cursor_of, read_cursor
 from actors.billing.counters.slots import totals
 from actors.billing.limits.thresholds import level_of_all
 from actors.billing.periods.rollover import current_of, due
@@ -63,7 +63,7 @@ _Page = tuple[tuple[Any, ...], str | None]
 
 async def _by_id(context: ActorContext, _: Request, ask: UsersList, listing: _Listing) -> _Page:
     limit, prefix, digest = ask.limit or PAGE, ask.prefix or "", _digest(ask)
-    after = changes.read_cursor(ask.cursor, digest, str) if ask.cursor else ""
+    after = read_cursor(ask.cursor, digest, str) if ask.cursor else ""
     names = await context.queries.users(after, limit + 1, prefix)
     beyond = len(names) > limit
     names = names[:limit]
@@ -82,7 +82,7 @@ async def _by_id(context: ActorContext, _: Request, ask: UsersList, listing: _Li
         if shown < start + len(lump):
             break
     last = shown == len(names) and not beyond
-    return tuple(entries), None if last else changes.cursor_of(names[shown - 1], digest)
+    return tuple(entries), None if last else cursor_of(names[shown - 1], digest)
 
 
 async def _ranked(
@@ -91,7 +91,7 @@ async def _ranked(
     """All users are looked at, some in a turn of the loop, until the deadline is over."""
     until = request.deadline or request.replies.now() + RANKED_S * MICROS_PER_SECOND
     limit, digest = ask.limit or PAGE, _digest(ask)
-    after = changes.read_cursor(ask.cursor, digest, place_of) if ask.cursor else None
+    after = read_cursor(ask.cursor, digest, place_of) if ask.cursor else None
     ranking = Ranking(ask.sort or "", limit + 1, after)
     seen, name = 0, ""
     while names := await context.queries.users(name, TOGETHER, ask.prefix or ""):
@@ -107,7 +107,7 @@ async def _ranked(
     entries = await fitting_in_turns((user for _, user in best[:limit]), context.page_bytes_max)
     if len(entries) == len(best):
         return tuple(entries), None
-    return tuple(entries), changes.cursor_of(text_of(best[len(entries) - 1][0]), digest)
+    return tuple(entries), cursor_of(text_of(best[len(entries) - 1][0]), digest)
 
 
 def _digest(ask: UsersList) -> str:

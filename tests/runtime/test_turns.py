@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from actors.billing.catalog import changes
+from actors.billing.catalog import price_changes
 from messages.stored.form import FORM
 from messages.subjects import PREFIX
 from persistence.sqlite.journal import SQLiteJournal
@@ -98,7 +98,7 @@ async def test_the_catalogue_is_never_dropped_to_be_loaded_again(start: Start) -
 async def test_a_model_has_a_most_of_prices_and_the_error_says_so(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "PRICES_OF_MODEL_MAX", 3)
+    monkeypatch.setattr(price_changes, "PRICES_OF_MODEL_MAX", 3)
     await with_prices(rig, 3)
     row: dict[str, Any] = {"provider": "openai", "model": "gpt-9", "cost_per_input_token": 1}
     answer = await rig.catalog("prices.put", **row)

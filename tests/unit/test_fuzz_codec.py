@@ -11,7 +11,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.catalog.changes import read_cursor as read_page_cursor
+from actors.billing.catalog.pages import read_cursor as read_page_cursor
 from actors.billing.reports.usage_log import Filter
 from actors.billing.reports.usage_log import read_cursor as read_log_cursor
 from actors.clock import SystemClock

@@ -49,11 +49,11 @@ ACTORS: Allowed = {
     "launcher": {"__main__"},
 }
 BILLING = upwards(
-    "paging effects catalog",
+    "paging effects fingerprint catalog",
     "counters",
     "limits",
     "state",
-    "fingerprint change",
+    "change",
     "periods",
     "usage admission",
     "reports",
