@@ -17,8 +17,15 @@ from .errors import ERRORS, ErrorReply, InvalidRequest, RequestError
 from .moments import MOMENTS, cut, may_be_finer
 from .refusals import UNREADABLE, clip, closest, refusal
 from .scalars import ABSENT
+from .stored.catalog import CatalogEvent
 from .stored.errors import UnreadableEvent
-from .stored.events import KIND, CatalogEvent, Event, PeriodRolled, Personal, UsageRecorded
+from .stored.events import (
+    KIND,
+    Event,
+    PeriodRolled,
+    Personal,
+    UsageRecorded,
+)
 from .stored.names import USAGE_NAMES
 from .stored.older import LONG_USAGE, decode_long_usage
 from .units import MONEY_DECIMALS_MAX, parse_amount, round_amount

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from itertools import takewhile
 from operator import attrgetter
 
-from messages.stored.events import ERASED
+from messages.stored.events import (
+    ERASED,
+)
 from messages.stored.form import Form, said
 from persistence.errors import NotStored
 from persistence.key_filter import KeyFilter

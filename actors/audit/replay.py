@@ -17,7 +17,9 @@ from actors.billing.state.account import Account
 from actors.billing.state.apply import apply
 from messages.codec import decode_event
 from messages.stored.errors import Unreadable, UnreadableEvent
-from messages.stored.events import Event
+from messages.stored.events import (
+    Event,
+)
 from messages.subjects import encode_user, partition_of
 from persistence.chain.losses import NONE, Losses
 from persistence.records import Row, Snapshot

@@ -31,7 +31,10 @@ from messages.catalog import CATALOG_USER
 from messages.codec import decode_catalog_event
 from messages.reports import StatsReply
 from messages.stored.errors import UnreadableEvent
-from messages.stored.events import KIND, PeriodRolled
+from messages.stored.events import (
+    KIND,
+    PeriodRolled,
+)
 from messages.stored.form import FORM
 from messages.subjects import PARTITIONS
 from persistence.archive.files import DIRECTORY

@@ -17,7 +17,9 @@ from actors.billing.effects import Effect, Shown
 from actors.billing.fingerprint import fingerprint
 from actors.billing.state.account import Account
 from actors.billing.state.headroom import Headrooms
-from messages.stored.events import Event
+from messages.stored.events import (
+    Event,
+)
 
 
 class Now:

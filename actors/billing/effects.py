@@ -9,7 +9,9 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from messages.stored.events import Event
+from messages.stored.events import (
+    Event,
+)
 
 
 class Shown:

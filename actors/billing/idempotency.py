@@ -14,7 +14,10 @@ from actors.billing.usage.privacy import Privacy
 from actors.billing.usage.same_call import same_call
 from actors.billing.wire import fast
 from messages.errors import RequestError
-from messages.stored.events import Event, UsageRecorded
+from messages.stored.events import (
+    Event,
+    UsageRecorded,
+)
 from messages.usage import Track
 
 

@@ -37,8 +37,11 @@ from messages.catalog import (
     UsersList,
 )
 from messages.codec import decode_catalog_event, encode_event
+from messages.stored.catalog import CatalogEvent
 from messages.stored.errors import UnreadableEvent, made_of
-from messages.stored.events import KIND, CatalogEvent
+from messages.stored.events import (
+    KIND,
+)
 from persistence.damage import damaged_of
 from persistence.errors import BeingMade
 from persistence.records import Row

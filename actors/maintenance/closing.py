@@ -27,7 +27,10 @@ from actors.edge.repeated import Repeated
 from actors.runtime.request import Request
 from messages.codec import decode_error
 from messages.control import Close
-from messages.stored.events import KIND, PeriodRolled
+from messages.stored.events import (
+    KIND,
+    PeriodRolled,
+)
 from messages.subjects import encode_user
 from messages.units import MICROS_PER_SECOND
 from persistence.damage import in_full, tell

@@ -12,11 +12,10 @@ from typing import Final
 import structlog
 
 from messages.codec import decode_event
+from messages.stored.catalog import CatalogEvent, PlanPut
 from messages.stored.events import (
     KIND,
-    CatalogEvent,
     CountersReset,
-    PlanPut,
     Subscribed,
     SubscriptionChanged,
 )

@@ -23,7 +23,11 @@ from actors.persistent.context import ActorContext
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from messages.codec import encode_event, encode_reply
-from messages.stored.events import KIND, Event, UsageRecorded
+from messages.stored.events import (
+    KIND,
+    Event,
+    UsageRecorded,
+)
 from messages.subjects import encode_user, partition_of
 from messages.usage import Track
 from persistence.records import Row, Snapshot

@@ -21,7 +21,14 @@ from actors.runtime.request import Request
 from messages.codec import decode_event
 from messages.reports import Alerts
 from messages.stored.errors import UnreadableEvent, made_of
-from messages.stored.events import KIND, AlertsRead, Event, PeriodRolled, PeriodSealed, Subscribed
+from messages.stored.events import (
+    KIND,
+    AlertsRead,
+    Event,
+    PeriodRolled,
+    PeriodSealed,
+    Subscribed,
+)
 from messages.subscriptions import RenewalEntry
 from messages.units import to_datetime
 from persistence.errors import ArchiveUnreadable, Corrupt

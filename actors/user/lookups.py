@@ -16,7 +16,11 @@ from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.runtime.unreadable import refusal_of
 from messages.errors import RequestError
-from messages.stored.events import KIND, HoldPlaced, HoldReleased
+from messages.stored.events import (
+    KIND,
+    HoldPlaced,
+    HoldReleased,
+)
 from messages.usage import Track
 from persistence.errors import ArchiveDamaged, Corrupt
 from persistence.records import Row

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
+from .catalog import CatalogEvent, PlanPut, PlanTerms, PricePut
 from .names import USAGE_NAMES
 
 Counters = tuple[int, int, int]
@@ -20,23 +21,6 @@ NO_TIME: Final[Any] = float(0)
 """The response time of a call whose caller gives none: this object, so it is left out.
 
 No literal and of no type: compiled code would make another object of it."""
-
-
-class PlanTerms(Struct, frozen=True, cache_hash=True):
-    """A plan as it holds for one period of one user.
-
-    ``limits`` are (name, value) pairs in the order of the plan: calls and tokens as counts,
-    cost limits in nano-USD. ``overridden`` names those that an override decides: they are hard,
-    and 0 closes them in every tier. It is unset in a plan, and in what was stored before it was
-    there: there an override is like a limit of the plan.
-    """
-
-    name: str
-    tier: str
-    version: int
-    limits: tuple[tuple[str, int], ...]
-    features: tuple[str, ...] = ()
-    overridden: tuple[str, ...] | UnsetType = UNSET
 
 
 class Alert(Struct, frozen=True, kw_only=True):
@@ -334,34 +318,6 @@ class SubscriptionChanged(Struct, frozen=True, kw_only=True, omit_defaults=True)
     alerts: tuple[Alert, ...] = ()
 
 
-class PlanPut(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The catalogue has a new version of a plan; prices in nano-USD."""
-
-    terms: PlanTerms
-    price_monthly_nano: int
-    price_yearly_nano: int
-    content: str
-
-
-class PricePut(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The catalogue has a price from ``effective_from`` on; pico-USD per unit."""
-
-    provider: str
-    model: str
-    version: int
-    effective_from: int
-    content: str
-    input_token: int | None = None
-    output_token: int | None = None
-    cache_read_token: int | None = None
-    cache_write_token: int | None = None
-    reasoning_token: int | None = None
-    request: int | None = None
-    search: int | None = None
-    image: int | None = None
-    page: int | None = None
-
-
 Event = (
     PeriodRolled
     | PeriodClosed
@@ -378,8 +334,6 @@ Event = (
     | SubscriptionChanged
 )
 """What can happen to a user."""
-CatalogEvent = PlanPut | PricePut
-"""What can happen to the catalogue."""
 
 KIND: Final[dict[type[Event | CatalogEvent], str]] = {
     PeriodRolled: "period_rolled",

@@ -16,7 +16,9 @@ from typing import Final
 
 import msgspec
 
-from messages.stored.events import ERASED
+from messages.stored.events import (
+    ERASED,
+)
 from messages.subjects import PARTITIONS
 from persistence.records import Row
 

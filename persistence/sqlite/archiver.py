@@ -16,7 +16,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from messages.stored.events import ERASED
+from messages.stored.events import (
+    ERASED,
+)
 from persistence.archive.entries import FIELDS as ENTRY
 from persistence.archive.entries import ArchiveEntry, checksum_of, entry_of, name_of
 from persistence.archive.files import BLOCK_ROWS, Writing, blocks_of, bodies

@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from messages.stored.events import ERASED
+from messages.stored.events import (
+    ERASED,
+)
 from persistence.chain.chain import about_of
 from persistence.sqlite.connection import as_array
 

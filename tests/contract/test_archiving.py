@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
-from messages.stored.events import ERASED
+from messages.stored.events import (
+    ERASED,
+)
 from messages.stored.form import FORM
 from persistence.archive.files import BLOCK_ROWS
 from persistence.errors import NotStored

@@ -11,7 +11,9 @@ import pytest
 import structlog.testing
 
 from messages.codec import encode_event
-from messages.stored.events import UsageRecorded
+from messages.stored.events import (
+    UsageRecorded,
+)
 from messages.stored.form import FORM, STORAGE, Form, Storage
 from persistence.records import Row
 from persistence.sqlite import derived

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from messages.stored.events import ERASED
+from messages.stored.events import (
+    ERASED,
+)
 from messages.stored.form import FORM
 from persistence.errors import NotStored
 from persistence.journal import Journal

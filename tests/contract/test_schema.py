@@ -16,7 +16,11 @@ from msgspec.structs import replace
 
 from messages.codec import encode_event
 from messages.dimensions import COUNT_FIELDS
-from messages.stored.events import Alert, Personal, UsageRecorded
+from messages.stored.events import (
+    Alert,
+    Personal,
+    UsageRecorded,
+)
 from messages.stored.form import FORM
 from persistence.errors import Refused
 from persistence.sqlite import schema

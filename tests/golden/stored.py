@@ -10,10 +10,10 @@ from actors.billing.counters.slots import restored, wavespeed_calls
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account, Period, Raised
 from actors.billing.state.open_holds import OpenHold, OpenHolds
+from messages.stored.catalog import CatalogEvent, PlanPut, PlanTerms, PricePut
 from messages.stored.events import (
     Alert,
     AlertsRead,
-    CatalogEvent,
     CountersReset,
     DecisionThen,
     Event,
@@ -27,10 +27,7 @@ from messages.stored.events import (
     PeriodSealed,
     PeriodTotals,
     Personal,
-    PlanPut,
-    PlanTerms,
     PreflightHeld,
-    PricePut,
     StoredSubscription,
     Subscribed,
     SubscriptionChanged,

@@ -11,7 +11,9 @@ import pytest
 
 from actors.billing.periods.calendar import add_months
 from messages.codec import decode_event
-from messages.stored.events import UsageRecorded
+from messages.stored.events import (
+    UsageRecorded,
+)
 from messages.subjects import PREFIX
 from persistence.errors import Damaged
 from tests.support.faults import Fault

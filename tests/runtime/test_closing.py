@@ -13,7 +13,10 @@ from actors.maintenance import closing
 from actors.maintenance.closing import LOOK_S
 from actors.waits import DEFAULT_WAITS
 from messages.codec import decode_event
-from messages.stored.events import PeriodClosed, PeriodRolled
+from messages.stored.events import (
+    PeriodClosed,
+    PeriodRolled,
+)
 from tests.runtime.test_forget import forget
 from tests.sim.world.loop import TickingClock, in_virtual_time
 from tests.support.faults import Fault

@@ -5,7 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from messages.stored.events import ERASED
+from messages.stored.events import (
+    ERASED,
+)
 from messages.subjects import PREFIX
 from tests.support.faults import Fault
 from tests.support.rig import Rig

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 from actors.publishing.outbox import Relay
 from messages.codec import encode_event
-from messages.stored.events import CountersReset
+from messages.stored.events import (
+    CountersReset,
+)
 from messages.stored.form import FORM
 from persistence.memory import MemoryJournal
 from tests.support.rig import WAIT_S

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from messages.codec import decode_event
-from messages.stored.events import PeriodSealed
+from messages.stored.events import (
+    PeriodSealed,
+)
 from persistence.records import Row
 from tests.runtime.test_damage import MONTHLY, Ask, ask, rebuild, use
 from tests.support.damage import break_reads, damaged, refused_for_good, rot, row_of, said

@@ -15,7 +15,11 @@ from typing import Any, Final
 import pytest
 
 from messages.codec import decode_event
-from messages.stored.events import CountersReset, PeriodRolled, UsageRecorded
+from messages.stored.events import (
+    CountersReset,
+    PeriodRolled,
+    UsageRecorded,
+)
 from persistence.records import Row
 from tests.sim.world.faults import live
 from tests.sim.world.lifetimes import drawn

@@ -33,7 +33,13 @@ from messages.admission import Enforce, EnforceReply, HoldsReply
 from messages.codec import decode_command, decode_event, encode_event, encode_reply
 from messages.dimensions import Counts
 from messages.reports import Logs, Stats, StatsReply
-from messages.stored.events import KIND, Event, PeriodRolled, PlanTerms, UsageRecorded
+from messages.stored.catalog import PlanTerms
+from messages.stored.events import (
+    KIND,
+    Event,
+    PeriodRolled,
+    UsageRecorded,
+)
 from messages.units import to_datetime, to_micros
 from messages.usage import COUNTS, Reset, ResetReply, Track, TrackReply
 from messages.verbs import Command

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from msgspec.structs import asdict
 
 from messages.codec import decode_event, encode_reply
-from messages.stored.events import UsageRecorded
+from messages.stored.events import (
+    UsageRecorded,
+)
 from messages.stored.older import LATER
 from persistence.records import Row
 

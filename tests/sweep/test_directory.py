@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from messages.stored.events import ERASED, KIND
+from messages.stored.events import (
+    ERASED,
+    KIND,
+)
 from persistence.sqlite.data_dir import DATABASE
 from tests.golden.released import USERS
 from tests.sweep import outcomes as o

@@ -9,7 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.billing.limits.thresholds import level_of
-from messages.stored.events import Alert
+from messages.stored.events import (
+    Alert,
+)
 from messages.usage import TrackReply
 from tests.support.meter import Meter, nano, plan
 

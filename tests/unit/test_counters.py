@@ -25,7 +25,12 @@ from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account, Period
 from actors.billing.state.apply import apply
 from messages.codec import decode_event, encode_event
-from messages.stored.events import CountersReset, Event, PeriodRolled, UsageRecorded
+from messages.stored.events import (
+    CountersReset,
+    Event,
+    PeriodRolled,
+    UsageRecorded,
+)
 from tests.support.meter import NOON, Meter, micros, plan
 
 OPENED = PeriodRolled(

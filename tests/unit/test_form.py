@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from messages.stored.events import KIND, Personal, UsageRecorded
+from messages.stored.events import (
+    KIND,
+    Personal,
+    UsageRecorded,
+)
 from messages.stored.form import FORM, STORAGE, Storage
 from messages.stored.view import USAGE
 

@@ -14,7 +14,11 @@ from actors.billing.state.account import Period
 from actors.billing.state.headroom import RECENT_MAX, Headroom
 from actors.billing.wire import fast
 from messages.errors import RequestError
-from messages.stored.events import KIND, HoldPlaced, PlanPut, PlanTerms
+from messages.stored.catalog import PlanPut, PlanTerms
+from messages.stored.events import (
+    KIND,
+    HoldPlaced,
+)
 from tests.support.meter import NOON, Meter, nano, plan
 
 AMOUNTS = st.integers(0, 10**6)

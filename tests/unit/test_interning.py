@@ -12,7 +12,9 @@ from actors.billing.state.account import Account
 from actors.billing.state.apply import apply
 from actors.billing.state.interning import NOTHING, owned, shared
 from messages.codec import decode_event, encode_event
-from messages.stored.events import PeriodRolled
+from messages.stored.events import (
+    PeriodRolled,
+)
 from tests.support.meter import Meter, catalog_of, micros
 from tests.support.meterd import compiled_here
 

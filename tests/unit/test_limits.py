@@ -10,7 +10,7 @@ from actors.billing.catalog.defaults import default_catalog
 from actors.billing.catalog.providers import NAMES, WAVESPEED
 from actors.billing.counters.slots import UNITS
 from actors.billing.limits.limits import Limit, LimitTable, still_armed, table_of
-from messages.stored.events import PlanTerms
+from messages.stored.catalog import PlanTerms
 from tests.support.meter import Meter, nano, plan
 
 PLANS: list[dict[str, Any]] = json.loads(

@@ -14,7 +14,11 @@ from actors.billing.reports.usage_log import CHUNK, PAGE_BYTES_MAX, SCANNED_MAX,
 from messages.codec import encode_event, encode_reply
 from messages.errors import InvalidRequest, RequestError
 from messages.reports import LogEntry, LogsReply
-from messages.stored.events import KIND, CountersReset, UsageRecorded
+from messages.stored.events import (
+    KIND,
+    CountersReset,
+    UsageRecorded,
+)
 from messages.units import to_datetime
 from tests.support.meter import NOON, STRIDE, Entry, Meter, a_logs, micros, nano, plan
 from tests.support.rows import CALL

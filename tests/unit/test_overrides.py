@@ -10,7 +10,9 @@ from msgspec.structs import replace
 
 from actors.billing.limits.limits import table_of
 from actors.billing.periods.subscription import overrides_of, state_of, terms_of
-from messages.stored.events import StoredSubscription
+from messages.stored.events import (
+    StoredSubscription,
+)
 from tests.golden.stored import BARE_SUBSCRIPTION
 from tests.support.meter import NOON, Meter
 

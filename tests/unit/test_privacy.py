@@ -13,7 +13,9 @@ from actors.settings.config import Config, ConfigError
 from actors.settings.privacy import privacy_of
 from messages.codec import encode_event
 from messages.errors import RequestError
-from messages.stored.events import Personal
+from messages.stored.events import (
+    Personal,
+)
 from tests.support.meter import NOON, Meter, a_track, plan
 
 SECRET = b"a secret of the tests"

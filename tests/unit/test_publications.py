@@ -9,7 +9,10 @@ import pytest
 from actors.billing.publications import Notice, notices_of, notifies
 from actors.billing.state.apply import apply
 from messages.codec import encode_reply
-from messages.stored.events import KIND, Event
+from messages.stored.events import (
+    KIND,
+    Event,
+)
 from tests.support.meter import Entry, Meter, micros, nano, plan
 
 APRIL = micros("2026-04-01T00:00:00Z")

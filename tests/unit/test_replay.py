@@ -24,7 +24,12 @@ from actors.billing.state.account import Account, logged
 from actors.billing.state.apply import apply
 from messages.codec import encode_event
 from messages.stored.errors import Unreadable
-from messages.stored.events import KIND, Event, PeriodRolled, PeriodSealed
+from messages.stored.events import (
+    KIND,
+    Event,
+    PeriodRolled,
+    PeriodSealed,
+)
 from messages.usage import TrackReply
 from tests.support.meter import Entry, Meter, catalog_of, micros, nano, plan
 

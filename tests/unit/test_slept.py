@@ -11,7 +11,9 @@ from actors.billing.periods.calendar import add_months, month_of
 from actors.billing.periods.rollover import SLEPT_MAX, opening
 from actors.billing.periods.subscription import following
 from actors.billing.state.account import Account, Period
-from messages.stored.events import StoredSubscription
+from messages.stored.events import (
+    StoredSubscription,
+)
 from tests.support.meter import NOON
 from tests.support.turns import instructions
 

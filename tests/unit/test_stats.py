@@ -14,7 +14,10 @@ from actors.billing.reports import stats as summaries
 from actors.billing.state.snapshot import period_of
 from messages.codec import encode_reply
 from messages.reports import Stats, StatsReply
-from messages.stored.events import PeriodRolled, PeriodSealed
+from messages.stored.events import (
+    PeriodRolled,
+    PeriodSealed,
+)
 from messages.units import to_datetime
 from tests.support.meter import NOON, Meter, micros, nano, plan
 

@@ -91,7 +91,9 @@ from typing import Any, Final
 from actors.billing.change import Change, Now
 from actors.billing.effects import Persist
 from actors.billing.state.account import Account
-from messages.stored.events import Noted
+from messages.stored.events import (
+    Noted,
+)
 from messages.subscriptions import Note, NoteReply
 
 

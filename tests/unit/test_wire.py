@@ -21,7 +21,9 @@ from actors.billing.wire import fast, reference
 from messages.admission import LimitState
 from messages.codec import decode_command, encode_reply
 from messages.errors import RequestError
-from messages.stored.events import UsageRecorded
+from messages.stored.events import (
+    UsageRecorded,
+)
 from messages.units import NANO_PER_USD, to_datetime, usd
 from messages.usage import BatchReply
 from tests.support.meter import Meter, catalog_of, plan

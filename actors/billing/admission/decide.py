@@ -20,7 +20,9 @@ from actors.billing.state.headroom import Headroom, Headrooms, LimitUse
 from messages.admission import Enforce
 from messages.codec import money_of
 from messages.scalars import ABSENT
-from messages.stored.events import Counters
+from messages.stored.events import (
+    Counters,
+)
 from messages.units import MICROS_PER_SECOND
 
 WITHIN: Final = "within_limits"

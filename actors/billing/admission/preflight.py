@@ -15,7 +15,11 @@ from actors.billing.state.account import Account
 from actors.billing.state.headroom import Headroom
 from messages.admission import Preflight
 from messages.errors import InvalidRequest
-from messages.stored.events import Event, HoldPlaced, PreflightHeld
+from messages.stored.events import (
+    Event,
+    HoldPlaced,
+    PreflightHeld,
+)
 from messages.units import MICROS_PER_SECOND
 
 

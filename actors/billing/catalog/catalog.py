@@ -15,8 +15,11 @@ from messages.codec import money_of
 from messages.dimensions import DIMENSIONS
 from messages.errors import InvalidRequest
 from messages.refusals import closest
+from messages.stored.catalog import CatalogEvent, PlanPut, PlanTerms, PricePut
 from messages.stored.errors import MISFITS, UnreadableEvent
-from messages.stored.events import KIND, CatalogEvent, PlanPut, PlanTerms, PricePut
+from messages.stored.events import (
+    KIND,
+)
 
 FREE_TIER: Final = "free"
 TEXT_CALLS: Final = f"{TEXT}_calls"

@@ -13,7 +13,7 @@ from actors.billing.catalog import plan_changes, price_changes
 from actors.billing.catalog.catalog import Catalog
 from messages.catalog import PlansPut, PricesPut
 from messages.codec import encode_reply
-from messages.stored.events import CatalogEvent, PlanPut, PricePut
+from messages.stored.catalog import CatalogEvent, PlanPut, PricePut
 
 
 class CatalogChange(NamedTuple):

@@ -13,7 +13,7 @@ from actors.billing.catalog.catalog import Catalog, Plan, is_cost
 from actors.billing.catalog.prices import Price, rates_of
 from actors.billing.catalog.providers import PROVIDERS
 from messages.dimensions import DIMENSIONS
-from messages.stored.events import PlanTerms
+from messages.stored.catalog import PlanTerms
 from messages.units import MONEY_DECIMALS_MAX, PRICE_DECIMALS_MAX, parse_amount
 
 _T = TypeVar("_T")

@@ -10,7 +10,7 @@ from actors.billing.fingerprint import fingerprint, value_of
 from messages.catalog import PlanEntry, PlanPutReply, PlansList, PlansPut
 from messages.codec import money_of
 from messages.errors import InvalidRequest
-from messages.stored.events import PlanPut, PlanTerms
+from messages.stored.catalog import PlanPut, PlanTerms
 from messages.units import usd
 
 

@@ -14,7 +14,7 @@ from messages.catalog import PriceEntry, PricePutReply, PricesList, PricesPut
 from messages.codec import money_of
 from messages.dimensions import DIMENSIONS
 from messages.errors import InvalidRequest
-from messages.stored.events import PricePut
+from messages.stored.catalog import PricePut
 from messages.units import PRICE_DECIMALS_MAX, to_datetime, to_micros
 
 _FIRST: Final = to_micros(datetime.min.replace(tzinfo=UTC))

@@ -23,7 +23,9 @@ from weakref import WeakValueDictionary
 from actors.billing.catalog.catalog import MONTHLY_COST, TEXT_CALLS, WAVESPEED_CALLS
 from actors.billing.catalog.providers import NAMES, TEXT_PROVIDERS, WAVESPEED
 from actors.billing.counters.layout import Layout
-from messages.stored.events import Counters
+from messages.stored.events import (
+    Counters,
+)
 
 CALLS: Final = 0
 TOKENS: Final = 1

@@ -16,7 +16,7 @@ from actors.billing.catalog.catalog import FREE_TIER, TEXT_CALLS, WAVESPEED_CALL
 from actors.billing.catalog.providers import NAMES, TEXT_PROVIDERS, WAVESPEED
 from actors.billing.counters.slots import CALLS, COST, UNITS, slot_of, slots_of_call
 from actors.billing.limits.windows import BILLING_PERIOD, Window
-from messages.stored.events import PlanTerms
+from messages.stored.catalog import PlanTerms
 from messages.units import usd
 
 HARD: Final = "hard"

@@ -11,7 +11,9 @@ from typing import Final
 
 from actors.billing.counters.slots import COST, UNITS, Slots
 from actors.billing.limits.limits import THRESHOLDS, Limit, LimitTable
-from messages.stored.events import Alert
+from messages.stored.events import (
+    Alert,
+)
 from messages.units import NANO_PER_USD
 
 _SEVERITY: Final = {80: "info", 90: "warning", 100: "error"}

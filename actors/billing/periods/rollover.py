@@ -14,7 +14,12 @@ from actors.billing.periods.calendar import GRACE, month_of, new_key
 from actors.billing.periods.subscription import following, nearer, terms_of
 from actors.billing.state.account import Account, Period
 from actors.billing.state.snapshot import totals_of
-from messages.stored.events import Event, PeriodClosed, PeriodRolled, PeriodSealed
+from messages.stored.events import (
+    Event,
+    PeriodClosed,
+    PeriodRolled,
+    PeriodSealed,
+)
 
 SLEPT_MAX: Final = 35
 """Periods slept through that a new one remembers: trends show 36 in all."""

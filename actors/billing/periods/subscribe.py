@@ -22,11 +22,11 @@ from actors.billing.periods.subscription import cycle_months, is_live, state_of,
 from actors.billing.state.account import Account, Period
 from actors.billing.state.snapshot import totals_of
 from messages.errors import InvalidRequest, RequestError
+from messages.stored.catalog import PlanTerms
 from messages.stored.events import (
     Alert,
     Event,
     PeriodRolled,
-    PlanTerms,
     StoredSubscription,
     Subscribed,
     SubscriptionChanged,

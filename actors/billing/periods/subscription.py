@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from actors.billing.catalog.catalog import FREE_TIER, Catalog
 from actors.billing.periods.calendar import add_months, index_of, month_of
 from messages.admission import Number
+from messages.stored.catalog import PlanTerms
 from messages.stored.events import (
     Event,
     PeriodRolled,
-    PlanTerms,
     StoredSubscription,
     Subscribed,
 )

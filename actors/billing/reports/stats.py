@@ -15,7 +15,10 @@ from actors.billing.state.account import Account, Period, status_of
 from messages.admission import Held
 from messages.errors import RequestError
 from messages.reports import AlertReply, PlanLimits, Stats, StatsReply, Usage
-from messages.stored.events import Counters, PlanTerms
+from messages.stored.catalog import PlanTerms
+from messages.stored.events import (
+    Counters,
+)
 from messages.units import MICROS_PER_SECOND, to_datetime, usd
 
 SHOWN_ALERTS: int = 10

@@ -24,7 +24,13 @@ from messages.codec import decode_event, decode_personal, encode_reply, usage_ma
 from messages.errors import InvalidRequest
 from messages.reports import LogEntry, Logs, LogsReply
 from messages.stored.errors import MISFITS, UnreadableEvent
-from messages.stored.events import KIND, PeriodAdded, PeriodRolled, Personal, UsageRecorded
+from messages.stored.events import (
+    KIND,
+    PeriodAdded,
+    PeriodRolled,
+    Personal,
+    UsageRecorded,
+)
 from messages.units import to_datetime, to_micros, usd
 
 PAGE: Final = 50

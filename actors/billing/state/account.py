@@ -26,7 +26,12 @@ from actors.billing.counters.slots import (
 from actors.billing.limits.limits import LimitTable, Watched, still_armed, table_of
 from actors.billing.state.interning import NOTHING, span
 from actors.billing.state.open_holds import OpenHold, OpenHolds
-from messages.stored.events import Alert, Counters, PlanTerms, StoredSubscription
+from messages.stored.catalog import PlanTerms
+from messages.stored.events import (
+    Alert,
+    Counters,
+    StoredSubscription,
+)
 
 ACTIVE: Final = "active"
 UNREAD_MAX: Final = 1_000

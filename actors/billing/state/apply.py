@@ -21,6 +21,7 @@ from actors.billing.state.account import (
 )
 from actors.billing.state.interning import NOTHING, owned, shared
 from actors.billing.state.open_holds import OpenHold, OpenHolds
+from messages.stored.catalog import PlanTerms
 from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import (
     KIND,
@@ -35,7 +36,6 @@ from messages.stored.events import (
     PeriodClosed,
     PeriodRolled,
     PeriodSealed,
-    PlanTerms,
     PreflightHeld,
     Subscribed,
     SubscriptionChanged,

@@ -15,7 +15,9 @@ from actors.billing.counters.slots import UNITS
 from actors.billing.limits.limits import Limit
 from actors.billing.limits.windows import Window
 from actors.billing.state.account import Account, Period
-from messages.stored.events import Counters
+from messages.stored.events import (
+    Counters,
+)
 
 RECENT_MAX: Final = 4096
 """Headrooms that are kept; with their texts they take some 10 MB."""

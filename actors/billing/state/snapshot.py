@@ -19,7 +19,9 @@ from actors.billing.state.account import Account, Period, Raised
 from actors.billing.state.interning import NOTHING, shared
 from actors.billing.state.open_holds import OpenHold, OpenHolds
 from messages.stored.errors import Unreadable
-from messages.stored.events import PeriodTotals
+from messages.stored.events import (
+    PeriodTotals,
+)
 from messages.stored.snapshot import DECODER, ENCODER, State, StoredPeriod
 
 SCHEMA: Final = 3

@@ -9,7 +9,9 @@ from actors.billing.change import Change, Now
 from actors.billing.effects import Effect, Persist, Reply
 from actors.billing.periods.rollover import current_of
 from actors.billing.state.account import Account
-from messages.stored.events import CountersReset
+from messages.stored.events import (
+    CountersReset,
+)
 from messages.usage import Reset, ResetReply
 
 

@@ -15,7 +15,11 @@ from actors.billing.usage.privacy import Privacy, personal_of
 from messages.codec import billed_of, decode_personal
 from messages.dimensions import COUNT_FIELDS, COUNTED, Counts
 from messages.errors import RequestError
-from messages.stored.events import ERASED, Personal, UsageRecorded
+from messages.stored.events import (
+    ERASED,
+    Personal,
+    UsageRecorded,
+)
 from messages.usage import ConvertedTrack, Track
 
 _NOTHING: Final = Personal()

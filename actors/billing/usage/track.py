@@ -34,6 +34,7 @@ from messages.codec import billed_of
 from messages.dimensions import Counts
 from messages.errors import RequestError
 from messages.scalars import ABSENT
+from messages.stored.catalog import PlanTerms
 from messages.stored.events import (
     NO_TIME,
     Alert,
@@ -41,7 +42,6 @@ from messages.stored.events import (
     Event,
     PeriodAdded,
     PeriodClosed,
-    PlanTerms,
     UsageRecorded,
 )
 from messages.units import to_micros

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from messages.stored.events import ERASED
+from messages.stored.events import (
+    ERASED,
+)
 from messages.subjects import PARTITIONS
 from persistence.chain.chain import LINK_BYTES, about_of, link
 from persistence.chain.checksum import STAMP_BYTES, body_fits, head_fits, stamp

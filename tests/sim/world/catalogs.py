@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from messages.catalog import CATALOG_USER
 from messages.codec import decode_catalog_event
 from messages.dimensions import DIMENSIONS
-from messages.stored.events import PricePut
+from messages.stored.catalog import PricePut
 from persistence.records import Row
 from tests.sim.model.catalogue import Catalogue
 from tests.sim.model.reference import Refused

@@ -12,12 +12,12 @@ from itertools import product
 from typing import Any
 
 from messages.codec import decode_event
+from messages.stored.catalog import PlanTerms
 from messages.stored.events import (
     HoldExtended,
     HoldPlaced,
     PeriodAdded,
     PeriodRolled,
-    PlanTerms,
     PreflightHeld,
     Subscribed,
     SubscriptionChanged,

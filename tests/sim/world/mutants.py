@@ -28,7 +28,9 @@ from actors.runtime.request import Request
 from actors.user import ledger, lookups
 from actors.user.replay import replay
 from messages.catalog import CATALOG_USER
-from messages.stored.events import PeriodClosed
+from messages.stored.events import (
+    PeriodClosed,
+)
 from persistence.key_filter import KeyFilter
 from persistence.memory import MemoryJournal
 from persistence.records import Snapshot

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from messages.codec import decode_event
-from messages.stored.events import UsageRecorded
+from messages.stored.events import (
+    UsageRecorded,
+)
 from persistence.records import Row
 from tests.sim.world.history import Book, Sent
 

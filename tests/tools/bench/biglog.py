@@ -27,7 +27,10 @@ from actors.billing.state.account import Account
 from actors.billing.state.apply import apply
 from actors.billing.usage.track import track
 from messages.codec import decode_command, encode_event
-from messages.stored.events import KIND, Event
+from messages.stored.events import (
+    KIND,
+    Event,
+)
 from messages.stored.form import FORM
 from messages.subjects import encode_user, partition_of
 from messages.usage import Track

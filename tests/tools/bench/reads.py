@@ -21,7 +21,10 @@ from actors.billing.state.account import Account
 from actors.billing.state.apply import apply
 from actors.billing.usage.track import track
 from messages.codec import decode_command, encode_event
-from messages.stored.events import KIND, Event
+from messages.stored.events import (
+    KIND,
+    Event,
+)
 from messages.stored.form import FORM
 from messages.subjects import PREFIX, encode_user, partition_of, request_subject
 from persistence.records import Row

@@ -1,0 +1,58 @@
+"""What can happen to the catalogue, and what of it users' events carry. As `events`: for ever.
+
+Money is in nano-USD (``*_nano``), a unit price in pico-USD, instants in microseconds since the
+epoch.
+"""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct, UnsetType
+
+
+class PlanTerms(Struct, frozen=True, cache_hash=True):
+    """A plan as it holds for one period of one user.
+
+    ``limits`` are (name, value) pairs in the order of the plan: calls and tokens as counts,
+    cost limits in nano-USD. ``overridden`` names those that an override decides: they are hard,
+    and 0 closes them in every tier. It is unset in a plan, and in what was stored before it was
+    there: there an override is like a limit of the plan.
+    """
+
+    name: str
+    tier: str
+    version: int
+    limits: tuple[tuple[str, int], ...]
+    features: tuple[str, ...] = ()
+    overridden: tuple[str, ...] | UnsetType = UNSET
+
+
+class PlanPut(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The catalogue has a new version of a plan; prices in nano-USD."""
+
+    terms: PlanTerms
+    price_monthly_nano: int
+    price_yearly_nano: int
+    content: str
+
+
+class PricePut(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The catalogue has a price from ``effective_from`` on; pico-USD per unit."""
+
+    provider: str
+    model: str
+    version: int
+    effective_from: int
+    content: str
+    input_token: int | None = None
+    output_token: int | None = None
+    cache_read_token: int | None = None
+    cache_write_token: int | None = None
+    reasoning_token: int | None = None
+    request: int | None = None
+    search: int | None = None
+    image: int | None = None
+    page: int | None = None
+
+
+CatalogEvent = PlanPut | PricePut
+"""What can happen to the catalogue."""
