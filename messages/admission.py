@@ -16,7 +16,9 @@ from .scalars import (
     Calls,
     Endpoint,
     Key,
+    KeyId,
     Moment,
+    Tags,
     Text,
     Tokens,
     Ttl,
@@ -36,6 +38,8 @@ class Enforce(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=
     tokens_requested: Tokens | None = None
     cost_requested: Raw = ABSENT
     calls: Calls | None = None
+    key: KeyId | None = None
+    tags: Tags | None = None
     deadline: Moment | None = None
 
 
@@ -211,6 +215,8 @@ class HoldEntry(Struct, kw_only=True):
     cost: Decimal
     created_at: datetime
     expires_at: datetime
+    key: str | None
+    tags: dict[str, str] | None
 
 
 class HoldsReply(Struct, kw_only=True):

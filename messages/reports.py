@@ -14,9 +14,12 @@ from msgspec import Meta, Struct
 from .admission import Held, Number
 from .scalars import (
     Key,
+    KeyId,
     Moment,
+    Outcome,
     PeriodKey,
     StatusCode,
+    Tags,
     Text,
 )
 
@@ -35,6 +38,10 @@ class Logs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cursor: Annotated[str, Meta(max_length=512)] | None = None
     provider: Text | None = None
     status_code: StatusCode | None = None
+    model_used: Text | None = None
+    key: KeyId | None = None
+    outcome: Outcome | None = None
+    tags: Tags | None = None
     billing_period: PeriodKey | None = None
     event_id: Key | None = None
     since: Moment | None = None
@@ -164,6 +171,9 @@ class LogEntry(Struct, kw_only=True):
     retry_count: int
     hold_id: str | None
     metadata: dict[str, str] | None
+    outcome: Outcome
+    key: str | None
+    tags: dict[str, str] | None
     cost: Decimal
     cost_input: Decimal
     cost_output: Decimal

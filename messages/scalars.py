@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Raw
 
@@ -17,6 +17,8 @@ METADATA_KEY_MAX: Final = 64
 """Of texts, in code points."""
 METADATA_PAIRS_MAX: Final = 16
 
+Identifier = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,47}\Z")]
+"""The id of a unit, a group, a limit or a tag."""
 Key = Annotated[str, Meta(min_length=1, max_length=128)]
 Text = Annotated[str, Meta(max_length=TEXT_MAX)]
 Endpoint = Annotated[str, Meta(max_length=ENDPOINT_MAX)]
@@ -32,6 +34,14 @@ Metadata = Annotated[
     dict[Annotated[str, Meta(max_length=METADATA_KEY_MAX)], Text],
     Meta(max_length=METADATA_PAIRS_MAX),
 ]
+TAGS_MAX: Final = 8
+Tags = Annotated[
+    dict[Identifier, Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=TAGS_MAX)
+]
+KeyId = Annotated[str, Meta(min_length=1, max_length=64)]
+"""Which API key or device makes a call: an id, never the secret."""
+Outcome = Literal["ok", "failed", "cancelled", "unknown"]
+"""How a call ended."""
 Version = Annotated[int, Meta(ge=0)]
 Calls = Annotated[int, Meta(ge=1, le=1000)]
 Ttl = Annotated[int, Meta(ge=1, le=86_400)]

@@ -20,11 +20,14 @@ from .scalars import (
     Endpoint,
     ErrorText,
     Key,
+    KeyId,
     Metadata,
     Moment,
+    Outcome,
     Seconds,
     Size,
     StatusCode,
+    Tags,
     Text,
     Tokens,
 )
@@ -59,6 +62,9 @@ class Track(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=Fa
     cost: Raw = ABSENT
     hold_id: Text | None = None
     metadata: Metadata | None = None
+    outcome: Outcome | None = None
+    key: KeyId | None = None
+    tags: Tags | None = None
     deadline: Moment | None = None
 
 
@@ -66,6 +72,13 @@ _FIRST: Final = Track.__struct_fields__.index(COUNT_FIELDS[0])
 COUNTS: Final = slice(_FIRST, _FIRST + len(COUNT_FIELDS))
 """Where in the tuple of a call its `Counts` are."""
 assert Track.__struct_fields__[COUNTS] == COUNT_FIELDS, COUNT_FIELDS
+
+DETAIL: Final = slice(
+    Track.__struct_fields__.index("outcome"), Track.__struct_fields__.index("deadline")
+)
+"""Where in the tuple of a call is what few calls say: see `messages.stored.detail`."""
+UNSAID: Final = (None,) * (DETAIL.stop - DETAIL.start)
+"""What most calls say of that."""
 
 
 SIDE_FIELDS: Final = (

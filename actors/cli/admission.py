@@ -13,11 +13,14 @@ from actors.cli.options import (
     EventId,
     Json,
     JsonFile,
+    KeyId,
     Money,
     Provider,
+    Tags,
     Timeout,
     Url,
     User,
+    pairs_of,
 )
 from actors.cli.output import show
 from actors.cli.session import EXIT_NOT_ALLOWED, call, errors_as_exit_codes
@@ -35,6 +38,8 @@ def hold(
     tokens_requested: int | None = None,
     cost_requested: Money = None,
     calls: int | None = None,
+    key: KeyId = None,
+    tags: Tags = None,
     ttl: Ttl = None,
     event_id: EventId = None,
     url: Url = None,
@@ -54,6 +59,8 @@ def hold(
             tokens_requested=tokens_requested,
             cost_requested=cost_requested,
             calls=calls,
+            key=key,
+            tags=pairs_of(tags, "--tag") if tags else None,
             ttl=ttl,
             event_id=event_id,
         ),

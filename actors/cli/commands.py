@@ -11,10 +11,13 @@ from actors.cli.options import (
     TIMEOUT_S,
     EventId,
     Json,
+    KeyId,
     Moment,
     Money,
+    Outcome,
     Period,
     Provider,
+    Tags,
     Timeout,
     Url,
     User,
@@ -54,6 +57,9 @@ def track(
     metadata: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be given again.")
     ] = None,
+    outcome: Outcome = None,
+    key: KeyId = None,
+    tags: Tags = None,
     url: Url = None,
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
@@ -62,7 +68,9 @@ def track(
     """A call was made: price it, log it, count it."""
     fields = _given({**locals(), **counts}, TrackFields)
     if metadata:
-        fields["metadata"] = options.metadata(metadata)
+        fields["metadata"] = options.pairs_of(metadata, "--metadata")
+    if tags:
+        fields["tags"] = options.pairs_of(tags, "--tag")
     reply = call(url, timeout, lambda client: client.track(user, **fields))
     show(reply, views.tracked, as_json=as_json)
 
@@ -76,12 +84,16 @@ def enforce(
     tokens_requested: int | None = None,
     cost_requested: Money = None,
     calls: int | None = None,
+    key: KeyId = None,
+    tags: Tags = None,
     url: Url = None,
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
 ) -> None:
     """May this user make this call? Exit code 4 if not."""
     fields = _given(locals(), EnforceFields)
+    if tags:
+        fields["tags"] = options.pairs_of(tags, "--tag")
     reply = call(url, timeout, lambda client: client.enforce(user, **fields))
     show(reply, views.decided, as_json=as_json)
     if not reply.allowed:
@@ -131,6 +143,10 @@ def logs(
     limit: Annotated[int, typer.Option(min=1, help="Entries in all, over all pages.")] = 50,
     provider: str | None = None,
     status_code: int | None = None,
+    model_used: str | None = None,
+    key: KeyId = None,
+    outcome: Outcome = None,
+    tags: Tags = None,
     billing_period: Period = None,
     event_id: Annotated[str | None, typer.Option(help="One event by its key.")] = None,
     since: Moment = None,
@@ -142,6 +158,8 @@ def logs(
     """The usage log, newest arrival first."""
     fields = _given(locals(), LogsFields)
     del fields["limit"]
+    if tags:
+        fields["tags"] = options.pairs_of(tags, "--tag")
     reply = call(url, timeout, lambda client: _pages(client, user, limit, fields))
     show(reply, views.logged, as_json=as_json)
 

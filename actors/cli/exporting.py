@@ -14,7 +14,17 @@ from actors.cli.catalogue import all_pages, user_pages
 from actors.cli.exporter.invoice import COLUMNS, Invoice
 from actors.cli.exporter.writing import Write, writing
 from actors.cli.importer.errors import BadInput
-from actors.cli.options import TIMEOUT_S, Moment, Period, Timeout, Url
+from actors.cli.options import (
+    TIMEOUT_S,
+    KeyId,
+    Moment,
+    Outcome,
+    Period,
+    Tags,
+    Timeout,
+    Url,
+    pairs_of,
+)
 from actors.cli.session import call, errors_as_exit_codes
 from actors.cli.views import amount, counted
 from messages.catalog import PriceEntry
@@ -54,6 +64,10 @@ def usage(
     everybody: All = False,
     period: Period = None,
     provider: str | None = None,
+    model: str | None = None,
+    key: KeyId = None,
+    outcome: Outcome = None,
+    tags: Tags = None,
     since: Moment = None,
     until: Moment = None,
     kind: Kind = Format.CSV,
@@ -65,7 +79,16 @@ def usage(
 
     It reads page by page, with `--timeout` for each.
     """
-    filters = {"billing_period": period, "provider": provider, "since": since, "until": until}
+    filters = {
+        "billing_period": period,
+        "provider": provider,
+        "model_used": model,
+        "key": key,
+        "outcome": outcome,
+        "tags": pairs_of(tags, "--tag") if tags else None,
+        "since": since,
+        "until": until,
+    }
 
     async def export(client: UsageClient) -> None:
         with writing(kind.value, _USAGE, output) as write:

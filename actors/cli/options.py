@@ -15,6 +15,7 @@ import typer
 from actors.cli.importer.errors import BadValue
 from actors.cli.importer.values import exact, moment
 from messages.dimensions import COUNT_FIELDS
+from messages.scalars import Outcome as OutcomeText
 from messages.scalars import PeriodKey
 from messages.units import to_day
 
@@ -68,6 +69,35 @@ Period = Annotated[
 ]
 
 
+Pairs = list[str] | None
+Tags = Annotated[
+    Pairs, typer.Option("--tag", metavar="KEY=VALUE", help="A dimension. May be given again.")
+]
+KeyId = Annotated[
+    str | None, typer.Option("--key", help="Which API key or device: an id, never the secret.")
+]
+
+
+def outcome(text: str) -> str:
+    """How a call ended."""
+    if text not in get_args(OutcomeText):
+        known = ", ".join(get_args(OutcomeText))
+        raise typer.BadParameter(f"{text!r} is no outcome: one of {known}")
+    return text
+
+
+Outcome = Annotated[
+    str | None,
+    typer.Option(
+        "--outcome",
+        parser=outcome,
+        metavar="OUTCOME",
+        help="How the call ended: ok, failed, cancelled or unknown.",
+        show_default=False,
+    ),
+]
+
+
 def money(text: str) -> Decimal:
     """An amount of USD, exactly as written."""
     try:
@@ -93,13 +123,13 @@ def day(text: str) -> str:
     return text
 
 
-def metadata(pairs: Iterable[str]) -> dict[str, str]:
+def pairs_of(given: Iterable[str], option: str) -> dict[str, str]:
     """Options ``key=value`` as one object."""
     found: dict[str, str] = {}
-    for pair in pairs:
+    for pair in given:
         key, separator, value = pair.partition("=")
         if not separator or not key:
-            raise typer.BadParameter(f"{pair!r}: write key=value", param_hint="--metadata")
+            raise typer.BadParameter(f"{pair!r}: write key=value", param_hint=option)
         found[key] = value
     return found
 

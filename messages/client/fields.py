@@ -7,6 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Required, TypedDict
 
+from ..scalars import Outcome
+
 
 class CountFields(TypedDict, total=False):
     """What a call counts, as in `messages.dimensions`."""
@@ -45,6 +47,9 @@ class TrackFields(CountFields, total=False):
     cost: Decimal | int | None
     hold_id: str | None
     metadata: Mapping[str, object] | None
+    outcome: Outcome | None
+    key: str | None
+    tags: Mapping[str, str] | None
 
 
 class EnforceFields(TypedDict, total=False):
@@ -57,6 +62,8 @@ class EnforceFields(TypedDict, total=False):
     tokens_requested: int | None
     cost_requested: Decimal | int | None
     calls: int | None
+    key: str | None
+    tags: Mapping[str, str] | None
 
 
 class OperationFields(EnforceFields, total=False):
@@ -107,6 +114,10 @@ class LogsFields(TypedDict, total=False):
     cursor: str | None
     provider: str | None
     status_code: int | None
+    model_used: str | None
+    key: str | None
+    outcome: Outcome | None
+    tags: Mapping[str, str] | None
     billing_period: str | None
     event_id: str | None
     since: datetime | None

@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from .catalog import CatalogEvent, PlanPut, PlanTerms, PricePut
+from .detail import HoldDetail, UsageDetail
 from .names import USAGE_NAMES
 
 Counters = tuple[int, int, int]
@@ -151,6 +152,7 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False, rename=US
     arrived. ``response_time`` is in seconds. ``adjusted`` is what a period that was announced as
     closed counts after this late event. ``late_settle``: the hold that it names was not open any
     more. ``source`` is that of a CloudEvent; ``clipped`` names side fields that were cut.
+    ``detail`` has what few calls say.
     """
 
     provider: str
@@ -188,6 +190,7 @@ class UsageRecorded(Struct, frozen=True, omit_defaults=True, gc=False, rename=US
     late_settle: bool = False
     source: str | None = None
     clipped: tuple[str, ...] = ()
+    detail: UsageDetail | None = None
 
 
 ERASED: Final = "{}"
@@ -226,7 +229,7 @@ class HoldPlaced(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Amounts were set aside until ``expires_at``; the hold's id is the row's key.
 
     ``derived``: the cost is the service's estimate and follows the tokens. ``content`` is the
-    digest of what was asked, as in all events below.
+    digest of what was asked, as in all events below. ``detail`` has what few holds say.
     """
 
     hold_id: str
@@ -240,6 +243,7 @@ class HoldPlaced(Struct, frozen=True, kw_only=True, omit_defaults=True):
     decision: DecisionThen
     content: str
     derived: bool = False
+    detail: HoldDetail | None = None
 
 
 class HoldExtended(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -28,5 +28,6 @@ USAGE_NAMES: Final = {
     "retry_count": "rc",
     "timestamp": "t",
     "hold_status": "hs",
+    "detail": "d",
 }
 """What fields of a call are called in the log; those that few calls have keep their name."""

@@ -12,7 +12,7 @@ from .events import UsageRecorded
 LONG_USAGE: Final = '{"provider":'
 """How every call with full names begins, and no call of today's form."""
 
-LATER: Final = frozenset({"clipped"})
+LATER: Final = frozenset({"clipped", "detail"})
 """Fields that no such call has: they came after the form."""
 _ALWAYS: Final = frozenset({"status", "priced"})
 _PRICE_VERSION: Final = 0

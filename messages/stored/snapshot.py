@@ -7,10 +7,11 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from .detail import HoldDetail
 from .events import Alert, PeriodTotals, StoredSubscription
 
-_Hold = tuple[str, str, str, str, tuple[int, int, int], bool, int, int]
-"""The fields of an `OpenHold`."""
+Plain = tuple[str, str, str, str, tuple[int, int, int], bool, int, int]
+"""The fields of an `OpenHold` but for its detail."""
 
 
 class StoredPeriod(Struct, omit_defaults=True):
@@ -22,7 +23,7 @@ class StoredPeriod(Struct, omit_defaults=True):
 
 
 class State(Struct, omit_defaults=True):
-    """The fields of an `Account`."""
+    """The fields of an `Account`; ``details`` are those of holds, by their ids."""
 
     seq: int
     at: int
@@ -34,7 +35,8 @@ class State(Struct, omit_defaults=True):
     sealed: int = 0
     subscription: StoredSubscription | None = None
     suspended: bool = False
-    holds: list[_Hold] = []
+    holds: list[Plain] = []
+    details: dict[str, HoldDetail] = {}
 
 
 ENCODER: Final = msgspec.json.Encoder()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from ..dimensions import COUNTED
+from .detail import DETAIL_NAMES
 from .names import USAGE_NAMES
 from .older import LONG_USAGE
 
@@ -49,6 +50,11 @@ def _field(name: str, default: str | None = None, shown: str | None = None) -> C
 
 def _personal(name: str) -> Column:
     return Column(name, (f"$.{name}",), source="personal")
+
+
+def _detail(name: str, shown: str | None = None) -> Column:
+    """A field of what few calls say."""
+    return Column(name, (f"$.{USAGE_NAMES['detail']}.{DETAIL_NAMES[name]}",), shown=shown)
 
 
 def _moment(micros: str) -> str:
@@ -109,6 +115,11 @@ USAGE: Final = View(
         _personal("ip_address"),
         _personal("error_message"),
         _personal("metadata"),
+        _detail(
+            "outcome", "coalesce(outcome, CASE WHEN status_code >= 400 THEN 'failed' ELSE 'ok' END)"
+        ),
+        _detail("key"),
+        _detail("tags"),
     ),
 )
 """Its columns behind ``seq``, ``user_id`` and ``event_id``, which every view has."""

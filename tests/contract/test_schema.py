@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from messages.codec import encode_event
 from messages.dimensions import COUNT_FIELDS
+from messages.stored.detail import UsageDetail
 from messages.stored.events import (
     Alert,
     Personal,
@@ -207,6 +208,7 @@ FULL = UsageRecorded(
     hold_status="settled",
     alerts=(ALERT,),
 )
+SHOWN = [name for name in FULL.__struct_fields__ if name not in {"clipped", "detail"}]
 PERSONAL = Personal(user_agent="curl", ip_address="::1", error_message="oh", metadata={"team": "a"})
 
 
@@ -216,14 +218,16 @@ async def test_the_view_shows_every_field_of_a_usage_event_in_each_form_that_was
     outside: sqlite3.Connection,
     stored: Callable[[UsageRecorded], str],
 ) -> None:
-    full = make_row(2, "bob", key="k", body=stored(FULL), personal=encode_event(PERSONAL))
+    detail = UsageDetail(outcome="unknown", key="k-1", tags={"team": "a"})
+    whole = FULL if stored is long_form else replace(FULL, detail=detail)
+    full = make_row(2, "bob", key="k", body=stored(whole), personal=encode_event(PERSONAL))
     least = make_row(1, body=stored(LEAST))
     await sqlite_journal.append([least, full, make_row(3, kind="reset", body="{}")])
 
     outside.row_factory = sqlite3.Row
     least_shown, full_shown = map(dict, outside.execute("SELECT * FROM usage ORDER BY seq"))
 
-    expected = {name: getattr(FULL, name) for name in FULL.__struct_fields__ if name != "clipped"}
+    expected = {name: getattr(FULL, name) for name in SHOWN}
     expected |= {name: getattr(PERSONAL, name) for name in PERSONAL.__struct_fields__}
     expected |= {
         "seq": 2,
@@ -241,10 +245,14 @@ async def test_the_view_shows_every_field_of_a_usage_event_in_each_form_that_was
     (alert,) = json.loads(full_shown.pop("alerts"))
     assert expected.pop("alerts") == (Alert(**alert),)
     assert expected.pop("adjusted") == tuple(json.loads(full_shown.pop("adjusted")))
+    expected |= {"outcome": "failed", "key": None, "tags": None}
+    if whole.detail is not None:
+        expected |= asdict(whole.detail)
+        full_shown["tags"] = json.loads(full_shown["tags"])
     assert full_shown == expected
 
-    expected = {name: getattr(LEAST, name) for name in LEAST.__struct_fields__ if name != "clipped"}
-    expected |= dict.fromkeys(PERSONAL.__struct_fields__)
+    expected = {name: getattr(LEAST, name) for name in SHOWN}
+    expected |= {"outcome": "ok", **dict.fromkeys((*PERSONAL.__struct_fields__, "key", "tags"))}
     expected |= {
         "seq": 1,
         "user_id": "alice",

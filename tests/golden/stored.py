@@ -11,6 +11,7 @@ from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account, Period, Raised
 from actors.billing.state.open_holds import OpenHold, OpenHolds
 from messages.stored.catalog import CatalogEvent, PlanPut, PlanTerms, PricePut
+from messages.stored.detail import HoldDetail, UsageDetail
 from messages.stored.events import (
     Alert,
     AlertsRead,
@@ -199,6 +200,7 @@ EVENTS: Final[dict[str, Event]] = {
         tokens_input=1,
     ),
     "hold": PLACED,
+    "hold.1": replace(PLACED, detail=HoldDetail(key="k-1", tags={"app": "chat", "team": "blau"})),
     "hold.bare": replace(PLACED, derived=False, decision=DecisionThen("2026-03", "active", APRIL)),
     "hold_extended": HoldExtended(
         hold_id="h-1",
@@ -267,6 +269,10 @@ EVENTS["usage.2.unpriced"] = replace(
     hold_status="settled",
 )
 EVENTS["usage.3"] = replace(EVENTS["usage.2"], clipped=("user_agent", "cost", "metadata"))
+EVENTS["usage.4"] = replace(
+    EVENTS["usage.3"],
+    detail=UsageDetail(outcome="cancelled", key="k-1", tags={"app": "chat", "team": "blau"}),
+)
 EVENTS["usage.1"] = replace(EVENTS["usage"], hold_status="unknown", late_settle=False, source=None)
 CATALOG_EVENTS: Final[dict[str, CatalogEvent]] = {
     "plan": PlanPut(

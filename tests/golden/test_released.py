@@ -29,6 +29,8 @@ from tests.support.rig import Rig
 RELEASED: Final = sorted(int(path.stem) for path in DATABASES.glob("*.json"))
 SINCE: Final[dict[str, list[str]]] = {"clipped": []}
 """What replies to ``track`` have had since."""
+LOGGED_SINCE: Final = {"key": None, "tags": None}
+"""What entries of ``logs`` have had since, beside the outcome, and open holds too."""
 CRASHES: Final = 12
 """Places within a migration at which the process ends."""
 
@@ -86,7 +88,20 @@ async def test_every_reply_is_the_one_that_the_releasing_version_gave(
             answer = {name: value for name, value in answer.items() if name != "next_cursor"}  # noqa: PLW2901
         if "error" in answer:  # since then errors say what time it is
             del asked[-1]["error"]["now"]
-        assert asked == [*request, answer]
+        assert asked == [*request, _as_of_now(answer)]
+
+
+def _as_of_now(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer of the releasing version with what such answers have had since."""
+    if "logs" in answer:
+        return answer | {"logs": [one | _since(one) for one in answer["logs"]]}
+    if "holds" in answer:
+        return answer | {"holds": [one | LOGGED_SINCE for one in answer["holds"]]}
+    return answer
+
+
+def _since(entry: dict[str, Any]) -> dict[str, Any]:
+    return LOGGED_SINCE | {"outcome": "failed" if entry["status_code"] >= 400 else "ok"}
 
 
 async def test_every_change_that_was_acknowledged_is_a_duplicate_with_its_old_reply(
@@ -199,8 +214,12 @@ async def test_the_view_shows_what_that_of_the_last_migration_with_one_showed(
     former = last[last.index("CREATE VIEW usage") :].replace("VIEW usage", "VIEW temp.former", 1)
     with closing(sqlite3.connect(released / DATABASE)) as db:
         db.executescript(former)
-        shown = [db.execute(f"SELECT * FROM {view} ORDER BY seq") for view in ("former", "usage")]
-        assert shown[0].description == shown[1].description
+        names = [column[0] for column in db.execute("SELECT * FROM former").description]
+        columns = ", ".join(names)  # newer ones are behind them
+        shown = [
+            db.execute(f"SELECT {columns} FROM {view} ORDER BY seq") for view in ("former", "usage")
+        ]
         found = [rows.fetchall() for rows in shown]
+        assert [c[0] for c in db.execute("SELECT * FROM usage").description][: len(names)] == names
     assert found[0] == found[1]
     assert len(found[0]) > 100

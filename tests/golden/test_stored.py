@@ -13,7 +13,9 @@ import pytest
 
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account
+from actors.billing.state.open_holds import OpenHolds
 from messages.codec import decode_catalog_event, decode_event, decode_personal, encode_event
+from messages.stored.detail import HoldDetail
 from messages.stored.errors import UnreadableEvent
 from messages.stored.events import (
     KIND,
@@ -26,7 +28,7 @@ from tests.golden.stored import ALL, CATALOG_EVENTS, EVENTS, OLDER, PERSONAL, an
 from tests.support.older import long_form
 
 DATA: Final = Path(__file__).with_name("data")
-NEWEST: Final = {"usage": "usage.3", "period_rolled": "period_rolled.2"}
+NEWEST: Final = {"usage": "usage.4", "period_rolled": "period_rolled.2", "hold": "hold.1"}
 """The newest form of each kind that has more than one."""
 
 
@@ -41,7 +43,8 @@ def kind_of(name: str) -> str:
 def test_every_kind_of_event_has_golden_bytes_and_no_file_is_forgotten() -> None:
     assert {kind_of(name) for name in ALL} == set(KIND.values())
     files = {path.stem for path in DATA.glob("*.json")}
-    assert files == {*ALL, "personal", "snapshot.3", "snapshot.3.empty"}
+    snapshot_files = {"snapshot.3", "snapshot.3.empty", "snapshot.3.detail"}
+    assert files == {*ALL, "personal", *snapshot_files}
 
 
 @pytest.mark.parametrize("kind", KIND.values())
@@ -133,6 +136,17 @@ def test_a_stored_snapshot_is_read_as_it_was_meant() -> None:
     found = snapshots.decode("alice", golden("snapshot.3").encode())
     assert found == an_account()
     assert snapshots.decode("alice", golden("snapshot.3.empty").encode()) == Account("alice")
+
+
+def test_what_few_holds_say_is_in_a_snapshot() -> None:
+    account = an_account()
+    assert account.holds is not None
+    details = [HoldDetail(key="k", tags={"team": "a"}), None, None]
+    account.holds = OpenHolds(
+        [hold._replace(detail=one) for hold, one in zip(account.holds, details, strict=False)]
+    )
+    assert snapshots.encode(account).decode() == golden("snapshot.3.detail")
+    assert snapshots.decode("alice", golden("snapshot.3.detail").encode()) == account
 
 
 def test_a_snapshot_is_stored_as_it_always_was() -> None:

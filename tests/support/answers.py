@@ -139,6 +139,7 @@ def entry_of(number: int) -> LogEntry:
             "cost_output": Decimal(0),
             "tokens_used": 418,
             "priced": "catalog",
+            "outcome": "ok",
             "billing_period": "2026-03",
             "seq": number,
         },

@@ -58,6 +58,19 @@ METADATA: tuple[list[Any], list[Any]] = (
         *({"k": 1}, {"k": None}, {"k": {"k": "v"}}, [], [["k", "v"]], "k", 1),
     ],
 )
+TAGS: tuple[list[Any], list[Any]] = (
+    [{}, {"t": "v"}, {"a" * 48: WIDE * 64}, {f"t{n}_": "v" for n in range(8)}],
+    [
+        *({"": "v"}, {"T": "v"}, {"1t": "v"}, {"t-": "v"}, {"t\n": "v"}, {"a" * 49: "v"}),
+        *({"t": ""}, {"t": "v" * 65}, {"t": 1}, {"t": None}, {"t": {}}, [], "t", 1),
+        {f"t{n}": "v" for n in range(9)},
+    ],
+)
+OUTCOME: tuple[list[Any], list[Any]] = (
+    ["ok", "failed", "cancelled", "unknown"],
+    ["", "OK", "error", 1, True, [], {}],
+)
+LABELS = {"key": texts(64, low=1), "tags": TAGS}
 TOKENS, COUNT, SIZE = integers(0, 10**9), integers(0, 10**6), integers(0, 10**12)
 TEXT, KEY, STATUS = texts(256), texts(128, low=1), integers(100, 599)
 FLAG: tuple[list[Any], list[Any]] = ([True, False], [0, 1, "true", [], {}])
@@ -68,6 +81,7 @@ ASKED = {
     "endpoint": texts(1_024),
     "tokens_requested": TOKENS,
     "calls": integers(1, 1_000),
+    **LABELS,
     "deadline": MOMENT,
 }
 
@@ -94,6 +108,8 @@ BOUNDS: dict[str, dict[str, tuple[list[Any], list[Any]]]] = {
         "timestamp": MOMENT,
         "hold_id": TEXT,
         "metadata": METADATA,
+        "outcome": OUTCOME,
+        **LABELS,
         "deadline": MOMENT,
     },
     "enforce": ASKED,
@@ -104,6 +120,9 @@ BOUNDS: dict[str, dict[str, tuple[list[Any], list[Any]]]] = {
         "cursor": texts(512),
         "provider": TEXT,
         "status_code": STATUS,
+        "model_used": TEXT,
+        "outcome": OUTCOME,
+        **LABELS,
         "billing_period": PERIOD,
         "event_id": KEY,
         "since": MOMENT,

@@ -165,6 +165,8 @@ def test_stats_has_used_held_and_left_of_each_limit() -> None:
         cost=Decimal("0.25"),
         created_at=NOW,
         expires_at=NOW + timedelta(seconds=60),
+        key=None,
+        tags=None,
     )
     holds = HoldsReply(holds=(hold,), held=reply.held, seq=1)
     rows = {

@@ -35,6 +35,9 @@ CONTENT: dict[str, tuple[Any, Any, Any]] = {
     "cost": (None, 0, Decimal("0.000000001")),
     "hold_id": (None, "h-1", "h-2"),
     "metadata": ({}, {"k": "v"}, {"k": "w"}),
+    "outcome": ("ok", "failed", "cancelled"),
+    "key": (None, "k-1", "k-2"),
+    "tags": ({}, {"team": "a", "app": "b"}, {"team": "b"}),
 }
 NO_CONTENT = {"event_id", "deadline", "timestamp"}
 PARTS: dict[str, Any] = {"tokens_input": 500, "tokens_output": 500}

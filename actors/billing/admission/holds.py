@@ -32,6 +32,7 @@ from messages.admission import (
 )
 from messages.codec import money_of
 from messages.errors import RequestError
+from messages.stored.detail import NO_HOLD_DETAIL, HoldDetail
 from messages.stored.events import (
     DecisionThen,
     HoldExtended,
@@ -71,7 +72,7 @@ def hold(account: Account, ask: Hold, now: Now) -> Effect:
     if not decision.allowed:
         return Reply(HoldDecision(decision, None, None), now.key)
     expires_at = at + (ask.ttl or TTL_S) * MICROS_PER_SECOND
-    placed = placed_by(now.key, decision, period, expires_at, now.fingerprint(ask))
+    placed = placed_by(now.key, ask, decision, period, expires_at, now.fingerprint(ask))
     return Persist((*opened, placed), shown=HoldDecision(decision, now.key, expires_at))
 
 
@@ -128,6 +129,7 @@ def holds(account: Account, at: int, bytes_max: int = BYTES_MAX) -> HoldsReply:
 
 def entry_of(hold: OpenHold) -> HoldEntry:
     """How a list shows a hold."""
+    detail = hold.detail or NO_HOLD_DETAIL
     return HoldEntry(
         hold_id=hold.id,
         provider=hold.provider,
@@ -138,6 +140,8 @@ def entry_of(hold: OpenHold) -> HoldEntry:
         cost=usd(hold.amounts[2]),
         created_at=to_datetime(hold.created_at),
         expires_at=to_datetime(hold.expires_at),
+        key=detail.key,
+        tags=detail.tags,
     )
 
 
@@ -179,7 +183,12 @@ def full(decision: Decision, period: Period, open_now: int) -> Decision:
 
 
 def placed_by(
-    key: str, decision: Decision, period: Period, expires_at: int, content: str
+    key: str,
+    ask: Enforce,
+    decision: Decision,
+    period: Period,
+    expires_at: int,
+    content: str,
 ) -> HoldPlaced:
     """The event that places a hold, with the decision that its reply shows."""
     call = decision.call
@@ -196,7 +205,16 @@ def placed_by(
         decision=_then(period, decision.headroom),
         content=content,
         derived=call.derived,
+        detail=_detail_of(ask),
     )
+
+
+def _detail_of(ask: Enforce) -> HoldDetail | None:
+    """What few holds say, None if this one says nothing of it."""
+    if ask.key is None and not ask.tags:
+        return None
+    tags = dict(sorted(ask.tags.items())) if ask.tags else None
+    return HoldDetail(key=ask.key, tags=tags)
 
 
 def _then(period: Period, headroom: Headroom) -> DecisionThen:
@@ -211,7 +229,10 @@ def call_parts(ask: Enforce, catalog: Catalog) -> list[Any]:
     """What a call asks for, its names resolved: the source of a fingerprint."""
     cost = money_of(ask.cost_requested, "cost_requested")
     calls = 1 if ask.calls is None else ask.calls
-    amounts = [calls, ask.tokens_requested or 0, cost]
+    amounts: list[Any] = [calls, ask.tokens_requested or 0, cost]
+    detail = _detail_of(ask)
+    if detail is not None:  # absent where it is not said: once there was none
+        amounts.append(detail)
     try:
         route = catalog.route(ask.provider, ask.model_used, ask.actual_provider_name, ask.endpoint)
     except RequestError:  # the key is judged before the provider

@@ -72,7 +72,8 @@ def preflight(account: Account, ask: Preflight, now: Now) -> Effect:
         decision = judge(account, period, call, at, headroom)
         if expires_at is not None:
             decision = full(decision, period, open_now + index)
-            placed.append(placed_by(f"{now.key}.{index}", decision, period, expires_at, content))
+            key = f"{now.key}.{index}"
+            placed.append(placed_by(key, operation, decision, period, expires_at, content))
         operations.append((operation.operation_type, decision))
         if not decision.allowed:
             reason, message = decision.reason, decision.message

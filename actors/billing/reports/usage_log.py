@@ -20,9 +20,11 @@ from actors.billing.catalog.catalog import Catalog
 from actors.billing.paging import BYTES_MAX
 from actors.billing.periods.calendar import AHEAD
 from actors.billing.state.account import Account, logged
+from actors.billing.usage.detail import outcome_of
 from messages.codec import decode_event, decode_personal, encode_reply, usage_marks
 from messages.errors import InvalidRequest
 from messages.reports import LogEntry, Logs, LogsReply
+from messages.stored.detail import NO_DETAIL
 from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import (
     KIND,
@@ -97,10 +99,15 @@ class Filter(NamedTuple):
     event_id: str | None
     since: int | None
     until: int | None
+    model: str | None = None
+    key: str | None = None
+    outcome: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
 
     def digest(self) -> str:
         """What binds a cursor to its filters."""
-        return blake2b(msgspec.json.encode(self), digest_size=6).hexdigest()
+        parts = self if self[_FIRST:] != _ALL[_FIRST:] else self[:_FIRST]  # as it was before
+        return blake2b(msgspec.json.encode(parts), digest_size=6).hexdigest()
 
     def matches(self, event: UsageRecorded, at: int) -> bool:
         """Whether the page shows the event (``event_id`` is looked up, not scanned for)."""
@@ -111,17 +118,28 @@ class Filter(NamedTuple):
             and (self.billing_period is None or event.billing_period == self.billing_period)
             and (self.since is None or moment >= self.since)
             and (self.until is None or moment < self.until)
+            and (self.model is None or event.model == self.model)
+            and (self.outcome is None or outcome_of(event) == self.outcome)
+            and (self.key is None or (event.detail or NO_DETAIL).key == self.key)
+            and (not self.tags or self._has_tags(event))
         )
+
+    def _has_tags(self, event: UsageRecorded) -> bool:
+        tags = (event.detail or NO_DETAIL).tags or {}
+        return all(tags.get(name) == value for name, value in self.tags)
 
     def marks(self) -> list[tuple[str, str]]:
         """Texts of which the stored form of every event that matches has one of each pair."""
-        wanted = {"provider": self.provider, "billing_period": self.billing_period}
+        wanted = {
+            "provider": self.provider,
+            "model": self.model,
+            "billing_period": self.billing_period,
+        }
         return [usage_marks(field, text) for field, text in wanted.items() if text is not None]
 
     def only_period(self) -> bool:
         """Whether ``billing_period`` is all that is asked for."""
-        others = (self.provider, self.status_code, self.event_id, self.since, self.until)
-        return self.billing_period is not None and all(value is None for value in others)
+        return self.billing_period is not None and self._replace(billing_period=None) == _ALL
 
     def ended(self, at: int) -> bool:
         """Whether no event that arrived at ``at`` or before can match any more."""
@@ -129,6 +147,8 @@ class Filter(NamedTuple):
 
 
 _ALL: Final = Filter(None, None, None, None, None, None)
+_FIRST: Final = 6
+"""So many filters are in a digest even if they are not asked for: once there were no others."""
 
 
 def filter_of(ask: Logs, catalog: Catalog) -> Filter:
@@ -144,13 +164,16 @@ def filter_of(ask: Logs, catalog: Catalog) -> Filter:
         event_id=ask.event_id,
         since=None if ask.since is None else to_micros(ask.since),
         until=None if ask.until is None else to_micros(ask.until),
+        model=ask.model_used,
+        key=ask.key,
+        outcome=ask.outcome,
+        tags=tuple(sorted((ask.tags or {}).items())),
     )
 
 
 def total_of(account: Account, wanted: Filter) -> int | None:
     """How many events the whole filter has, if the live state knows it without a scan."""
-    others = (wanted.status_code, wanted.event_id, wanted.since, wanted.until)
-    if any(value is not None for value in others):
+    if wanted._replace(provider=None, billing_period=None) != _ALL:
         return None
     if wanted.provider is not None and wanted.billing_period is not None:
         return None
@@ -290,6 +313,7 @@ class Page:
 def _entry(event: UsageRecorded, row: LoggedRow) -> tuple[LogEntry, int]:
     """A logged event as a page shows it, and how many bytes it takes there."""
     about = decode_personal(row.personal) or _NOTHING
+    detail = event.detail or NO_DETAIL
     at = row.at
     entry = LogEntry(  # written out: with the counts as one mapping it takes 2 us longer
         event_id=row.key or "",
@@ -317,6 +341,9 @@ def _entry(event: UsageRecorded, row: LoggedRow) -> tuple[LogEntry, int]:
         retry_count=event.retry_count,
         hold_id=event.hold_id,
         metadata=about.metadata,
+        outcome=outcome_of(event),
+        key=detail.key,
+        tags=detail.tags,
         cost=usd(event.cost_nano),
         cost_input=usd(event.cost_input_nano),
         cost_output=usd(event.cost_output_nano),

@@ -187,12 +187,12 @@ def _hold(account: Account, event: HoldPlaced | HoldExtended, at: int, _: int) -
     if account.holds is None:
         account.holds = OpenHolds()
     if isinstance(event, HoldPlaced):
-        model, created_at = event.model, at
+        model, created_at, detail = event.model, at, event.detail
     else:
         before = account.holds.get(event.hold_id, at)
         if before is None:
             raise ValueError(f"an event extends the hold {event.hold_id!r}, which is not open")
-        model, created_at = before.model, before.created_at
+        model, created_at, detail = before.model, before.created_at, before.detail
     account.holds.put(
         OpenHold(
             event.hold_id,
@@ -203,6 +203,7 @@ def _hold(account: Account, event: HoldPlaced | HoldExtended, at: int, _: int) -
             event.derived,
             created_at,
             event.expires_at,
+            detail,
         )
     )
 

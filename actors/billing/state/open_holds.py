@@ -15,6 +15,7 @@ from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
 from actors.billing.counters.slots import add, no_amounts, text_bytes
+from messages.stored.detail import HoldDetail
 
 HOLDS_MAX: Final = 1_000
 """Open holds of one user."""
@@ -28,7 +29,7 @@ _STALE_MAX: Final = 64
 class OpenHold(NamedTuple):
     """Amounts that are set aside; ``amounts`` are calls, tokens and cost in nano-USD.
 
-    ``derived``: the cost is the service's estimate.
+    ``derived``: the cost is the service's estimate. ``detail`` has what few holds say.
     """
 
     id: str
@@ -39,6 +40,7 @@ class OpenHold(NamedTuple):
     derived: bool
     created_at: int
     expires_at: int
+    detail: HoldDetail | None = None
 
 
 class OpenHolds:
@@ -168,4 +170,8 @@ class OpenHolds:
 
 def weight_of(hold: OpenHold) -> int:
     """About how many bytes a hold takes; it does not change when it is extended."""
-    return HOLD_BYTES + text_bytes(hold.id) + text_bytes(hold.model) + text_bytes(hold.actual)
+    texts = [hold.id, hold.model, hold.actual]
+    if hold.detail is not None:
+        tags = hold.detail.tags or {}
+        texts += [hold.detail.key or "", *tags, *tags.values()]
+    return HOLD_BYTES + sum([text_bytes(text) for text in texts])

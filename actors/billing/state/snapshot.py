@@ -22,7 +22,7 @@ from messages.stored.errors import Unreadable
 from messages.stored.events import (
     PeriodTotals,
 )
-from messages.stored.snapshot import DECODER, ENCODER, State, StoredPeriod
+from messages.stored.snapshot import DECODER, ENCODER, Plain, State, StoredPeriod
 
 SCHEMA: Final = 3
 DIGEST_BYTES: Final = 32
@@ -45,7 +45,8 @@ def encode(account: Account) -> bytes:
             sealed=account.sealed,
             subscription=account.subscription,
             suspended=account.suspended,
-            holds=list(account.holds or ()),
+            holds=[_plain(hold) for hold in account.holds or ()],
+            details={hold.id: hold.detail for hold in account.holds or () if hold.detail},
         )
     )
     return body + _digest(account.user, body)
@@ -91,8 +92,18 @@ def _account(user: str, found: State) -> Account:
         sealed=found.sealed,
         subscription=found.subscription,
         suspended=found.suspended,
-        holds=OpenHolds([OpenHold(*hold) for hold in found.holds]) if found.holds else None,
+        holds=_holds(found) if found.holds else None,
     )
+
+
+def _plain(hold: OpenHold) -> Plain:
+    """A hold without its detail, which few have."""
+    own, provider, actual, model, amounts, derived, created_at, expires_at, _ = hold
+    return own, provider, actual, model, amounts, derived, created_at, expires_at
+
+
+def _holds(found: State) -> OpenHolds:
+    return OpenHolds([OpenHold(*hold, found.details.get(hold[0])) for hold in found.holds])
 
 
 def totals_of(period: Period) -> PeriodTotals:

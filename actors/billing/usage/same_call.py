@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Final
 
 from actors.billing.catalog.catalog import Catalog
+from actors.billing.usage.detail import same_detail
 from actors.billing.usage.privacy import Privacy, personal_of
 from messages.codec import billed_of, decode_personal
 from messages.dimensions import COUNT_FIELDS, COUNTED, Counts
@@ -49,6 +50,7 @@ def same_call(
     return (
         _same_fields(call, event, catalog)
         and _same_counts(_counts_of(call), _counts_of(event))
+        and same_detail(call, event)
         and _same_personal(call, personal, privacy)
     )
 

@@ -30,11 +30,13 @@ from actors.billing.periods.rollover import opened
 from actors.billing.state.account import Account, Period, status_of
 from actors.billing.state.apply import count_in
 from actors.billing.state.snapshot import period_of, totals_of
+from actors.billing.usage.detail import detail_of
 from messages.codec import billed_of
 from messages.dimensions import Counts
 from messages.errors import RequestError
 from messages.scalars import ABSENT
 from messages.stored.catalog import PlanTerms
+from messages.stored.detail import UsageDetail
 from messages.stored.events import (
     NO_TIME,
     Alert,
@@ -45,7 +47,7 @@ from messages.stored.events import (
     UsageRecorded,
 )
 from messages.units import to_micros
-from messages.usage import COUNTS, SIDE_FIELDS, ConvertedTrack, Track
+from messages.usage import COUNTS, DETAIL, SIDE_FIELDS, UNSAID, ConvertedTrack, Track
 
 NO_EVENTS: Final[tuple[Event, ...]] = ()
 NO_ALERTS: Final[tuple[Alert, ...]] = ()
@@ -80,7 +82,9 @@ def track(
             Nothing else is refused: the call has happened.
     """
     route = catalog.route(call.provider, call.model_used, call.actual_provider_name, call.endpoint)
-    said: Counts = astuple(call)[COUNTS]
+    fields = astuple(call)
+    said: Counts = fields[COUNTS]
+    detail = None if fields[DETAIL] == UNSAID else detail_of(call)
     if said[BEHIND] != NOTHING:
         check_parts(said)
     moment = at if call.timestamp is None else _moment(call.timestamp, at, ahead)
@@ -103,12 +107,14 @@ def track(
     if charged_at < current.start:
         period, adjusted, added = _late(account, current, charged_at, counts, catalog)
         place = (period.key, current.status, moment - ahead, True, adjusted, NO_ALERTS)
-        event = _event(call, said, route, found, (cost, billed), place, settled, converted)
+        event = _event(call, said, route, found, (cost, billed), place, settled, converted, detail)
         closed = () if period.announced else (_closed_with(period, event, at),)
         return (*before, *added, *closed), event
     status, alerts = _count(account, current, route, counts, at)
     place = (current.key, status, moment - ahead, False, None, alerts)
-    return before, _event(call, said, route, found, (cost, billed), place, settled, converted)
+    return before, _event(
+        call, said, route, found, (cost, billed), place, settled, converted, detail
+    )
 
 
 def _converted(call: Track, *, rounded: bool) -> tuple[str | None, tuple[str, ...]]:
@@ -134,6 +140,7 @@ def _event(
     place: _Place,
     settled: tuple[str | None, bool],
     converted: tuple[str | None, tuple[str, ...]],
+    detail: UsageDetail | None,
 ) -> UsageRecorded:
     (cost, cost_input, cost_output), billed = charged
     key, status, moment, late, adjusted, alerts = place
@@ -177,6 +184,7 @@ def _event(
         settled[1],
         converted[0],
         converted[1],
+        detail,
     )
 
 

@@ -11,7 +11,8 @@ from actors.cli.importer.rows import InputRow
 from actors.cli.importer.usual import proposed
 from actors.cli.importer.values import CONVERTERS, moment, pairs, text
 
-_METADATA: Final = "metadata."
+PAIRS: Final = ("metadata", "tags")
+"""Fields that hold pairs: ``metadata.<key>`` is one pair of the metadata."""
 
 
 class FieldMap:
@@ -149,7 +150,9 @@ def _options(option: str, what: str, given: Iterable[str]) -> dict[str, str]:
             raise BadInput(f"{option} {pair}: write field={what}")
         if not _is_field(field):
             known = ", ".join(CONVERTERS)
-            raise BadInput(f"{option} {pair}: no field {field!r}; there are {known}, metadata.KEY")
+            raise BadInput(
+                f"{option} {pair}: no field {field!r}; there are {known}, metadata.KEY, tags.KEY"
+            )
         if field in found:
             raise BadInput(f"{option} {pair}: {field} is there twice")
         found[field] = value
@@ -161,19 +164,21 @@ def _absent(value: object) -> bool:
 
 
 def _is_field(name: str) -> bool:
-    return name in CONVERTERS or (name.startswith(_METADATA) and len(name) > len(_METADATA))
+    whole, _, pair = name.partition(".")
+    return name in CONVERTERS or (whole in PAIRS and bool(pair))
 
 
 def _put(fields: dict[str, object], field: str, value: object) -> None:
-    if field.startswith(_METADATA):
-        fields["metadata"] = _pairs(fields) | {field.removeprefix(_METADATA): text(value)}
-    elif field == "metadata":  # one pair named alone wins, whichever comes first
-        fields["metadata"] = pairs(value) | _pairs(fields)
+    whole, _, name = field.partition(".")
+    if name:
+        fields[whole] = _pairs(fields, whole) | {name: text(value)}
+    elif field in PAIRS:  # one pair named alone wins, whichever comes first
+        fields[field] = pairs(value) | _pairs(fields, field)
     else:
         fields[field] = CONVERTERS[field](value)
 
 
-def _pairs(fields: dict[str, object]) -> dict[str, object]:
-    found = fields.get("metadata", {})
+def _pairs(fields: dict[str, object], field: str) -> dict[str, object]:
+    found = fields.get(field, {})
     assert isinstance(found, dict)
     return found

@@ -129,6 +129,9 @@ CONVERTERS: Final[dict[str, Callable[[object], object]]] = {
     "cost": exact,
     "hold_id": text,
     "metadata": pairs,
+    "outcome": text,
+    "key": text,
+    "tags": pairs,
 }
 
 

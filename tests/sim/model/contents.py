@@ -14,6 +14,8 @@ DEFAULTS = {
     "auto_renew": True,
     "overrides": {},
     "at_period_end": True,
+    "outcome": "ok",
+    "tags": {},
 }
 
 

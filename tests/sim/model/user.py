@@ -62,7 +62,9 @@ class Model(Calls):
         }
 
     def _logs(self, body: dict[str, Any]) -> dict[str, Any]:
-        if {"cursor", "since", "event_id"} & set(body):
+        labels = {"model_used", "key", "outcome", "tags"}
+        said = {name for name, value in body.items() if value != {}}
+        if {"cursor", "since", "event_id", *labels} & said:
             return {"total_count": None}
         found = [
             call

@@ -17,6 +17,7 @@ from tests.sim.world.invariants import Invariant, Violated
 from tests.sim.world.pagination import Walk
 from tests.sim.world.service import NOT_NOW
 
+OUTCOMES: Final = ("ok", "failed", "cancelled", "unknown")
 PROVIDERS: Final = ("openai", "openai", "openai", "exa", "exa", "gemini", "wavespeed", "video")
 MODELS: Final = ("gpt-4o", "wan-2.5", "unheard-of")
 AGO: Final = (-299, 0, 3_600, 86_400, 9 * 86_400, 34 * 86_400, 36 * 86_400)
@@ -193,6 +194,7 @@ class Client:
             "cost_requested": lambda: rng.randrange(3 * 10**7),
             "calls": lambda: rng.randint(1, 4),
             "model_used": lambda: rng.choice(MODELS),
+            "tags": self._tags,
         }
         return {"provider": rng.choice(PROVIDERS), **self._some(drawn)}
 
@@ -206,10 +208,17 @@ class Client:
             "timestamp": lambda: self._now - rng.choice(AGO) * SECOND,
             "hold_id": self._hold_id,
             "metadata": lambda: {"team": "a", "run": str(rng.randrange(9))},
+            "outcome": lambda: rng.choice(OUTCOMES),
+            "key": lambda: rng.choice(["k-1", "k-2"]),
+            "tags": self._tags,
         }
         if rng.random() < 0.2:
             drawn["source"] = lambda: rng.choice(["/a", "/b"])
         return {"provider": rng.choice(PROVIDERS), **self._some(drawn)}
+
+    def _tags(self) -> dict[str, str]:
+        names = self._rng.sample(["app", "team"], self._rng.randrange(3))
+        return {name: self._rng.choice("ab") for name in names}
 
     def _some(self, drawn: dict[str, Callable[[], Any]]) -> dict[str, Any]:
         return {name: draw() for name, draw in drawn.items() if self._rng.random() < 0.4}
@@ -273,7 +282,15 @@ class Client:
             "provider": lambda: rng.choice(PROVIDERS),
             "billing_period": self._period,
         }
+        labels: dict[str, Callable[[], Any]] = {
+            "model_used": lambda: rng.choice(MODELS),
+            "outcome": lambda: rng.choice(OUTCOMES),
+            "key": lambda: rng.choice(["k-1", "k-2"]),
+            "tags": self._tags,
+        }
         found = self._some(drawn)
+        if rng.random() < 0.3:
+            found |= self._some(labels)
         if rng.random() < 0.2:
             found["since"] = self._now - rng.choice(AGO) * SECOND
         return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from messages.codec import decode_event
+from messages.stored.detail import UsageDetail
 from messages.stored.events import (
     UsageRecorded,
 )
@@ -33,6 +34,10 @@ class Walk:
         return bool(bodies) and bodies[-1]["next_cursor"] is None
 
 
+LABELS = ("model_used", "key", "outcome", "tags")
+"""Filters of which the live state keeps no counts."""
+
+
 def check_log_walk(walk: Walk, rows: list[Row]) -> None:
     """It shows what was durable when it began, each event once, newest first, and nothing else."""
     bodies = walk.bodies
@@ -50,7 +55,9 @@ def check_log_walk(walk: Walk, rows: list[Row]) -> None:
         assert len(body["logs"]) <= limit, sent
         assert body["next_cursor"] is None or len(body["logs"]) == limit, sent
     counts = len(set(walk.filters) & {"provider", "billing_period"}) < 2
-    counts = counts and not {"since", "until"} & set(walk.filters)
+    counts = counts and not {"since", "until", *LABELS} & {
+        n for n, v in walk.filters.items() if v != {}
+    }
     assert bodies[0]["total_count"] == (len(wanted) if counts else None), (walk, len(wanted))
 
 
@@ -63,6 +70,18 @@ def _matches(row: Row, filters: dict[str, Any]) -> bool:
         filters.get("provider") in {None, event.provider}
         and filters.get("billing_period") in {None, event.billing_period}
         and filters.get("since", made) <= made < filters.get("until", made + 1)
+        and _has_labels(event, filters)
+    )
+
+
+def _has_labels(event: UsageRecorded, filters: dict[str, Any]) -> bool:
+    said = UsageDetail() if event.detail is None else event.detail
+    outcome = said.outcome or ("ok" if event.status_code < 400 else "failed")
+    return (
+        filters.get("model_used") in {None, event.model}
+        and filters.get("key") in {None, said.key}
+        and filters.get("outcome") in {None, outcome}
+        and {*filters.get("tags", {}).items()} <= {*(said.tags or {}).items()}
     )
 
 
