@@ -7,21 +7,27 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Raw, Struct
 
+from .dimensions import COUNT_FIELDS
 from .scalars import (
     ABSENT,
     Calls,
+    Count,
     Endpoint,
+    Factors,
     Key,
     KeyId,
     Moment,
     Tags,
     Text,
+    TokenCounting,
+    TokenParts,
     Tokens,
     Ttl,
+    Variant,
 )
 
 Number = int | Decimal
@@ -38,9 +44,29 @@ class Enforce(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=
     tokens_requested: Tokens | None = None
     cost_requested: Raw = ABSENT
     calls: Calls | None = None
+    tokens_input: Tokens | None = None
+    tokens_output: Tokens | None = None
+    tokens_cache_read: Tokens | None = None
+    tokens_cache_write: Tokens | None = None
+    tokens_reasoning: Tokens | None = None
+    search_count: Count | None = None
+    image_count: Count | None = None
+    page_count: Count | None = None
     key: KeyId | None = None
     tags: Tags | None = None
+    token_parts: TokenParts | None = None
+    token_counting: TokenCounting | None = None
+    price_variant: Variant | None = None
+    price_factors: Factors | None = None
     deadline: Moment | None = None
+
+
+_FIELDS: Final = Enforce.__struct_fields__
+DETAIL: Final = slice(_FIELDS.index(COUNT_FIELDS[0]), _FIELDS.index("deadline"))
+"""Where in the tuple of an `Enforce` is what few say of a call to be made."""
+UNSAID: Final = (None,) * (DETAIL.stop - DETAIL.start)
+"""What most say of that."""
+assert _FIELDS[DETAIL][: len(COUNT_FIELDS)] == COUNT_FIELDS, COUNT_FIELDS
 
 
 class Operation(Enforce, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,7 +143,7 @@ class LimitState(Struct, gc=False):
     resets_at: datetime
 
 
-class EnforceReply(Struct):
+class EnforceReply(Struct, kw_only=True):
     """Whether the call may be made, and every limit that decided it."""
 
     allowed: bool
@@ -130,6 +156,10 @@ class EnforceReply(Struct):
     usage_status: str
     billing_period: str
     retry_after: int | None
+    priced: str | None = None
+    price_model: str | None = None
+    matched_by: str | None = None
+    unpriced: tuple[str, ...] = ()
     seq: int
 
 
@@ -155,6 +185,10 @@ class HoldReply(Struct, kw_only=True):
     usage_status: str
     billing_period: str
     retry_after: int | None
+    priced: str | None = None
+    price_model: str | None = None
+    matched_by: str | None = None
+    unpriced: tuple[str, ...] = ()
     hold_id: str | None
     expires_at: datetime | None
     event_id: str
@@ -176,6 +210,10 @@ class OperationReply(Struct, kw_only=True):
     usage_status: str
     billing_period: str
     retry_after: int | None
+    priced: str | None = None
+    price_model: str | None = None
+    matched_by: str | None = None
+    unpriced: tuple[str, ...] = ()
     hold_id: str | None
     expires_at: datetime | None
 

@@ -63,4 +63,21 @@ DIMENSIONS: Final = (
 )
 COUNTED: Final = tuple(dimension for dimension in DIMENSIONS if dimension.field)
 """Those of which a call says how many it has; tokens of the input and of the output come first."""
+TOKEN_PARTS: Final = (
+    Dimension("input_audio", "input_audio", part_of="tokens_input"),
+    Dimension("input_image", "input_image", part_of="tokens_input"),
+    Dimension("input_video", "input_video", part_of="tokens_input"),
+    Dimension("output_audio", "output_audio", part_of="tokens_output"),
+    Dimension("output_image", "output_image", part_of="tokens_output"),
+    Dimension("output_video", "output_video", part_of="tokens_output"),
+    Dimension("cache_read_audio", "cache_read_audio", part_of="tokens_cache_read"),
+    Dimension("cache_read_image", "cache_read_image", part_of="tokens_cache_read"),
+    Dimension("cache_write_long", "cache_write_long", part_of="tokens_cache_write"),
+)
+"""What tokens may be beside what `DIMENSIONS` has: few calls say it, by name in ``token_parts``."""
+PART_NAMES: Final = tuple(part.field for part in TOKEN_PARTS)
+TOKEN_PRICES: Final = tuple(
+    dimension for dimension in DIMENSIONS if dimension.kind is Tokens and dimension.field
+)
+"""The dimensions that are tokens, whose prices a tier may replace."""
 COUNT_FIELDS: Final = tuple(dimension.field for dimension in COUNTED)

@@ -38,6 +38,7 @@ ERRORS: Final[dict[str, ErrorCode]] = {
     "unknown_verb": ErrorCode(404, False, "no such verb"),
     "unknown_provider": ErrorCode(404, False, "no such provider"),
     "unknown_plan": ErrorCode(404, False, "no such plan"),
+    "unknown_price": ErrorCode(404, False, "no such price"),
     "unknown_hold": ErrorCode(404, False, "no such open hold"),
     "unknown_alert": ErrorCode(404, False, "no such alert"),
     "unknown_period": ErrorCode(404, False, "no such billing period"),

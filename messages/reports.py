@@ -21,6 +21,7 @@ from .scalars import (
     StatusCode,
     Tags,
     Text,
+    TokenCounting,
 )
 
 
@@ -174,12 +175,21 @@ class LogEntry(Struct, kw_only=True):
     outcome: Outcome
     key: str | None
     tags: dict[str, str] | None
+    token_parts: dict[str, int] | None
+    token_counting: TokenCounting
+    price_variant: str | None
+    price_factors: tuple[str, ...]
     cost: Decimal
     cost_input: Decimal
     cost_output: Decimal
     cost_catalog: Decimal | None
     tokens_used: int
     priced: str
+    price_model: str | None
+    matched_by: str | None
+    variant_priced: bool | None
+    tier: int | None
+    unpriced: tuple[str, ...]
     billing_period: str
     late: bool
     logged_at: datetime

@@ -42,6 +42,28 @@ KeyId = Annotated[str, Meta(min_length=1, max_length=64)]
 """Which API key or device makes a call: an id, never the secret."""
 Outcome = Literal["ok", "failed", "cancelled", "unknown"]
 """How a call ended."""
+Variant = Annotated[str, Meta(max_length=64)]
+"""Another price of a model, as ``batch`` or ``flex``; "": none."""
+Factor = Annotated[str, Meta(min_length=1, max_length=48)]
+"""The name of a multiplier."""
+Factors = Annotated[list[Factor], Meta(max_length=4)]
+TokenCounting = Literal["inclusive", "exclusive"]
+"""Whether the counts of the cache are inside of the input, or beside it."""
+INCLUSIVE: Final = "inclusive"
+EXCLUSIVE: Final = "exclusive"
+PartName = Literal[
+    "input_audio",
+    "input_image",
+    "input_video",
+    "output_audio",
+    "output_image",
+    "output_video",
+    "cache_read_audio",
+    "cache_read_image",
+    "cache_write_long",
+]
+"""What tokens may be: see `messages.dimensions.TOKEN_PARTS`."""
+TokenParts = dict[PartName, Tokens]
 Version = Annotated[int, Meta(ge=0)]
 Calls = Annotated[int, Meta(ge=1, le=1000)]
 Ttl = Annotated[int, Meta(ge=1, le=86_400)]

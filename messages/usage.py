@@ -19,6 +19,7 @@ from .scalars import (
     Count,
     Endpoint,
     ErrorText,
+    Factors,
     Key,
     KeyId,
     Metadata,
@@ -29,7 +30,10 @@ from .scalars import (
     StatusCode,
     Tags,
     Text,
+    TokenCounting,
+    TokenParts,
     Tokens,
+    Variant,
 )
 
 
@@ -65,6 +69,10 @@ class Track(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=Fa
     outcome: Outcome | None = None
     key: KeyId | None = None
     tags: Tags | None = None
+    token_parts: TokenParts | None = None
+    token_counting: TokenCounting | None = None
+    price_variant: Variant | None = None
+    price_factors: Factors | None = None
     deadline: Moment | None = None
 
 
@@ -167,10 +175,15 @@ class TrackReply(Struct, kw_only=True, gc=False):
     provider: str
     actual_provider_name: str
     late: bool
+    price_model: str | None = None
+    matched_by: str | None = None
     hold_status: str | None
     late_settle: bool
     alerts: tuple[str, ...]
     clipped: tuple[str, ...] = ()
+    variant_priced: bool | None = None
+    tier: int | None = None
+    unpriced: tuple[str, ...] = ()
     seq: int
 
 

@@ -160,6 +160,14 @@ CATALOG_VERBS: Final = (
         {"provider": "exa", "model": "m", "cost_per_request": 1},
         keyed=True,
     ),
+    Verb(
+        "catalog.prices.cancel",
+        catalog.PricesCancel,
+        catalog.PriceCancelReply,
+        (ADMIN,),
+        {"provider": "exa", "model": "m", "effective_from": "9999-01-01T00:00:00Z"},
+        keyed=True,
+    ),
     Verb("catalog.providers.list", catalog.ProvidersList, catalog.ProvidersReply, _READ),
     Verb(
         "catalog.estimate.cost",

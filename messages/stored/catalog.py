@@ -35,8 +35,21 @@ class PlanPut(Struct, frozen=True, kw_only=True, omit_defaults=True):
     content: str
 
 
+class PriceTier(Struct, frozen=True, omit_defaults=True):
+    """What a price is for a call whose input is larger than ``above`` tokens.
+
+    ``amounts`` are by the names of a stored price and of token parts.
+    """
+
+    above: int
+    amounts: dict[str, int]
+
+
 class PricePut(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The catalogue has a price from ``effective_from`` on; pico-USD per unit."""
+    """The catalogue has a price from ``effective_from`` on; pico-USD per unit.
+
+    ``units`` are pico-USD and for how many; ``multipliers`` in ten-thousandths.
+    """
 
     provider: str
     model: str
@@ -52,7 +65,25 @@ class PricePut(Struct, frozen=True, kw_only=True, omit_defaults=True):
     search: int | None = None
     image: int | None = None
     page: int | None = None
+    variant: str = ""
+    parts: dict[str, int] = {}
+    tiers: tuple[PriceTier, ...] = ()
+    units: dict[str, tuple[int, int]] = {}
+    multipliers: dict[str, int] = {}
+    aliases: tuple[str, ...] = ()
 
 
-CatalogEvent = PlanPut | PricePut
+class PriceCancelled(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A price that was not in force yet was taken back: the newest of the variant from then."""
+
+    provider: str
+    model: str
+    version: int
+    effective_from: int
+    cancelled: int
+    content: str
+    variant: str = ""
+
+
+CatalogEvent = PlanPut | PricePut | PriceCancelled
 """What can happen to the catalogue."""

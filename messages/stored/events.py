@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from .catalog import CatalogEvent, PlanPut, PlanTerms, PricePut
-from .detail import HoldDetail, UsageDetail
+from .catalog import CatalogEvent, PlanPut, PlanTerms, PriceCancelled, PricePut
+from .detail import HoldDetail, PriceThen, UsageDetail
 from .names import USAGE_NAMES
 
 Counters = tuple[int, int, int]
@@ -229,7 +229,8 @@ class HoldPlaced(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Amounts were set aside until ``expires_at``; the hold's id is the row's key.
 
     ``derived``: the cost is the service's estimate and follows the tokens. ``content`` is the
-    digest of what was asked, as in all events below. ``detail`` has what few holds say.
+    digest of what was asked, as in all events below. ``detail`` has what few holds say. What was
+    stored before there was a ``price`` has none.
     """
 
     hold_id: str
@@ -244,6 +245,7 @@ class HoldPlaced(Struct, frozen=True, kw_only=True, omit_defaults=True):
     content: str
     derived: bool = False
     detail: HoldDetail | None = None
+    price: PriceThen | None = None
 
 
 class HoldExtended(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -259,6 +261,7 @@ class HoldExtended(Struct, frozen=True, kw_only=True, omit_defaults=True):
     decision: DecisionThen
     content: str
     derived: bool = False
+    price: PriceThen | None = None
 
 
 class HoldReleased(Struct, frozen=True, kw_only=True):
@@ -355,4 +358,5 @@ KIND: Final[dict[type[Event | CatalogEvent], str]] = {
     SubscriptionChanged: "subscription_changed",
     PlanPut: "plan",
     PricePut: "price",
+    PriceCancelled: "price_cancelled",
 }

@@ -47,6 +47,7 @@ STORAGE: Final[dict[str, Storage]] = {
     "subscription_changed": Storage.RARE,
     "plan": Storage.RARE,
     "price": Storage.RARE,
+    "price_cancelled": Storage.RARE,
 }
 """Every kind, the most common ones first: a journal asks of each row in this order.
 

@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console, RenderableType
 
 from actors.cli import views
-from messages.admission import EnforceReply, Held, HoldEntry, HoldsReply, LimitState
+from messages.admission import Held, HoldEntry, HoldsReply, LimitState
 from messages.catalog import PlanEntry, PlanPutReply, PlansReply, UserEntry, UsersReply
 from messages.reports import PlanLimits, Usage
-from tests.support.answers import NOW, STATS
+from tests.support.answers import NOW, REFUSED, STATS
 from tests.support.command_line import Serve, run
 
 PLAN: dict[str, Any] = {
@@ -126,8 +126,8 @@ def limit_of(name: str, limit: int) -> LimitState:
 def test_names_and_numbers_of_limits_are_whole_at_80_columns(limit: int) -> None:
     names = ("openai_calls", "openai_tokens", "ai_text_generation_calls")
     limits = tuple(limit_of(name, limit) for name in names)
-    text = ("ok", "within_limits", "openai", "openai", (), limits, "active", "2026-03", None, 1)
-    words = at_80(views.decided(EnforceReply(True, *text))).split()
+    reply = msgspec.structs.replace(REFUSED, allowed=True, violated=(), limits=limits)
+    words = at_80(views.decided(reply)).split()
     for name in names:
         assert name in words
     assert words.count(f"{limit:,}") == words.count(f"{limit - 3:,}") == 3

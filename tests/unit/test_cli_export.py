@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.billing.catalog.prices import ESTIMATE, charge, rates_of
-from actors.billing.catalog.prices import Price as Row
+from actors.billing.catalog.charging import Usage, charge_in_full, with_parts
+from actors.billing.catalog.prices import ESTIMATE, price
+from actors.billing.catalog.rates import rates_of
 from actors.cli import exporting
 from actors.cli.exporter.split import ESTIMATED, amounts_of, split
 from messages.catalog import PriceEntry, PricesReply, UserEntry, UsersReply
@@ -27,17 +28,33 @@ from tests.support.answers import NOW, STATS, entry_of
 from tests.support.command_line import Serve, run
 
 SEED = 20261129
+V1: dict[str, Any] = {
+    "variant": "",
+    "tiers": (),
+    "token_parts": {},
+    "units": {},
+    "multipliers": {},
+    "aliases": (),
+}
+"""What a price of v1 has of the rest."""
 
 
 def price_of(
     amounts: dict[str, int | None], model: str = "gpt-4o-mini", hours: int = 0
 ) -> PriceEntry:
-    costs = {
+    costs: dict[str, Any] = {
         d.cost_field: None if (pico := amounts.get(d.price)) is None else Decimal(pico).scaleb(-12)
         for d in DIMENSIONS
     }
     start = NOW - timedelta(hours=hours)
-    return PriceEntry(provider="openai", model=model, **costs, effective_from=start, version=1)
+    return PriceEntry(
+        provider="openai",
+        model=model,
+        **costs,
+        **V1,
+        effective_from=start,
+        version=1,
+    )
 
 
 def charged(number: int, amounts: dict[str, int | None], chance: random.Random) -> LogEntry:
@@ -49,8 +66,8 @@ def charged(number: int, amounts: dict[str, int | None], chance: random.Random) 
     said["tokens_reasoning"] = chance.choice([None, whole["tokens_output"] // 2])
     for unit in ("search_count", "image_count", "page_count"):
         said[unit] = chance.choice([None, 0, 3])
-    row = Row(provider="", model="", version=1, effective_from=0, rates=rates_of(amounts))
-    cost, *_ = charge(row, tuple(said[field] for field in COUNT_FIELDS))
+    counts = tuple(said[field] for field in COUNT_FIELDS)
+    cost, *_ = charge_in_full(price("", "", amounts), Usage(with_parts(counts, None))).charge
     return msgspec.structs.replace(entry_of(number), **said, cost=usd(cost))
 
 

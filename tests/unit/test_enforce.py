@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.catalog.prices import Price, rates_of
+from actors.billing.catalog.prices import price
 from messages.admission import EnforceReply, LimitState
 from messages.codec import encode_reply
 from messages.errors import InvalidRequest
@@ -23,13 +23,8 @@ REASON = {
     "openai_tokens": "token_limit_exceeded",
     "openai_cost": "cost_limit_reached",
 }
-DEAR = Price(
-    provider="openai",
-    model="m",
-    version=1,
-    effective_from=0,
-    # 0.000002, 0.000005 and 0.01 USD
-    rates=rates_of({"input_token": 2_000_000, "output_token": 5_000_000, "request": 10**10}),
+DEAR = price(  # 0.000002, 0.000005 and 0.01 USD
+    "openai", "m", {"input_token": 2_000_000, "output_token": 5_000_000, "request": 10**10}
 )
 
 

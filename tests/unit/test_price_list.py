@@ -8,8 +8,8 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.catalog.price_list import DEFAULT, PriceList
-from actors.billing.catalog.prices import ESTIMATE, Price
+from actors.billing.catalog.price_list import PriceList
+from actors.billing.catalog.prices import DEFAULT, ESTIMATE, Price
 from tests.support.turns import instructions
 
 PROVIDERS = ("exa", "openai")
@@ -49,11 +49,15 @@ def test_the_price_at_a_moment_is_the_newest_of_those_that_began_by_then(
             found, how = naively_at(own, moment), "catalog"
             if found is None:
                 found, how = naively_at(others, moment), "provider_default"
-            at = prices.at(provider, model, moment)
+            at = prices.find(provider, model, "", moment)
             assert (at and at.price) == found
-            assert at is None or at.how == how
-            newest = prices.newest(provider, model)
-            assert (newest and newest.price) == naively_at(own or others, 10)
+            if at is not None:
+                assert at.how == how
+                assert at.since <= moment < at.until
+                for other in (max(at.since, -1), min(at.until - 1, 6)):  # as long as it says
+                    again = prices.find(provider, model, "", other)
+                    assert again is not None
+                    assert (again.price, again.how) == (at.price, at.how)
             assert prices.count(provider, model) == len(own)
 
 
@@ -96,8 +100,7 @@ def test_a_price_is_put_found_and_listed_in_as_many_steps_among_ten_thousand_as_
         lambda prices: prices.put(more),
         lambda prices: prices.page("openai", "gpt-9", 5, 10),
         lambda prices: prices.page(None, None, 5, 10),
-        lambda prices: prices.at("openai", "gpt-9", 0),
-        lambda prices: prices.newest("openai", "gpt-9"),
+        lambda prices: prices.find("openai", "gpt-9", "", 0),
     )
     for ask in asked:
         assert instructions(lambda: ask(many)) == instructions(lambda: ask(few))  # noqa: B023 -- called at once

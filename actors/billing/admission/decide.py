@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import astuple
+
+from actors.billing.admission.asked import asked_by, may_take
 from actors.billing.catalog.catalog import Catalog, Touch
-from actors.billing.catalog.prices import estimate
+from actors.billing.catalog.charging import estimate
+from actors.billing.catalog.price_list import Priced
 from actors.billing.counters.slots import CALLS, COST, TOKENS, UNITS
 from actors.billing.effects import Shown
 from actors.billing.limits.limits import Limit, shown
@@ -17,9 +21,10 @@ from actors.billing.periods.rollover import current_of
 from actors.billing.periods.subscription import expired
 from actors.billing.state.account import Account, Period
 from actors.billing.state.headroom import Headroom, Headrooms, LimitUse
-from messages.admission import Enforce
+from messages.admission import DETAIL, UNSAID, Enforce
 from messages.codec import money_of
 from messages.scalars import ABSENT
+from messages.stored.detail import HoldDetail
 from messages.stored.events import (
     Counters,
 )
@@ -47,18 +52,33 @@ class Call:
         touch: what decides which limits it touches.
         amounts: calls, tokens and cost in nano-USD.
         derived: whether the cost is the service's estimate.
+        found: how the price was found.
+        unpriced: the names of what is asked for and has no price.
+        detail: what few calls say.
     """
 
-    __slots__ = ("actual", "amounts", "derived", "model", "touch")
+    __slots__ = ("actual", "amounts", "derived", "detail", "found", "model", "touch", "unpriced")
 
     def __init__(
-        self, touch: Touch, actual: str, model: str, amounts: Counters, *, derived: bool
+        self,
+        touch: Touch,
+        actual: str,
+        model: str,
+        amounts: Counters,
+        found: Priced,
+        *,
+        derived: bool,
+        unpriced: tuple[str, ...] = (),
+        detail: HoldDetail | None = None,
     ) -> None:
         self.touch = touch
         self.actual = actual
         self.model = model
         self.amounts = amounts
+        self.found = found
         self.derived = derived
+        self.unpriced = unpriced
+        self.detail = detail
 
     @property
     def provider(self) -> str:
@@ -123,15 +143,33 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
     """
     route = catalog.route(ask.provider, ask.model_used, ask.actual_provider_name, ask.endpoint)
     calls = 1 if ask.calls is None else ask.calls
-    tokens = ask.tokens_requested or 0
     cost = None if ask.cost_requested is ABSENT else money_of(ask.cost_requested, "cost_requested")
+    found = route.found
+    if not found.since <= at < found.until:
+        found = catalog.priced(route, at)
     derived = cost is None
-    if cost is None:
-        found = route.newest
-        if found.price.effective_from > at:
-            found = catalog.price(route.provider, route.model, at)
-        cost = estimate(found.price, tokens, calls)
-    return Call(route.touch, route.actual, route.model, (calls, tokens, cost), derived=derived)
+    detail: HoldDetail | None = None
+    unpriced: tuple[str, ...] = ()
+    if astuple(ask)[DETAIL] == UNSAID and found.price.plain:  # nearly always
+        tokens = ask.tokens_requested or 0
+        if cost is None:
+            cost = estimate(found.price, tokens, calls)
+    else:
+        detail = asked_by(ask)
+        if detail is not None and detail.price_variant is not None:
+            found = catalog.priced(route, at, detail.price_variant)
+        tokens, own_cost, unpriced = may_take(detail, ask.tokens_requested, calls, found)
+        cost = own_cost if cost is None else cost
+    return Call(
+        route.touch,
+        route.actual,
+        route.model,
+        (calls, tokens, cost),
+        found,
+        derived=derived,
+        unpriced=unpriced,
+        detail=detail,
+    )
 
 
 def barred(account: Account, at: int) -> str | None:

@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from msgspec.structs import astuple
+
+from actors.billing.admission.asked import (
+    Found,
+    asked_by,
+    found_of,
+    may_take,
+    price_then,
+    tokens_of,
+)
 from actors.billing.admission.decide import Call, Decision, judge, resolve
 from actors.billing.catalog.catalog import Catalog
-from actors.billing.catalog.prices import estimate
 from actors.billing.catalog.providers import WAVESPEED
 from actors.billing.change import Change, Now
 from actors.billing.counters.slots import COST, TOKENS, add, totals
@@ -21,6 +30,8 @@ from actors.billing.state.account import Account, Period
 from actors.billing.state.headroom import Headroom
 from actors.billing.state.open_holds import HOLDS_MAX, OpenHold
 from messages.admission import (
+    DETAIL,
+    UNSAID,
     Enforce,
     Extend,
     Held,
@@ -32,7 +43,7 @@ from messages.admission import (
 )
 from messages.codec import money_of
 from messages.errors import RequestError
-from messages.stored.detail import NO_HOLD_DETAIL, HoldDetail
+from messages.stored.detail import NO_HOLD_DETAIL
 from messages.stored.events import (
     DecisionThen,
     HoldExtended,
@@ -72,7 +83,7 @@ def hold(account: Account, ask: Hold, now: Now) -> Effect:
     if not decision.allowed:
         return Reply(HoldDecision(decision, None, None), now.key)
     expires_at = at + (ask.ttl or TTL_S) * MICROS_PER_SECOND
-    placed = placed_by(now.key, ask, decision, period, expires_at, now.fingerprint(ask))
+    placed = placed_by(now.key, decision, period, expires_at, now.fingerprint(ask))
     return Persist((*opened, placed), shown=HoldDecision(decision, now.key, expires_at))
 
 
@@ -107,6 +118,7 @@ def extend(account: Account, ask: Extend, now: Now) -> Effect:
         decision=_then(period, headroom),
         content=now.fingerprint(ask),
         derived=call.derived,
+        price=price_then(found_by(call)),
     )
     return Persist((event,))
 
@@ -164,15 +176,27 @@ def _extended(held: OpenHold, ask: Extend, at: int, catalog: Catalog) -> Call:
     """The hold's call with its new totals."""
     calls, tokens, cost = held.amounts
     given = money_of(ask.cost_requested, "cost_requested")
+    variant = (held.detail or NO_HOLD_DETAIL).price_variant or ""
+    found = catalog.price(held.provider, held.model, at, variant)
+    taken = may_take(held.detail, tokens, calls, found)
     if ask.tokens_requested is not None:
-        tokens = ask.tokens_requested
+        taken = may_take(held.detail, ask.tokens_requested, calls, found)
+        tokens = taken.tokens
         if given is None and held.derived:
-            cost = estimate(catalog.price(held.provider, held.model, at).price, tokens, calls)
+            cost = taken.cost
     if given is not None:
         cost = given
-    derived = held.derived and given is None
     touch = (held.provider, held.actual == WAVESPEED)
-    return Call(touch, held.actual, held.model, (calls, tokens, cost), derived=derived)
+    return Call(
+        touch,
+        held.actual,
+        held.model,
+        (calls, tokens, cost),
+        found,
+        derived=held.derived and given is None,
+        unpriced=taken.unpriced,
+        detail=held.detail,
+    )
 
 
 def full(decision: Decision, period: Period, open_now: int) -> Decision:
@@ -184,7 +208,6 @@ def full(decision: Decision, period: Period, open_now: int) -> Decision:
 
 def placed_by(
     key: str,
-    ask: Enforce,
     decision: Decision,
     period: Period,
     expires_at: int,
@@ -205,16 +228,14 @@ def placed_by(
         decision=_then(period, decision.headroom),
         content=content,
         derived=call.derived,
-        detail=_detail_of(ask),
+        detail=call.detail,
+        price=price_then(found_by(call), call.model),
     )
 
 
-def _detail_of(ask: Enforce) -> HoldDetail | None:
-    """What few holds say, None if this one says nothing of it."""
-    if ask.key is None and not ask.tags:
-        return None
-    tags = dict(sorted(ask.tags.items())) if ask.tags else None
-    return HoldDetail(key=ask.key, tags=tags)
+def found_by(call: Call) -> Found:
+    """How the price of a call was found."""
+    return found_of(call.found, call.unpriced, derived=call.derived)
 
 
 def _then(period: Period, headroom: Headroom) -> DecisionThen:
@@ -230,9 +251,11 @@ def call_parts(ask: Enforce, catalog: Catalog) -> list[Any]:
     cost = money_of(ask.cost_requested, "cost_requested")
     calls = 1 if ask.calls is None else ask.calls
     amounts: list[Any] = [calls, ask.tokens_requested or 0, cost]
-    detail = _detail_of(ask)
-    if detail is not None:  # absent where it is not said: once there was none
-        amounts.append(detail)
+    if astuple(ask)[DETAIL] != UNSAID:
+        detail = asked_by(ask)
+        if detail is not None:  # absent where it is not said: once there was none
+            tokens = ask.tokens_requested
+            amounts = [calls, tokens_of(detail) if tokens is None else tokens, cost, detail]
     try:
         route = catalog.route(ask.provider, ask.model_used, ask.actual_provider_name, ask.endpoint)
     except RequestError:  # the key is judged before the provider

@@ -73,7 +73,7 @@ def preflight(account: Account, ask: Preflight, now: Now) -> Effect:
         if expires_at is not None:
             decision = full(decision, period, open_now + index)
             key = f"{now.key}.{index}"
-            placed.append(placed_by(key, operation, decision, period, expires_at, content))
+            placed.append(placed_by(key, decision, period, expires_at, content))
         operations.append((operation.operation_type, decision))
         if not decision.allowed:
             reason, message = decision.reason, decision.message

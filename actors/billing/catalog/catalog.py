@@ -9,13 +9,13 @@ from typing import Final
 import msgspec
 
 from actors.billing.catalog.price_list import Priced, PriceList
-from actors.billing.catalog.prices import ESTIMATE, Price, rates_of
+from actors.billing.catalog.prices import ESTIMATE, Price, UnitPrice, price
 from actors.billing.catalog.providers import TEXT, WAVESPEED, Provider, Providers
 from messages.codec import money_of
 from messages.dimensions import DIMENSIONS
 from messages.errors import InvalidRequest
 from messages.refusals import closest
-from messages.stored.catalog import CatalogEvent, PlanPut, PlanTerms, PricePut
+from messages.stored.catalog import CatalogEvent, PlanPut, PlanTerms, PriceCancelled, PricePut
 from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import (
     KIND,
@@ -33,19 +33,29 @@ ROUTE_CHARACTERS_MAX: Final = 256
 _UNITS: Final = ("calls", "tokens", "cost")
 
 
+_NOT_LOOKED: Final = Priced(ESTIMATE, "estimate", since=0, until=0)
+"""Of a route whose price was not looked for."""
 Touch = tuple[str, bool]
 """What decides which limits a call touches: its provider, and whether wavespeed serves it."""
 
 
-@dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """What a call's provider and model come to: canonical names and the newest price."""
+    """What a call's provider and model come to.
 
-    provider: str
-    actual: str
-    model: str
-    touch: Touch
-    newest: Priced
+    Attributes:
+        provider, actual, model: canonical names.
+        touch: what decides which limits it touches.
+        found: the price that was found last, for the span of moments that it names.
+    """
+
+    __slots__ = ("actual", "found", "model", "provider", "touch")
+
+    def __init__(self, provider: str, actual: str, model: str, touch: Touch) -> None:
+        self.provider = provider
+        self.actual = actual
+        self.model = model
+        self.touch = touch
+        self.found = _NOT_LOOKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,7 @@ class Catalog:
         self.seq = 0
         self._plans = {plan.terms.name: plan for plan in plans}
         self.price_list = PriceList()
+        self._variants: dict[tuple[str, str, str], Priced] = {}
         self._routes: dict[tuple[str, str | None, str | None, str | None], ResolvedModel] = {}
         for row in prices:
             self.price_list.put(row)
@@ -96,10 +107,14 @@ class Catalog:
             plan = Plan(event.terms, event.price_monthly_nano, event.price_yearly_nano)
             self._plans[event.terms.name] = plan
             self.version = event.terms.version
+            return
+        if isinstance(event, PriceCancelled):
+            self.price_list.cancel(event.provider, event.model, event.variant, event.effective_from)
         else:
             self.price_list.put(price_of(event))
-            self._routes.clear()
-            self.version = event.version
+        self._routes.clear()
+        self._variants.clear()
+        self.version = event.version
 
     @property
     def plans(self) -> tuple[Plan, ...]:
@@ -118,12 +133,33 @@ class Catalog:
             return plan
         return next((plan for plan in self._plans.values() if plan.terms.tier == name), None)
 
-    def price(self, provider: str, model: str, moment: int) -> Priced:
+    def price(self, provider: str, model: str, moment: int, variant: str = "") -> Priced:
         """The price of a model at a moment: its own row, else its provider's default one.
 
         If neither is valid at that moment, it is an estimate.
         """
-        return self.price_list.at(provider, model, moment) or _ESTIMATED
+        found = self.price_list.find(provider, model, variant, moment)
+        if found is not None:
+            return found
+        return Priced(ESTIMATE, "estimate", None, None, *self.price_list.span(provider, moment))
+
+    def priced(self, route: ResolvedModel, moment: int, variant: str = "") -> Priced:
+        """The price of a route at a moment; most are asked for within one span of moments."""
+        if not variant:
+            found = route.found
+            if not found.since <= moment < found.until:
+                found = route.found = self.price(route.provider, route.model, moment)
+            return found
+        names = (route.provider, route.model, variant)
+        kept = self._variants.get(names)
+        if kept is None or not kept.since <= moment < kept.until:
+            kept = self.price(*names[:2], moment, variant)
+            if sum([len(text) for text in names]) > ROUTE_CHARACTERS_MAX:
+                return kept
+            if len(self._variants) >= ROUTES_MAX:
+                self._variants.clear()
+            self._variants[names] = kept
+        return kept
 
     def route(
         self, provider: str, model: str | None, actual: str | None, endpoint: str | None
@@ -138,9 +174,8 @@ class Catalog:
         if route is None:
             found = self.providers.find(provider)
             served, name = found.actual_of(actual, model, endpoint), model or found.default_model
-            newest = self.price_list.newest(found.name, name) or _ESTIMATED
             touch = (found.name, served == WAVESPEED)
-            route = ResolvedModel(found.name, served, name, touch, newest)
+            route = ResolvedModel(found.name, served, name, touch)
             if sum([len(text) for text in names if text]) > ROUTE_CHARACTERS_MAX:
                 return route
             if len(self._routes) >= ROUTES_MAX:
@@ -183,18 +218,20 @@ class Catalog:
             raise InvalidRequest(f"there is no limit {name[:64]!r}{similar}", field)
 
 
-_ESTIMATED: Final = Priced(ESTIMATE, "estimate")
-
-
 def price_of(event: PricePut) -> Price:
     """The price of a stored change."""
     amounts = {dimension.price: getattr(event, dimension.price) for dimension in DIMENSIONS}
-    return Price(
-        provider=event.provider,
-        model=event.model,
+    return price(
+        event.provider,
+        event.model,
+        amounts | event.parts,
         version=event.version,
         effective_from=event.effective_from,
-        rates=rates_of(amounts),
+        variant=event.variant,
+        aliases=event.aliases,
+        tiers=tuple([(tier.above, tier.amounts) for tier in event.tiers]),
+        units={name: UnitPrice(*unit) for name, unit in event.units.items()},
+        multipliers=event.multipliers,
     )
 
 

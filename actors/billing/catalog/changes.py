@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from actors.billing.catalog import plan_changes, price_changes
 from actors.billing.catalog.catalog import Catalog
-from messages.catalog import PlansPut, PricesPut
+from messages.catalog import PlansPut, PricesCancel, PricesPut
 from messages.codec import encode_reply
-from messages.stored.catalog import CatalogEvent, PlanPut, PricePut
+from messages.stored.catalog import CatalogEvent, PlanPut, PriceCancelled, PricePut
 
 
 class CatalogChange(NamedTuple):
@@ -45,6 +45,12 @@ CHANGES: Final[Mapping[type, CatalogChange]] = {
         price_changes.put_price,
         price_changes.content_of,
         price_changes.answered,
+    ),
+    PricesCancel: CatalogChange(
+        PriceCancelled,
+        price_changes.cancel_price,
+        price_changes.cancel_content,
+        price_changes.cancelled,
     ),
 }
 """By the command that asks for it."""

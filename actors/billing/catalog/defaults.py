@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from actors.billing.catalog.catalog import Catalog, Plan, is_cost
-from actors.billing.catalog.prices import Price, rates_of
+from actors.billing.catalog.prices import Price, price
 from actors.billing.catalog.providers import PROVIDERS
 from messages.dimensions import DIMENSIONS
 from messages.stored.catalog import PlanTerms
@@ -52,13 +52,7 @@ def _price(row: dict[str, str]) -> Price:
         for dimension in DIMENSIONS
         if dimension.cost_field in row
     }
-    return Price(
-        provider=row["provider"],
-        model=row["model"],
-        version=1,
-        effective_from=0,
-        rates=rates_of(amounts),
-    )
+    return price(row["provider"], row["model"], amounts)
 
 
 def _plan(row: _PlanRow) -> Plan:

@@ -1,29 +1,25 @@
-"""Prices that are put and listed: contract, section 4. Pure."""
+"""Prices that are put, taken back and listed: contract, section 4, and 1.1, section 4. Pure."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Context, Decimal
 from typing import Any, Final
 
 from actors.billing.catalog.catalog import Catalog, price_of
 from actors.billing.catalog.pages import ENTRIES_MAX, Page, start_of
-from actors.billing.catalog.prices import Price
+from actors.billing.catalog.price_forms import Row, entry_of, row_of
 from actors.billing.fingerprint import fingerprint
-from messages.catalog import PriceEntry, PricePutReply, PricesList, PricesPut
-from messages.codec import money_of
+from messages.catalog import PriceCancelReply, PricePutReply, PricesCancel, PricesList, PricesPut
 from messages.dimensions import DIMENSIONS
-from messages.errors import InvalidRequest
-from messages.stored.catalog import PricePut
-from messages.units import PRICE_DECIMALS_MAX, to_datetime, to_micros
+from messages.errors import InvalidRequest, RequestError
+from messages.stored.catalog import PriceCancelled, PricePut
+from messages.units import to_datetime, to_micros
 
 _FIRST: Final = to_micros(datetime.min.replace(tzinfo=UTC))
 _LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
 """The moments that replies can show; an offset may lead out of the years of a request."""
 PRICES_OF_MODEL_MAX: Final = 10_000
-"""Prices of one model: one a day for 27 years."""
-_TO_USD: Final = Decimal(-PRICE_DECIMALS_MAX)
-_EXACT: Final = Context(prec=40)
+"""Prices of one variant of a model: one a day for 27 years."""
 _FIRST_DIMENSIONS: Final = 9
 """So many are in the digest of a price even if they are null: once there were no others."""
 
@@ -33,8 +29,8 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
 
     Raises:
         RequestError: ``unknown_provider``, or ``invalid_request``: no price at all, one from the
-            past for a model that has prices, whose events were charged by them, or one more for
-            a model that has `PRICES_OF_MODEL_MAX`.
+            past where the variant had a price, whose events were charged by it, one more for a
+            variant that has `PRICES_OF_MODEL_MAX`, or an alias that another model has.
     """
     provider = catalog.providers.find(ask.provider).name
     since = at if ask.effective_from is None else to_micros(ask.effective_from)
@@ -42,46 +38,136 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
         raise InvalidRequest(
             "effective_from is not of the years 1 to 9999 in UTC", "effective_from"
         )
-    known = catalog.price_list.count(provider, ask.model)
-    if known >= PRICES_OF_MODEL_MAX:
-        raise InvalidRequest(
-            f"the model has {PRICES_OF_MODEL_MAX:,} prices, which is the most", "model"
-        )
-    if since < at and known:
-        raise InvalidRequest(
-            "effective_from is in the past, and the model had a price then", "effective_from"
-        )
-    amounts = _amounts(ask)
-    if not any(amount is not None for amount in amounts.values()):
+    row = row_of(ask)
+    _check_place(catalog, provider, ask.model, row.variant, since, at)
+    if not row.amounts and not row.units and not row.tiers:
         raise InvalidRequest("a price needs at least one cost", "cost_per_input_token")
+    _check_aliases(catalog, provider, ask.model, row, at)
     return PricePut(
         provider=provider,
         model=ask.model,
         version=catalog.version + 1,
         effective_from=since,
         content=content_of(ask, catalog),
-        **amounts,
+        variant=row.variant,
+        **{own.price: row.amounts.get(own.price) for own in DIMENSIONS},
+        parts={name: row.amounts[name] for name in row.parts},
+        tiers=row.tiers,
+        units=row.units,
+        multipliers=row.multipliers,
+        aliases=row.aliases,
+    )
+
+
+def _check_place(
+    catalog: Catalog, provider: str, model: str, variant: str, since: int, at: int
+) -> None:
+    """Refuse a row where it cannot be.
+
+    Raises:
+        InvalidRequest: naming ``model`` or ``effective_from``.
+    """
+    if catalog.price_list.count(provider, model, variant) >= PRICES_OF_MODEL_MAX:
+        raise InvalidRequest(
+            f"the model has {PRICES_OF_MODEL_MAX:,} prices, which is the most", "model"
+        )
+    if since < at and catalog.price_list.at(provider, model, since, variant) is not None:
+        raise InvalidRequest(
+            "effective_from is in the past, and the model had a price then", "effective_from"
+        )
+
+
+def _check_aliases(catalog: Catalog, provider: str, model: str, row: Row, at: int) -> None:
+    """Refuse an alias that another model of the provider has.
+
+    Raises:
+        InvalidRequest: naming ``aliases``.
+    """
+    if row.aliases and row.variant:
+        raise InvalidRequest("a variant has no aliases of its own", "aliases")
+    for name in row.aliases:
+        owner = catalog.price_list.alias_owner(provider, name, at)
+        if owner is not None and owner != model:
+            raise InvalidRequest(
+                f"{name[:64]!r} is an alias of the model {owner[:64]!r} already", "aliases"
+            )
+
+
+def cancel_price(catalog: Catalog, ask: PricesCancel, at: int) -> PriceCancelled:
+    """Take back a price that is not in force yet.
+
+    Raises:
+        RequestError: ``unknown_provider``, ``unknown_price``: there is none from that moment on;
+            or ``invalid_request``: it is in force, or was.
+    """
+    provider = catalog.providers.find(ask.provider).name
+    since, variant = to_micros(ask.effective_from), ask.variant or ""
+    row = catalog.price_list.at(provider, ask.model, since, variant)
+    if row is None or row.effective_from != since:
+        raise RequestError(
+            "unknown_price", "there is no price from that moment on", field="effective_from"
+        )
+    if since <= at:
+        raise InvalidRequest("the price is in force, or was", "effective_from")
+    return PriceCancelled(
+        provider=provider,
+        model=ask.model,
+        version=catalog.version + 1,
+        effective_from=since,
+        cancelled=row.version,
+        content=cancel_content(ask, catalog),
+        variant=variant,
     )
 
 
 def content_of(ask: PricesPut, catalog: Catalog) -> str:
-    """The digest of a price that is put."""
-    names = {known.name: known.name for known in catalog.providers.all}
-    aliases = {alias: p.name for p in catalog.providers.all for alias in p.aliases}
-    provider = (names | aliases).get(ask.provider, ask.provider)
+    """The digest of a price that is put; of what came later only what is said is in it."""
+    row = row_of(ask)
     since = None if ask.effective_from is None else to_micros(ask.effective_from)
     amounts = {
-        name: amount
-        for place, (name, amount) in enumerate(_amounts(ask).items())
-        if place < _FIRST_DIMENSIONS or amount is not None
+        own.price: row.amounts.get(own.price)
+        for place, own in enumerate(DIMENSIONS)
+        if place < _FIRST_DIMENSIONS or own.price in row.amounts
     }
-    return fingerprint(PricesPut.__name__, [provider, ask.model, amounts, since])
+    parts: list[Any] = [_resolved(ask.provider, catalog), ask.model, amounts, since]
+    further = row.further()
+    if further:
+        parts.append(further)
+    return fingerprint(PricesPut.__name__, parts)
+
+
+def cancel_content(ask: PricesCancel, catalog: Catalog) -> str:
+    """The digest of a price that is taken back."""
+    parts = [_resolved(ask.provider, catalog), ask.model, ask.variant or ""]
+    return fingerprint(PricesCancel.__name__, [*parts, to_micros(ask.effective_from)])
+
+
+def _resolved(provider: str, catalog: Catalog) -> str:
+    """The name of a provider, or what was sent if there is none: the key is judged before it."""
+    try:
+        return catalog.providers.find(provider).name
+    except RequestError:
+        return provider
 
 
 def answered(event: PricePut, key: str, seq: int, *, duplicate: bool) -> PricePutReply:
     """The reply to a price that was put."""
     return PricePutReply(
-        price=_entry(price_of(event)),
+        price=entry_of(price_of(event)),
+        version=event.version,
+        event_id=key,
+        duplicate=duplicate,
+        seq=seq,
+    )
+
+
+def cancelled(event: PriceCancelled, key: str, seq: int, *, duplicate: bool) -> PriceCancelReply:
+    """The reply to a price that was taken back."""
+    return PriceCancelReply(
+        provider=event.provider,
+        model=event.model,
+        variant=event.variant,
+        effective_from=to_datetime(event.effective_from),
         version=event.version,
         event_id=key,
         duplicate=duplicate,
@@ -90,7 +176,7 @@ def answered(event: PricePut, key: str, seq: int, *, duplicate: bool) -> PricePu
 
 
 def prices(catalog: Catalog, ask: PricesList) -> Page:
-    """Prices by provider, model and moment behind a cursor.
+    """Prices by provider, model, variant and moment behind a cursor.
 
     Raises:
         RequestError: ``unknown_provider``, or ``invalid_request`` for another's cursor.
@@ -98,31 +184,5 @@ def prices(catalog: Catalog, ask: PricesList) -> Page:
     provider = None if ask.provider is None else catalog.providers.find(ask.provider).name
     digest, start = start_of(ask.cursor, [provider, ask.model])
     shown, more = catalog.price_list.page(provider, ask.model, start, ENTRIES_MAX)
-    entries = map(_entry, shown)
+    entries = map(entry_of, shown)
     return Page(entries, len(shown), start, not more, digest, catalog.version, catalog.seq)
-
-
-def _amounts(ask: PricesPut) -> dict[str, int | None]:
-    return {
-        dimension.price: money_of(getattr(ask, field), field, PRICE_DECIMALS_MAX)
-        for dimension in DIMENSIONS
-        for field in (dimension.cost_field,)
-    }
-
-
-def _entry(row: Price) -> PriceEntry:
-    costs: dict[str, Any] = {
-        dimension.cost_field: _pico(amount)
-        for dimension, amount in zip(DIMENSIONS, row.rates.amounts, strict=True)
-    }
-    return PriceEntry(
-        provider=row.provider,
-        model=row.model,
-        **costs,
-        effective_from=to_datetime(row.effective_from),
-        version=row.version,
-    )
-
-
-def _pico(amount: int | None) -> Decimal | None:
-    return None if amount is None else _EXACT.scaleb(amount, _TO_USD)

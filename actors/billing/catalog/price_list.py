@@ -1,113 +1,248 @@
 """All prices: that of a model at a moment, and the list of them page by page.
 
 Nothing here goes through all prices, nor through all of a model: a price is put in its place and
-found by bisection, a page costs the rows that it shows.
+found by bisection, a name by indexes, a page costs the rows that it shows.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from actors.billing.catalog.prices import Price
+from actors.billing.catalog.model_names import fine_tuned, normalised, undated
+from actors.billing.catalog.prices import DEFAULT, Price
 
-DEFAULT: Final = "default"
-"""The model whose price holds for the models of its provider without a price."""
 _FEW: Final = 64
 """So many new prices are put in their places one by one; more are sorted in together."""
+NEVER: Final = 2**200
+"""After every moment; its negative is before every moment."""
+
+EXACT: Final = "exact"
+ALIAS: Final = "alias"
+NORMALISED: Final = "normalised"
+UNDATED: Final = "undated"
+PROVIDER_DEFAULT: Final = "provider_default"
 
 
-@dataclass(frozen=True, slots=True)
 class Priced:
-    """A price and how it was found: ``catalog``, ``provider_default`` or ``estimate``."""
+    """A price and how it was found.
 
-    price: Price
-    how: str
+    Attributes:
+        price: the row.
+        how: ``catalog``, ``provider_default`` or ``estimate``.
+        matched_by: by which of the steps its model was found, None for an estimate.
+        region: that the name of the model lost.
+        since, until: the moments between which the same is found.
+        rendered: a place for whoever shows it; empty until it is shown.
+    """
+
+    __slots__ = ("how", "matched_by", "price", "region", "rendered", "since", "until")
+
+    def __init__(
+        self,
+        price: Price,
+        how: str,
+        matched_by: str | None = None,
+        region: str | None = None,
+        since: int = -NEVER,
+        until: int = NEVER,
+    ) -> None:
+        self.price = price
+        self.how = how
+        self.matched_by = matched_by
+        self.region = region
+        self.since = since
+        self.until = until
+        self.rendered = ""
 
 
 class Series:
-    """The prices of one model, by the moment from which each is valid.
+    """The prices of one variant of a model, by the moment from which each is valid.
 
     If two begin at one moment, the newer one counts.
     """
 
-    __slots__ = ("_how", "_order", "_rows")
+    __slots__ = ("_order", "_rows")
 
-    def __init__(self, how: str) -> None:
-        self._how = how
+    def __init__(self) -> None:
         self._order: list[tuple[int, int]] = []  # from when, and the version
-        self._rows: list[Priced] = []
+        self._rows: list[Price] = []
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def __iter__(self) -> Iterator[Price]:
+        return iter(self._rows)
 
     def put(self, row: Price) -> None:
         """Add a price."""
         place = (row.effective_from, row.version)
         index = bisect_right(self._order, place)
         self._order.insert(index, place)
-        self._rows.insert(index, Priced(row, self._how))
+        self._rows.insert(index, row)
 
-    @property
-    def newest(self) -> Priced:
-        """The price with the latest moment, which may be to come."""
-        return self._rows[-1]
+    def take(self, effective_from: int) -> Price | None:
+        """Take back the newest price from a moment, None if there is none."""
+        index = bisect_left(self._order, (effective_from + 1, 0)) - 1
+        if index < 0 or self._order[index][0] != effective_from:
+            return None
+        del self._order[index]
+        return self._rows.pop(index)
 
-    def at(self, moment: int) -> Priced | None:
+    def at(self, moment: int) -> Price | None:
         """The price that is valid at a moment, None before the first."""
         index = bisect_left(self._order, (moment + 1, 0))
         return self._rows[index - 1] if index else None
 
 
+class _Models:
+    """The models of one provider: their prices, and by which other names they are found."""
+
+    __slots__ = ("aliases", "moments", "names", "series")
+
+    def __init__(self) -> None:
+        self.series: dict[str, dict[str, Series]] = {}  # by model, then by variant
+        self.aliases: dict[str, dict[str, None]] = {}  # models that have or had it
+        self.names: dict[str, dict[str, None]] = {}  # models by their normalised name
+        self.moments: list[int] = []  # at which a price begins
+
+    def put(self, row: Price) -> Series:
+        variants = self.series.get(row.model)
+        if variants is None:
+            variants = self.series[row.model] = {}
+            self.names.setdefault(normalised(row.model, row.provider), {})[row.model] = None
+        series = variants.get(row.variant)
+        if series is None:
+            series = variants[row.variant] = Series()
+        series.put(row)
+        for alias in row.aliases:
+            self.aliases.setdefault(alias, {})[row.model] = None
+        index = bisect_left(self.moments, row.effective_from)
+        if index == len(self.moments) or self.moments[index] != row.effective_from:
+            self.moments.insert(index, row.effective_from)
+        return series
+
+    def span(self, moment: int) -> tuple[int, int]:
+        """The moments between which no price begins, around one."""
+        index = bisect_right(self.moments, moment)
+        since = self.moments[index - 1] if index else -NEVER
+        return since, self.moments[index] if index < len(self.moments) else NEVER
+
+    def own(self, model: str, variant: str, moment: int) -> Price | None:
+        """The row of a model in force, of a variant if that has one."""
+        variants = self.series.get(model)
+        if variants is None:
+            return None
+        for name in (variant, "") if variant else ("",):
+            series = variants.get(name)
+            row = None if series is None else series.at(moment)
+            if row is not None:
+                return row
+        return None
+
+    def by_alias(self, name: str, variant: str, moment: int) -> Price | None:
+        """The row of the model that has an alias in force."""
+        for model in self.aliases.get(name, ()):
+            plain = self.own(model, "", moment)
+            if plain is not None and name in plain.aliases:
+                return self.own(model, variant, moment)
+        return None
+
+    def by_name(self, name: str, variant: str, moment: int) -> Price | None:
+        """The row of the one model in force that has a normalised name, None if several have."""
+        rows = [self.own(model, variant, moment) for model in self.names.get(name, ())]
+        found = [row for row in rows if row is not None]
+        return found[0] if len(found) == 1 else None
+
+
 _Place = tuple[Any, ...]
-"""Provider, model, from when, version, a number of its own (so no two are equal), the price."""
+"""Provider, model, variant, from when, version, a number of its own (so no two are equal), the
+price."""
 
 
 class PriceList:
     """All prices."""
 
     def __init__(self) -> None:
-        self._own: dict[tuple[str, str], Series] = {}
-        self._defaults: dict[str, Series] = {}
+        self._models: dict[str, _Models] = {}
         self._providers: list[str] = []
         self._sorted: list[_Place] = []
-        self._new: list[_Place] = []  # not sorted in yet: nobody has asked for the list since
+        self._new: list[_Place] = []
+        self._number = 0
 
     def put(self, row: Price) -> None:
         """Add a price."""
-        self._series(row.provider, row.model).put(row)
-        if row.model == DEFAULT:
-            defaults = self._defaults.get(row.provider)
-            if defaults is None:
-                defaults = self._defaults[row.provider] = Series("provider_default")
-            defaults.put(row)
-        number = len(self._sorted) + len(self._new)
-        place = (row.provider, row.model, row.effective_from, row.version, number, row)
-        self._new.append(place)
+        models = self._models.get(row.provider)
+        if models is None:
+            models = self._models[row.provider] = _Models()
+            insort(self._providers, row.provider)
+        models.put(row)
+        self._number += 1
+        key = (row.provider, row.model, row.variant, row.effective_from, row.version)
+        self._new.append((*key, self._number, row))
 
-    def count(self, provider: str, model: str) -> int:
-        """How many prices a model has."""
-        found = self._own.get((provider, model))
+    def cancel(self, provider: str, model: str, variant: str, effective_from: int) -> None:
+        """Take back the newest price of a variant from a moment, if there is one."""
+        series = self._series(provider, model, variant)
+        row = None if series is None else series.take(effective_from)
+        if row is not None:
+            self._sort()
+            key = (provider, model, variant, effective_from, row.version)
+            index = bisect_left(self._sorted, key)
+            while self._sorted[index][-1] is not row:
+                index += 1
+            del self._sorted[index]
+
+    def series(self, provider: str, model: str, variant: str = "") -> Iterable[Price]:
+        """The prices of a variant of a model, by the moment from which each is valid."""
+        return self._series(provider, model, variant) or ()
+
+    def count(self, provider: str, model: str, variant: str = "") -> int:
+        """How many prices a variant of a model has."""
+        found = self._series(provider, model, variant)
         return 0 if found is None else len(found)
 
-    def newest(self, provider: str, model: str) -> Priced | None:
-        """The latest price of a model, or of its provider's default one if it has none."""
-        found = self._own.get((provider, model)) or self._defaults.get(provider)
-        return None if found is None else found.newest
+    def at(self, provider: str, model: str, moment: int, variant: str = "") -> Price | None:
+        """The row of exactly this variant of a model that is in force, None if there is none."""
+        found = self._series(provider, model, variant)
+        return None if found is None else found.at(moment)
 
-    def at(self, provider: str, model: str, moment: int) -> Priced | None:
-        """The price of a model at a moment: its own row, else its provider's default one."""
-        own, defaults = self._own.get((provider, model)), self._defaults.get(provider)
-        found = None if own is None else own.at(moment)
-        if found is None and defaults is not None:
-            found = defaults.at(moment)
-        return found
+    def alias_owner(self, provider: str, name: str, moment: int) -> str | None:
+        """The model that has an alias in force or to come, None if none has."""
+        models = self._models.get(provider)
+        for model in () if models is None else models.aliases.get(name, ()):
+            for row in self._in_force_or_later(provider, model, moment):
+                if name in row.aliases:
+                    return model
+        return None
+
+    def find(self, provider: str, model: str, variant: str, moment: int) -> Priced | None:
+        """The price of a model at a moment, by the steps of contract 1.1, section 4.
+
+        None if neither the model nor a default of its provider has a row in force.
+        """
+        models = self._models.get(provider)
+        if models is None:
+            return None
+        since, until = models.span(moment)
+        for row, how, region in _steps(models, provider, model, variant, moment):
+            if row is not None:
+                return Priced(row, "catalog", how, region, since, until)
+        row = models.own(DEFAULT, variant, moment)
+        if row is None:
+            return None
+        return Priced(row, PROVIDER_DEFAULT, PROVIDER_DEFAULT, None, since, until)
+
+    def span(self, provider: str, moment: int) -> tuple[int, int]:
+        """The moments between which no price of a provider begins, around one."""
+        models = self._models.get(provider)
+        return (-NEVER, NEVER) if models is None else models.span(moment)
 
     def page(
         self, provider: str | None, model: str | None, start: int, most: int
     ) -> tuple[list[Price], bool]:
-        """Prices by provider, model and moment, and whether there are more behind them.
+        """Prices by provider, model, variant and moment, and whether there are more behind them.
 
         Args:
             provider: whose prices; None: all.
@@ -138,14 +273,15 @@ class PriceList:
             found.append((bisect_left(self._sorted, first), bisect_left(self._sorted, behind)))
         return found
 
-    def _series(self, provider: str, model: str) -> Series:
-        key = (provider, model)
-        found = self._own.get(key)
-        if found is None:
-            found = self._own[key] = Series("catalog")
-            if provider not in self._providers:
-                insort(self._providers, provider)
-        return found
+    def _series(self, provider: str, model: str, variant: str) -> Series | None:
+        models = self._models.get(provider)
+        variants = None if models is None else models.series.get(model)
+        return None if variants is None else variants.get(variant)
+
+    def _in_force_or_later(self, provider: str, model: str, moment: int) -> list[Price]:
+        rows = list(self.series(provider, model))
+        now = self.at(provider, model, moment)
+        return rows if now is None else rows[rows.index(now) :]
 
     def _sort(self) -> None:
         if len(self._new) > _FEW:
@@ -155,3 +291,23 @@ class PriceList:
             for place in self._new:
                 insort(self._sorted, place)
         self._new.clear()
+
+
+def _steps(
+    models: _Models, provider: str, model: str, variant: str, moment: int
+) -> Iterator[tuple[Price | None, str, str | None]]:
+    """What each step finds, in order: the row, the step, the region that the name lost."""
+    yield models.own(model, variant, moment), EXACT, None
+    yield models.by_alias(model, variant, moment), ALIAS, None
+    name = normalised(model, provider)
+    yield models.by_name(name, variant, moment), NORMALISED, None
+    base = fine_tuned(name)
+    if base is None:
+        for left, region in undated(name, provider):
+            yield models.by_name(left, variant, moment), UNDATED, region
+        return
+    yield models.own(base, variant, moment), UNDATED, None
+    yield models.by_alias(base, variant, moment), UNDATED, None
+    yield models.by_name(base, variant, moment), UNDATED, None
+    for left, region in undated(base, provider):
+        yield models.by_name(left, variant, moment), UNDATED, region

@@ -20,10 +20,11 @@ from actors.billing.catalog.catalog import Catalog
 from actors.billing.paging import BYTES_MAX
 from actors.billing.periods.calendar import AHEAD
 from actors.billing.state.account import Account, logged
-from actors.billing.usage.detail import outcome_of
+from actors.billing.usage.detail import found_of, outcome_of, variant_priced_of
 from messages.codec import decode_event, decode_personal, encode_reply, usage_marks
 from messages.errors import InvalidRequest
 from messages.reports import LogEntry, Logs, LogsReply
+from messages.scalars import INCLUSIVE
 from messages.stored.detail import NO_DETAIL
 from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import (
@@ -314,6 +315,7 @@ def _entry(event: UsageRecorded, row: LoggedRow) -> tuple[LogEntry, int]:
     """A logged event as a page shows it, and how many bytes it takes there."""
     about = decode_personal(row.personal) or _NOTHING
     detail = event.detail or NO_DETAIL
+    price_model, matched_by = found_of(event)
     at = row.at
     entry = LogEntry(  # written out: with the counts as one mapping it takes 2 us longer
         event_id=row.key or "",
@@ -344,12 +346,21 @@ def _entry(event: UsageRecorded, row: LoggedRow) -> tuple[LogEntry, int]:
         outcome=outcome_of(event),
         key=detail.key,
         tags=detail.tags,
+        token_parts=detail.token_parts,
+        token_counting=detail.token_counting or INCLUSIVE,
+        price_variant=detail.price_variant,
+        price_factors=detail.price_factors or (),
         cost=usd(event.cost_nano),
         cost_input=usd(event.cost_input_nano),
         cost_output=usd(event.cost_output_nano),
         cost_catalog=None if event.cost_catalog_nano is None else usd(event.cost_catalog_nano),
         tokens_used=event.tokens_input + event.tokens_output,
         priced=event.priced,
+        price_model=price_model,
+        matched_by=matched_by,
+        variant_priced=variant_priced_of(event),
+        tier=detail.tier,
+        unpriced=detail.unpriced,
         billing_period=event.billing_period,
         late=event.late,
         logged_at=to_datetime(at),

@@ -11,11 +11,13 @@ from operator import attrgetter
 from typing import Final
 
 from actors.billing.catalog.catalog import Catalog
+from actors.billing.catalog.charging import counted_inside
 from actors.billing.usage.detail import same_detail
 from actors.billing.usage.privacy import Privacy, personal_of
 from messages.codec import billed_of, decode_personal
 from messages.dimensions import COUNT_FIELDS, COUNTED, Counts
 from messages.errors import RequestError
+from messages.scalars import EXCLUSIVE
 from messages.stored.events import (
     ERASED,
     Personal,
@@ -49,7 +51,7 @@ def same_call(
     """
     return (
         _same_fields(call, event, catalog)
-        and _same_counts(_counts_of(call), _counts_of(event))
+        and _same_counts(_said_by(call), _counts_of(event))
         and same_detail(call, event)
         and _same_personal(call, personal, privacy)
     )
@@ -77,6 +79,12 @@ def _same_fields(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
         and call.hold_id == event.hold_id
         and (call.source if isinstance(call, ConvertedTrack) else None) == event.source
     )
+
+
+def _said_by(call: Track) -> Counts:
+    """The counts of a call as they are stored."""
+    said = _counts_of(call)
+    return counted_inside(said) if call.token_counting == EXCLUSIVE else said
 
 
 def _same_counts(said: Counts, stored: Counts) -> bool:

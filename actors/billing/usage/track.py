@@ -13,16 +13,17 @@ from typing import Any, Final
 from msgspec.structs import astuple
 
 from actors.billing.catalog.catalog import Catalog, ResolvedModel
-from actors.billing.catalog.price_list import Priced
-from actors.billing.catalog.prices import (
+from actors.billing.catalog.charging import (
     BEHIND,
-    INPUT,
+    NO_UNITS,
     NOTHING,
-    OUTPUT,
+    UNITS,
     Charge,
     charge,
     check_parts,
 )
+from actors.billing.catalog.price_list import EXACT, Priced
+from actors.billing.catalog.rates import INPUT, OUTPUT
 from actors.billing.limits.limits import Limit
 from actors.billing.limits.thresholds import raised_by
 from actors.billing.periods.calendar import AHEAD, GRACE, month_of, new_key
@@ -30,7 +31,7 @@ from actors.billing.periods.rollover import opened
 from actors.billing.state.account import Account, Period, status_of
 from actors.billing.state.apply import count_in
 from actors.billing.state.snapshot import period_of, totals_of
-from actors.billing.usage.detail import detail_of
+from actors.billing.usage.charged import charged, with_found
 from messages.codec import billed_of
 from messages.dimensions import Counts
 from messages.errors import RequestError
@@ -84,16 +85,22 @@ def track(
     route = catalog.route(call.provider, call.model_used, call.actual_provider_name, call.endpoint)
     fields = astuple(call)
     said: Counts = fields[COUNTS]
-    detail = None if fields[DETAIL] == UNSAID else detail_of(call)
-    if said[BEHIND] != NOTHING:
-        check_parts(said)
     moment = at if call.timestamp is None else _moment(call.timestamp, at, ahead)
     charged_at = min(at, moment)
-    found = route.newest
-    if found.price.effective_from > charged_at - ahead:
-        found = catalog.price(route.provider, route.model, charged_at - ahead)
-    cost = charge(found.price, said)
+    priced_at = charged_at - ahead
+    found = route.found
+    if not found.since <= priced_at < found.until:
+        found = catalog.priced(route, priced_at)
+    detail: UsageDetail | None = None
+    if fields[DETAIL] == UNSAID and found.price.plain and said[UNITS] == NO_UNITS:  # nearly always
+        if said[BEHIND] != NOTHING:
+            check_parts(said)
+        cost = charge(found.price, said)
+    else:
+        said, found, cost, detail = charged(call, said, route, priced_at, catalog)
     billed, rounded = (None, False) if call.cost is ABSENT else billed_of(call.cost)
+    if found.matched_by != EXACT:
+        detail = with_found(detail, found, billed=billed is not None)
     tokens = (said[INPUT] or 0) + (said[OUTPUT] or 0)
     counts = (1, tokens, cost[0] if billed is None else billed)
 

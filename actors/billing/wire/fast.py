@@ -12,7 +12,8 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from actors.billing.admission.decide import WITHIN, WITHIN_MESSAGE, Decision
+from actors.billing.admission.asked import Found, found_of, found_then
+from actors.billing.admission.decide import WITHIN, WITHIN_MESSAGE, Call, Decision
 from actors.billing.admission.holds import HoldDecision
 from actors.billing.admission.preflight import PreflightDecision
 from actors.billing.counters.slots import COST, UNITS
@@ -20,7 +21,10 @@ from actors.billing.effects import Shown
 from actors.billing.limits.limits import Limit, share_of, unit_of
 from actors.billing.limits.windows import BILLING_PERIOD, Window
 from actors.billing.state.headroom import Headroom, Rendered
+from actors.billing.usage.detail import derived_of, variant_priced_of
+from actors.billing.usage.detail import found_of as found_for
 from messages.codec import encode_reply, quoted
+from messages.stored.detail import NO_DETAIL
 from messages.stored.events import (
     Counters,
     Event,
@@ -35,7 +39,8 @@ from messages.units import MICROS_PER_SECOND, NANO_PER_USD, to_datetime, usd_tex
 Answer: TypeAlias = Shown | Event | Struct
 """What a change is answered with: what was decided, the event that says it, or a whole reply."""
 
-_PLAIN: Final = '"hold_status":null,"late_settle":false,"alerts":[],"clipped":[]'
+_FOUND: Final = '"variant_priced":null,"tier":null,"unpriced":[]'
+_PLAIN: Final = f'"hold_status":null,"late_settle":false,"alerts":[],"clipped":[],{_FOUND}'
 
 
 def enforced(decision: Decision, seq: int) -> bytes:
@@ -88,10 +93,19 @@ def tracked(event: UsageRecorded, key: str, seq: int, *, duplicate: bool = False
             f'"cost_output":{usd_text(event.cost_output_nano)},'
             f'"cost_catalog":{"null" if catalog is None else usd_text(catalog)}'
         )
+    model, how = (event.model, None) if event.detail is None else found_for(event)
     about = _about(
-        event.billing_period, event.status, event.priced, event.provider, event.actual, event.late
+        event.billing_period,
+        event.status,
+        event.priced,
+        event.provider,
+        event.actual,
+        event.late,
+        model,
+        how,
+        event.price_version == 0,
     )
-    plain = event.hold_id is None and event.hold_status is None
+    plain = event.hold_id is None and event.hold_status is None and event.detail is None
     plain = plain and not event.alerts and not event.clipped
     rest = _PLAIN if plain else _rest(event)
     return (
@@ -102,12 +116,30 @@ def tracked(event: UsageRecorded, key: str, seq: int, *, duplicate: bool = False
 
 
 @lru_cache(maxsize=4096)
-def _about(period: str, status: str, priced: str, provider: str, actual: str, late: bool) -> str:
-    """The part of a reply that is the same for very many calls."""
+def _about(
+    period: str,
+    status: str,
+    priced: str,
+    provider: str,
+    actual: str,
+    late: bool,
+    model: str | None,
+    how: str | None,
+    estimated: bool,
+) -> str:
+    """The part of a reply that is the same for very many calls.
+
+    ``model`` is that of the price, found by ``how``; without that it is the model of a call that
+    has no detail.
+    """
+    if how is None and model is not None:
+        model, how = derived_of(priced, model, estimated=estimated)
     return (
         f'"billing_period":"{period}","usage_status":"{status}","priced":"{priced}",'
         f'"provider":"{provider}","actual_provider_name":{quoted(actual)},'
-        f'"late":{"true" if late else "false"}'
+        f'"late":{"true" if late else "false"},'
+        f'"price_model":{"null" if model is None else quoted(model)},'
+        f'"matched_by":{"null" if how is None else quoted(how)}'
     )
 
 
@@ -117,7 +149,19 @@ def _rest(event: UsageRecorded) -> str:
     alerts = ",".join([quoted(alert.id) for alert in event.alerts])
     return (
         f'"hold_status":{status},"late_settle":{"true" if late_settle else "false"},'
-        f'"alerts":[{alerts}],"clipped":[{",".join([quoted(name) for name in event.clipped])}]'
+        f'"alerts":[{alerts}],"clipped":[{",".join([quoted(name) for name in event.clipped])}],'
+        f"{_FOUND if event.detail is None else _found(event)}"
+    )
+
+
+def _found(event: UsageRecorded) -> str:
+    """What few prices have, of a call with a detail."""
+    detail = event.detail or NO_DETAIL
+    priced = variant_priced_of(event)
+    return (
+        f'"variant_priced":{"null" if priced is None else "true" if priced else "false"},'
+        f'"tier":{"null" if detail.tier is None else detail.tier},'
+        f'"unpriced":[{",".join([quoted(name) for name in detail.unpriced])}]'
     )
 
 
@@ -157,6 +201,27 @@ def _decision(decision: Decision) -> str:
         _limits(decision.headroom, call.amounts),
         (decision.status, decision.period),
         decision.retry_after,
+        _price(call),
+    )
+
+
+def _price(call: Call) -> str:
+    """How the price of a call was found; most are asked for again and again."""
+    if call.derived and not call.unpriced:
+        found = call.found
+        if not found.rendered:
+            found.rendered = price_text(found_of(found, (), derived=True))
+        return found.rendered
+    return price_text(found_of(call.found, call.unpriced, derived=call.derived))
+
+
+def price_text(found: Found) -> str:
+    """The fields of a reply that say how a price was found."""
+    return (
+        f'"priced":{"null" if found.priced is None else quoted(found.priced)},'
+        f'"price_model":{"null" if found.model is None else quoted(found.model)},'
+        f'"matched_by":{"null" if found.matched_by is None else quoted(found.matched_by)},'
+        f'"unpriced":[{",".join([quoted(name) for name in found.unpriced])}]'
     )
 
 
@@ -231,7 +296,8 @@ def _hold_then(event: HoldPlaced | HoldExtended) -> str:
     tail = limit_tail(then.resets_at)
     limits = ",".join([_limit_then(limit, amounts, tail) for limit in then.limits])
     names, about = (event.provider, event.actual), (then.status, then.billing_period)
-    text = decision_text(True, WITHIN_MESSAGE, WITHIN, names, (), limits, about, None)
+    price = price_text(found_then(event))
+    text = decision_text(True, WITHIN_MESSAGE, WITHIN, names, (), limits, about, None, price)
     return _hold(text, event.hold_id, event.expires_at)
 
 
@@ -252,11 +318,12 @@ def decision_text(
     limits: str,
     about: tuple[str, str],
     retry_after: int | None,
+    price: str,
 ) -> str:
     """The fields of an ``enforce`` reply but ``seq``, without braces.
 
     ``names`` are the provider and the actual one, ``limits`` the limits without brackets,
-    ``about`` the usage status and the period.
+    ``about`` the usage status and the period, ``price`` how the price was found.
     """
     return (
         f'"allowed":{"true" if allowed else "false"},"message":{quoted(message)},'
@@ -265,7 +332,7 @@ def decision_text(
         f'"violated":[{",".join([quoted(name) for name in violated])}],'
         f'"limits":[{limits}],'
         f'"usage_status":"{about[0]}","billing_period":"{about[1]}",'
-        f'"retry_after":{"null" if retry_after is None else retry_after}'
+        f'"retry_after":{"null" if retry_after is None else retry_after},{price}'
     )
 
 

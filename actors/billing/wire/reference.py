@@ -11,14 +11,17 @@ from typing import Any
 
 from msgspec import Struct
 
+from actors.billing.admission.asked import Found, found_then
 from actors.billing.admission.decide import WITHIN, WITHIN_MESSAGE, Decision
-from actors.billing.admission.holds import HoldDecision
+from actors.billing.admission.holds import HoldDecision, found_by
 from actors.billing.admission.preflight import PreflightDecision
 from actors.billing.counters.slots import UNITS
 from actors.billing.limits.limits import percentage, shown, unit_of
 from actors.billing.limits.windows import BILLING_PERIOD
+from actors.billing.usage.detail import found_of, variant_priced_of
 from actors.billing.wire.fast import Answer
 from messages.admission import EnforceReply, HoldReply, LimitState, OperationReply, PreflightReply
+from messages.stored.detail import NO_DETAIL
 from messages.stored.events import (
     Counters,
     HoldExtended,
@@ -85,6 +88,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "usage_status": decision.status,
         "billing_period": decision.period,
         "retry_after": decision.retry_after,
+        **_price(found_by(call)),
     }
 
 
@@ -102,7 +106,17 @@ def _granted(event: HoldPlaced | HoldExtended) -> dict[str, Any]:
         "usage_status": then.status,
         "billing_period": then.billing_period,
         "retry_after": None,
+        **_price(found_then(event)),
         **_hold(event.hold_id, event.expires_at),
+    }
+
+
+def _price(found: Found) -> dict[str, Any]:
+    return {
+        "priced": found.priced,
+        "price_model": found.model,
+        "matched_by": found.matched_by,
+        "unpriced": found.unpriced,
     }
 
 
@@ -160,6 +174,8 @@ def _preflight(
 
 def _tracked(event: UsageRecorded, about: dict[str, Any]) -> TrackReply:
     catalog = event.cost_catalog_nano
+    price_model, matched_by = found_of(event)
+    detail = event.detail or NO_DETAIL
     return TrackReply(
         usage_logged=True,
         cost=usd(event.cost_nano),
@@ -173,9 +189,14 @@ def _tracked(event: UsageRecorded, about: dict[str, Any]) -> TrackReply:
         provider=event.provider,
         actual_provider_name=event.actual,
         late=event.late,
+        price_model=price_model,
+        matched_by=matched_by,
         hold_status=event.hold_status,
         late_settle=event.late_settle or event.hold_status not in {None, "settled"},
         alerts=tuple(alert.id for alert in event.alerts),
         clipped=event.clipped,
+        variant_priced=variant_priced_of(event),
+        tier=detail.tier,
+        unpriced=detail.unpriced,
         **about,
     )

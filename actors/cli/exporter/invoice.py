@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any, Final, NamedTuple
 
-from actors.billing.catalog.price_list import DEFAULT
+from actors.billing.catalog.prices import DEFAULT
 from actors.cli.exporter.split import ESTIMATED, Part, amounts_of, nano_of, split, whole
 from actors.cli.importer.errors import BadInput
 from messages.catalog import PriceEntry
