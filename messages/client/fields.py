@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Required, TypedDict
 
-from ..scalars import Outcome
+from ..scalars import Outcome, PartName, TokenCounting
 
 
 class CountFields(TypedDict, total=False):
@@ -50,10 +50,14 @@ class TrackFields(CountFields, total=False):
     outcome: Outcome | None
     key: str | None
     tags: Mapping[str, str] | None
+    token_parts: Mapping[PartName, int] | None
+    token_counting: TokenCounting | None
+    price_variant: str | None
+    price_factors: Sequence[str] | None
 
 
-class EnforceFields(TypedDict, total=False):
-    """What `UsageClient.enforce` takes; ``cost_requested`` in USD."""
+class EnforceFields(CountFields, total=False):
+    """What `UsageClient.enforce` takes; ``cost_requested`` in USD, counts of one call."""
 
     provider: Required[str]
     model_used: str | None
@@ -64,6 +68,10 @@ class EnforceFields(TypedDict, total=False):
     calls: int | None
     key: str | None
     tags: Mapping[str, str] | None
+    token_parts: Mapping[PartName, int] | None
+    token_counting: TokenCounting | None
+    price_variant: str | None
+    price_factors: Sequence[str] | None
 
 
 class OperationFields(EnforceFields, total=False):

@@ -120,6 +120,15 @@ USAGE: Final = View(
         ),
         _detail("key"),
         _detail("tags"),
+        _detail("token_parts"),
+        _detail("token_counting"),
+        _detail("price_variant"),
+        _detail("price_factors"),
+        _detail("price_model"),
+        _detail("matched_by"),
+        _detail("variant_priced"),
+        _detail("tier"),
+        _detail("unpriced"),
     ),
 )
 """Its columns behind ``seq``, ``user_id`` and ``event_id``, which every view has."""

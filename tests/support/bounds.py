@@ -71,6 +71,25 @@ OUTCOME: tuple[list[Any], list[Any]] = (
     ["", "OK", "error", 1, True, [], {}],
 )
 LABELS = {"key": texts(64, low=1), "tags": TAGS}
+PARTS: tuple[list[Any], list[Any]] = (
+    [{}, {"input_audio": 0}],
+    [{"audio": 1}, {"input_audio": -1}, {"input_audio": 10**9 + 1}, {"input_audio": "1"}, [], 1],
+)
+VARIANT = texts(64)
+FACTORS: tuple[list[Any], list[Any]] = (
+    [[], ["us"], ["us", "eu", "a", "a" * 48]],
+    [["a"] * 5, [""], ["a" * 49], [1], "us", {}, 1],
+)
+COUNTING: tuple[list[Any], list[Any]] = (
+    ["inclusive", "exclusive"],
+    ["", "Exclusive", "other", 1, True, [], {}],
+)
+PRICING = {
+    "token_parts": PARTS,
+    "token_counting": COUNTING,
+    "price_variant": VARIANT,
+    "price_factors": FACTORS,
+}
 TOKENS, COUNT, SIZE = integers(0, 10**9), integers(0, 10**6), integers(0, 10**12)
 TEXT, KEY, STATUS = texts(256), texts(128, low=1), integers(100, 599)
 FLAG: tuple[list[Any], list[Any]] = ([True, False], [0, 1, "true", [], {}])
@@ -81,7 +100,9 @@ ASKED = {
     "endpoint": texts(1_024),
     "tokens_requested": TOKENS,
     "calls": integers(1, 1_000),
+    **{field: TOKENS if "tokens" in field else COUNT for field in COUNT_FIELDS},
     **LABELS,
+    **PRICING,
     "deadline": MOMENT,
 }
 
@@ -110,6 +131,7 @@ BOUNDS: dict[str, dict[str, tuple[list[Any], list[Any]]]] = {
         "metadata": METADATA,
         "outcome": OUTCOME,
         **LABELS,
+        **PRICING,
         "deadline": MOMENT,
     },
     "enforce": ASKED,

@@ -22,6 +22,7 @@ from actors.billing.catalog.defaults import default_catalog
 from actors.billing.idempotency import original
 from actors.cli.commands import track
 from actors.cli.importer.values import CONVERTERS
+from messages.admission import Enforce
 from messages.catalog import EstimateCost, PriceEntry, PricesPut
 from messages.client.fields import CountFields, TrackFields
 from messages.dimensions import COUNT_FIELDS, COUNTED, DIMENSIONS, Dimension
@@ -83,15 +84,14 @@ def test_a_count_is_of_the_type_of_the_table_wherever_it_is_typed(counted: Dimen
     assert (stored.type, stored.default) == ((int, 0) if whole else (int | None, None))
     assert (logged.type, logged.default) == (int if whole else int | None, _REQUIRED)
     assert get_type_hints(TrackFields)[name] == int | None
-    if name in EstimateCost.__struct_fields__:
-        assert fields_of(EstimateCost)[name].type == counted.kind | None
+    for form in (EstimateCost, Enforce):
+        assert fields_of(form)[name].type == counted.kind | None
 
 
 def test_nothing_else_is_named_as_a_count() -> None:
     assert [*get_type_hints(CountFields)] == [*COUNT_FIELDS]
-    assert set(counts_of(EstimateCost)) == {
-        counted.field for counted in COUNTED if not counted.part_of
-    }
+    for form in (EstimateCost, Enforce):
+        assert [name for name in counts_of(form) if name != "tokens_requested"] == [*COUNT_FIELDS]
     assert [name for name in inspect.signature(track).parameters if name in COUNT_FIELDS] == [
         *COUNT_FIELDS
     ]
@@ -115,7 +115,8 @@ def test_a_price_has_the_amounts_of_the_table_in_its_order(
     wanted = [f"{prefix}{dimension.price}" for dimension in DIMENSIONS]
     beside = {*form.__struct_fields__} - {*wanted}
     assert [name for name in fields if name not in beside] == wanted
-    assert beside <= {"provider", "model", "version", "effective_from", "content"} | {
+    further = {"variant", "tiers", "token_parts", "parts", "units", "multipliers", "aliases"}
+    assert beside <= {"provider", "model", "version", "effective_from", "content", *further} | {
         *("event_id", "deadline"),
     }
     assert [fields[name].type for name in wanted] == [kind] * len(wanted)
@@ -152,6 +153,16 @@ ROWS = """\
 FORMS = (
     (
         "messages/usage.py",
+        "    page_count: Count | None = None\n",
+        "    tokens_%: Tokens | None = None\n",
+    ),
+    (
+        "messages/admission.py",
+        "    page_count: Count | None = None\n",
+        "    tokens_%: Tokens | None = None\n",
+    ),
+    (
+        "messages/catalog.py",
         "    page_count: Count | None = None\n",
         "    tokens_%: Tokens | None = None\n",
     ),
@@ -303,7 +314,7 @@ def found(copy: Path) -> Any:
 
 
 def test_a_new_dimension_is_a_row_of_the_table_and_a_line_in_each_typed_form(found: Any) -> None:
-    assert (len(FORMS), len({name for name, _, _ in FORMS})) == (10, 8)  # beside the table
+    assert (len(FORMS), len({name for name, _, _ in FORMS})) == (12, 9)  # beside the table
     # In USD of one millionth: 60 of the input, 10 read from the cache, 20 and 10 toys.
     cost = Decimal("0.000240")
     assert cost == Decimal("0.000001") * (60 * 2 + 10 * 1 + 20 * 3 + 10 * 5)

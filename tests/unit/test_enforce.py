@@ -283,6 +283,7 @@ def test_a_reply_has_every_field_and_counts_stay_integers() -> None:
     assert set(found) == {
         *("allowed", "message", "reason_code", "provider", "actual_provider_name", "violated"),
         *("limits", "usage_status", "billing_period", "retry_after", "seq"),
+        *("priced", "price_model", "matched_by", "unpriced"),
     }
     by_name = {state["name"]: state for state in found["limits"]}
     assert set(by_name["openai_calls"]) == {

@@ -16,6 +16,7 @@ TABLE = {
     "unknown_verb": (404, False),
     "unknown_provider": (404, False),
     "unknown_plan": (404, False),
+    "unknown_price": (404, False),
     "unknown_hold": (404, False),
     "unknown_alert": (404, False),
     "unknown_period": (404, False),

@@ -37,6 +37,10 @@ CONTENT: dict[str, tuple[Any, Any, Any]] = {
     "metadata": ({}, {"k": "v"}, {"k": "w"}),
     "outcome": ("ok", "failed", "cancelled"),
     "key": (None, "k-1", "k-2"),
+    "token_parts": ({}, {"input_audio": 5}, {"input_audio": 6}),
+    "token_counting": ("inclusive", "exclusive", "inclusive"),
+    "price_variant": ("", "batch", "flex"),
+    "price_factors": ([], ["us", "fast"], ["us"]),
     "tags": ({}, {"team": "a", "app": "b"}, {"team": "b"}),
 }
 NO_CONTENT = {"event_id", "deadline", "timestamp"}

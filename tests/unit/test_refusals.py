@@ -71,7 +71,9 @@ def test_a_wrong_value_of_a_few_is_told_all_that_are_allowed(
 
 def test_every_field_with_a_few_values_is_known() -> None:
     found = {name: vocabulary(kind).values for name, kind in COMMANDS.items()}
-    assert {name for name, values in found.items() if values} == {"subscribe", "track", "logs"}
+    assert {name for name, values in found.items() if values} == {
+        *("subscribe", "track", "logs", "enforce", "hold", "preflight"),
+    }
 
 
 def test_an_unknown_verb_is_told_a_similar_one() -> None:

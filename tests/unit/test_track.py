@@ -51,10 +51,15 @@ def test_a_reply_has_every_field_and_says_what_was_counted() -> None:
         "provider": "openai",
         "actual_provider_name": "openai",
         "late": False,
+        "price_model": "gpt-4o-mini",
+        "matched_by": "exact",
         "hold_status": None,
         "late_settle": False,
         "alerts": [],
         "clipped": [],
+        "variant_priced": None,
+        "tier": None,
+        "unpriced": [],
         "seq": 6,
     }
 

@@ -98,6 +98,10 @@ def pairs(value: object) -> dict[str, object]:
     Raises:
         BadValue: it is not one, or holds other than text.
     """
+    return {key: text(item) for key, item in _object(value).items()}
+
+
+def _object(value: object) -> dict[str, object]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -105,7 +109,29 @@ def pairs(value: object) -> dict[str, object]:
             raise BadValue(f"not a JSON object: {shown(value)}") from None
     if not isinstance(value, dict):
         raise BadValue(f"not a JSON object: {shown(value)}")
-    return {text(key): text(item) for key, item in value.items()}
+    return {text(key): item for key, item in value.items()}
+
+
+def numbers(value: object) -> dict[str, object]:
+    """An object of JSON whose values are whole numbers, or its text.
+
+    Raises:
+        BadValue: it is not one.
+    """
+    return {key: whole(item) for key, item in _object(value).items()}
+
+
+def names(value: object) -> list[str]:
+    """Texts, of an array of JSON or separated by commas.
+
+    Raises:
+        BadValue: it is neither.
+    """
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    if not isinstance(value, list):
+        raise BadValue(f"not a list of names: {shown(value)}")
+    return [text(name) for name in value]
 
 
 CONVERTERS: Final[dict[str, Callable[[object], object]]] = {
@@ -132,6 +158,10 @@ CONVERTERS: Final[dict[str, Callable[[object], object]]] = {
     "outcome": text,
     "key": text,
     "tags": pairs,
+    "token_parts": numbers,
+    "token_counting": text,
+    "price_variant": text,
+    "price_factors": names,
 }
 
 
