@@ -48,7 +48,7 @@ from persistence.records import Row
 
 PARTITION: Final = 0
 """Of the catalogue's rows, which no user's subject can name."""
-LOADED_PER_TURN: Final = 16
+LOADED_PER_TURN: Final = 8
 """Rows that take effect before the loop gets a turn."""
 
 

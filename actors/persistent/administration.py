@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from messages.codec import decode_event
-from messages.stored.catalog import CatalogEvent, PlanPut
+from messages.stored.catalog import CatalogEvent, PlanPut, PricePut
 from messages.stored.events import (
     KIND,
     CountersReset,
@@ -57,7 +57,7 @@ def tell_of_catalog(event: CatalogEvent, seq: int) -> None:
         _log.info("plan_put", plan=terms.name, version=terms.version, seq=seq)
     else:
         _log.info(
-            "price_put",
+            "price_put" if isinstance(event, PricePut) else "price_cancelled",
             provider=event.provider,
             model=event.model,
             version=event.version,

@@ -218,7 +218,20 @@ async def test_the_view_shows_every_field_of_a_usage_event_in_each_form_that_was
     outside: sqlite3.Connection,
     stored: Callable[[UsageRecorded], str],
 ) -> None:
-    detail = UsageDetail(outcome="unknown", key="k-1", tags={"team": "a"})
+    detail = UsageDetail(
+        outcome="unknown",
+        key="k-1",
+        tags={"team": "a"},
+        token_parts={"input_audio": 3},
+        token_counting="exclusive",
+        price_variant="batch",
+        price_factors=("us",),
+        price_model="m",
+        matched_by="undated",
+        variant_priced=False,
+        tier=200_000,
+        unpriced=("seconds",),
+    )
     whole = FULL if stored is long_form else replace(FULL, detail=detail)
     full = make_row(2, "bob", key="k", body=stored(whole), personal=encode_event(PERSONAL))
     least = make_row(1, body=stored(LEAST))
@@ -245,14 +258,16 @@ async def test_the_view_shows_every_field_of_a_usage_event_in_each_form_that_was
     (alert,) = json.loads(full_shown.pop("alerts"))
     assert expected.pop("alerts") == (Alert(**alert),)
     assert expected.pop("adjusted") == tuple(json.loads(full_shown.pop("adjusted")))
-    expected |= {"outcome": "failed", "key": None, "tags": None}
+    expected |= dict.fromkeys(UsageDetail.__struct_fields__) | {"outcome": "failed"}
     if whole.detail is not None:
         expected |= asdict(whole.detail)
-        full_shown["tags"] = json.loads(full_shown["tags"])
+        for name in ("tags", "token_parts", "price_factors", "unpriced"):
+            full_shown[name] = type(expected[name])(json.loads(full_shown[name]))
     assert full_shown == expected
 
     expected = {name: getattr(LEAST, name) for name in SHOWN}
-    expected |= {"outcome": "ok", **dict.fromkeys((*PERSONAL.__struct_fields__, "key", "tags"))}
+    expected |= dict.fromkeys((*PERSONAL.__struct_fields__, *UsageDetail.__struct_fields__))
+    expected["outcome"] = "ok"
     expected |= {
         "seq": 1,
         "user_id": "alice",

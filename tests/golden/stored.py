@@ -10,8 +10,15 @@ from actors.billing.counters.slots import restored, wavespeed_calls
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account, Period, Raised
 from actors.billing.state.open_holds import OpenHold, OpenHolds
-from messages.stored.catalog import CatalogEvent, PlanPut, PlanTerms, PricePut
-from messages.stored.detail import HoldDetail, UsageDetail
+from messages.stored.catalog import (
+    CatalogEvent,
+    PlanPut,
+    PlanTerms,
+    PriceCancelled,
+    PricePut,
+    PriceTier,
+)
+from messages.stored.detail import HoldDetail, PriceThen, UsageDetail
 from messages.stored.events import (
     Alert,
     AlertsRead,
@@ -137,6 +144,18 @@ ROLLED: Final = PeriodRolled(
     suspended=True,
 )
 
+EXTENDED: Final = HoldExtended(
+    hold_id="h-1",
+    tokens=5,
+    cost_nano=7,
+    expires_at=NOON,
+    calls=2,
+    provider="mistral",
+    actual="huggingface",
+    decision=DECISION,
+    content="0123456789abcdef01234567",
+    derived=True,
+)
 EVENTS: Final[dict[str, Event]] = {
     "period_rolled": ROLLED,
     "period_rolled.1": PeriodRolled(
@@ -202,18 +221,7 @@ EVENTS: Final[dict[str, Event]] = {
     "hold": PLACED,
     "hold.1": replace(PLACED, detail=HoldDetail(key="k-1", tags={"app": "chat", "team": "blau"})),
     "hold.bare": replace(PLACED, derived=False, decision=DecisionThen("2026-03", "active", APRIL)),
-    "hold_extended": HoldExtended(
-        hold_id="h-1",
-        tokens=5,
-        cost_nano=7,
-        expires_at=NOON,
-        calls=2,
-        provider="mistral",
-        actual="huggingface",
-        decision=DECISION,
-        content="0123456789abcdef01234567",
-        derived=True,
-    ),
+    "hold_extended": EXTENDED,
     "hold_released": HoldReleased(hold_id="h-1", content="0123456789abcdef01234567"),
     "preflight": PreflightHeld(
         operations=(PLACED,), types=("summary", None), content="0123456789abcdef01234567"
@@ -273,6 +281,39 @@ EVENTS["usage.4"] = replace(
     EVENTS["usage.3"],
     detail=UsageDetail(outcome="cancelled", key="k-1", tags={"app": "chat", "team": "blau"}),
 )
+EVENTS["usage.priced"] = replace(
+    EVENTS["usage.4"],
+    detail=UsageDetail(
+        outcome="unknown",
+        key="k-1",
+        tags={"app": "chat"},
+        token_parts={"cache_read_audio": 1, "input_audio": 2},
+        token_counting="exclusive",
+        price_variant="batch",
+        price_factors=("fast", "us"),
+        price_model="gpt-oss-120b",
+        matched_by="undated",
+        variant_priced=False,
+        tier=200_000,
+        unpriced=("image_count", "seconds"),
+    ),
+)
+EVENTS["hold.priced"] = replace(
+    PLACED,
+    detail=HoldDetail(
+        key="k-1",
+        tags={"app": "chat"},
+        counts={"tokens_input": 5, "image_count": 0},
+        token_parts={"input_audio": 2},
+        token_counting="exclusive",
+        price_variant="batch",
+        price_factors=("us",),
+    ),
+    price=PriceThen("catalog", "alias", "gpt-5", ("image_count",)),
+)
+EVENTS["hold_extended.priced"] = replace(
+    EXTENDED, price=PriceThen("provider_default", "provider_default", "default")
+)
 EVENTS["usage.1"] = replace(EVENTS["usage"], hold_status="unknown", late_settle=False, source=None)
 CATALOG_EVENTS: Final[dict[str, CatalogEvent]] = {
     "plan": PlanPut(
@@ -296,6 +337,40 @@ CATALOG_EVENTS: Final[dict[str, CatalogEvent]] = {
         search=3,
         image=4,
         page=5,
+    ),
+    "price.whole": PricePut(
+        provider="openai",
+        model="gpt-5",
+        version=8,
+        effective_from=MARCH,
+        content="0123456789abcdef01234567",
+        input_token=1_250_000,
+        output_token=10**7,
+        cache_read_token=125_000,
+        cache_write_token=0,
+        reasoning_token=1,
+        request=2,
+        search=3,
+        image=4,
+        page=5,
+        variant="batch",
+        parts={"input_audio": 6, "output_image": 7},
+        tiers=(
+            PriceTier(128_000, {"input_token": 8}),
+            PriceTier(200_000, {"input_token": 9, "input_audio": 10}),
+        ),
+        units={"seconds": (17 * 10**9, 60), "web_searches": (10**10, 1)},
+        multipliers={"eu": 11_000},
+        aliases=("gpt-5-chat", "gpt-5-latest"),
+    ),
+    "price_cancelled": PriceCancelled(
+        provider="openai",
+        model="gpt-5",
+        version=9,
+        effective_from=APRIL,
+        cancelled=8,
+        content="0123456789abcdef01234567",
+        variant="batch",
     ),
     "price.bare": PricePut(
         provider="openai",

@@ -28,7 +28,13 @@ from tests.golden.stored import ALL, CATALOG_EVENTS, EVENTS, OLDER, PERSONAL, an
 from tests.support.older import long_form
 
 DATA: Final = Path(__file__).with_name("data")
-NEWEST: Final = {"usage": "usage.4", "period_rolled": "period_rolled.2", "hold": "hold.1"}
+NEWEST: Final = {
+    "usage": "usage.priced",
+    "period_rolled": "period_rolled.2",
+    "hold": "hold.priced",
+    "hold_extended": "hold_extended.priced",
+    "price": "price.whole",
+}
 """The newest form of each kind that has more than one."""
 
 

@@ -63,6 +63,12 @@ async def test_the_default_plans_prices_and_providers_are_listed(rig: Rig) -> No
             "cost_per_search": None,
             "cost_per_image": None,
             "cost_per_page": None,
+            "variant": "",
+            "tiers": [],
+            "token_parts": {},
+            "units": {},
+            "multipliers": {},
+            "aliases": [],
             "effective_from": "1970-01-01T00:00:00Z",
             "version": 1,
         }

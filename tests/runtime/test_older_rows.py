@@ -26,7 +26,7 @@ CALLS: list[dict[str, Any]] = [
 ] + [
     {"provider": "gemini", "event_id": "g", "tokens_input": 7, "tokens_output": 5},
     {"provider": "exa", "event_id": "billed", "cost": 0.5, "status_code": 500, "method": "PUT"},
-    {"provider": "exa", "event_id": "asked", "search_count": 3, "response_time": 0.25},
+    {"provider": "exa", "event_id": "asked", "search_count": 0, "response_time": 0.25},
     {"provider": "gemini", "event_id": "settles", "hold_id": "h", "model_used": "unheard-of"},
     {"provider": "gemini", "event_id": "late", "timestamp": "2026-02-20T00:00:00Z"},
 ]

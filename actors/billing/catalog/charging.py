@@ -10,8 +10,17 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from actors.billing.catalog.prices import FACTOR_ONE, Price
-from actors.billing.catalog.rates import INPUT, OUTPUT, PARTS_OF, TOKENS, Rates, Said, Weights
-from messages.dimensions import COUNT_FIELDS, COUNTED, PART_NAMES, TOKEN_PARTS, Counts
+from actors.billing.catalog.rates import (
+    INPUT,
+    NO_PARTS,
+    OUTPUT,
+    PARTS_OF,
+    TOKENS,
+    Rates,
+    Said,
+    Weights,
+)
+from messages.dimensions import COUNT_FIELDS, COUNTED, PART_NAMES, Counts
 from messages.errors import InvalidRequest
 from messages.units import NANO_PER_UNIT, PICO_PER_NANO, round_half_even
 
@@ -25,7 +34,6 @@ NO_UNITS: Final[Counts] = (None,) * (len(COUNTED) - _UNITS_FROM)
 """Where the counts of units are, and what most calls say of them."""
 TOKENS_MAX: Final = 10**9
 """Of a call, of each kind."""
-_NO_PARTS: Final = (None,) * len(TOKEN_PARTS)
 _CHECKED: Final = tuple([(whole, parts) for whole, parts in PARTS_OF.items()])
 
 Charge = tuple[int, int, int]
@@ -110,7 +118,7 @@ def _over(whole: int, parts: Sequence[int]) -> InvalidRequest:
 
 def with_parts(counts: Counts, parts: Mapping[str, int] | None) -> Said:
     """The counts of a call with its token parts behind them."""
-    return counts + (tuple([parts.get(name) for name in PART_NAMES]) if parts else _NO_PARTS)
+    return counts + (tuple([parts.get(name) for name in PART_NAMES]) if parts else NO_PARTS)
 
 
 def counted_inside(counts: Counts) -> Counts:

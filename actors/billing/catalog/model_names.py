@@ -7,7 +7,6 @@ was sent loses more than that, never the name of a row.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import date
 from typing import Final, NamedTuple
 
@@ -43,29 +42,24 @@ def normalised(name: str, provider: str) -> str:
     return name
 
 
-def undated(name: str, provider: str) -> Iterator[Shortened]:
-    """What is left of a normalised name, step by step: without region, vendor, date, revision.
+def undated(name: str, provider: str) -> Shortened | None:
+    """What is left of a normalised name without region, vendor, date and revision, in this order.
 
-    Each step takes off what is there of it, and there is nothing for a step that takes off
-    nothing. A date is one of the calendar.
+    Of each it may have one. None if it has none of them. A date is one of the calendar.
     """
-    region = None
-    found = _REGION.match(name)
+    left, region = name, None
+    found = _REGION.match(left)
     if found is not None:
-        region, name = found[1], name[found.end() :]
-        yield Shortened(name, region)
-    found = _VENDOR.match(name)
+        region, left = found[1], left[found.end() :]
+    found = _VENDOR.match(left)
     if found is not None:
-        name = name[found.end() :]
-        yield Shortened(name, region)
-    found = _DATED.search(name)
+        left = left[found.end() :]
+    found = _DATED.search(left)
     if found is not None and _is_day(found):
-        name = name[: found.start()]
-        yield Shortened(name, region)
+        left = left[: found.start()]
     if provider == _GEMINI:
-        found = _REVISION.search(name)
-        if found is not None:
-            yield Shortened(name[: found.start()], region)
+        left = _REVISION.sub("", left)
+    return None if left == name else Shortened(left, region)
 
 
 def fine_tuned(name: str) -> str | None:

@@ -302,12 +302,10 @@ def _steps(
     name = normalised(model, provider)
     yield models.by_name(name, variant, moment), NORMALISED, None
     base = fine_tuned(name)
-    if base is None:
-        for left, region in undated(name, provider):
-            yield models.by_name(left, variant, moment), UNDATED, region
-        return
-    yield models.own(base, variant, moment), UNDATED, None
-    yield models.by_alias(base, variant, moment), UNDATED, None
-    yield models.by_name(base, variant, moment), UNDATED, None
-    for left, region in undated(base, provider):
-        yield models.by_name(left, variant, moment), UNDATED, region
+    if base is not None:
+        yield models.own(base, variant, moment), UNDATED, None
+        yield models.by_alias(base, variant, moment), UNDATED, None
+        yield models.by_name(base, variant, moment), UNDATED, None
+    left = undated(base or name, provider)
+    if left is not None:
+        yield models.by_name(left.name, variant, moment), UNDATED, left.region

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from actors.billing.catalog.prices import ESTIMATE
+from actors.billing.usage.detail import FAILED_FROM
 from messages.catalog import PriceEntry
 from messages.dimensions import DIMENSIONS
 from messages.reports import LogEntry
@@ -74,10 +75,17 @@ def _counted(entry: LogEntry, amounts: Amounts) -> list[tuple[str, int, int | No
     """Units of a call, of wholes what is no part of theirs, with pico-USD of one."""
     counts: dict[str, int] = {}
     prices: dict[str, int | None] = {}
+    silent = entry.status_code < FAILED_FROM and all(
+        getattr(entry, dimension.field) is None
+        for dimension in DIMENSIONS
+        if dimension.field and dimension.absent
+    )
     for dimension in DIMENSIONS:
         unit, pico = dimension.field or CALL, amounts.get(dimension.price)
         said: Any = getattr(entry, dimension.field) if dimension.field else None
-        number = said if said is not None else dimension.absent if pico else 0
+        number = said or 0
+        if said is None and pico and (silent or not dimension.field):
+            number = dimension.absent
         if dimension.part_of:
             counts[dimension.part_of] -= number
             pico = prices[dimension.part_of] if pico is None else pico
