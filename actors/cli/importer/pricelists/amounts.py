@@ -1,9 +1,9 @@
 """Prices of a list as amounts that a row of the catalogue can have, exactly.
 
 A list that was written by a program that counts in floats has prices such as
-2.0000000000000002e-07. Such a tail is cut off and the price reported as cleaned, as is a quotient
-that does not end. A price of few digits that is finer than a unit price can be is no amount of
-ours, and is left out.
+2.0000000000000002e-07. Such a tail is cut off, and what lies behind 12 decimals if it is less than
+a hundred-thousandth; the price is reported as cleaned. A price that is finer than that is no
+amount of ours, and is left out.
 """
 
 from __future__ import annotations
@@ -39,15 +39,13 @@ def price(number: object) -> tuple[Decimal, bool]:
         ValueError: no number, negative, over 1,000,000 USD, or finer than 12 decimals.
     """
     given = _sane(number)
-    near = plain(_CLEAN.plus(given))
-    if given != near or len(given.as_tuple().digits) > DIGITS:
-        near = _near_enough(near)
+    near = _near_enough(plain(_CLEAN.plus(given)))
     parse_amount(near, PRICE_DECIMALS_MAX)
     return near, near != given
 
 
 def _near_enough(number: Decimal) -> Decimal:
-    """A quotient such as 8/7 of a micro-USD: it never ends, so its 12 decimals are its price."""
+    """To 12 decimals, if that is nearly the same: a quotient such as 8/7e-6 never ends."""
     near = round(number, PRICE_DECIMALS_MAX)
     if abs(near - number) > number * _ROUNDED:
         return number

@@ -11,6 +11,8 @@ from actors.cli.importer.pricelists.rows import TIERS_MAX, PriceList
 _MILLION: Final = 6
 _THOUSAND: Final = 3
 _HOUR: Final = 3_600
+_EXPONENT_MAX: Final = 20
+_RECENT: Final = 50
 _TOKENS: Final = {
     "input_mtok": "cost_per_input_token",
     "output_mtok": "cost_per_output_token",
@@ -77,10 +79,10 @@ class _Taker:
             if name in _TOKENS or name in _PARTS:
                 self._take_tokens(name, value)
             elif name in _EACH:
-                self._fields[_EACH[name]] = _scaled(value, _THOUSAND)
+                self._fields[_EACH[name]] = self._scaled(name, value, _THOUSAND)
             elif name in _UNITS:
                 unit, per = _UNITS[name]
-                amount = block(price(value)[0], per)
+                amount = block(self._scaled(name, value, 0), per)
                 if self._units.setdefault(unit, amount) != amount:
                     raise ValueError("seconds of two kinds")
             else:
@@ -89,11 +91,12 @@ class _Taker:
             self._leave(name)
 
     def _take_tokens(self, name: str, value: Any) -> None:
-        base = _scaled(value if isinstance(value, Decimal) else value.base, _MILLION)
+        base = value if isinstance(value, Decimal) else value.base
+        base = self._scaled(name, base, _MILLION)
         tiers = []
         if not isinstance(value, Decimal):
             try:
-                tiers = [(int(t.start), _scaled(t.price, _MILLION)) for t in value.tiers]
+                tiers = [(int(t.start), self._scaled(name, t.price, _MILLION)) for t in value.tiers]
             except (AttributeError, ValueError):
                 self._leave(f"{name}: tiers")
         ours = _TOKENS.get(name)
@@ -137,15 +140,21 @@ class _Taker:
             tiers.append(tier)
         return tiers
 
+    def _scaled(self, name: str, value: Any, power: int) -> Decimal:
+        if not isinstance(value, Decimal) or not value.is_finite():
+            raise ValueError("must be a number")
+        if value.adjusted() > _EXPONENT_MAX:
+            raise ValueError("must not be so large")
+        amount, cleaned = price(value.scaleb(-power))
+        if cleaned:
+            self._once(self._found.cleaned, name)
+        return amount
+
     def _leave(self, what: str) -> None:
-        left = (*self._at, what)
-        if left not in self._found.left_out[-50:]:  # once, not for each date and variant
-            self._found.left_out.append(left)
+        self._once(self._found.left_out, what)
 
-
-def _scaled(value: Any, power: int) -> Decimal:
-    if not isinstance(value, Decimal) or not value.is_finite():
-        raise ValueError("must be a number")
-    if value.adjusted() > 20:
-        raise ValueError("must not be so large")
-    return price(value.scaleb(-power))[0]
+    def _once(self, found: list[tuple[str, str, str]], what: str) -> None:
+        """Not for each date and variant."""
+        one = (*self._at, what)
+        if one not in found[-_RECENT:]:
+            found.append(one)

@@ -26,7 +26,10 @@ _ABOUT_QUERIES: Final = ("search", "rerank")
 _SIZE: Final = re.compile(r"(\d{2,5})-x-(\d{2,5})/")
 _RESULTS: Final = 10
 """How many results a search gives that does not say: LiteLLM's default."""
+_INPUT: Final = "cost_per_input_token"
 _READ_CACHE: Final = "cost_per_cache_read_token"
+_READ_RATIOS: Final = {"fireworks_ai": Decimal("0.5")}
+"""What a cache read costs of the input where an entry does not say; LiteLLM has it in its code."""
 
 
 class Entry:
@@ -115,6 +118,9 @@ class Entry:
             amount = self.take(CACHE_HIT)
             if amount is not None:
                 base[_READ_CACHE] = amount
+        ratio = _READ_RATIOS.get(str(self.row.get("litellm_provider")))
+        if ratio is not None and _INPUT in base and _READ_CACHE not in base:
+            base[_READ_CACHE] = price(base[_INPUT] * ratio)[0]
 
     def _read_searches(self) -> None:
         self._put(self.others, "cost_per_request", "input_cost_per_request")
@@ -177,6 +183,9 @@ class Entry:
             amount = self.take(key, unit_price)
             if amount is not None:
                 into[unit] = amount
+        pages = self.tokens[("", 0)].get("cost_per_page")
+        if self.mode == "ocr" and pages is not None:  # as LiteLLM has it
+            self.units.setdefault("annotated_pages", pages)
         self._read_file_searches()
         self._read_seconds()
 

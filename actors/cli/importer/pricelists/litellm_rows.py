@@ -50,6 +50,9 @@ def rows_of(entry: Entry) -> dict[str, dict[str, Any]]:
             fields["units"] = {**entry.units, **entry.batch_units}
         if has_price(fields):
             rows[variant] = fields
+    if rows and "" not in rows:
+        entry.leave("prices of variants alone")
+        return {}
     return rows
 
 
@@ -98,8 +101,10 @@ def _batch(entry: Entry) -> tuple[Prices, Tiers]:
     _without_output(base)
     tiers: Tiers = {}
     running = base
-    for bound in sorted({at for which, at in entry.tokens if at and which == BATCH}):
-        running = {**running, **entry.tokens[(BATCH, bound)]}
+    for bound in sorted({at for which, at in entry.tokens if at and which in ("", BATCH)}):
+        listed = entry.tokens.get(("", bound), {})
+        same = {n: listed[n] for n in _BATCH_LACKS if n in listed and n not in {**own, **halves}}
+        running = {**running, **same, **entry.tokens.get((BATCH, bound), {})}
         tiers[bound] = running
     return base, tiers
 
