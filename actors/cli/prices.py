@@ -11,11 +11,12 @@ import msgspec
 import typer
 from rich.console import Console
 
+from actors.billing.catalog.default_list import default_list
 from actors.cli import shelves
 from actors.cli.catalogue import all_pages, ask
 from actors.cli.files import rows_of
 from actors.cli.importer.errors import BadInput
-from actors.cli.importer.pricelists import report
+from actors.cli.importer.pricelists import compare, report
 from actors.cli.importer.pricelists.genai import read_genai_prices
 from actors.cli.importer.pricelists.litellm import names_of, read_litellm
 from actors.cli.importer.pricelists.providers import provider_id
@@ -25,7 +26,7 @@ from actors.cli.importer.pricelists.sending import Sent, read_known, send
 from actors.cli.importer.pricelists.sources import genai_providers, text_of
 from actors.cli.options import TIMEOUT_S, Json, JsonFile, Timeout, Url
 from actors.cli.output import is_human, show
-from actors.cli.session import call, errors_as_exit_codes
+from actors.cli.session import EXIT_DIFFERS, call, errors_as_exit_codes
 from messages.catalog import PricePutReply
 from messages.client.client import UsageClient
 from messages.units import to_day
@@ -122,6 +123,30 @@ def import_prices(
     if sent.failure is not None:
         with errors_as_exit_codes():
             raise sent.failure
+
+
+@app.command("check")
+def check_prices(url: Url = None, timeout: Timeout = TIMEOUT_S, as_json: Json = False) -> None:
+    """How old the default prices are, and what differs from the installed genai-prices.
+
+    Exit code 0: nothing differs, or the package is not installed; 5: something does.
+    """
+    now = datetime.now(UTC)
+    own = default_list()
+    keys = [(row.provider, row.model, row.variant) for row in own.prices]
+    try:
+        providers, installed = genai_providers()
+    except BadInput:
+        installed, differ = None, {}
+    else:
+        found = read_genai_prices(providers, now.date())
+        known, _ = call(url, timeout, lambda client: read_known(client.request_catalog))
+        differ = compare.differences(found, known, keys, now)
+    default = {"source": own.source, "date": own.date}
+    said = compare.as_json(differ, default, now.date(), installed)
+    _say(said, compare.lines(said), as_json=as_json)
+    if any(differ.values()):
+        raise typer.Exit(EXIT_DIFFERS)
 
 
 def _day(text: str | None, today: date) -> date | None:

@@ -72,33 +72,28 @@ def _tokens(
     whole = rng.choice([*_SIZES, rng.randrange(400_000)])
     if bounds and rng.random() < 0.5:
         whole = rng.choice(bounds) + rng.choice([0, 1, 9])
-    left = said["input_tokens"] = whole
+    said["input_tokens"] = whole
+    said["output_tokens"] = rng.choice([0, 1, 8_192, rng.randrange(64_000)])
 
-    def part(key: str, of: int) -> int:
-        said[key] = rng.randrange(of + 1) if rng.random() < 0.6 else 0
-        return int(said[key])
+    def part(name: str, of: int) -> int:
+        if f"{name}_mtok" not in priced:
+            return 0
+        counted = rng.randrange(of + 1) if rng.random() < 0.6 else 0
+        said[f"{name}_tokens"] = counted
+        return counted
 
-    if "cache_read_mtok" in priced:
-        left -= part("cache_read_tokens", left)
-    if "cache_write_mtok" in priced:
-        left -= part("cache_write_tokens", left)
-        if "cache_write_1h_mtok" in priced:
-            part("cache_write_1h_tokens", said["cache_write_tokens"])
-    cached = said.get("cache_read_tokens", 0)
+    cached = part("cache_read", whole)
+    written = part("cache_write", whole - cached)
+    part("cache_write_1h", written)
+    left = whole - cached - written
+    rest = said["output_tokens"] - part("output_reasoning", said["output_tokens"])
     for kind in _KINDS:
-        if f"input_{kind}_mtok" in priced:
-            fresh = part(f"input_{kind}_tokens", left)
-            left -= fresh
-            if f"cache_{kind}_read_mtok" in priced:
-                of = part(f"cache_{kind}_read_tokens", cached)
-                cached -= of
-                said[f"input_{kind}_tokens"] += of  # theirs has both
-    rest = said["output_tokens"] = rng.choice([0, 1, 8_192, rng.randrange(64_000)])
-    if "output_reasoning_mtok" in priced:
-        rest -= part("output_reasoning_tokens", rest)
-    for kind in _KINDS:
-        if f"output_{kind}_mtok" in priced:
-            rest -= part(f"output_{kind}_tokens", rest)
+        left -= part(f"input_{kind}", left)
+        read = part(f"cache_{kind}_read", cached)
+        cached -= read
+        if read:
+            said[f"input_{kind}_tokens"] += read  # theirs has both
+        rest -= part(f"output_{kind}", rest)
 
 
 def _usage(

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from importlib.resources import files
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -48,7 +50,9 @@ def provider_of(entry: Mapping[str, Any]) -> str:
     return {"bedrock_converse": "bedrock"}.get(named, named)
 
 
-def drawn(rng: Random, provider: str, model: str, listed: str, entry: Mapping[str, Any]) -> Case:
+def drawn(  # noqa: PLR0911 -- a mode each
+    rng: Random, provider: str, model: str, listed: str, entry: Mapping[str, Any]
+) -> Case:
     """A call of a model, with what its mode is about."""
     mode = entry.get("mode")
     seconds = Decimal(rng.randrange(1, 7_200_000)) / 1_000
@@ -81,6 +85,7 @@ def drawn(rng: Random, provider: str, model: str, listed: str, entry: Mapping[st
     by_token = any(k in entry for k in ("input_cost_per_token", "output_cost_per_image_token"))
     paid = any(entry.get(f"{way}_cost_per_token") for way in ("input", "output"))
     song = "output_cost_per_image" in entry and not paid
+    song = song and "output_cost_per_image_token" not in entry
     if song or (mode in ("image_generation", "image_edit") and not by_token):
         usage = Usage(provider, model, image_count=rng.choice([1, 2, 10]))
         return Case(listed, entry, "image", usage)
@@ -338,9 +343,13 @@ def _litellm_usage(case: Case) -> Any:
     return usage
 
 
+@cache
 def list_text() -> str:
-    """LiteLLM's list as its package has it."""
-    return files(sdk("litellm")).joinpath(_LIST).read_text("utf-8")
+    """LiteLLM's list as its package has it, which need not be imported for that."""
+    spec = find_spec("litellm")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).with_name(_LIST).read_text("utf-8")
 
 
 def entries_of(text: str) -> dict[str, dict[str, Any]]:

@@ -52,6 +52,15 @@ def _near_enough(number: Decimal) -> Decimal:
     return plain(near)
 
 
+def times(number: object, by: Decimal) -> Decimal:
+    """A number of a list that is a price of more or less than one.
+
+    Raises:
+        ValueError: it is no number that a price can come of.
+    """
+    return _WIDE.multiply(_sane(number), by)
+
+
 def unit_price(number: object) -> tuple[UnitPrice, bool]:
     """As `price`; what has no exact price per one may have one per minute, hour or more.
 

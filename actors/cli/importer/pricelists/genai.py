@@ -77,7 +77,7 @@ def _takes(
     listed = _Listed(found, provider, model)
     rows: list[ListedPrice] = []
     for variant, moments in listed.timelines().items():
-        rows += _rows(found, provider, model.id, variant, moments, today, since)
+        rows += _rows(provider, model.id, variant, moments, today, since)
     found.rows += rows
     if not rows:
         found.skip("no price", f"{provider} {model.id}")
@@ -85,7 +85,6 @@ def _takes(
 
 
 def _rows(
-    found: PriceList,
     provider: str,
     model: str,
     variant: str,

@@ -5,13 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
-from actors.cli.importer.pricelists.amounts import block, price
+from actors.cli.importer.pricelists.amounts import block, price, times
 from actors.cli.importer.pricelists.rows import TIERS_MAX, PriceList
 
 _MILLION: Final = 6
 _THOUSAND: Final = 3
 _HOUR: Final = 3_600
-_EXPONENT_MAX: Final = 20
 _RECENT: Final = 50
 _TOKENS: Final = {
     "input_mtok": "cost_per_input_token",
@@ -84,9 +83,9 @@ class _Taker:
                 unit, per = _UNITS[name]
                 amount = block(self._scaled(name, value, 0), per)
                 if self._units.setdefault(unit, amount) != amount:
-                    raise ValueError("seconds of two kinds")
+                    self._leave(name)  # seconds of two kinds
             else:
-                raise ValueError("no such price here")
+                self._leave(name)
         except ValueError:
             self._leave(name)
 
@@ -141,11 +140,7 @@ class _Taker:
         return tiers
 
     def _scaled(self, name: str, value: Any, power: int) -> Decimal:
-        if not isinstance(value, Decimal) or not value.is_finite():
-            raise ValueError("must be a number")
-        if value.adjusted() > _EXPONENT_MAX:
-            raise ValueError("must not be so large")
-        amount, cleaned = price(value.scaleb(-power))
+        amount, cleaned = price(times(value, Decimal((0, (1,), -power))))
         if cleaned:
             self._once(self._found.cleaned, name)
         return amount

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -54,7 +54,7 @@ def read_litellm(text: str) -> PriceList:
             continue
         modes[provider].append(entry.mode)
         found.rows += [ListedPrice(provider, model, rows[v], v) for v in rows]
-    _reach_default_models(found, modes)
+    _reach_default_models(found)
     _alias(entries, places, aliases)
     aliases.write()
     found.providers = [one for p, m in modes.items() if (one := described(p, m)) is not None]
@@ -77,24 +77,13 @@ def names_of(text: str) -> dict[str, list[str]]:
 def _entries(text: str, found: PriceList) -> Entries:
     if len(text) > BYTES_MAX:
         raise BadInput(f"not a price list: over {BYTES_MAX:,} characters")
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(items)
-        if len(made) < len(items):
-            seen: set[str] = set()
-            for name, _ in items:
-                if name in seen:
-                    found.skip("a key twice: the last is taken", name)
-                seen.add(name)
-        return made
-
     try:
         models = json.loads(
             text,
             parse_float=Decimal,
             parse_int=Decimal,
             parse_constant=Decimal,
-            object_pairs_hook=pairs,
+            object_pairs_hook=lambda pairs: _object(pairs, found),
         )
     except (ValueError, ArithmeticError) as error:
         raise BadInput(f"not JSON: {error}") from None
@@ -109,6 +98,15 @@ def _entries(text: str, found: PriceList) -> Entries:
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can say and no request can
         raise BadInput("not a price list: the name of a model is no text") from None
     return models
+
+
+def _object(pairs: list[tuple[str, Any]], found: PriceList) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        for name, count in Counter(name for name, _ in pairs).items():
+            if count > 1:
+                found.skip("a key twice: the last is taken", name)
+    return made
 
 
 def _places(entries: Entries, found: PriceList) -> dict[tuple[str, str], str]:
@@ -148,12 +146,15 @@ def _model(listed: str, provider: str, theirs: str) -> str:
     return listed
 
 
-def _reach_default_models(found: PriceList, modes: Mapping[str, list[str]]) -> None:
-    """What a search costs also for a call that names no model."""
+def _reach_default_models(found: PriceList) -> None:
+    """What a search costs also for a call that names no model.
+
+    A crawler's default is no search: its price by the page stays.
+    """
     known = {row.key for row in found.rows}
     for row in list(found.rows):
         builtin = BUILTIN.get(row.provider)
-        if builtin is None or row.model != _SEARCH or _SEARCH not in modes[row.provider]:
+        if builtin is None or builtin.kind != _SEARCH or row.model != _SEARCH:
             continue
         twin = ListedPrice(row.provider, builtin.default_model, dict(row.fields), row.variant)
         if twin.key not in known:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
-from actors.cli.importer.pricelists.amounts import UnitPrice, factor, price, unit_price
+from actors.cli.importer.pricelists.amounts import UnitPrice, factor, price, times, unit_price
 from actors.cli.importer.pricelists.litellm_keys import (
     CACHE_HIT,
     FACTORS,
@@ -17,13 +17,13 @@ from actors.cli.importer.pricelists.litellm_keys import (
     token_key,
 )
 from actors.cli.importer.pricelists.rows import PriceList
-from messages.units import PRICE_DECIMALS_MAX
 
 Prices = dict[str, Decimal]
 
 _IMAGES: Final = ("image_generation", "image_edit")
 _ABOUT_QUERIES: Final = ("search", "rerank")
 _SIZE: Final = re.compile(r"(\d{2,5})-x-(\d{2,5})/")
+_THOUSANDTH: Final = Decimal("0.001")
 _RESULTS: Final = 10
 """How many results a search gives that does not say: LiteLLM's default."""
 _INPUT: Final = "cost_per_input_token"
@@ -140,7 +140,8 @@ class Entry:
 
     def _read_search_of_default_size(self) -> None:
         """A search whose price goes by its results: that of one which does not say how many."""
-        for tier in self.row.get("tiered_pricing") or ():
+        listed = self.row.get("tiered_pricing")
+        for tier in listed if isinstance(listed, list) else ():
             if not isinstance(tier, dict):
                 return
             bounds = tier.get("max_results_range")
@@ -167,12 +168,13 @@ class Entry:
         self._put(self.others, "cost_per_image", "input_cost_per_image")
         size = _SIZE.search(self.listed)
         pixel = self.row.get("input_cost_per_pixel")
-        if "cost_per_image" not in self.others and size and isinstance(pixel, Decimal):
-            whole = pixel * int(size[1]) * int(size[2])
-            amount = self.amount("input_cost_per_pixel", round(whole, PRICE_DECIMALS_MAX))
+        if "cost_per_image" not in self.others and size and pixel is not None:
+            pixels = Decimal(int(size[1]) * int(size[2]))
+            amount = self.amount(
+                "input_cost_per_pixel", pixel, lambda one: price(times(one, pixels))
+            )
             if amount is not None:
                 self.others["cost_per_image"] = amount
-                self._found.cleaned.append((self.provider, self.model, "input_cost_per_pixel"))
 
     def _read_units(self) -> None:
         for unit, key, into in (
@@ -190,11 +192,10 @@ class Entry:
         self._read_seconds()
 
     def _read_file_searches(self) -> None:
-        value = self.row.get("file_search_cost_per_1k_calls")
-        if isinstance(value, Decimal) and value.is_finite():
-            amount = self.amount("file_search_cost_per_1k_calls", value.scaleb(-3))
-            if amount is not None:
-                self.units["file_searches"] = amount
+        key = "file_search_cost_per_1k_calls"
+        amount = self.take(key, lambda value: price(times(value, _THOUSANDTH)))
+        if amount is not None:
+            self.units["file_searches"] = amount
 
     def _read_seconds(self) -> None:
         """One price of a second; of several, the first that is not 0, as LiteLLM does."""
@@ -228,17 +229,19 @@ class Entry:
             return
         self._taken.add("provider_specific_entry")
         for name, value in specific.items():
-            try:
-                if name not in FACTORS:
-                    raise ValueError(name)
-                amount = factor(value)
-                if self.multipliers.setdefault(name, amount) != amount:
-                    raise ValueError(name)
-            except ValueError:
-                if bears_price(name, value):
-                    self.leave(f"provider_specific_entry: {name}")
+            amount = _factor(value) if name in FACTORS else None
+            taken = amount is not None and self.multipliers.setdefault(name, amount) == amount
+            if not taken and bears_price(name, value):
+                self.leave(f"provider_specific_entry: {name}")
 
     def _put(self, into: Prices, ours: str, key: str) -> None:
         amount = self.take(key)
         if amount is not None:
             into[ours] = amount
+
+
+def _factor(value: object) -> Decimal | None:
+    try:
+        return factor(value)
+    except ValueError:
+        return None

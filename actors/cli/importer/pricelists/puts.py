@@ -97,7 +97,7 @@ def planned(
         for one in _backdated(row, since):
             versions = ahead.setdefault(row.key, list(known.get(row.key, ())))
             moment = now if one.since is None else midnight(one.since)
-            before = _in_force(versions, moment)
+            before = in_force(versions, moment)
             if before is not None and (one.past or _is_same(before, one)):
                 plan.same += not one.past
                 continue
@@ -121,7 +121,7 @@ def _is_same(before: Version, row: ListedPrice) -> bool:
     return canonical(before.fields) == canonical(row.fields)
 
 
-def _in_force(versions: list[Version], moment: datetime) -> Version | None:
+def in_force(versions: list[Version], moment: datetime) -> Version | None:
     """The newest price that is valid at a moment."""
     at = bisect_right(versions, moment, key=lambda one: one.since)
     return versions[at - 1] if at else None

@@ -29,6 +29,7 @@ ALIASES_MAX: Final = 64
 TIERS_MAX: Final = 4
 MODEL_LENGTH_MAX: Final = 256
 EXAMPLES: Final = 3
+_SHOWN_LENGTH: Final = 120
 
 Key = tuple[str, str, str]
 """What a row is found by: provider, model, variant."""
@@ -110,7 +111,7 @@ class PriceList:
         self.skipped[why] += 1
         names = self.skipped_names.setdefault(why, [])
         if len(names) < EXAMPLES:
-            names.append(name)
+            names.append(shown(name))
 
     def only(self, providers: Iterable[str]) -> PriceList:
         """The same list with nothing but these providers."""
@@ -129,14 +130,20 @@ def grouped(found: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, Any]]:
     """What was found, by its last part: how often, and a few of the models; most often first."""
     counts: Counter[str] = Counter()
     examples: dict[str, list[str]] = {}
-    for provider, model, what in found:
+    for provider, model, listed in found:
+        what = shown(listed)
         counts[what] += 1
         some = examples.setdefault(what, [])
         if len(some) < EXAMPLES:
-            some.append(f"{provider} {model}")
+            some.append(shown(f"{provider} {model}".strip()))
     return {
         what: {"count": count, "examples": examples[what]} for what, count in counts.most_common()
     }
+
+
+def shown(text: str) -> str:
+    """A text of a list as a report can have it, whatever is in it."""
+    return text[:_SHOWN_LENGTH].encode(errors="replace").decode() or "(empty)"
 
 
 def has_price(fields: Mapping[str, Any]) -> bool:
