@@ -196,7 +196,7 @@ def charged(case: Case) -> Fraction:
     return Fraction(ask(case))
 
 
-def _ask_call(case: Case) -> float:
+def _ask_call(case: Case) -> Any:
     cost_per_token = sdk("litellm.cost_calculator").cost_per_token
 
     usage = case.usage
@@ -212,14 +212,14 @@ def _ask_call(case: Case) -> float:
     return prompt + completion
 
 
-def _ask_video(case: Case) -> float:
+def _ask_video(case: Case) -> Any:
     default_video_cost_calculator = sdk("litellm.cost_calculator").default_video_cost_calculator
 
     seconds = float(case.usage.units["seconds"])
     return default_video_cost_calculator(case.listed, seconds, provider_of(case.entry))
 
 
-def _ask_image(case: Case) -> float:
+def _ask_image(case: Case) -> Any:
     default_image_cost_calculator = sdk("litellm.cost_calculator").default_image_cost_calculator
     calculators = sdk("litellm.litellm_core_utils.llm_cost_calc.utils").CostCalculatorUtils
 
@@ -243,7 +243,7 @@ def _ask_image(case: Case) -> float:
     )
 
 
-def _ask_ocr(case: Case) -> float:
+def _ask_ocr(case: Case) -> Any:
     ocr_batch_cost = sdk("litellm.cost_calculator").ocr_batch_cost
     ocr_cost = sdk("litellm.cost_calculator").ocr_cost
     types = sdk("litellm.llms.base_llm.ocr.transformation")
@@ -259,7 +259,7 @@ def _ask_ocr(case: Case) -> float:
     return sum(ocr_cost(case.listed, provider, response))
 
 
-def _ask_tokens(case: Case) -> float:
+def _ask_tokens(case: Case) -> Any:
     cost_per_token = sdk("litellm.cost_calculator").cost_per_token
     tools = sdk(
         "litellm.litellm_core_utils.llm_cost_calc.tool_call_cost_tracking"

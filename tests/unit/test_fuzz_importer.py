@@ -182,7 +182,7 @@ KEYS = (
     *("input_cost_per_query", "input_cost_per_token_cache_hit", "file_search_cost_per_1k_calls"),
     *("input_cost_per_token_above_999999999999k_tokens", "input_cost_per_token_flex"),
 )
-RANGES = (
+RANGES: tuple[object, ...] = (
     [{"range": [0, 5], "input_cost_per_token": 1e-6}, {"range": [5, 9], "input_cost_per_token": 1}],
     [{"range": [0, 1e300], "input_cost_per_token": 1}, 1],
     [{"range": ["0", None]}],
@@ -190,7 +190,7 @@ RANGES = (
     [{"max_results_range": 1}],
     [{"range": [n, n + 1], "input_cost_per_token": n} for n in range(9)],
 )
-VALUES = (
+VALUES: tuple[object, ...] = (
     *(1e-6, 0, 2.0000000000000002e-07, 1.5e-13, -1, 10**30, 1e300, True, None, "1e-6", "x"),
     *([], {}, [1], {"us": 1.1, "fast": 1e9, "eu": "1"}, {"search_context_size_medium": 0.01}),
     *({"search_context_size_medium": [0.01], "x": None}, {"\ud800": 1}, *RANGES),

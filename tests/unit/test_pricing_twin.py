@@ -182,9 +182,8 @@ def test_each_part_is_charged_once_and_one_without_a_price_costs_what_its_whole_
 
 def test_exclusive_counts_lie_beside_the_input_before_the_tier_is_chosen() -> None:
     tiers = [{"above_input_tokens": 149, "cost_per_input_token": 3 * MICRO}]
-    said = {"tokens_input": 100, "tokens_cache_read": 30, "tokens_cache_write": 20}
     rows = [{**ROW, "tiers": tiers}]
-    priced = price(rows, Usage("openai", "m", **said, token_counting="exclusive"))
+    priced = price(rows, Usage("openai", "m", 100, 0, 30, 20, token_counting="exclusive"))
     assert priced is not None
     assert (priced.tier, priced.nano) == (149, 150 * 3_000)
     with pytest.raises(Refused):
@@ -218,7 +217,7 @@ def test_factors_multiply_tokens_alone_and_an_unknown_one_is_named() -> None:
         price_factors=frozenset({"us", "fast", "x"}),
     )
     wanted = 10 * Fraction(MICRO) * Fraction("2.2") + Fraction(MICRO) + Fraction("0.017") / 40
-    assert (priced.exact, priced.unpriced) == (wanted, {"x"})
+    assert (priced.exact, priced.unpriced) == (wanted, frozenset({"x"}))
 
 
 def test_the_one_rounding_is_half_to_even() -> None:

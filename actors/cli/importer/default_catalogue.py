@@ -72,7 +72,7 @@ def encoded(whole: DefaultList) -> bytes:
 
 def newest(providers: Iterable[Any], until: date) -> date:
     """The newest day not after ``until`` on which a price of the package changed."""
-    days = [
+    days: list[date] = [
         day
         for provider in providers
         for model in provider.models

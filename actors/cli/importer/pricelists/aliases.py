@@ -45,8 +45,8 @@ class Aliases:
                 else:
                     some.append(name)
         self._found.rows = [
-            replace(row, fields={**row.fields, "aliases": sorted(given)})
-            if not row.variant and (given := names.get((row.provider, row.model)))
+            replace(row, fields={**row.fields, "aliases": sorted(own)})
+            if not row.variant and (own := names.get((row.provider, row.model)))
             else row
             for row in self._found.rows
         ]

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
+from actors.cli.importer.pricelists.form import canonical
 from actors.cli.importer.pricelists.puts import Known, in_force
-from actors.cli.importer.pricelists.rows import Key, PriceList, canonical, grouped
+from actors.cli.importer.pricelists.rows import Key, PriceList, grouped
 
 NEW: Final = "new"
 CHANGED: Final = "changed"

@@ -16,13 +16,12 @@ from typing import Any
 
 import msgspec
 
+from actors.cli.importer.pricelists.form import canonical, fields_of
 from actors.cli.importer.pricelists.rows import (
     Key,
     ListedPrice,
     ListedProvider,
     PriceList,
-    canonical,
-    fields_of,
     midnight,
 )
 
@@ -142,8 +141,8 @@ def _provider_puts(
     wanted: Iterable[ListedProvider], providers: Iterable[Mapping[str, Any]]
 ) -> Iterator[Body]:
     taken: set[str] = set()
-    for one in providers:
-        taken |= {one.get("id") or one["name"], *(one.get("aliases") or ())}
+    for there in providers:
+        taken |= {there.get("id") or there["name"], *(there.get("aliases") or ())}
     wanted = list(wanted)
     ids = {one.id for one in wanted}
     for one in wanted:

@@ -6,11 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any, Final
-
-from messages.catalog import PriceEntry
 
 TOKEN_PRICES: Final = (
     "cost_per_input_token",
@@ -151,42 +147,6 @@ def has_price(fields: Mapping[str, Any]) -> bool:
     return any(name in fields for name in PRICES) or any(fields.get(name) for name in GROUPS)
 
 
-def canonical(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A row's fields in the one form in which equal rows are equal.
-
-    A number has one form, a price per block is its fraction, absent and null and empty are one,
-    parts and aliases have no order.
-    """
-    form: dict[str, Any] = {}
-    for name in PRICES:
-        if fields.get(name) is not None:
-            form[name] = Fraction(fields[name])
-    for name in ("token_parts", "multipliers", "units"):
-        if group := fields.get(name):
-            form[name] = {one: _amount(value) for one, value in group.items()}
-    if tiers := fields.get("tiers"):
-        form["tiers"] = [
-            {"above_input_tokens": int(tier["above_input_tokens"]), **canonical(tier)}
-            for tier in tiers
-        ]
-    if aliases := fields.get("aliases"):
-        form["aliases"] = sorted(aliases)
-    return form
-
-
-def fields_of(entry: PriceEntry | Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a row as the service lists it."""
-    given = entry if isinstance(entry, Mapping) else {n: getattr(entry, n) for n in PRICES}
-    names = (*PRICES, *GROUPS, "multipliers", "aliases")
-    return {name: given[name] for name in names if given.get(name) not in (None, [], {}, ())}
-
-
 def midnight(day: date) -> datetime:
     """The first instant of a day."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _amount(value: Any) -> Fraction:
-    if isinstance(value, Mapping):
-        return Fraction(Decimal(value["usd"])) / int(value["per"])
-    return Fraction(Decimal(value))

@@ -60,22 +60,24 @@ async def send(ask: Ask, plan: Plan) -> Sent:
         sent.failure = error
         return sent
     models = iter(plan.prices.values())
+    failures: list[MeterdError] = []
 
     async def work() -> None:
         for bodies in models:
             for body in bodies:
-                if sent.failure is not None:
+                if failures:
                     return
                 try:
                     await ask("prices.put", body)
                 except MeterdError as error:
-                    sent.failure = sent.failure or error
+                    failures.append(error)
                     return
                 sent.put += 1
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(IN_FLIGHT, len(plan.prices))):
             group.create_task(work())
+    sent.failure = failures[0] if failures else None
     return sent
 
 
