@@ -121,6 +121,10 @@ torture: install installed-wheel
 charts: install
 	$(BIN)/python -m tests.tools.bench.charts
 
+# The default list of prices, from the pinned genai-prices; CONTRIBUTING.md says when.
+prices: install
+	$(BIN)/python -m actors.cli.importer.default_catalogue
+
 format: install
 	$(BIN)/ruff format $(ROOMS) $(BESIDE)
 	$(BIN)/ruff check --fix $(ROOMS) $(BESIDE)
