@@ -26,7 +26,7 @@ ON_WHEEL = $(WITH_WHEEL) PYTHONSAFEPATH=1 \
 	PYTHONPATH="$$(echo $$wheel/lib/python*/site-packages/meterd_server):$(CURDIR)"
 
 .PHONY: install run wheel test tiers every-tier check audit bench steps charts fuzz overload torture \
-	simulate format clean installed-wheel test-compiled $(TIERS:%=test-%)
+	simulate format prices clean installed-wheel test-compiled $(TIERS:%=test-%)
 ifeq ($(filter tiers every-tier,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
