@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -164,8 +165,18 @@ def _day(text: str | None, today: date) -> date | None:
 def _read(file: Path | None, names: Path | None, today: date, since: date | None) -> PriceList:
     if file is not None:
         return read_litellm(text_of(file))
-    known = {} if names is None else names_of(text_of(names))
+    known = _names()
+    for provider, more in ({} if names is None else names_of(text_of(names))).items():
+        known[provider] += more
     return read_genai_prices(genai_providers()[0], today, since, known)
+
+
+def _names() -> dict[str, list[str]]:
+    """Other names in the default list: else an import would take them from its rows."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for row in default_list().prices:
+        names[row.provider] += row.aliases
+    return names
 
 
 def _say(said: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from actors.billing.catalog.default_list import default_list
 from actors.cli import prices
+from actors.cli.importer.default_catalogue import LIST
 from actors.cli.importer.errors import BadInput
 from actors.cli.importer.pricelists import sources
 from tests.support.command_line import Serve, run
@@ -134,6 +135,32 @@ def test_the_check_ends_with_0_if_nothing_differs_and_with_5_if_anything_does(
     done = run("prices", "check")
     assert done.exit_code == 5
     assert json.loads(done.stdout)["changed"]
+
+
+def test_an_import_over_the_default_list_of_the_same_package_puts_what_that_does_not_have(
+    serve: Serve, catalogue: Catalogue
+) -> None:
+    whole = json.loads(LIST.read_bytes())
+    date = datetime.fromisoformat(whole["date"]).replace(tzinfo=UTC)
+    catalogue.providers += whole["providers"]
+    for version, row in enumerate(whole["prices"], 1):
+        since = row.get("effective_from")
+        moment = date if since is None else datetime.fromisoformat(since)
+        variant = row.get("variant", "")
+        key = (row["provider"], row["model"], variant)
+        catalogue.moments[key].append(moment)
+        catalogue.rows.append(
+            {**row, "variant": variant, "effective_from": moment, "version": version}
+        )
+    serve(catalogue.answer_at)
+    report = imported()
+    v1 = {
+        (r["provider"], r["model"]) for r in json.loads(LIST.with_name("prices.json").read_bytes())
+    }
+    put = {(row["provider"], row["model"]) for row in catalogue.rows[len(whole["prices"]) :]}
+    assert put <= v1
+    assert report["same"] > 2_300
+    assert report["providers"] == []
 
 
 def test_without_the_package_the_check_says_how_old_the_default_is(

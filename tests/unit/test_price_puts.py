@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from actors.cli.importer.pricelists.compare import differences
+from actors.cli.importer.pricelists.form import canonical
 from actors.cli.importer.pricelists.genai import read_genai_prices
 from actors.cli.importer.pricelists.litellm import read_litellm
-from actors.cli.importer.pricelists.puts import Plan, planned
+from actors.cli.importer.pricelists.puts import Plan, in_force, planned
 from actors.cli.importer.pricelists.report import as_json, lines
-from actors.cli.importer.pricelists.rows import ListedPrice, ListedProvider, PriceList
+from actors.cli.importer.pricelists.rows import ListedPrice, ListedProvider, PriceList, midnight
 from actors.cli.importer.pricelists.sending import IN_FLIGHT, read_known, send
 from messages.errors import RequestError
 from tests.support.fake_catalogue import NOW, PER_PAGE, Catalogue
@@ -67,6 +68,20 @@ def test_a_second_import_of_a_list_changes_nothing(of: str, since: date | None) 
         again = imported(catalogue, found, since)
         assert (again.put, again.providers) == (0, [])
         assert again.same == len([one for one in found.rows if not one.past])
+
+
+@pytest.mark.parametrize("day", [date(2026, 5, 1), date(2026, 8, 21), date(2026, 11, 9)])
+def test_at_a_day_in_the_past_holds_what_the_package_says_of_it(day: date) -> None:
+    catalogue = Catalogue()
+    imported(catalogue, genai(date(2026, 5, 1)), date(2026, 5, 1))
+    known, _ = asyncio.run(read_known(catalogue.ask))
+    then = read_genai_prices(sdk("genai_prices.data").providers, day)
+    standard = [row for row in then.rows if row.since is None]
+    assert len(standard) > 2_000
+    for one in standard:
+        held = in_force(known.get(one.key, []), midnight(day))
+        assert held is not None, one.key
+        assert canonical(held.fields) == canonical(one.fields), one.key
 
 
 def test_pages_are_read_once_and_models_are_put_side_by_side() -> None:

@@ -88,7 +88,9 @@ class DefaultList(Struct, kw_only=True, forbid_unknown_fields=True):
     prices: list[dict[str, Any]]
 
 
-class _Read(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Defaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file as it is read; as `DefaultList`, with exact numbers."""
+
     source: str
     licence: str
     names: str
@@ -98,7 +100,7 @@ class _Read(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 @cache
-def default_list() -> _Read:
+def default_list() -> Defaults:
     """The default list, with exact numbers."""
     data = files("actors.billing.catalog").joinpath("data", "default_list.json")
-    return msgspec.json.decode(data.read_bytes(), type=_Read)
+    return msgspec.json.decode(data.read_bytes(), type=Defaults)
