@@ -27,7 +27,7 @@ from actors.cli.importer.pricelists.sending import Sent, read_known, send
 from actors.cli.importer.pricelists.sources import genai_providers, text_of
 from actors.cli.options import TIMEOUT_S, Json, JsonFile, Timeout, Url
 from actors.cli.output import is_human, show
-from actors.cli.session import EXIT_DIFFERS, call, errors_as_exit_codes
+from actors.cli.session import EXIT_DIFFERS, EXIT_ROWS_REFUSED, call, errors_as_exit_codes
 from messages.catalog import PricePutReply
 from messages.client.client import UsageClient
 from messages.units import to_day
@@ -103,6 +103,8 @@ def import_prices(
 
     All of the list is read and checked before anything is put. What the catalogue cannot say is
     named. A second import of the same list changes nothing; one that failed is completed.
+
+    Exit code 3: the service refused some, which the report names; the others were put.
     """
     now = datetime.now(UTC)
     with errors_as_exit_codes():
@@ -119,11 +121,13 @@ def import_prices(
         return plan, await send(client.request_catalog, plan)
 
     plan, sent = call(url, timeout, put)
-    said = report.as_json(found, sent.put, plan.same, sent.providers, dry_run=dry_run)
+    said = report.as_json(found, sent, plan.same, dry_run=dry_run)
     _say(said, report.lines(said), as_json=as_json)
     if sent.failure is not None:
         with errors_as_exit_codes():
             raise sent.failure
+    if sent.refused:
+        raise typer.Exit(EXIT_ROWS_REFUSED)
 
 
 @app.command("check")

@@ -27,7 +27,7 @@ class Catalogue:
         self.moments: dict[Any, list[datetime]] = defaultdict(list)
         self.keys: set[str] = set()
         self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.refuses: set[str] = set()
+        self.refuses: dict[str, str] = {}
         self.in_flight = self.most_in_flight = 0
 
     async def ask(self, what: str, body: dict[str, Any]) -> bytes:
@@ -69,7 +69,7 @@ class Catalogue:
 
     def _prices_put(self, body: dict[str, Any]) -> Any:
         if body["model"] in self.refuses:
-            raise RequestError("invalid_request", "no")
+            raise RequestError(self.refuses[body["model"]], "no")
         assert body["provider"] in {one["id"] for one in self.providers}
         assert body["event_id"] not in self.keys
         self.keys.add(body["event_id"])

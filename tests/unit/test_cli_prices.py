@@ -56,6 +56,7 @@ def test_the_report_says_what_was_put_and_what_was_not(
         "same": 0,
         "dry_run": False,
         "providers": ["groq"],
+        "refused": {},
         "cleaned": {"input_cost_per_token": {"count": 1, "examples": ["openai gpt-9"]}},
         "left_out": {"new_cost": {"count": 1, "examples": ["openai gpt-9"]}},
         "skipped": {"no price": {"count": 1, "examples": ["groq/free"]}},
@@ -99,15 +100,17 @@ def test_an_option_that_cannot_be_used_is_said_and_nothing_is_asked(
     assert said in done.stderr
 
 
-def test_a_put_that_is_refused_ends_with_1_behind_the_report(
-    serve: Serve, catalogue: Catalogue, listed: str
+@pytest.mark.parametrize(("code", "exit_code"), [("invalid_request", 3), ("internal", 1)])
+def test_what_is_not_put_ends_with_1_or_3_behind_the_report(
+    serve: Serve, catalogue: Catalogue, listed: str, code: str, exit_code: int
 ) -> None:
     serve(catalogue.answer_at)
-    catalogue.refuses = {"gpt-9"}
+    catalogue.refuses = {"gpt-9": code}
     done = run("prices", "import", "--json", "--file", listed)
-    assert done.exit_code == 1
-    assert json.loads(done.stdout)["put"] == len(catalogue.rows) <= 1
-    assert "no" in done.stderr
+    assert done.exit_code == exit_code
+    report = json.loads(done.stdout)
+    assert report["put"] == len(catalogue.rows) <= 1
+    assert bool(report["refused"]) is (exit_code == 3)
 
 
 def test_a_file_that_is_too_large_is_not_read_to_its_end(

@@ -23,6 +23,7 @@ from actors.cli.importer.pricelists.litellm import read_litellm
 from actors.cli.importer.pricelists.puts import planned
 from actors.cli.importer.pricelists.report import as_json, lines
 from actors.cli.importer.pricelists.rows import PriceList
+from actors.cli.importer.pricelists.sending import Sent
 from actors.cli.importer.rows import InputRow
 from actors.cli.importer.values import CONVERTERS
 from messages.codec import encode_reply
@@ -143,7 +144,7 @@ def checked(found: PriceList) -> None:
     plan = planned(found, {}, [], NOW)
     for body in itertools.chain(plan.providers, *plan.prices.values()):
         json.loads(encode_reply(body))
-    report = as_json(found, 0, 0, [], dry_run=True)
+    report = as_json(found, Sent([]), 0, dry_run=True)
     assert list(lines(json.loads(encode_reply(report))))
     assert all(report["left_out"])
 

@@ -19,7 +19,7 @@ from actors.cli.importer.pricelists.litellm import read_litellm
 from actors.cli.importer.pricelists.puts import Plan, in_force, planned
 from actors.cli.importer.pricelists.report import as_json, lines
 from actors.cli.importer.pricelists.rows import ListedPrice, ListedProvider, PriceList, midnight
-from actors.cli.importer.pricelists.sending import IN_FLIGHT, read_known, send
+from actors.cli.importer.pricelists.sending import IN_FLIGHT, Sent, read_known, send
 from messages.errors import RequestError
 from tests.support.fake_catalogue import NOW, PER_PAGE, Catalogue
 from tests.support.litellm_charges import list_text
@@ -35,6 +35,14 @@ def imported(catalogue: Catalogue, found: PriceList, since: date | None = None) 
             raise sent.failure
         assert sent.put == plan.put
         return plan
+
+    return asyncio.run(run())
+
+
+def sent_of(catalogue: Catalogue, found: PriceList) -> Sent:
+    async def run() -> Sent:
+        known, providers = await read_known(catalogue.ask)
+        return await send(catalogue.ask, planned(found, known, providers, catalogue.now))
 
     return asyncio.run(run())
 
@@ -145,20 +153,24 @@ def test_of_one_model_the_puts_keep_their_order() -> None:
 def test_what_failed_in_the_middle_is_completed_by_a_repeat() -> None:
     catalogue = Catalogue()
     found = listed(*(row(f"m{n}", provider="groq") for n in range(300)))
-    catalogue.refuses = {"m70"}
-
-    async def run() -> Any:
-        known, providers = await read_known(catalogue.ask)
-        return await send(catalogue.ask, planned(found, known, providers, NOW))
-
-    sent = asyncio.run(run())
+    catalogue.refuses = {"m70": "unavailable"}
+    sent = sent_of(catalogue, found)
     assert isinstance(sent.failure, RequestError)
     assert sent.providers == ["groq"]
     assert sent.put == len(catalogue.rows) < 300
-    catalogue.refuses = set()
+    catalogue.refuses = {}
     plan = imported(catalogue, found)
     assert plan.put == 300 - sent.put
     assert len(catalogue.rows) == 300
+
+
+def test_what_the_service_refuses_for_good_is_named_and_the_others_go_on() -> None:
+    catalogue = Catalogue()
+    found = listed(*(row(f"m{n}") for n in range(300)))
+    catalogue.refuses = {"m70": "invalid_request"}
+    sent = sent_of(catalogue, found)
+    assert (sent.put, sent.failure) == (299, None)
+    assert sent.refused == [("openai", "m70", "invalid_request: no")]
 
 
 def test_a_provider_that_is_there_by_any_name_is_not_put_and_keeps_its_aliases() -> None:
@@ -216,7 +228,7 @@ def test_the_report_has_each_group_in_json_and_the_frequent_ones_in_lines() -> N
     found = PriceList(left_out=[("openai", f"m{n}", f"key{n % 30}") for n in range(90)])
     found.skip("no price", "m")
     found.cleaned.append(("openai", "m", "input_cost_per_token"))
-    report = as_json(found, 3, 4, ["groq"], dry_run=True)
+    report = as_json(found, Sent(["groq"], 3), 4, dry_run=True)
     assert len(report["left_out"]) == 30
     assert report["skipped"] == {"no price": {"count": 1, "examples": ["m"]}}
     shown = list(lines(json.loads(json.dumps(report))))

@@ -15,7 +15,7 @@ from actors.cli.importer.pricelists.litellm_rows import rows_of
 from actors.cli.importer.pricelists.providers import BUILTIN, described, provider_id
 from actors.cli.importer.pricelists.rows import MODEL_LENGTH_MAX, ListedPrice, PriceList
 
-BYTES_MAX: Final = 32 * 1024 * 1024
+BYTES_MAX: Final = 16 * 1024 * 1024
 ENTRIES_MAX: Final = 50_000
 _NOT_MODELS: Final = ("sample_spec", "fallback_generalizations")
 _SEARCH: Final = "search"
@@ -37,7 +37,7 @@ def read_litellm(text: str) -> PriceList:
     """A file such as LiteLLM's ``model_prices_and_context_window.json``.
 
     Raises:
-        BadInput: it is not one, or is over 32 MiB or 50,000 entries.
+        BadInput: it is not one, or is over 16 MiB or 50,000 entries.
     """
     found = PriceList()
     entries = _entries(text, found)
@@ -55,7 +55,7 @@ def read_litellm(text: str) -> PriceList:
         modes[provider].append(entry.mode)
         found.rows += [ListedPrice(provider, model, rows[v], v) for v in rows]
     _reach_default_models(found)
-    _alias(entries, places, aliases)
+    _alias(found, entries, places, aliases)
     aliases.write()
     found.providers = [one for p, m in modes.items() if (one := described(p, m)) is not None]
     return found
@@ -161,12 +161,17 @@ def _reach_default_models(found: PriceList) -> None:
             found.rows.append(twin)
 
 
-def _alias(entries: Entries, places: Mapping[tuple[str, str], str], aliases: Aliases) -> None:
+def _alias(
+    found: PriceList, entries: Entries, places: Mapping[tuple[str, str], str], aliases: Aliases
+) -> None:
     """The list's own other names."""
     place_of = {listed: place for place, listed in places.items()}
     for listed, row in entries.items():
-        target = place_of.get(str(row.get("alias_of")))
+        if "alias_of" not in row:
+            continue
+        target = place_of.get(str(row["alias_of"]))
         if target is None:
+            found.skip("another name of no model of the list", listed)
             continue
         provider = target[0]
         aliases.add(provider, target[1], _model(listed, provider, listed.partition("/")[0]))

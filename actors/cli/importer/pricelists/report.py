@@ -6,19 +6,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from actors.cli.importer.pricelists.rows import PriceList, grouped
+from actors.cli.importer.pricelists.sending import Sent
 
 _SHOWN: Final = 20
 
 
-def as_json(
-    found: PriceList, put: int, same: int, providers: list[str], *, dry_run: bool
-) -> dict[str, Any]:
+def as_json(found: PriceList, sent: Sent, same: int, *, dry_run: bool) -> dict[str, Any]:
     """All that there is to say; what was left out is grouped by its name in the list."""
     return {
-        "put": put,
+        "put": sent.put,
         "same": same,
         "dry_run": dry_run,
-        "providers": providers,
+        "providers": sent.providers,
+        "refused": grouped(sent.refused),
         "cleaned": grouped(found.cleaned),
         "left_out": grouped(found.left_out),
         "skipped": {
@@ -34,6 +34,7 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"{report['put']:,} prices {would}put, {report['same']:,} in force already"
     if report["providers"]:
         yield f"{len(report['providers']):,} providers {would}put: {', '.join(report['providers'])}"
+    yield from _group("prices or providers refused by the service", report["refused"])
     yield from _group("entries of which nothing was taken", report["skipped"])
     yield from _group("prices without the noise of floats, or to 12 decimals", report["cleaned"])
     yield from _group("price fields that cannot be taken", report["left_out"])
