@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from actors.cli.importer.errors import BadInput
@@ -17,6 +18,7 @@ from actors.cli.importer.pricelists.rows import MODEL_LENGTH_MAX, ListedPrice, P
 
 BYTES_MAX: Final = 16 * 1024 * 1024
 ENTRIES_MAX: Final = 50_000
+_NUMBERS: Final = 4_096
 _NOT_MODELS: Final = ("sample_spec", "fallback_generalizations")
 _SEARCH: Final = "search"
 _PREFIXES: Final = {
@@ -77,12 +79,13 @@ def names_of(text: str) -> dict[str, list[str]]:
 def _entries(text: str, found: PriceList) -> Entries:
     if len(text) > BYTES_MAX:
         raise BadInput(f"not a price list: over {BYTES_MAX:,} characters")
+    number = lru_cache(_NUMBERS)(Decimal)  # the same few again and again, each 100 bytes
     try:
         models = json.loads(
             text,
-            parse_float=Decimal,
-            parse_int=Decimal,
-            parse_constant=Decimal,
+            parse_float=number,
+            parse_int=number,
+            parse_constant=number,
             object_pairs_hook=lambda pairs: _object(pairs, found),
         )
     except (ValueError, ArithmeticError) as error:
