@@ -26,7 +26,7 @@ ON_WHEEL = $(WITH_WHEEL) PYTHONSAFEPATH=1 \
 	PYTHONPATH="$$(echo $$wheel/lib/python*/site-packages/meterd_server):$(CURDIR)"
 
 .PHONY: install run wheel test tiers every-tier check audit bench steps charts fuzz overload torture \
-	simulate format clean installed-wheel test-compiled $(TIERS:%=test-%)
+	simulate format prices clean installed-wheel test-compiled $(TIERS:%=test-%)
 ifeq ($(filter tiers every-tier,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
@@ -120,6 +120,10 @@ torture: install installed-wheel
 
 charts: install
 	$(BIN)/python -m tests.tools.bench.charts
+
+# The default list of prices, from the pinned genai-prices; CONTRIBUTING.md says when.
+prices: install
+	$(BIN)/python -m actors.cli.importer.default_catalogue
 
 format: install
 	$(BIN)/ruff format $(ROOMS) $(BESIDE)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal
-from hashlib import blake2b
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,18 +12,25 @@ import msgspec
 import typer
 from rich.console import Console
 
+from actors.billing.catalog.default_list import default_list
 from actors.cli import shelves
 from actors.cli.catalogue import all_pages, ask
 from actors.cli.files import rows_of
 from actors.cli.importer.errors import BadInput
-from actors.cli.importer.pricelists import ListedPrice, PriceList, read_genai_prices, read_litellm
+from actors.cli.importer.pricelists import compare, report
+from actors.cli.importer.pricelists.genai import read_genai_prices
+from actors.cli.importer.pricelists.litellm import names_of, read_litellm
+from actors.cli.importer.pricelists.providers import provider_id
+from actors.cli.importer.pricelists.puts import Plan, planned
+from actors.cli.importer.pricelists.rows import PriceList
+from actors.cli.importer.pricelists.sending import Sent, read_known, send
+from actors.cli.importer.pricelists.sources import genai_providers, text_of
 from actors.cli.options import TIMEOUT_S, Json, JsonFile, Timeout, Url
 from actors.cli.output import is_human, show
-from actors.cli.session import call, errors_as_exit_codes
-from messages.catalog import PriceEntry, PricePutReply, PricesReply
+from actors.cli.session import EXIT_DIFFERS, EXIT_ROWS_REFUSED, call, errors_as_exit_codes
+from messages.catalog import PricePutReply
 from messages.client.client import UsageClient
-
-_SHOWN = 20
+from messages.units import to_day
 
 app = typer.Typer(help="The price list of the catalogue.", invoke_without_command=True)
 
@@ -76,6 +82,16 @@ def import_prices(
     provider: Annotated[
         list[str] | None, typer.Option("--provider", help="Only these. May be given again.")
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="Also from this day on, where nothing was in force then."),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(
+            "--names", help="A file in LiteLLM's form; match rules are tried on its names."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be put, and put nothing.")
     ] = False,
@@ -83,106 +99,94 @@ def import_prices(
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
 ) -> None:
-    """Put the prices that differ from those in force; say which fields cannot be taken."""
+    """Put the prices that differ from those in force, and the providers that they need.
+
+    All of the list is read and checked before anything is put. What the catalogue cannot say is
+    named. A second import of the same list changes nothing; one that failed is completed.
+
+    Exit code 3: the service refused some, which the report names; the others were put.
+    """
+    now = datetime.now(UTC)
     with errors_as_exit_codes():
-        found = _read(file)
-    rows = [row for row in found.rows if provider is None or row.provider in provider]
-    put, same = call(url, timeout, lambda client: _put_all(client, rows, dry_run=dry_run))
-    report = {
-        "put": put,
-        "same": same,
-        "dry_run": dry_run,
-        "left_out": [list(one) for one in found.left_out],
-        "skipped": dict(found.skipped),
-    }
-    if not is_human(as_json):
-        typer.echo(msgspec.json.encode(report).decode())
-        return
-    _show(found, put, same, dry_run=dry_run)
+        day = _day(since, now.date())
+        found = _read(file, names, now.date(), day)
+    if provider is not None:
+        found = found.only({provider_id(name) or name for name in provider})
+
+    async def put(client: UsageClient) -> tuple[Plan, Sent]:
+        known, providers = await read_known(client.request_catalog)
+        plan = planned(found, known, providers, now, day)
+        if dry_run:
+            return plan, Sent([one["id"] for one in plan.providers], plan.put)
+        return plan, await send(client.request_catalog, plan)
+
+    plan, sent = call(url, timeout, put)
+    said = report.as_json(found, sent, plan.same, dry_run=dry_run)
+    _say(said, report.lines(said), as_json=as_json)
+    if sent.failure is not None:
+        with errors_as_exit_codes():
+            raise sent.failure
+    if sent.refused:
+        raise typer.Exit(EXIT_ROWS_REFUSED)
 
 
-def _read(file: Path | None) -> PriceList:
-    if file is not None:
-        try:
-            return read_litellm(file.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"{file}: {error}") from None
+@app.command("check")
+def check_prices(url: Url = None, timeout: Timeout = TIMEOUT_S, as_json: Json = False) -> None:
+    """How old the default prices are, and what differs from the installed genai-prices.
+
+    Exit code 0: nothing differs, or the package is not installed; 5: something does.
+    """
+    now = datetime.now(UTC)
+    own = default_list()
+    keys = [(row.provider, row.model, row.variant) for row in own.prices]
     try:
-        data = import_module("genai_prices.data")  # an extra; a checker takes 40 s for its types
-    except ImportError:
-        raise BadInput(
-            "the package genai-prices is missing: pip install 'meterd[prices]'"
-        ) from None
-    return read_genai_prices(data.providers, datetime.now(UTC).date())
+        providers, installed = genai_providers()
+    except BadInput:
+        installed, differ = None, {}
+    else:
+        found = read_genai_prices(providers, now.date())
+        known, _ = call(url, timeout, lambda client: read_known(client.request_catalog))
+        differ = compare.differences(found, known, keys, now)
+    default = {"source": own.source, "date": own.date}
+    said = compare.as_json(differ, default, now.date(), installed)
+    _say(said, compare.lines(said), as_json=as_json)
+    if any(differ.values()):
+        raise typer.Exit(EXIT_DIFFERS)
 
 
-async def _put_all(
-    client: UsageClient, rows: list[ListedPrice], *, dry_run: bool
-) -> tuple[int, int]:
-    """Put what differs; how many were put and how many are in force already."""
-    known = await _known(client)
-    put = same = 0
-    for row in rows:
-        before = _at(known.get((row.provider, row.model), []), row.since)
-        if before is not None and _costs(before) == row.costs:
-            same += 1
-            continue
-        put += 1
-        if not dry_run:
-            await client.request_catalog("prices.put", _body(row, before))
-    return put, same
+def _day(text: str | None, today: date) -> date | None:
+    if text is None:
+        return None
+    try:
+        day = to_day(text)
+    except ValueError as error:
+        raise BadInput(f"--since: {error}; a day is written as 2026-01-31") from None
+    if day > today:
+        raise BadInput("--since: the day is yet to come")
+    return day
 
 
-async def _known(client: UsageClient) -> dict[tuple[str, str], list[PriceEntry]]:
-    found: dict[tuple[str, str], list[PriceEntry]] = {}
-    cursor: str | None = None
-    while True:
-        reply = await client.request_catalog("prices.list", {"cursor": cursor})
-        page = msgspec.json.decode(reply, type=PricesReply)
-        for entry in page.prices:
-            found.setdefault((entry.provider, entry.model), []).append(entry)
-        cursor = page.next_cursor
-        if cursor is None:
-            return found
+def _read(file: Path | None, names: Path | None, today: date, since: date | None) -> PriceList:
+    if file is not None:
+        return read_litellm(text_of(file))
+    known = _names()
+    for provider, more in ({} if names is None else names_of(text_of(names))).items():
+        known[provider] += more
+    return read_genai_prices(genai_providers()[0], today, since, known)
 
 
-def _at(entries: list[PriceEntry], since: date | None) -> PriceEntry | None:
-    """The newest price that is valid now, or from a day on."""
-    moment = datetime.now(UTC) if since is None else _midnight(since)
-    return next((e for e in reversed(entries) if e.effective_from <= moment), None)
+def _names() -> dict[str, list[str]]:
+    """Other names in the default list: else an import would take them from its rows."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for row in default_list().prices:
+        names[row.provider] += row.aliases
+    return names
 
 
-def _costs(entry: PriceEntry) -> dict[str, Decimal]:
-    costs: dict[str, Any] = msgspec.structs.asdict(entry)
-    return {
-        name: cost for name, cost in costs.items() if name.startswith("cost") and cost is not None
-    }
-
-
-def _body(row: ListedPrice, before: PriceEntry | None) -> dict[str, object]:
-    """A put whose key is the same whenever the same list is imported over the same price."""
-    version = 0 if before is None else before.version
-    source = msgspec.json.encode([row.provider, row.model, row.costs, str(row.since), version])
-    body: dict[str, object] = {"provider": row.provider, "model": row.model, **row.costs}
-    body["event_id"] = f"prices-{blake2b(source, digest_size=12).hexdigest()}"
-    if row.since is not None:
-        body["effective_from"] = _midnight(row.since)
-    return body
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _show(found: PriceList, put: int, same: int, *, dry_run: bool) -> None:
+def _say(said: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
+    if not is_human(as_json):
+        typer.echo(msgspec.json.encode(said).decode())
+        return
     console = Console(markup=False)
-    console.print(f"{put:,} prices {'would be ' if dry_run else ''}put, {same:,} in force already")
-    others = ", ".join(f"{name} {count:,}" for name, count in found.skipped.most_common())
-    if others:
-        console.print(f"models of other providers: {others}")
-    if found.left_out:
-        console.print(f"{len(found.left_out):,} price fields cannot be taken:")
-        for provider, model, name in found.left_out[:_SHOWN]:
-            console.print(f"  {provider} {model}: {name}")
-        if len(found.left_out) > _SHOWN:
-            console.print("  (all of them with --json)")
+    for line in lines:
+        console.print(line)

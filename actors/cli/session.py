@@ -20,6 +20,7 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_ROWS_REFUSED: Final = 3
 EXIT_NOT_ALLOWED: Final = 4
+EXIT_DIFFERS: Final = 5
 EXIT_INTERRUPTED: Final = 130
 
 _T = TypeVar("_T")

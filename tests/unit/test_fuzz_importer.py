@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import tempfile
@@ -17,12 +18,16 @@ from hypothesis import strategies as st
 from actors.cli.importer.errors import BadInput, BadValue, RowRefused
 from actors.cli.importer.mapping import FieldMap
 from actors.cli.importer.plan import ImportPlan, PlannedCall, Timestamps
-from actors.cli.importer.pricelists import PriceList, read_genai_prices, read_litellm
+from actors.cli.importer.pricelists.genai import read_genai_prices
+from actors.cli.importer.pricelists.litellm import read_litellm
+from actors.cli.importer.pricelists.puts import planned
+from actors.cli.importer.pricelists.report import as_json, lines
+from actors.cli.importer.pricelists.rows import PriceList
+from actors.cli.importer.pricelists.sending import Sent
 from actors.cli.importer.rows import InputRow
 from actors.cli.importer.values import CONVERTERS
-from actors.cli.prices import _body
 from messages.codec import encode_reply
-from messages.units import PRICE_DECIMALS_MAX, parse_amount
+from tests.support.acceptable import problems_of_providers, problems_of_rows
 from tests.support.mutations import ENVELOPE, RAW, mutated
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -133,13 +138,15 @@ def test_a_cell_is_converted_or_refused_by_a_value_error_of_ours(
 
 
 def checked(found: PriceList) -> None:
-    """Every row can be put, and every field that is left out has a name."""
-    for row in found.rows:
-        assert row.costs
-        for cost in row.costs.values():
-            assert parse_amount(cost, PRICE_DECIMALS_MAX) >= 0
-        json.loads(encode_reply(_body(row, None)))
-    assert all(name for _, _, name in found.left_out)
+    """Every row can be put, and whatever is left out can be said."""
+    assert problems_of_rows(row.body() for row in found.rows) == []
+    assert problems_of_providers(one.body() for one in found.providers) == []
+    plan = planned(found, {}, [], NOW)
+    for body in itertools.chain(plan.providers, *plan.prices.values()):
+        json.loads(encode_reply(body))
+    report = as_json(found, Sent([]), 0, dry_run=True)
+    assert list(lines(json.loads(encode_reply(report))))
+    assert all(report["left_out"])
 
 
 PRICE = '{"m": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": %s}}'
@@ -165,16 +172,47 @@ def test_a_price_list_of_any_text_is_read_or_refused(text: str) -> None:
     checked(found)
 
 
+KEYS = (
+    *("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost"),
+    *("input_cost_per_token_above_128k_tokens", "input_cost_per_token_above_128k_tokens_flex"),
+    *("output_cost_per_token_above_0_tokens", "input_cost_per_token_batches"),
+    *("input_cost_per_audio_token", "output_cost_per_image_token", "output_cost_per_image"),
+    *("input_cost_per_second", "output_cost_per_second", "input_cost_per_pixel", "rules"),
+    *("search_context_cost_per_query", "provider_specific_entry", "tiered_pricing", "alias_of"),
+    *("fedramp_uplift_multiplier", "ocr_cost_per_page", "annotation_cost_per_page", "\ud800"),
+    *("input_cost_per_query", "input_cost_per_token_cache_hit", "file_search_cost_per_1k_calls"),
+    *("input_cost_per_token_above_999999999999k_tokens", "input_cost_per_token_flex"),
+)
+RANGES: tuple[object, ...] = (
+    [{"range": [0, 5], "input_cost_per_token": 1e-6}, {"range": [5, 9], "input_cost_per_token": 1}],
+    [{"range": [0, 1e300], "input_cost_per_token": 1}, 1],
+    [{"range": ["0", None]}],
+    [{"max_results_range": [0, 25], "input_cost_per_query": 0.1}],
+    [{"max_results_range": 1}],
+    [{"range": [n, n + 1], "input_cost_per_token": n} for n in range(9)],
+)
+VALUES: tuple[object, ...] = (
+    *(1e-6, 0, 2.0000000000000002e-07, 1.5e-13, -1, 10**30, 1e300, True, None, "1e-6", "x"),
+    *([], {}, [1], {"us": 1.1, "fast": 1e9, "eu": "1"}, {"search_context_size_medium": 0.01}),
+    *({"search_context_size_medium": [0.01], "x": None}, {"\ud800": 1}, *RANGES),
+)
+NAMES = ("", "é", "sample_spec", "openai/", "openai/m", "256-x-256/d", "search", "x" * 300)
+
+
 @given(seeds)
 def test_a_price_list_that_is_nearly_right_is_read_or_refused(seed: int) -> None:
     rng = random.Random(seed)
-    row = {
-        "litellm_provider": rng.choice(["openai", "exa_ai", "nobody", None, 1, []]),
-        "mode": rng.choice(["chat", "search", None, 1, {}]),
-        "input_cost_per_token": rng.choice([1e-6, "1", None, [], -1, 10**30]),
-        "input_cost_per_query": rng.choice([0.005, {}, True]),
-    }
-    text = json.dumps({"m": row, rng.choice(["", "é", "sample_spec", "openai/"]): row})
+
+    def entry() -> dict[str, object]:
+        return {
+            "litellm_provider": rng.choice(
+                ["openai", "openai", "exa_ai", "tavily", "xai", "fireworks_ai", "no-bo-dy", None, 1]
+            ),
+            "mode": rng.choice(["chat", "search", "image_generation", "ocr", None, 1, {}]),
+            **{key: rng.choice(VALUES) for key in rng.sample(KEYS, rng.randrange(len(KEYS)))},
+        }
+
+    text = json.dumps({"m": entry(), rng.choice(NAMES): entry(), rng.choice(NAMES): entry()})
     for _ in range(rng.randrange(3)):
         at = rng.randrange(len(text))
         text = (
@@ -194,4 +232,4 @@ def test_a_price_of_the_package_that_no_row_can_say_is_named(base: str) -> None:
     providers = [SimpleNamespace(id="openai", models=[model])]
     found = read_genai_prices(providers, date(2026, 1, 1))
     checked(found)
-    assert ("openai", "m", "cost_per_input_token") in found.left_out
+    assert ("openai", "m", "input_mtok") in found.left_out
