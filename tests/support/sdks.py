@@ -1,0 +1,26 @@
+"""The packages of others whose replies are mapped and whose prices are compared: for tests only.
+
+They are imported by name, so that type checkers do not read the tens of thousands of types that
+they have.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+
+@cache
+def sdk(name: str) -> Any:
+    """The module of that name, as ``openai.types.chat``.
+
+    litellm uses the price list that came with it: else it asks the network for the newest one,
+    and its answers would change from day to day.
+    """
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # how they import each other is theirs
+        return import_module(name)
