@@ -103,7 +103,11 @@ async def test_a_call_is_priced_by_all_that_its_row_and_it_say_and_the_log_keeps
     assert entry["token_parts"] == {"cache_write_long": 4_000}
     assert (entry["price_factors"], entry["tier"]) == (["nowhere", "us"], 200_000)
     assert (entry["price_model"], entry["matched_by"]) == ("claude-x", "exact")
-    for other in ({"token_counting": "inclusive", "tokens_input": 261_000}, {"price_factors": []}):
+    others: list[dict[str, Any]] = [
+        {"token_counting": "inclusive", "tokens_input": 261_000},
+        {"price_factors": []},
+    ]
+    for other in others:
         answer = await rig.ask("track", **{**CALL, **said, **other})
         assert answer.code == "idempotency_mismatch"
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -21,6 +23,13 @@ def sdk(name: str) -> Any:
     and its answers would change from day to day.
     """
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # how they import each other is theirs
+    with unwarned():
         return import_module(name)
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Without the warnings that they give about themselves: of pydantic, say, about their types."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -25,7 +25,10 @@ PUBLIC = {
     *("TrackFields", "EnforceFields", "OperationFields", "PreflightHoldFields", "HoldFields"),
     *("ExtendFields", "SubscribeFields", "LogsFields"),
 }
-SUBMODULES = ("errors", "codec", "client", "client.client", "client.fields", "stored.events")
+SUBMODULES = (
+    *("errors", "codec", "client", "client.client", "client.fields", "client.replies"),
+    "stored.events",
+)
 
 
 def ran(*arguments: str, cwd: Path) -> str:
