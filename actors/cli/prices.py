@@ -12,7 +12,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from actors.billing.catalog.default_list import default_list
+from actors.billing.catalog.default_list import all_rows, default_list
 from actors.cli import shelves
 from actors.cli.catalogue import all_pages, ask
 from actors.cli.files import rows_of
@@ -138,7 +138,7 @@ def check_prices(url: Url = None, timeout: Timeout = TIMEOUT_S, as_json: Json = 
     """
     now = datetime.now(UTC)
     own = default_list()
-    keys = [(row.provider, row.model, row.variant) for row in own.prices]
+    keys = [(row.provider, row.model, row.variant) for row in all_rows()]
     try:
         providers, installed = genai_providers()
     except BadInput:
@@ -178,7 +178,7 @@ def _read(file: Path | None, names: Path | None, today: date, since: date | None
 def _names() -> dict[str, list[str]]:
     """Other names in the default list: else an import would take them from its rows."""
     names: dict[str, list[str]] = defaultdict(list)
-    for row in default_list().prices:
+    for row in all_rows():
         names[row.provider] += row.aliases
     return names
 

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from messages.codec import decode_event
-from messages.stored.catalog import CatalogEvent, PlanPut, PricePut
+from messages.stored.catalog import CatalogEvent, PlanPut, PriceCancelled
 from messages.stored.events import (
     KIND,
     CountersReset,
@@ -55,9 +55,18 @@ def tell_of_catalog(event: CatalogEvent, seq: int) -> None:
     if isinstance(event, PlanPut):
         terms = event.terms
         _log.info("plan_put", plan=terms.name, version=terms.version, seq=seq)
+    elif isinstance(event, PriceCancelled):
+        _log.info(
+            "price_cancelled",
+            provider=event.provider,
+            model=event.model,
+            version=event.version,
+            effective_from=to_datetime(event.effective_from).isoformat(),
+            seq=seq,
+        )
     else:
         _log.info(
-            "price_put" if isinstance(event, PricePut) else "price_cancelled",
+            "price_put",
             provider=event.provider,
             model=event.model,
             version=event.version,

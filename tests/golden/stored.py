@@ -12,11 +12,7 @@ from actors.billing.state.account import Account, Period, Raised
 from actors.billing.state.open_holds import OpenHold, OpenHolds
 from messages.stored.catalog import (
     CatalogEvent,
-    PlanPut,
     PlanTerms,
-    PriceCancelled,
-    PricePut,
-    PriceTier,
 )
 from messages.stored.detail import HoldDetail, PriceThen, UsageDetail
 from messages.stored.events import (
@@ -41,19 +37,11 @@ from messages.stored.events import (
     SubscriptionChanged,
     UsageRecorded,
 )
+from tests.golden.stored_catalog import APRIL, CATALOG_EVENTS, FREE, MARCH
 
-MARCH: Final = 1_772_323_200_000_000
-APRIL: Final = 1_775_001_600_000_000
 MAY: Final = 1_777_593_600_000_000
 NOON: Final = 1_773_576_000_000_000  # 2026-03-15T12:00:00Z
 
-FREE: Final = PlanTerms(
-    "Free",
-    "free",
-    1,
-    (("gemini_calls", 50), ("openai_calls", 0), ("monthly_cost", 2_000_000_000)),
-    ("basic_content_generation",),
-)
 BARE: Final = PlanTerms("Bare", "pro", 2, ())
 ALERT: Final = Alert(
     id="8f2f0e8d0c5f4d6e9a7b1c3d",
@@ -315,71 +303,6 @@ EVENTS["hold_extended.priced"] = replace(
     EXTENDED, price=PriceThen("provider_default", "provider_default", "default")
 )
 EVENTS["usage.1"] = replace(EVENTS["usage"], hold_status="unknown", late_settle=False, source=None)
-CATALOG_EVENTS: Final[dict[str, CatalogEvent]] = {
-    "plan": PlanPut(
-        terms=FREE,
-        price_monthly_nano=29 * 10**9,
-        price_yearly_nano=290 * 10**9,
-        content="0123456789abcdef01234567",
-    ),
-    "price": PricePut(
-        provider="openai",
-        model="gpt-5",
-        version=7,
-        effective_from=MARCH,
-        content="0123456789abcdef01234567",
-        input_token=1_250_000,
-        output_token=10**7,
-        cache_read_token=125_000,
-        cache_write_token=0,
-        reasoning_token=1,
-        request=2,
-        search=3,
-        image=4,
-        page=5,
-    ),
-    "price.whole": PricePut(
-        provider="openai",
-        model="gpt-5",
-        version=8,
-        effective_from=MARCH,
-        content="0123456789abcdef01234567",
-        input_token=1_250_000,
-        output_token=10**7,
-        cache_read_token=125_000,
-        cache_write_token=0,
-        reasoning_token=1,
-        request=2,
-        search=3,
-        image=4,
-        page=5,
-        variant="batch",
-        parts={"input_audio": 6, "output_image": 7},
-        tiers=(
-            PriceTier(128_000, {"input_token": 8}),
-            PriceTier(200_000, {"input_token": 9, "input_audio": 10}),
-        ),
-        units={"seconds": (17 * 10**9, 60), "web_searches": (10**10, 1)},
-        multipliers={"eu": 11_000},
-        aliases=("gpt-5-chat", "gpt-5-latest"),
-    ),
-    "price_cancelled": PriceCancelled(
-        provider="openai",
-        model="gpt-5",
-        version=9,
-        effective_from=APRIL,
-        cancelled=8,
-        content="0123456789abcdef01234567",
-        variant="batch",
-    ),
-    "price.bare": PricePut(
-        provider="openai",
-        model="gpt-5",
-        version=7,
-        effective_from=MARCH,
-        content="0123456789abcdef01234567",
-    ),
-}
 OLDER: Final = frozenset({"usage", "usage.1", "usage.bare"})
 """Forms that are read and not written any more: a call under the full names of its fields."""
 ALL: Final[dict[str, Event | CatalogEvent]] = {**EVENTS, **CATALOG_EVENTS}

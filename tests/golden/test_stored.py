@@ -24,7 +24,8 @@ from messages.stored.events import (
     UsageRecorded,
 )
 from messages.stored.older import LATER
-from tests.golden.stored import ALL, CATALOG_EVENTS, EVENTS, OLDER, PERSONAL, an_account
+from tests.golden.stored import ALL, EVENTS, OLDER, PERSONAL, an_account
+from tests.golden.stored_catalog import CATALOG_EVENTS
 from tests.support.older import long_form
 
 DATA: Final = Path(__file__).with_name("data")

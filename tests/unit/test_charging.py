@@ -159,7 +159,7 @@ def test_plain_prices_charge_plain_calls_as_the_whole_rule_does() -> None:
     print(f"seed {SEED}")
     chance = random.Random(SEED)
     for _ in range(500):
-        body = {
+        body: dict[str, Any] = {
             one.cost_field: Decimal(chance.randrange(10**8)).scaleb(-12) for one in TOKEN_PRICES
         }
         body |= {"provider": "openai", "model": "m", "cost_per_request": Decimal("0.001")}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from actors.billing.catalog.price_list import Priced, PriceList
+from actors.billing.catalog.price_list import NO_DEFAULTS, Priced, PriceList
 from actors.billing.catalog.prices import ESTIMATE, Price, UnitPrice, price
 from actors.billing.catalog.providers import TEXT, WAVESPEED, Provider, Providers
 from messages.codec import money_of
@@ -78,13 +78,17 @@ class Catalog:
     """
 
     def __init__(
-        self, providers: Iterable[Provider], prices: Iterable[Price], plans: Iterable[Plan]
+        self,
+        providers: Iterable[Provider],
+        prices: Iterable[Price],
+        plans: Iterable[Plan],
+        listed: Mapping[str, Callable[[], Iterable[Price]]] = NO_DEFAULTS,
     ) -> None:
         self.providers = Providers(providers)
         self.version = 1
         self.seq = 0
         self._plans = {plan.terms.name: plan for plan in plans}
-        self.price_list = PriceList()
+        self.price_list = PriceList(listed)
         self._variants: dict[tuple[str, str, str], Priced] = {}
         self._routes: dict[tuple[str, str | None, str | None, str | None], ResolvedModel] = {}
         for row in prices:

@@ -7,14 +7,15 @@ reads those reads these. A row without ``effective_from`` is in force from the l
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 
 class UnitBlock(Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,18 +90,49 @@ class DefaultList(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Defaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The file as it is read; as `DefaultList`, with exact numbers."""
+    """The file as it is read: as `DefaultList`, its prices as text until they are asked for."""
 
     source: str
     licence: str
     names: str
     date: str
     providers: tuple[DefaultProvider, ...]
-    prices: tuple[DefaultPrice, ...]
+    prices: tuple[Raw, ...]
+
+
+class _Of(Struct):
+    provider: str
 
 
 @cache
 def default_list() -> Defaults:
-    """The default list, with exact numbers."""
+    """The default list."""
     data = files("actors.billing.catalog").joinpath("data", "default_list.json")
     return msgspec.json.decode(data.read_bytes(), type=Defaults)
+
+
+@cache
+def _by_provider() -> dict[str, list[Raw]]:
+    found: dict[str, list[Raw]] = {}
+    for text in default_list().prices:
+        found.setdefault(_PROVIDER.decode(text).provider, []).append(text)
+    return found
+
+
+def listed_providers() -> Iterable[str]:
+    """The providers that have prices in the list."""
+    return _by_provider()
+
+
+def of_provider(provider: str) -> Iterator[DefaultPrice]:
+    """The rows of a provider, with exact numbers."""
+    return map(_PRICE.decode, _by_provider().get(provider, ()))
+
+
+def all_rows() -> Iterator[DefaultPrice]:
+    """All rows."""
+    return map(_PRICE.decode, default_list().prices)
+
+
+_PROVIDER: Final = msgspec.json.Decoder(_Of)
+_PRICE: Final = msgspec.json.Decoder(DefaultPrice)

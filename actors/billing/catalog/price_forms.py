@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from actors.billing.catalog.prices import FACTOR_ONE, Price, Tier
+from actors.billing.catalog.prices import FACTOR_DECIMALS, FACTOR_ONE, Price, Tier
 from messages.catalog import (
     PriceEntry,
     PricesPut,
@@ -22,10 +22,9 @@ from messages.errors import InvalidRequest
 from messages.stored.catalog import PriceTier
 from messages.units import PRICE_DECIMALS_MAX, to_datetime
 
-_FACTOR_DECIMALS: Final = 4
 _FACTOR_MAX: Final = 1_000 * FACTOR_ONE
 _TO_USD: Final = Decimal(-PRICE_DECIMALS_MAX)
-_TO_FACTOR: Final = Decimal(-_FACTOR_DECIMALS)
+_TO_FACTOR: Final = Decimal(-FACTOR_DECIMALS)
 _EXACT: Final = Context(prec=40)
 _UNIT_PRICE: Final = msgspec.json.Decoder(PutUnitPrice)
 
@@ -115,7 +114,7 @@ def _unit(raw: msgspec.Raw) -> tuple[int, int]:
 
 
 def _factor(raw: msgspec.Raw) -> int:
-    factor = money_of(raw, "multipliers", _FACTOR_DECIMALS)
+    factor = money_of(raw, "multipliers", FACTOR_DECIMALS)
     if factor is None or factor > _FACTOR_MAX:
         raise InvalidRequest("a multiplier is a number from 0 to 1,000", "multipliers")
     return factor

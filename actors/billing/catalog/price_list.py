@@ -7,7 +7,7 @@ found by bisection, a name by indexes, a page costs the rows that it shows.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from actors.billing.catalog.model_names import fine_tuned, normalised, undated
@@ -161,22 +161,44 @@ _Place = tuple[Any, ...]
 price."""
 
 
-class PriceList:
-    """All prices."""
+NO_DEFAULTS: Final[Mapping[str, Callable[[], Iterable[Price]]]] = {}
 
-    def __init__(self) -> None:
+
+class PriceList:
+    """All prices.
+
+    Args:
+        defaults: makes the rows that a provider has from the beginning. Most providers are never
+            asked for, so their rows are made when they are.
+    """
+
+    def __init__(self, defaults: Mapping[str, Callable[[], Iterable[Price]]] = NO_DEFAULTS) -> None:
+        self._defaults = {**defaults}  # of providers that nobody has asked for
         self._models: dict[str, _Models] = {}
-        self._providers: list[str] = []
+        self._providers: list[str] = sorted(defaults)
         self._sorted: list[_Place] = []
         self._new: list[_Place] = []
         self._number = 0
 
     def put(self, row: Price) -> None:
         """Add a price."""
-        models = self._models.get(row.provider)
+        models = self._of(row.provider)
         if models is None:
             models = self._models[row.provider] = _Models()
             insort(self._providers, row.provider)
+        self._put(models, row)
+
+    def _of(self, provider: str) -> _Models | None:
+        """The models of a provider; its defaults are made when they are asked for first."""
+        load = self._defaults.pop(provider, None)
+        if load is None:
+            return self._models.get(provider)
+        models = self._models[provider] = _Models()
+        for row in load():
+            self._put(models, row)
+        return models
+
+    def _put(self, models: _Models, row: Price) -> None:
         models.put(row)
         self._number += 1
         key = (row.provider, row.model, row.variant, row.effective_from, row.version)
@@ -210,7 +232,7 @@ class PriceList:
 
     def alias_owner(self, provider: str, name: str, moment: int) -> str | None:
         """The model that has an alias in force or to come, None if none has."""
-        models = self._models.get(provider)
+        models = self._of(provider)
         for model in () if models is None else models.aliases.get(name, ()):
             for row in self._in_force_or_later(provider, model, moment):
                 if name in row.aliases:
@@ -222,7 +244,7 @@ class PriceList:
 
         None if neither the model nor a default of its provider has a row in force.
         """
-        models = self._models.get(provider)
+        models = self._of(provider)
         if models is None:
             return None
         since, until = models.span(moment)
@@ -236,7 +258,7 @@ class PriceList:
 
     def span(self, provider: str, moment: int) -> tuple[int, int]:
         """The moments between which no price of a provider begins, around one."""
-        models = self._models.get(provider)
+        models = self._of(provider)
         return (-NEVER, NEVER) if models is None else models.span(moment)
 
     def page(
@@ -250,6 +272,8 @@ class PriceList:
             start: how many to leave out.
             most: how many to show.
         """
+        for name in self._providers if provider is None else [provider]:
+            self._of(name)
         self._sort()
         found: list[Price] = []
         for low, high in self._ranges(provider, model):
@@ -274,7 +298,7 @@ class PriceList:
         return found
 
     def _series(self, provider: str, model: str, variant: str) -> Series | None:
-        models = self._models.get(provider)
+        models = self._of(provider)
         variants = None if models is None else models.series.get(model)
         return None if variants is None else variants.get(variant)
 

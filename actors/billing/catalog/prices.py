@@ -13,8 +13,9 @@ from actors.billing.catalog.rates import Amounts, Rates, rates_of
 from messages.dimensions import DIMENSIONS, TOKEN_PARTS
 from messages.units import NANO_PER_UNIT
 
-FACTOR_ONE: Final = 10**4
-"""A multiplier of 1: it has four decimals."""
+FACTOR_DECIMALS: Final = 4
+FACTOR_ONE: Final = 10**FACTOR_DECIMALS
+"""A multiplier of 1."""
 
 DEFAULT: Final = "default"
 """The model whose price holds for the models of its provider without a price."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from ...scalars import Outcome
 from .counts import Tokens, total
-from .fields import Outcome, ReplyFields, body, to_factor
+from .fields import ReplyFields, body, to_factor
 from .reading import Reply
 
 ANTHROPIC: Final = "anthropic"

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from ...errors import InvalidRequest
+from ...scalars import PartName
 from .fields import TokenFields
 from .reading import TOKENS_MAX, Reply
 
@@ -65,7 +66,7 @@ class Tokens:
         if self.reasoning:
             found["tokens_reasoning"] = self.reasoning
         if parts := self._parts():
-            found["token_parts"] = parts
+            found["token_parts"] = cast("Mapping[PartName, int]", parts)
         return found
 
     def _parts(self) -> dict[str, int]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 from ...errors import InvalidRequest
+from ...scalars import Outcome, PartName, TokenCounting
 from ..fields import CountFields, TrackFields
 from .reading import check_text
 
-Outcome = Literal["ok", "failed", "cancelled", "unknown"]
 _PROVIDER: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _PLAIN_VARIANTS: Final = frozenset(
@@ -24,17 +24,14 @@ _SAME_VARIANTS: Final = {"fast": "priority", "batches": "batch"}
 class TokenFields(CountFields, total=False):
     """What a reply says of tokens."""
 
-    token_parts: Mapping[str, int]
-    token_counting: Literal["inclusive", "exclusive"]
+    token_parts: Mapping[PartName, int] | None
+    token_counting: TokenCounting | None
 
 
-class ReplyFields(TokenFields, TrackFields, total=False):
+class ReplyFields(TrackFields, total=False):
     """Fields of `track` that a reply gives; numbers are `int` or `Decimal`, never floats."""
 
     units: Mapping[str, int | Decimal]
-    price_variant: str
-    price_factors: Sequence[str]
-    outcome: Outcome
 
 
 def body(
@@ -61,7 +58,7 @@ def body(
         found["model_used"] = check_text(model, "model_used")
     if said := {name: amount for name, amount in (units or {}).items() if amount}:
         found["units"] = said
-    if image_count is None and "output_image" in found.get("token_parts", {}):
+    if image_count is None and "output_image" in (found.get("token_parts") or {}):
         image_count = 0  # its tokens are the image: an absent count would be one image more
     if image_count is not None:
         found["image_count"] = image_count

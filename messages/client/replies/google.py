@@ -11,8 +11,9 @@ import re
 from decimal import Decimal
 from typing import Final
 
+from ...scalars import Outcome
 from .counts import MODALITIES, Tokens, total
-from .fields import Outcome, ReplyFields, body
+from .fields import ReplyFields, body
 from .reading import Reply, to_seconds
 
 GEMINI: Final = "gemini"

@@ -10,9 +10,10 @@ import re
 from decimal import Decimal
 from typing import Final
 
+from ...scalars import Outcome
 from .anthropic import price_factors
 from .counts import Tokens, total
-from .fields import Outcome, ReplyFields, body
+from .fields import ReplyFields, body
 from .google import is_billed_by_prompt
 from .openai import image_tokens, openai_tokens, with_image_count
 from .providers import provider_of

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...scalars import Outcome
 from .counts import Tokens, by_modality
-from .fields import Outcome, ReplyFields, TokenFields, body
+from .fields import ReplyFields, TokenFields, body
 from .reading import Reply
 
 OPENAI: Final = "openai"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...scalars import Outcome
 from .counts import MODALITIES, Tokens
-from .fields import Outcome, ReplyFields, body
+from .fields import ReplyFields, body
 from .providers import provider_of
 from .reading import Reply
 
