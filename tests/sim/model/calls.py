@@ -7,12 +7,15 @@ from itertools import pairwise
 from typing import Any
 
 from tests.sim.model import reference as r
-from tests.sim.model.catalogue import Catalogue
+from tests.sim.model.catalogue import Catalogue, how
 from tests.sim.model.contents import content_of
 from tests.sim.model.periods import month, name, plus_months
+from tests.sim.model.pricing import COUNTS, charged, derived, usage_of
 from tests.sim.model.reference import DAY, SECOND, Call, Hold, Period, Refused
 
 GRACE = 35 * DAY
+SAID = (*COUNTS, "token_parts", "token_counting", "price_variant", "price_factors")
+"""What of a call to be made is priced."""
 
 
 class Calls:
@@ -217,11 +220,16 @@ class Calls:
         if not self.now - GRACE <= when <= self.now + 300 * SECOND:
             raise Refused("timestamp_out_of_range", "timestamp")
         moment = min(when, self.now)
-        row, how = self.catalogue.unit_prices(call.provider, call.model, moment - self.ahead)
-        cost, inp, out = r.price(row, body)
-        catalog = None
+        usage = usage_of(body)
+        found = self.catalogue.found(
+            call.provider, call.model, moment - self.ahead, body.get("price_variant", "")
+        )
+        charge, priced, catalog = charged(found, usage), found.priced, None
         if "cost" in body:
-            cost, inp, out, how, catalog = body["cost"], 0, 0, "caller", cost
+            catalog, priced = charge["cost"], "caller"
+            charge |= {"cost": body["cost"], "cost_input": 0, "cost_output": 0}
+        cost = charge["cost"]
+        call.tokens = tokens = usage.tokens_input + usage.tokens_output
         call.cost = cost
         current = self._ensure()
         period = current
@@ -239,11 +247,10 @@ class Calls:
             if hold is not None and not hold.ended:
                 hold.ended = "settled"
         return {
-            "cost": cost,
-            "cost_input": inp,
-            "cost_output": out,
+            **charge,
+            **how(found),
             "cost_catalog": catalog,
-            "priced": how,
+            "priced": priced,
             "tokens_used": tokens,
             "billing_period": period.key,
             "usage_status": self._status(current),
@@ -287,15 +294,17 @@ class Calls:
         return {"results": results, "duplicate": False}
 
     def _asked(self, body: dict[str, Any]) -> tuple[Call, int, bool]:
-        call = self._call(body, body.get("tokens_requested", 0), 0)
+        call = self._call(body, 0, 0)
         calls = body.get("calls", 1)
-        call.cost = self._estimate(call, calls)
+        call.said = {name: body[name] for name in SAID if name in body}
+        call.tokens, call.cost = self._estimate(call, body.get("tokens_requested"), calls)
         call.cost = body.get("cost_requested", call.cost)
         return call, calls, "cost_requested" not in body
 
-    def _estimate(self, call: Call, calls: int) -> int:
-        row, _ = self.catalogue.unit_prices(call.provider, call.model, self.now)
-        return r.estimated(row, call.tokens, calls)
+    def _estimate(self, call: Call, tokens: int | None, calls: int) -> tuple[int, int]:
+        variant = call.said.get("price_variant", "")
+        found = self.catalogue.found(call.provider, call.model, self.now, variant)
+        return derived(found, usage_of(call.said), tokens, calls)
 
     def _enforce(self, body: dict[str, Any]) -> dict[str, Any]:
         call, calls, _ = self._asked(body)
@@ -344,9 +353,9 @@ class Calls:
         hold = self._open_hold(body["hold_id"])
         call = copy.copy(hold.call)
         if "tokens_requested" in body:
-            call.tokens = body["tokens_requested"]
+            call.tokens, cost = self._estimate(call, body["tokens_requested"], hold.calls)
             if hold.derived:
-                call.cost = self._estimate(call, hold.calls)
+                call.cost = cost
         call.cost = body.get("cost_requested", call.cost)
         grown = call.tokens > hold.call.tokens or call.cost > hold.call.cost
         verdict = self._judge(call, hold.calls, None, hold)

@@ -7,17 +7,12 @@ from fractions import Fraction
 from typing import Any, Final, Self
 
 from tests.sim.model import reference as r
+from tests.sim.model.pricing import Found, charged, defaults, in_force, look_up, usage_of
 from tests.sim.model.reference import Refused
 
-ESTIMATE: Final = "0.000001"
-"""USD per token if no price is known."""
 PER: Final = "cost_per_"
 
 Row = dict[str, Any]
-
-
-def _defaults() -> tuple[Row, ...]:
-    return tuple({**row, "effective_from": 0, "version": 1} for row in r.PRICES.values())
 
 
 @dataclass(frozen=True)
@@ -25,8 +20,10 @@ class Catalogue:
     """Plans in the order in which they were defined, and prices in that of their versions."""
 
     plans: tuple[Row, ...] = tuple({**plan, "version": 1} for plan in r.PLANS)
-    prices: tuple[Row, ...] = field(default_factory=_defaults)
+    prices: tuple[Row, ...] = field(default_factory=defaults)
     version: int = 1
+    _known: dict[Any, Found] = field(default_factory=dict, compare=False, repr=False)
+    _rows: dict[str, list[Row]] = field(default_factory=dict, compare=False, repr=False)
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
@@ -44,18 +41,21 @@ class Catalogue:
                     return plan
         return None
 
-    def unit_prices(self, provider: str, model: str, at: int) -> tuple[Row, str]:
+    def found(self, provider: str, model: str, at: int, variant: str = "") -> Found:
         """The price that is valid at a moment, and how it was found."""
-        for name, how in ((model, "catalog"), ("default", "provider_default")):
-            valid = [
-                (row["effective_from"], row["version"], row)
-                for row in self.prices
-                if (row["provider"], row["model"]) == (provider, name)
-                and row["effective_from"] <= at
-            ]
-            if valid:
-                return max(valid, key=lambda found: found[:2])[2], how
-        return {"cost_per_input_token": ESTIMATE, "cost_per_output_token": ESTIMATE}, "estimate"
+        own = self._of(provider)
+        since = max(
+            (row["effective_from"] for row in own if row["effective_from"] <= at), default=0
+        )
+        asked = (provider, model, variant, since)
+        if asked not in self._known:
+            self._known[asked] = look_up(own, provider, model, variant, at)
+        return self._known[asked]
+
+    def _of(self, provider: str) -> list[Row]:
+        if provider not in self._rows:
+            self._rows[provider] = [row for row in self.prices if row["provider"] == provider]
+        return self._rows[provider]
 
     def put_plan(self, body: Row) -> Catalogue:
         """A new version of a plan, or a new plan."""
@@ -71,20 +71,54 @@ class Catalogue:
         """A price from a moment on."""
         if body["provider"] not in r.PROVIDERS:
             raise Refused("unknown_provider", "provider")
-        place = (body["provider"], body["model"])
+        provider, model, variant = body["provider"], body["model"], body.get("variant", "")
         since = body.get("effective_from", at)
-        known = any((row["provider"], row["model"]) == place for row in self.prices)
-        if known and since < at:
+        if since < at and (model, variant) in in_force(self._of(provider), since):
             raise Refused("invalid_request", "effective_from")
-        costs = {name: body[name] for name in body if name.startswith(PER)}
-        fresh = {"provider": place[0], "model": place[1], "effective_from": since, **costs}
-        fresh["version"] = self.version + 1
+        aliases = body.get("aliases", ())
+        if aliases and variant:
+            raise Refused("invalid_request", "aliases")
+        others = [
+            row
+            for row in self._of(provider)
+            if row["model"] != model and not row["variant"] and not self._over(row, at)
+        ]
+        if any({*row.get("aliases", ())} & {*aliases} for row in others):
+            raise Refused("invalid_request", "aliases")
+        fresh = {**body, "effective_from": since, "variant": variant, "version": self.version + 1}
         return Catalogue(self.plans, (*self.prices, fresh), self.version + 1)
+
+    def _over(self, row: Row, at: int) -> bool:
+        """Whether another row of its variant has taken its place by a moment."""
+        newest = in_force(self._of(row["provider"]), at).get((row["model"], row["variant"]))
+        return newest is not None and (newest["effective_from"], newest["version"]) > (
+            *(row["effective_from"], row["version"]),
+        )
+
+    def cancel_price(self, body: Row, at: int) -> Catalogue:
+        """Without the newest price of a variant from a moment that is to come."""
+        if body["provider"] not in r.PROVIDERS:
+            raise Refused("unknown_provider", "provider")
+        place = (body["provider"], body["model"], body.get("variant", ""), body["effective_from"])
+        same = [
+            row
+            for row in self.prices
+            if (row["provider"], row["model"], row["variant"], row["effective_from"]) == place
+        ]
+        if not same:
+            raise Refused("unknown_price", "effective_from")
+        if body["effective_from"] <= at:
+            raise Refused("invalid_request", "effective_from")
+        newest = max(same, key=lambda row: int(row["version"]))
+        left = tuple(row for row in self.prices if row is not newest)
+        return Catalogue(self.plans, left, self.version + 1)
 
     def put(self, verb: str, body: Row, at: int) -> Catalogue:
         """The catalogue after a change; `Refused` if it is invalid."""
         if verb == "catalog.plans.put":
             return self.put_plan(body)
+        if verb == "catalog.prices.cancel":
+            return self.cancel_price(body, at)
         return self.put_price(body, at)
 
     def told(self, verb: str, body: Row) -> Any:
@@ -93,6 +127,8 @@ class Catalogue:
             plan = self.plan_named(body["name"])
             assert plan is not None
             return plan_shown(plan)
+        if verb == "catalog.prices.cancel":
+            return body["model"], body.get("variant", ""), body["effective_from"], self.version
         return price_shown(self.prices[-1])
 
     def ask(self, verb: str, body: Row, at: int) -> Any:
@@ -106,14 +142,13 @@ class Catalogue:
                 for row in self.prices
                 if asked[0] in {None, row["provider"]} and asked[1] in {None, row["model"]}
             ]
-            order = ("provider", "model", "effective_from", "version")
+            order = ("provider", "model", "variant", "effective_from", "version")
             found.sort(key=lambda row: tuple(row[name] for name in order))
             return [price_shown(row) for row in found]
         provider = r.PROVIDERS[body["provider"]]
         model = body.get("model_used") or provider["default_model"]
-        row, how = self.unit_prices(provider["name"], model, at)
-        cost, inp, out = r.price(row, body)
-        return {"cost": cost, "cost_input": inp, "cost_output": out, "priced": how}
+        priced = self.found(provider["name"], model, at, body.get("price_variant", ""))
+        return {**charged(priced, usage_of(body)), **how(priced), "priced": priced.priced}
 
 
 def plan_shown(plan: Row) -> Any:
@@ -125,9 +160,28 @@ def plan_shown(plan: Row) -> Any:
 
 def price_shown(row: Row) -> Any:
     """A price with its amounts as fractions."""
-    costs = {
-        name.removeprefix(PER): Fraction(str(cost))
-        for name, cost in row.items()
-        if name.startswith(PER) and cost is not None
+    further = ("variant", "tiers", "token_parts", "units", "multipliers", "aliases")
+    return (
+        *(row["provider"], row["model"], row["effective_from"], row["version"]),
+        exactly({name: cost for name, cost in row.items() if name.startswith(PER)}),
+        exactly({name: row[name] for name in further if row.get(name)}),
+    )
+
+
+def exactly(value: Any) -> Any:
+    """Numbers as fractions, without what is null or empty; sets of names in order."""
+    if isinstance(value, dict):
+        found = {name: exactly(part) for name, part in value.items()}
+        return {name: part for name, part in found.items() if part not in (None, {}, [])}
+    if isinstance(value, list | tuple):
+        return sorted(value) if value and isinstance(value[0], str) else [exactly(x) for x in value]
+    return value if value is None or isinstance(value, str) else Fraction(str(value))
+
+
+def how(found: Found) -> Row:
+    """The fields of a reply that say how a price was found."""
+    return {
+        "price_model": found.price_model,
+        "matched_by": found.matched_by,
+        "variant_priced": found.variant_priced,
     }
-    return row["provider"], row["model"], row["effective_from"], row["version"], costs

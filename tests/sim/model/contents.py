@@ -16,6 +16,10 @@ DEFAULTS = {
     "at_period_end": True,
     "outcome": "ok",
     "tags": {},
+    "token_parts": {},
+    "token_counting": "inclusive",
+    "price_variant": "",
+    "price_factors": [],
 }
 
 

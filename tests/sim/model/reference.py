@@ -46,6 +46,7 @@ class Call:
     cost: int
     at: int
     reset: int  # how many resets of its period came before
+    said: dict[str, Any] = field(default_factory=dict)  # what of it is priced, if it is to be made
 
 
 @dataclass
@@ -93,25 +94,6 @@ def with_overrides(plan: dict[str, Any], overrides: dict[str, Any]) -> dict[str,
 def rounded(amount: Fraction) -> int:
     """Half to even; Python's own."""
     return round(amount)
-
-
-def price(row: dict[str, Any], body: dict[str, Any]) -> tuple[int, int, int]:
-    """Cost and its two token parts in nano-USD, by a row of the price list."""
-    per = {unit: Fraction(str(row[unit])) for unit in row if unit.startswith("cost_per")}
-    inp = body.get("tokens_input", 0) * per.get("cost_per_input_token", Fraction(0))
-    out = body.get("tokens_output", 0) * per.get("cost_per_output_token", Fraction(0))
-    total = inp + out + per.get("cost_per_request", Fraction(0))
-    for unit in ("search", "image", "page"):
-        if f"cost_per_{unit}" in per:
-            total += body.get(f"{unit}_count", 1) * per[f"cost_per_{unit}"]
-    return rounded(total * 10**9), rounded(inp * 10**9), rounded(out * 10**9)
-
-
-def estimated(row: dict[str, Any], tokens: int, calls: int) -> int:
-    """What calls not made yet may cost."""
-    ways = [Fraction(str(row.get(f"cost_per_{way}_token", "0"))) for way in ("input", "output")]
-    each = Fraction(str(row.get("cost_per_request", "0")))
-    return rounded((tokens * max(ways) + calls * each) * 10**9)
 
 
 def limits_of(plan: dict[str, Any]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ TIMES: Final = ("timestamp", "period_start", "effective_from", "since", "until")
 TRACK: Final = (
     *("cost", "cost_input", "cost_output", "cost_catalog", "priced", "tokens_used"),
     *("billing_period", "usage_status", "provider", "actual_provider_name", "late"),
+    *("price_model", "matched_by", "variant_priced", "tier", "unpriced"),
     *("hold_status", "late_settle", "alerts", "duplicate"),
 )
 JUDGED: Final = (
@@ -186,6 +187,7 @@ _READ: Final[dict[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(("cost", "cost_input", "cost_output", "cost_catalog"), nano),
     "alerts": len,
     "violated": sorted,
+    "unpriced": sorted,
     "limits": lambda value: sorted(map(_limit, value)),
     "operations": lambda value: [
         {part: _value("", part, op[part]) for part in JUDGED} for op in value

@@ -19,7 +19,18 @@ from tests.sim.world.service import NOT_NOW
 
 OUTCOMES: Final = ("ok", "failed", "cancelled", "unknown")
 PROVIDERS: Final = ("openai", "openai", "openai", "exa", "exa", "gemini", "wavespeed", "video")
-MODELS: Final = ("gpt-4o", "wan-2.5", "unheard-of")
+MODELS: Final = (
+    "gpt-4o",
+    "wan-2.5",
+    "unheard-of",
+    "GPT-4o",
+    "gpt-4o-2024-08-06",
+    "us.gpt-4o",
+    "other",
+)
+VARIANTS: Final = ("batch", "batch", "flex")
+FACTORS: Final = ("us", "fast", "nowhere")
+PARTS: Final = ("input_audio", "output_image", "cache_read_audio", "cache_write_long")
 AGO: Final = (-299, 0, 3_600, 86_400, 9 * 86_400, 34 * 86_400, 36 * 86_400)
 TTLS: Final = (1, 60, 3_600, 86_400, 86_400)
 LIMITS: Final = ("openai_calls", "openai_tokens", "exa_calls", "monthly_cost", "gemini_cost")
@@ -53,7 +64,8 @@ WEIGHTS: Final = {
     "dashboard": 1,
     "rebuild": 3,
     "catalog.plans.put": 3,
-    "catalog.prices.put": 4,
+    "catalog.prices.put": 5,
+    "catalog.prices.cancel": 1,
     "catalog.plans.list": 1,
     "catalog.prices.list": 2,
     "catalog.estimate.cost": 2,
@@ -196,7 +208,7 @@ class Client:
             "model_used": lambda: rng.choice(MODELS),
             "tags": self._tags,
         }
-        return {"provider": rng.choice(PROVIDERS), **self._some(drawn)}
+        return {"provider": rng.choice(PROVIDERS), **self._some(drawn), **self._priced()}
 
     def _track(self) -> dict[str, Any]:
         rng = self._rng
@@ -214,7 +226,26 @@ class Client:
         }
         if rng.random() < 0.2:
             drawn["source"] = lambda: rng.choice(["/a", "/b"])
-        return {"provider": rng.choice(PROVIDERS), **self._some(drawn)}
+        return {"provider": rng.choice(PROVIDERS), **self._priced(), **self._some(drawn)}
+
+    def _priced(self) -> dict[str, Any]:
+        """What few calls say of what they used; now and then more of a part than there is."""
+        rng = self._rng
+        if rng.random() < 0.7:
+            return {}
+        names = rng.sample(PARTS, rng.randrange(1, 4))
+        drawn: dict[str, Callable[[], Any]] = {
+            "tokens_input": lambda: rng.randrange(60, 300),
+            "tokens_output": lambda: rng.randrange(30, 300),
+            "tokens_cache_read": lambda: rng.randrange(20),
+            "tokens_cache_write": lambda: rng.randrange(20),
+            "image_count": lambda: rng.randrange(3),
+            "token_parts": lambda: {name: rng.randrange(9) for name in names},
+            "token_counting": lambda: rng.choice(["inclusive", "exclusive"]),
+            "price_variant": lambda: rng.choice(VARIANTS),
+            "price_factors": lambda: rng.sample(FACTORS, rng.randrange(1, 3)),
+        }
+        return self._some(drawn)
 
     def _tags(self) -> dict[str, str]:
         names = self._rng.sample(["app", "team"], self._rng.randrange(3))
@@ -322,11 +353,33 @@ class Client:
             f"cost_per_{unit}": Decimal(rng.randrange(10**7)).scaleb(-12)
             for unit in rng.sample(units, rng.randint(1, 3))
         }
+
+        def usd() -> Decimal:
+            return Decimal(rng.randrange(10**7)).scaleb(-12)
+
         drawn: dict[str, Callable[[], Any]] = {
             "effective_from": lambda: self._now + rng.choice([-9, 1, 60, 86_400]) * SECOND,
+            "variant": lambda: rng.choice(VARIANTS),
+            "tiers": lambda: [
+                {"above_input_tokens": bound, "cost_per_input_token": usd()}
+                for bound in sorted(rng.sample(range(300), 2))
+            ],
+            "token_parts": lambda: {name: usd() for name in rng.sample(PARTS, 2)},
+            "multipliers": lambda: {"us": Decimal("1.1"), "fast": 6},
+            "aliases": lambda: rng.sample(["other", "GPT-4o"], 1),
         }
         model = rng.choice([*MODELS, "gpt-4o-mini", "exa-search", "default"])
         return {"provider": rng.choice(PROVIDERS), "model": model, **costs, **self._some(drawn)}
+
+    def _cancel_price(self) -> dict[str, Any]:
+        """Of a price that was put, mostly."""
+        rng, book = self._rng, self._book
+        put = [body for (_, _), (verb, body) in book.asked.items() if verb == "catalog.prices.put"]
+        known = [body for body in put if "effective_from" in body]
+        body = rng.choice(known) if known else {"provider": "exa", "model": "m"}
+        since = body.get("effective_from", self._now)
+        names = ("provider", "model", "variant")
+        return {n: body[n] for n in names if n in body} | {"effective_from": since}
 
     def _prices(self) -> dict[str, Any]:
         drawn: dict[str, Callable[[], Any]] = {
@@ -337,7 +390,7 @@ class Client:
 
     def _estimate(self) -> dict[str, Any]:
         wanted = self._track()
-        names = ("provider", "tokens_input", "tokens_output", "model_used")
+        names = ("provider", "tokens_input", "tokens_output", "model_used", "price_variant")
         return {name: wanted[name] for name in names if name in wanted}
 
     def _subscribe(self) -> dict[str, Any]:
@@ -373,6 +426,7 @@ _BODIES: Final[dict[str, Callable[[Client], dict[str, Any]]]] = {
     "logs": Client._logs,
     "catalog.plans.put": Client._plan,
     "catalog.prices.put": Client._price,
+    "catalog.prices.cancel": Client._cancel_price,
     "catalog.prices.list": Client._prices,
     "catalog.estimate.cost": Client._estimate,
     "catalog.users.list": lambda client: {"limit": client._rng.randint(1, 3)},

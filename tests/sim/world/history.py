@@ -36,14 +36,17 @@ FINAL_ERRORS: Final = {
     "stats": {"unknown_period"},
     "catalog.plans.put": {"invalid_request"},
     "catalog.prices.put": {"invalid_request"},
-    "track": {"timestamp_out_of_range"},
+    "catalog.prices.cancel": {"invalid_request", "unknown_price"},
+    "catalog.estimate.cost": {"invalid_request"},
+    "track": {"timestamp_out_of_range", "invalid_request"},
+    **{verb: {"invalid_request"} for verb in ("enforce", "hold", "preflight")},
     "extend": {"unknown_hold"},
     "release": {"unknown_hold"},
     "ack": {"unknown_alert"},
     "subscribe": {"invalid_request", "unknown_plan"},
     "cancel": {"invalid_request"},
 }
-BAD_EVENTS: Final = frozenset({"", "unknown_provider", "timestamp_out_of_range"})
+BAD_EVENTS: Final = frozenset({"", "unknown_provider", "timestamp_out_of_range", "invalid_request"})
 """How one event of a batch may end."""
 MISMATCH: Final = "idempotency_mismatch"
 LOST_REQUESTS: Final = 0.01

@@ -15,7 +15,7 @@ import pytest
 
 from actors.app import Service
 from actors.billing import publications
-from actors.billing.catalog import prices
+from actors.billing.catalog import charging
 from actors.billing.state.account import Account
 from actors.catalog import actor as catalog
 from actors.persistent import actor as persistent
@@ -166,7 +166,7 @@ def dropped_while_ahead(patch: Patch) -> None:
 
 def rounded_down(patch: Patch) -> None:
     """A charge loses what is below a nano-USD."""
-    patch.setattr(prices, "round_half_even", lambda amount, unit: amount // unit)
+    patch.setattr(charging, "round_half_even", lambda amount, unit: amount // unit)
 
 
 def price_before_durable(patch: Patch) -> None:
