@@ -140,6 +140,8 @@ def entry_of(number: int) -> LogEntry:
             "tokens_used": 418,
             "priced": "catalog",
             "outcome": "ok",
+            "price_model": "gpt-4o-mini",
+            "matched_by": "exact",
             "token_counting": "inclusive",
             "price_factors": (),
             "unpriced": (),

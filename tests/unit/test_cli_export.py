@@ -112,7 +112,8 @@ def book() -> list[LogEntry]:
         hours = 3 if number <= 20 else 0
         found.append(msgspec.structs.replace(made, timestamp=NOW - timedelta(hours=hours)))
     other = charged(41, {"input_token": 5_555, "output_token": 5, "request": 1}, chance)
-    found.append(msgspec.structs.replace(other, model_used="other", priced="provider_default"))
+    by_default = {"priced": "provider_default", "price_model": "default"}
+    found.append(msgspec.structs.replace(other, model_used="other", **by_default))
     guess = charged(42, dict(ESTIMATED), chance)
     found.append(msgspec.structs.replace(guess, model_used="new", priced="estimate"))
     own = msgspec.structs.replace(entry_of(43), cost=Decimal("0.123456789"), priced="caller")

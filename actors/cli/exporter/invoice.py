@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any, Final, NamedTuple
 
-from actors.billing.catalog.prices import DEFAULT
 from actors.cli.exporter.split import ESTIMATED, Part, amounts_of, nano_of, split, whole
 from actors.cli.importer.errors import BadInput
 from messages.catalog import PriceEntry
@@ -107,13 +106,15 @@ class Invoice:
             return whole(entry)
         if entry.priced == "estimate":
             return split(entry, ESTIMATED) or whole(entry)
-        models = (entry.model_used, DEFAULT)
+        model, variant = entry.price_model, entry.price_variant if entry.variant_priced else ""
+        if model is None:
+            return whole(entry)
         # The price valid at the call's time; one that lies ahead counts as the arrival.
         moment = min(entry.timestamp, entry.logged_at)
-        for model in models if entry.priced == "catalog" else reversed(models):
-            rows = await self._rows(entry.provider, model)
-            for row in reversed([row for row in rows if row.effective_from <= moment]):
-                parts = split(entry, amounts_of(row))
+        for row in reversed(await self._rows(entry.provider, model)):
+            if row.variant == variant and row.effective_from <= moment:
+                # What else the charge has (multipliers, units, parts of tokens) is not taken apart.
+                parts = split(entry, amounts_of(row, entry.tier))
                 if parts is not None:
                     return parts or whole(entry)
         return whole(entry)

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from actors.billing.catalog.prices import ESTIMATE
 from actors.billing.usage.detail import FAILED_FROM
 from messages.catalog import PriceEntry
-from messages.dimensions import DIMENSIONS
+from messages.dimensions import DIMENSIONS, TOKEN_PRICES
 from messages.reports import LogEntry
 from messages.units import (
     MONEY_DECIMALS_MAX,
@@ -40,11 +40,16 @@ class Part(NamedTuple):
     nano: int
 
 
-def amounts_of(price: PriceEntry) -> Amounts:
-    """The unit prices of a row of the price list."""
-    found = ((d.price, getattr(price, d.cost_field)) for d in DIMENSIONS)
+def amounts_of(price: PriceEntry, tier: int | None = None) -> Amounts:
+    """The unit prices of a row of the price list, of the tier with a bound if one is given."""
+    found = {d.price: getattr(price, d.cost_field) for d in DIMENSIONS}
+    for one in price.tiers:
+        if one.above_input_tokens == tier:
+            own = {d.price: getattr(one, d.cost_field) for d in TOKEN_PRICES}
+            found |= {name: usd for name, usd in own.items() if usd is not None}
     return {
-        name: None if usd is None else parse_amount(usd, PRICE_DECIMALS_MAX) for name, usd in found
+        name: None if usd is None else parse_amount(usd, PRICE_DECIMALS_MAX)
+        for name, usd in found.items()
     }
 
 
