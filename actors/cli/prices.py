@@ -25,7 +25,7 @@ from actors.cli.importer.pricelists.puts import Plan, planned
 from actors.cli.importer.pricelists.rows import PriceList
 from actors.cli.importer.pricelists.sending import Sent, read_known, send
 from actors.cli.importer.pricelists.sources import genai_providers, text_of
-from actors.cli.options import TIMEOUT_S, Json, JsonFile, Timeout, Url
+from actors.cli.options import TIMEOUT_S, Json, JsonFile, Timeout, Url, instant
 from actors.cli.output import is_human, show
 from actors.cli.session import EXIT_DIFFERS, EXIT_ROWS_REFUSED, call, errors_as_exit_codes
 from messages.catalog import PricePutReply
@@ -69,6 +69,25 @@ def put_prices(
 
     for reply in call(url, timeout, put):
         show(reply, shelves.price_put, as_json=as_json)
+
+
+@app.command("cancel", epilog="Example: meterd prices cancel openai gpt-6 2027-01-01T00:00:00Z")
+def cancel_price(
+    provider: Annotated[str, typer.Argument(help="The provider.", show_default=False)],
+    model: Annotated[str, typer.Argument(help="The model.", show_default=False)],
+    effective_from: Annotated[
+        datetime, typer.Argument(parser=instant, metavar="TIME", help="From when it would hold.")
+    ],
+    variant: str = "",
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """Take back a price that is not in force yet."""
+    body = {"provider": provider, "model": model, "variant": variant}
+    body_at: dict[str, object] = {**body, "effective_from": effective_from}
+    reply = call(url, timeout, lambda client: ask(client, "prices.cancel", body_at))
+    show(reply, shelves.price_cancelled, as_json=as_json)
 
 
 @app.command("import")

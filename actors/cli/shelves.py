@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -11,13 +13,16 @@ from messages.catalog import (
     PlanEntry,
     PlanPutReply,
     PlansReply,
+    PriceCancelReply,
     PriceEntry,
     PricePutReply,
     PricesReply,
     ProvidersReply,
+    TierEntry,
+    UnitPriceEntry,
     UsersReply,
 )
-from messages.dimensions import DIMENSIONS
+from messages.dimensions import DIMENSIONS, TOKEN_PRICES, Dimension
 
 
 def plans(reply: PlansReply) -> RenderableType:
@@ -42,10 +47,14 @@ def _plan(plan: PlanEntry) -> RenderableType:
 
 def prices(reply: PricesReply) -> RenderableType:
     """The reply to ``prices.list``: USD of a million tokens, and of one of all else."""
-    shown = grid("provider", "model", "from", "USD")
+    shown = grid("provider", "model", "variant", "from", "USD")
     for price in reply.prices:
         shown.add_row(
-            cell(price.provider), cell(price.model), instant(price.effective_from), _costs(price)
+            cell(price.provider),
+            cell(price.model),
+            cell(price.variant),
+            instant(price.effective_from),
+            cell(_costs(price)),
         )
     return lines(shown, Text(f"{counted(len(reply.prices), 'price')}; tokens by the million"))
 
@@ -53,19 +62,44 @@ def prices(reply: PricesReply) -> RenderableType:
 def price_put(reply: PricePutReply) -> RenderableType:
     """The reply to ``prices.put``."""
     price = reply.price
-    head = f"{price.provider} {price.model} from {instant(price.effective_from)}: "
+    variant = f" ({price.variant})" if price.variant else ""
+    head = f"{price.provider} {price.model}{variant} from {instant(price.effective_from)}: "
     return cell(f"{head}{_costs(price)}")
 
 
+def price_cancelled(reply: PriceCancelReply) -> RenderableType:
+    """The reply to ``prices.cancel``."""
+    variant = f" ({reply.variant})" if reply.variant else ""
+    since = instant(reply.effective_from)
+    return cell(f"{reply.provider} {reply.model}{variant} from {since} is taken back")
+
+
 def _costs(price: PriceEntry) -> str:
+    found = _of_tokens(price, DIMENSIONS)
+    for tier in price.tiers:
+        found.append(f"above {tier.above_input_tokens:,} tokens of input:")
+        found += _of_tokens(tier, TOKEN_PRICES)
+    for name, unit in price.units.items():
+        usd, per = (unit.usd, unit.per) if isinstance(unit, UnitPriceEntry) else (unit, 1)
+        found.append(f"{name} {amount(usd)}" + (f" for {per:,}" if per != 1 else ""))
+    found += [f"{name} times {amount(factor)}" for name, factor in price.multipliers.items()]
+    if price.aliases:
+        found.append(f"also called {', '.join(price.aliases)}")
+    return ", ".join(found).replace(":,", ":")
+
+
+def _of_tokens(price: PriceEntry | TierEntry, dimensions: Iterable[Dimension]) -> list[str]:
+    """Prices of tokens by the million, and of one of all else."""
     found = []
-    for dimension in DIMENSIONS:
+    for dimension in dimensions:
         cost = getattr(price, dimension.cost_field)
         if cost is not None:
             name = dimension.price.replace("_", " ")
             is_token = name.endswith("token")
             found.append(f"{name} {amount(cost * 10**6 if is_token else cost)}")
-    return ", ".join(found)
+    for part, cost in price.token_parts.items():
+        found.append(f"{part.replace('_', ' ')} {amount(cost * 10**6)}")
+    return found
 
 
 def providers(reply: ProvidersReply) -> RenderableType:
@@ -99,4 +133,6 @@ def users(reply: UsersReply) -> RenderableType:
 def estimated(reply: EstimateReply) -> RenderableType:
     """The reply to ``estimate.cost``."""
     tokens = f"{reply.tokens_input:,} tokens in and {reply.tokens_output:,} out"
-    return Text(f"{amount(reply.cost)} USD ({reply.priced}) for {tokens}")
+    by = f" by {reply.price_model}" if reply.price_model else ""
+    missing = f"; without a price: {', '.join(reply.unpriced)}" if reply.unpriced else ""
+    return Text(f"{amount(reply.cost)} USD ({reply.priced}{by}) for {tokens}{missing}")

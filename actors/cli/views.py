@@ -29,11 +29,21 @@ def tracked(reply: TrackReply) -> RenderableType:
     head = Text.assemble(
         (known, "bold"),
         f": {reply.provider}, {counted(reply.tokens_used, 'token')}, {amount(reply.cost)} USD",
-        f" ({reply.priced})" + (", late" if reply.late else ""),
+        f" ({reply.priced}{_by(reply)})" + (", late" if reply.late else ""),
     )
     alerts = Text(f"alerts raised: {len(reply.alerts)}" if reply.alerts else "", "yellow")
     where = Text(f"period {reply.billing_period}, key {reply.event_id}, status ")
-    return lines(head, where.append_text(_status(reply.usage_status)), alerts)
+    missing = Text(
+        f"without a price: {', '.join(reply.unpriced)}" if reply.unpriced else "", "yellow"
+    )
+    return lines(head, where.append_text(_status(reply.usage_status)), missing, alerts)
+
+
+def _by(reply: TrackReply) -> str:
+    """How the price was found, where that is not the model's own name."""
+    if reply.matched_by in {None, "exact", "provider_default"}:
+        return ""
+    return f" of {reply.price_model}, {reply.matched_by}"
 
 
 def decided(reply: EnforceReply | HoldReply) -> RenderableType:
