@@ -22,6 +22,7 @@ from .scalars import (
     Text,
     Tokens,
     Ttl,
+    Units,
 )
 
 Number = int | Decimal
@@ -40,6 +41,7 @@ class Enforce(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=
     calls: Calls | None = None
     key: KeyId | None = None
     tags: Tags | None = None
+    units_requested: Units | None = None
     deadline: Moment | None = None
 
 
@@ -83,6 +85,7 @@ class Extend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ttl: Ttl | None = None
     tokens_requested: Tokens | None = None
     cost_requested: Raw = ABSENT
+    units_requested: Units | None = None
     event_id: Key | None = None
     deadline: Moment | None = None
 
@@ -217,6 +220,7 @@ class HoldEntry(Struct, kw_only=True):
     expires_at: datetime
     key: str | None
     tags: dict[str, str] | None
+    units: dict[str, Number]
 
 
 class HoldsReply(Struct, kw_only=True):

@@ -30,6 +30,7 @@ from .scalars import (
     Tags,
     Text,
     Tokens,
+    Units,
 )
 
 
@@ -65,6 +66,7 @@ class Track(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=Fa
     outcome: Outcome | None = None
     key: KeyId | None = None
     tags: Tags | None = None
+    units: Units | None = None
     deadline: Moment | None = None
 
 

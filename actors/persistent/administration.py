@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from messages.codec import decode_event
-from messages.stored.catalog import CatalogEvent, PlanPut
+from messages.stored.catalog import CatalogEvent, PlanPut, UnitArchived, UnitPut
 from messages.stored.events import (
     KIND,
     CountersReset,
@@ -55,6 +55,10 @@ def tell_of_catalog(event: CatalogEvent, seq: int) -> None:
     if isinstance(event, PlanPut):
         terms = event.terms
         _log.info("plan_put", plan=terms.name, version=terms.version, seq=seq)
+    elif isinstance(event, UnitPut):
+        _log.info("unit_put", unit=event.id, scale=event.scale, version=event.version, seq=seq)
+    elif isinstance(event, UnitArchived):
+        _log.info("unit_archived", unit=event.id, version=event.version, seq=seq)
     else:
         _log.info(
             "price_put",

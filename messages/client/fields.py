@@ -50,6 +50,7 @@ class TrackFields(CountFields, total=False):
     outcome: Outcome | None
     key: str | None
     tags: Mapping[str, str] | None
+    units: Mapping[str, int | Decimal] | None
 
 
 class EnforceFields(TypedDict, total=False):
@@ -64,6 +65,7 @@ class EnforceFields(TypedDict, total=False):
     calls: int | None
     key: str | None
     tags: Mapping[str, str] | None
+    units_requested: Mapping[str, int | Decimal] | None
 
 
 class OperationFields(EnforceFields, total=False):
@@ -92,6 +94,7 @@ class ExtendFields(TypedDict, total=False):
     ttl: int | None
     tokens_requested: int | None
     cost_requested: Decimal | int | None
+    units_requested: Mapping[str, int | Decimal] | None
     event_id: str | None
 
 

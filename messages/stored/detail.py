@@ -16,6 +16,8 @@ DETAIL_NAMES: Final = {
     "outcome": "o",
     "key": "k",
     "tags": "t",
+    "units": "n",
+    "unpriced": "u",
 }
 """What the fields are called in the log."""
 
@@ -27,11 +29,15 @@ class UsageDetail(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
         outcome: how the call ended, if the status code does not say it.
         key: the API key or device that made it: an id, never the secret.
         tags: dimensions of the caller's own.
+        units: nano-units by unit, in the order of the names, without those that are 0.
+        unpriced: names of what was sent above 0 and its price row does not price.
     """
 
     outcome: Outcome | None = None
     key: str | None = None
     tags: dict[str, str] | None = None
+    units: dict[str, int] | None = None
+    unpriced: tuple[str, ...] = ()
 
 
 class HoldDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,6 +45,7 @@ class HoldDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     key: str | None = None
     tags: dict[str, str] | None = None
+    units: dict[str, int] | None = None
 
 
 NO_DETAIL: Final = UsageDetail()

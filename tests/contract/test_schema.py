@@ -209,6 +209,7 @@ FULL = UsageRecorded(
     alerts=(ALERT,),
 )
 SHOWN = [name for name in FULL.__struct_fields__ if name not in {"clipped", "detail"}]
+DETAILS = ("key", "tags", "units", "units_nano", "unpriced")
 PERSONAL = Personal(user_agent="curl", ip_address="::1", error_message="oh", metadata={"team": "a"})
 
 
@@ -218,7 +219,13 @@ async def test_the_view_shows_every_field_of_a_usage_event_in_each_form_that_was
     outside: sqlite3.Connection,
     stored: Callable[[UsageRecorded], str],
 ) -> None:
-    detail = UsageDetail(outcome="unknown", key="k-1", tags={"team": "a"})
+    detail = UsageDetail(
+        outcome="unknown",
+        key="k-1",
+        tags={"team": "a"},
+        units={"seconds": 1_500_000_000, "web_searches": 2 * 10**9},
+        unpriced=("seconds",),
+    )
     whole = FULL if stored is long_form else replace(FULL, detail=detail)
     full = make_row(2, "bob", key="k", body=stored(whole), personal=encode_event(PERSONAL))
     least = make_row(1, body=stored(LEAST))
@@ -245,14 +252,20 @@ async def test_the_view_shows_every_field_of_a_usage_event_in_each_form_that_was
     (alert,) = json.loads(full_shown.pop("alerts"))
     assert expected.pop("alerts") == (Alert(**alert),)
     assert expected.pop("adjusted") == tuple(json.loads(full_shown.pop("adjusted")))
-    expected |= {"outcome": "failed", "key": None, "tags": None}
+    expected |= {"outcome": "failed", **dict.fromkeys(DETAILS)}
     if whole.detail is not None:
         expected |= asdict(whole.detail)
-        full_shown["tags"] = json.loads(full_shown["tags"])
+        expected |= {
+            "units": {"seconds": 1.5, "web_searches": 2.0},
+            "units_nano": whole.detail.units,
+            "unpriced": [*whole.detail.unpriced],
+        }
+        for name in ("tags", "units", "units_nano", "unpriced"):
+            full_shown[name] = json.loads(full_shown[name])
     assert full_shown == expected
 
     expected = {name: getattr(LEAST, name) for name in SHOWN}
-    expected |= {"outcome": "ok", **dict.fromkeys((*PERSONAL.__struct_fields__, "key", "tags"))}
+    expected |= {"outcome": "ok", **dict.fromkeys((*PERSONAL.__struct_fields__, *DETAILS))}
     expected |= {
         "seq": 1,
         "user_id": "alice",

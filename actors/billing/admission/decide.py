@@ -10,6 +10,7 @@ from typing import Final
 
 from actors.billing.catalog.catalog import Catalog, Touch
 from actors.billing.catalog.prices import estimate
+from actors.billing.catalog.units import units_of
 from actors.billing.counters.slots import CALLS, COST, TOKENS, UNITS
 from actors.billing.effects import Shown
 from actors.billing.limits.limits import Limit, shown
@@ -119,12 +120,14 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
     """What a request asks for.
 
     Raises:
-        RequestError: ``unknown_provider`` or ``invalid_request``.
+        RequestError: ``unknown_provider``, ``unknown_unit`` or ``invalid_request``.
     """
     route = catalog.route(ask.provider, ask.model_used, ask.actual_provider_name, ask.endpoint)
     calls = 1 if ask.calls is None else ask.calls
     tokens = ask.tokens_requested or 0
     cost = None if ask.cost_requested is ABSENT else money_of(ask.cost_requested, "cost_requested")
+    if ask.units_requested is not None:  # no limit counts them: they only have to be right
+        units_of(ask.units_requested, "units_requested", catalog.units)
     derived = cost is None
     if cost is None:
         found = route.newest

@@ -12,6 +12,7 @@ from actors.billing.admission.decide import Call, Decision, judge, resolve
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.prices import estimate
 from actors.billing.catalog.providers import WAVESPEED
+from actors.billing.catalog.units import units_of
 from actors.billing.change import Change, Now
 from actors.billing.counters.slots import COST, TOKENS, add, totals
 from actors.billing.effects import Effect, Persist, Reply, Shown
@@ -32,6 +33,7 @@ from messages.admission import (
 )
 from messages.codec import money_of
 from messages.errors import RequestError
+from messages.quantities import quantities, quantities_of
 from messages.stored.detail import NO_HOLD_DETAIL, HoldDetail
 from messages.stored.events import (
     DecisionThen,
@@ -87,6 +89,8 @@ def extend(account: Account, ask: Extend, now: Now) -> Effect:
     at, catalog = now.at, now.catalog
     held = _open_hold(account, ask.hold_id, at)
     call = _extended(held, ask, at, catalog)
+    units = ask.units_requested
+    amounts = None if units is None else units_of(units, "units_requested", catalog.units) or {}
     period = current_of(account, at, catalog)
     others = list(account.held(at))
     calls, tokens, cost = held.amounts
@@ -107,6 +111,7 @@ def extend(account: Account, ask: Extend, now: Now) -> Effect:
         decision=_then(period, headroom),
         content=now.fingerprint(ask),
         derived=call.derived,
+        units=amounts,
     )
     return Persist((event,))
 
@@ -142,6 +147,7 @@ def entry_of(hold: OpenHold) -> HoldEntry:
         expires_at=to_datetime(hold.expires_at),
         key=detail.key,
         tags=detail.tags,
+        units=quantities(detail.units),
     )
 
 
@@ -210,11 +216,16 @@ def placed_by(
 
 
 def _detail_of(ask: Enforce) -> HoldDetail | None:
-    """What few holds say, None if this one says nothing of it."""
-    if ask.key is None and not ask.tags:
+    """What few holds say, None if this one says nothing of it.
+
+    Raises:
+        InvalidRequest: an amount that no unit can have.
+    """
+    units = quantities_of(ask.units_requested, "units_requested") or None
+    if ask.key is None and not ask.tags and units is None:
         return None
     tags = dict(sorted(ask.tags.items())) if ask.tags else None
-    return HoldDetail(key=ask.key, tags=tags)
+    return HoldDetail(key=ask.key, tags=tags, units=units)
 
 
 def _then(period: Period, headroom: Headroom) -> DecisionThen:
@@ -242,7 +253,10 @@ def call_parts(ask: Enforce, catalog: Catalog) -> list[Any]:
 
 def _extend_parts(ask: Extend, _: Catalog) -> list[Any]:
     cost = money_of(ask.cost_requested, "cost_requested")
-    return [ask.hold_id, ask.ttl, ask.tokens_requested, cost]
+    parts: list[Any] = [ask.hold_id, ask.ttl, ask.tokens_requested, cost]
+    if ask.units_requested is not None:  # absent where it is not said: once there was none
+        parts.append(quantities_of(ask.units_requested, "units_requested"))
+    return parts
 
 
 def _released(event: HoldReleased, _: int) -> ReleaseReply:

@@ -11,11 +11,19 @@ import msgspec
 from actors.billing.catalog.price_list import Priced, PriceList
 from actors.billing.catalog.prices import ESTIMATE, Price, rates_of
 from actors.billing.catalog.providers import TEXT, WAVESPEED, Provider, Providers
+from actors.billing.catalog.units import Units
 from messages.codec import money_of
 from messages.dimensions import DIMENSIONS
 from messages.errors import InvalidRequest
 from messages.refusals import closest
-from messages.stored.catalog import CatalogEvent, PlanPut, PlanTerms, PricePut
+from messages.stored.catalog import (
+    CatalogEvent,
+    PlanPut,
+    PlanTerms,
+    PricePut,
+    UnitArchived,
+    UnitPut,
+)
 from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import (
     KIND,
@@ -63,6 +71,7 @@ class Catalog:
     Attributes:
         providers: all providers; they are part of the program.
         price_list: all prices.
+        units: all units.
         version: that of the newest change: every change has a number of its own.
         seq: the position of the catalogue's log up to which this is.
     """
@@ -75,6 +84,7 @@ class Catalog:
         self.seq = 0
         self._plans = {plan.terms.name: plan for plan in plans}
         self.price_list = PriceList()
+        self.units = Units()
         self._routes: dict[tuple[str, str | None, str | None, str | None], ResolvedModel] = {}
         for row in prices:
             self.price_list.put(row)
@@ -96,6 +106,9 @@ class Catalog:
             plan = Plan(event.terms, event.price_monthly_nano, event.price_yearly_nano)
             self._plans[event.terms.name] = plan
             self.version = event.terms.version
+        elif isinstance(event, UnitPut | UnitArchived):
+            self.units.take(event)
+            self.version = event.version
         else:
             self.price_list.put(price_of(event))
             self._routes.clear()

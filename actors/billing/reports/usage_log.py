@@ -23,6 +23,7 @@ from actors.billing.state.account import Account, logged
 from actors.billing.usage.detail import outcome_of
 from messages.codec import decode_event, decode_personal, encode_reply, usage_marks
 from messages.errors import InvalidRequest
+from messages.quantities import quantities
 from messages.reports import LogEntry, Logs, LogsReply
 from messages.stored.detail import NO_DETAIL
 from messages.stored.errors import MISFITS, UnreadableEvent
@@ -344,6 +345,7 @@ def _entry(event: UsageRecorded, row: LoggedRow) -> tuple[LogEntry, int]:
         outcome=outcome_of(event),
         key=detail.key,
         tags=detail.tags,
+        units=quantities(detail.units),
         cost=usd(event.cost_nano),
         cost_input=usd(event.cost_input_nano),
         cost_output=usd(event.cost_output_nano),

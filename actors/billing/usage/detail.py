@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
+from actors.billing.catalog.units import Units, units_of
+from messages.quantities import quantities_of
 from messages.scalars import Outcome
 from messages.stored.detail import NO_DETAIL, UsageDetail
 from messages.stored.events import UsageRecorded
@@ -17,20 +21,38 @@ FAILED_FROM: Final = 400
 """The status codes from here on are those of calls that failed."""
 
 
-def detail_of(call: Track) -> UsageDetail | None:
-    """What a call says beside the rest, None if that is nothing but defaults."""
+def detail_of(call: Track, units: Units) -> UsageDetail | None:
+    """What a call says beside the rest, None if that is nothing but defaults.
+
+    Raises:
+        RequestError: as `units_of`.
+    """
+    return _detail(call, units_of(call.units, "units", units))
+
+
+def _detail(call: Track, units: dict[str, int] | None) -> UsageDetail | None:
     outcome = call.outcome
     if outcome == _default_outcome(200 if call.status_code is None else call.status_code):
         outcome = None
     tags = dict(sorted(call.tags.items())) if call.tags else None
-    if outcome is None and call.key is None and tags is None:
+    if outcome is None and call.key is None and tags is None and units is None:
         return None
-    return UsageDetail(outcome=outcome, key=call.key, tags=tags)
+    return UsageDetail(outcome=outcome, key=call.key, tags=tags, units=units)
 
 
 def same_detail(call: Track, event: UsageRecorded) -> bool:
-    """Whether a call says beside the rest what is stored of one."""
-    return (detail_of(call) or NO_DETAIL) == (event.detail or NO_DETAIL)
+    """Whether a call says beside the rest what is stored of one.
+
+    Numbers are compared as numbers: a unit may be archived by now.
+
+    Raises:
+        InvalidRequest: an amount that no unit can have.
+    """
+    stored = event.detail or NO_DETAIL
+    if stored.unpriced:  # found by the service
+        stored = replace(stored, unpriced=())
+    said = _detail(call, quantities_of(call.units, "units") or None)
+    return (said or NO_DETAIL) == stored
 
 
 def outcome_of(event: UsageRecorded) -> Outcome:

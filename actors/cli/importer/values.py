@@ -108,6 +108,22 @@ def pairs(value: object) -> dict[str, object]:
     return {text(key): text(item) for key, item in value.items()}
 
 
+def amounts(value: object) -> dict[str, object]:
+    """An object of JSON with numbers, or its text; exactly as written.
+
+    Raises:
+        BadValue: it is not one, or holds other than numbers.
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value, parse_float=Decimal)
+        except (ValueError, RecursionError):
+            raise BadValue(f"not a JSON object: {shown(value)}") from None
+    if not isinstance(value, dict):
+        raise BadValue(f"not a JSON object: {shown(value)}")
+    return {text(key): exact(item) for key, item in value.items()}
+
+
 CONVERTERS: Final[dict[str, Callable[[object], object]]] = {
     "user": text,
     "provider": text,
@@ -132,6 +148,7 @@ CONVERTERS: Final[dict[str, Callable[[object], object]]] = {
     "outcome": text,
     "key": text,
     "tags": pairs,
+    "units": amounts,
 }
 
 
