@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.sim.model import reference as r
+from tests.sim.model import units
 from tests.sim.model.catalogue import Catalogue
 from tests.sim.model.contents import content_of
 from tests.sim.model.periods import month, name, plus_months
@@ -212,6 +213,7 @@ class Calls:
     def _track(self, body: dict[str, Any]) -> dict[str, Any]:
         tokens = body.get("tokens_input", 0) + body.get("tokens_output", 0)
         call = self._call(body, tokens, 0)
+        call.units = units.taken(self.catalogue.units, body.get("units", {}), "units")
         # A call was made as long ago in the user's time as it was by the clock.
         when = body["timestamp"] + self.ahead if "timestamp" in body else self.now
         if not self.now - GRACE <= when <= self.now + 300 * SECOND:
@@ -222,7 +224,7 @@ class Calls:
         catalog = None
         if "cost" in body:
             cost, inp, out, how, catalog = body["cost"], 0, 0, "caller", cost
-        call.cost = cost
+        call.cost, call.how = cost, how
         current = self._ensure()
         period = current
         if min(when, self.now) < current.start:
@@ -288,10 +290,15 @@ class Calls:
 
     def _asked(self, body: dict[str, Any]) -> tuple[Call, int, bool]:
         call = self._call(body, body.get("tokens_requested", 0), 0)
+        call.units = self._units_requested(body)
         calls = body.get("calls", 1)
         call.cost = self._estimate(call, calls)
         call.cost = body.get("cost_requested", call.cost)
         return call, calls, "cost_requested" not in body
+
+    def _units_requested(self, body: dict[str, Any]) -> dict[str, int]:
+        said = body.get("units_requested", {})
+        return units.taken(self.catalogue.units, said, "units_requested")
 
     def _estimate(self, call: Call, calls: int) -> int:
         row, _ = self.catalogue.unit_prices(call.provider, call.model, self.now)
@@ -348,6 +355,8 @@ class Calls:
             if hold.derived:
                 call.cost = self._estimate(call, hold.calls)
         call.cost = body.get("cost_requested", call.cost)
+        if "units_requested" in body:
+            call.units = self._units_requested(body)
         grown = call.tokens > hold.call.tokens or call.cost > hold.call.cost
         verdict = self._judge(call, hold.calls, None, hold)
         if not grown:
@@ -371,7 +380,10 @@ class Calls:
 
     def _holds(self, _: dict[str, Any]) -> dict[str, Any]:
         found = [hold for hold in self.holds if not hold.ended]
-        return {"holds": [(h.id, h.calls, h.call.tokens, h.call.cost, h.expires) for h in found]}
+        return {
+            "holds": [(h.id, h.calls, h.call.tokens, h.call.cost, h.expires) for h in found],
+            "units": [h.call.units for h in found],
+        }
 
     def _reset(self, _: dict[str, Any]) -> dict[str, Any]:
         period = self._seen()

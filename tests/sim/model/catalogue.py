@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Final, Self
 
 from tests.sim.model import reference as r
+from tests.sim.model import units
 from tests.sim.model.reference import Refused
 
 ESTIMATE: Final = "0.000001"
 """USD per token if no price is known."""
 PER: Final = "cost_per_"
+UNIT_CHANGES: Final = {
+    "catalog.units.put": units.put,
+    "catalog.units.archive": units.archive,
+}
 
 Row = dict[str, Any]
 
@@ -22,11 +27,12 @@ def _defaults() -> tuple[Row, ...]:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Plans in the order in which they were defined, and prices in that of their versions."""
+    """Plans and units in the order in which they were defined, prices in that of their versions."""
 
     plans: tuple[Row, ...] = tuple({**plan, "version": 1} for plan in r.PLANS)
     prices: tuple[Row, ...] = field(default_factory=_defaults)
     version: int = 1
+    units: tuple[Row, ...] = ()
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
@@ -65,7 +71,8 @@ class Catalogue:
         names = ("name", "tier", "price_monthly", "price_yearly", "limits", "features")
         fresh = {**{name: body[name] for name in names}, "version": self.version + 1}
         plans = tuple(fresh if plan["name"] == body["name"] else plan for plan in self.plans)
-        return Catalogue(plans if named else (*plans, fresh), self.prices, self.version + 1)
+        plans = plans if named else (*plans, fresh)
+        return replace(self, plans=plans, version=self.version + 1)
 
     def put_price(self, body: Row, at: int) -> Catalogue:
         """A price from a moment on."""
@@ -79,12 +86,15 @@ class Catalogue:
         costs = {name: body[name] for name in body if name.startswith(PER)}
         fresh = {"provider": place[0], "model": place[1], "effective_from": since, **costs}
         fresh["version"] = self.version + 1
-        return Catalogue(self.plans, (*self.prices, fresh), self.version + 1)
+        return replace(self, prices=(*self.prices, fresh), version=self.version + 1)
 
     def put(self, verb: str, body: Row, at: int) -> Catalogue:
         """The catalogue after a change; `Refused` if it is invalid."""
         if verb == "catalog.plans.put":
             return self.put_plan(body)
+        if verb in UNIT_CHANGES:
+            own = UNIT_CHANGES[verb](self.units, body)
+            return replace(self, units=own, version=self.version + 1)
         return self.put_price(body, at)
 
     def told(self, verb: str, body: Row) -> Any:
@@ -93,12 +103,16 @@ class Catalogue:
             plan = self.plan_named(body["name"])
             assert plan is not None
             return plan_shown(plan)
+        if verb in UNIT_CHANGES:
+            return next(unit for unit in self.units if unit["id"] == body["id"])
         return price_shown(self.prices[-1])
 
     def ask(self, verb: str, body: Row, at: int) -> Any:
         """What a read shows."""
         if verb == "catalog.plans.list":
             return [plan_shown(plan) for plan in self.plans]
+        if verb == "catalog.units.list":
+            return [*self.units]
         if verb == "catalog.prices.list":
             asked = [body.get("provider"), body.get("model")]
             found = [

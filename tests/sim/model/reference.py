@@ -46,6 +46,8 @@ class Call:
     cost: int
     at: int
     reset: int  # how many resets of its period came before
+    units: dict[str, int] = field(default_factory=dict)
+    how: str = ""  # it was priced
 
 
 @dataclass

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from messages.catalog import CATALOG_USER
 from messages.codec import decode_catalog_event
 from messages.dimensions import DIMENSIONS
 from messages.stored.catalog import PricePut
 from persistence.records import Row
-from tests.sim.model.catalogue import Catalogue
+from tests.sim.model.catalogue import UNIT_CHANGES, Catalogue
 from tests.sim.model.reference import Refused
 from tests.sim.model.user import Model
 from tests.sim.model.wire import nano
@@ -111,14 +112,10 @@ def check_entry(entry: dict[str, Any], model: Model, at: int) -> None:
 def shown(verb: str, payload: bytes) -> Any:
     """A reply as the model gives it."""
     body = json.loads(payload, parse_float=Decimal)
-    if verb == "catalog.plans.put":
-        return _plan(body["plan"])
-    if verb == "catalog.prices.put":
-        return _price(body["price"])
-    if verb == "catalog.plans.list":
-        return [_plan(plan) for plan in body["plans"]]
-    if verb == "catalog.prices.list":
-        return [_price(row) for row in body["prices"]]
+    return _SHOWN.get(verb, _estimate)(body)
+
+
+def _estimate(body: dict[str, Any]) -> Any:
     money = {name: nano(body[name]) for name in ("cost", "cost_input", "cost_output")}
     return {**money, "priced": body["priced"]}
 
@@ -136,3 +133,13 @@ def _price(row: dict[str, Any]) -> Any:
         if row[priced.cost_field] is not None
     }
     return row["provider"], row["model"], micros(row["effective_from"]), row["version"], costs
+
+
+_SHOWN: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
+    "catalog.plans.put": lambda body: _plan(body["plan"]),
+    "catalog.prices.put": lambda body: _price(body["price"]),
+    "catalog.plans.list": lambda body: [_plan(plan) for plan in body["plans"]],
+    "catalog.prices.list": lambda body: [_price(row) for row in body["prices"]],
+    "catalog.units.list": lambda body: [unit for unit in body["units"] if not unit["builtin"]],
+    **dict.fromkeys(UNIT_CHANGES, lambda body: body["unit"]),
+}

@@ -29,21 +29,26 @@ READS: Final = frozenset(
     {
         *("enforce", "stats", "holds", "trends", "subscription", "alerts", "logs", "dashboard"),
         *("catalog.plans.list", "catalog.prices.list", "catalog.estimate.cost"),
-        *("catalog.users.list", "rebuild"),
+        *("catalog.units.list", "catalog.users.list", "rebuild"),
     }
 )
 FINAL_ERRORS: Final = {
     "stats": {"unknown_period"},
     "catalog.plans.put": {"invalid_request"},
     "catalog.prices.put": {"invalid_request"},
-    "track": {"timestamp_out_of_range"},
-    "extend": {"unknown_hold"},
+    "catalog.units.put": {"invalid_request"},
+    "catalog.units.archive": {"unknown_unit"},
+    "track": {"timestamp_out_of_range", "unknown_unit"},
+    "enforce": {"unknown_unit"},
+    "hold": {"unknown_unit"},
+    "preflight": {"unknown_unit"},
+    "extend": {"unknown_hold", "unknown_unit"},
     "release": {"unknown_hold"},
     "ack": {"unknown_alert"},
     "subscribe": {"invalid_request", "unknown_plan"},
     "cancel": {"invalid_request"},
 }
-BAD_EVENTS: Final = frozenset({"", "unknown_provider", "timestamp_out_of_range"})
+BAD_EVENTS: Final = frozenset({"", "unknown_provider", "unknown_unit", "timestamp_out_of_range"})
 """How one event of a batch may end."""
 MISMATCH: Final = "idempotency_mismatch"
 LOST_REQUESTS: Final = 0.01
