@@ -27,6 +27,7 @@ from .scalars import (
     TokenParts,
     Tokens,
     Ttl,
+    Units,
     Variant,
 )
 
@@ -58,6 +59,7 @@ class Enforce(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=
     token_counting: TokenCounting | None = None
     price_variant: Variant | None = None
     price_factors: Factors | None = None
+    units_requested: Units | None = None
     deadline: Moment | None = None
 
 
@@ -109,6 +111,7 @@ class Extend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ttl: Ttl | None = None
     tokens_requested: Tokens | None = None
     cost_requested: Raw = ABSENT
+    units_requested: Units | None = None
     event_id: Key | None = None
     deadline: Moment | None = None
 
@@ -255,6 +258,7 @@ class HoldEntry(Struct, kw_only=True):
     expires_at: datetime
     key: str | None
     tags: dict[str, str] | None
+    units: dict[str, Number]
 
 
 class HoldsReply(Struct, kw_only=True):

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Raw, Struct
 
 from .admission import Number
+from .quantities import PARTS_MAX, SCALE_MAX
 from .scalars import (
     ABSENT,
     Count,
@@ -26,6 +27,7 @@ from .scalars import (
     TokenCounting,
     TokenParts,
     Tokens,
+    Units,
     Variant,
     Version,
 )
@@ -125,6 +127,31 @@ class ProvidersList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     deadline: Moment | None = None
 
 
+class UnitsList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All units."""
+
+    deadline: Moment | None = None
+
+
+class UnitsPut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A unit of one's own, or another name or bound of one; a scale never changes."""
+
+    id: Identifier
+    name: Name | None = None
+    scale: Annotated[int, Meta(ge=0, le=SCALE_MAX)] | None = None
+    max_per_call: Annotated[int, Meta(ge=1, le=PARTS_MAX)] | None = None
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class UnitsArchive(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """No call may use the unit any more, until it is put again."""
+
+    id: Identifier
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
 class EstimateCost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a call would cost now; the words of ``text`` count as input tokens."""
 
@@ -143,6 +170,7 @@ class EstimateCost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     token_counting: TokenCounting | None = None
     price_variant: Variant | None = None
     price_factors: Factors | None = None
+    units: Units | None = None
     deadline: Moment | None = None
 
 
@@ -284,6 +312,35 @@ class ProvidersReply(Struct, kw_only=True):
 
     providers: tuple[ProviderEntry, ...]
     version: int
+    seq: int
+
+
+class UnitEntry(Struct, kw_only=True):
+    """A unit; ``max_per_call`` counts its smallest parts, null if it has a field of its own."""
+
+    id: str
+    name: str
+    scale: int
+    max_per_call: int | None
+    builtin: bool
+    archived: bool
+
+
+class UnitsReply(Struct, kw_only=True):
+    """All units, those that are built in first."""
+
+    units: tuple[UnitEntry, ...]
+    version: int
+    seq: int
+
+
+class UnitPutReply(Struct, kw_only=True):
+    """The unit as it is from now on."""
+
+    unit: UnitEntry
+    version: int
+    event_id: str
+    duplicate: bool = False
     seq: int
 
 

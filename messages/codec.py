@@ -15,6 +15,8 @@ from .clipping import clipped_track
 from .cloudevents import is_structured, structured
 from .errors import ERRORS, ErrorReply, InvalidRequest, RequestError
 from .moments import MOMENTS, cut, may_be_finer
+from .nesting import deep_field
+from .quantities import number_text
 from .refusals import UNREADABLE, clip, closest, refusal
 from .scalars import ABSENT
 from .stored.catalog import CatalogEvent
@@ -61,6 +63,7 @@ _KEY_DECODER: Final = msgspec.json.Decoder(Keyed)
 _PERSONAL_DECODER: Final = msgspec.json.Decoder(Personal)
 _UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 """What a damaged body raises: it may be of another type, too. A DecodeError is a ValueError."""
+_TOO_DEEP: Final = deep_field(Track, "cost")
 _ERROR_DECODER: Final = msgspec.json.Decoder(ErrorReply)
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
@@ -99,7 +102,7 @@ def _checking(verb: Verb, *, hint: bool = True) -> Decode:
     """The decoder of a verb, with its refusals, which have a hint or none."""
     kind: Any = verb.command
     decode: Decode = _batch if kind is Batch else msgspec.json.Decoder(kind).decode
-    text_field, is_track = opaque_field(verb), kind is Track
+    too_deep, is_track = deep_field(kind, opaque_field(verb)), kind is Track
     limit = BATCH_BYTES_MAX if kind is Batch else BODY_BYTES_MAX
     moments, absent = _moments_of(kind)
 
@@ -117,7 +120,7 @@ def _checking(verb: Verb, *, hint: bool = True) -> Decode:
             if may_be_finer(body) and (whole := cut(body)) != body:
                 return decode_body(whole)
             if not is_track:
-                raise refusal(error, kind, text_field) from None
+                raise refusal(error, kind, too_deep(body)) from None
             if is_structured(body):
                 return structured(body, partial(_track_in_data, hint=hint))
             return _clipped(body or b"{}", error, hint=hint)
@@ -150,7 +153,7 @@ def _clipped(body: bytes, error: Exception, *, hint: bool) -> Track:
             if refused.field is None and isinstance(still, RecursionError):
                 refused.field = refusal(error, Track, None, hint=False).field
             raise refused from None
-    raise refusal(error, Track, "cost", hint=hint) from None
+    raise refusal(error, Track, _TOO_DEEP(body), hint=hint) from None
 
 
 def _batch(body: bytes) -> Batch:
@@ -228,7 +231,7 @@ def money_of(raw: msgspec.Raw, field: str, decimals_max: int = MONEY_DECIMALS_MA
     """
     if raw is ABSENT:
         return None
-    text = _number_of(raw, field)
+    text = number_text(raw, field)
     if text is None:
         return None
     try:
@@ -245,7 +248,7 @@ def billed_of(raw: msgspec.Raw) -> tuple[int | None, bool]:
     Raises:
         InvalidRequest: not a number, negative or too large, as it was sent.
     """
-    text = None if raw is ABSENT else _number_of(raw, "cost")
+    text = None if raw is ABSENT else number_text(raw, "cost")
     if text is None:
         return None, False
     try:
@@ -256,16 +259,6 @@ def billed_of(raw: msgspec.Raw) -> tuple[int | None, bool]:
         raise InvalidRequest("cost is out of range", "cost") from None
     except ValueError as error:
         raise InvalidRequest(f"cost {error}", "cost") from None
-
-
-def _number_of(raw: msgspec.Raw, field: str) -> str | None:
-    """The text of a JSON number, None for null."""
-    text = bytes(raw)
-    if text == b"null":
-        return None
-    if text[:1] not in b"-0123456789" or not text:
-        raise InvalidRequest(f"Expected a number - at `$.{field}`", field)
-    return text.decode("ascii")
 
 
 _DECODERS: Final[dict[str, Decode]] = {verb.name: _checking(verb) for verb in VERBS}

@@ -37,6 +37,7 @@ ERRORS: Final[dict[str, ErrorCode]] = {
     ),
     "unknown_verb": ErrorCode(404, False, "no such verb"),
     "unknown_provider": ErrorCode(404, False, "no such provider"),
+    "unknown_unit": ErrorCode(404, False, "no such unit, or one that is archived"),
     "unknown_plan": ErrorCode(404, False, "no such plan"),
     "unknown_price": ErrorCode(404, False, "no such price"),
     "unknown_hold": ErrorCode(404, False, "no such open hold"),

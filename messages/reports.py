@@ -89,6 +89,20 @@ class Usage(Struct):
     cost: Decimal
 
 
+class NamedUsage(Usage):
+    """`Usage` and the units of one provider or model, those that are not zero."""
+
+    units: dict[str, Number]
+
+
+class Estimated(Struct):
+    """Calls, tokens and cost that were priced by the estimate."""
+
+    calls: int
+    tokens: int
+    cost: Decimal
+
+
 class PlanLimits(Struct):
     """The plan in force with its limits."""
 
@@ -134,9 +148,12 @@ class StatsReply(Struct, kw_only=True):
     error_rate: float
     error_count: int
     limits: PlanLimits
-    provider_breakdown: dict[str, Usage]
-    actual_provider_breakdown: dict[str, Usage]
-    model_breakdown: dict[str, Usage]
+    units: dict[str, Number]
+    estimated: Estimated
+    unpriced_calls: int
+    provider_breakdown: dict[str, NamedUsage]
+    actual_provider_breakdown: dict[str, NamedUsage]
+    model_breakdown: dict[str, NamedUsage]
     usage_percentages: dict[str, float]
     alerts: tuple[AlertReply, ...]
     held: Held
@@ -179,6 +196,7 @@ class LogEntry(Struct, kw_only=True):
     token_counting: TokenCounting
     price_variant: str | None
     price_factors: tuple[str, ...]
+    units: dict[str, Number]
     cost: Decimal
     cost_input: Decimal
     cost_output: Decimal
@@ -221,6 +239,7 @@ class TrendsReply(Struct, kw_only=True):
     total_cost: tuple[Decimal, ...]
     total_tokens: tuple[int, ...]
     provider_trends: dict[str, ProviderTrend]
+    unit_trends: dict[str, tuple[Number, ...]]
     seq: int
 
 

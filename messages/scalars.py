@@ -38,6 +38,9 @@ TAGS_MAX: Final = 8
 Tags = Annotated[
     dict[Identifier, Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=TAGS_MAX)
 ]
+UNITS_MAX: Final = 16
+Units = Annotated[dict[Identifier, Raw], Meta(max_length=UNITS_MAX)]
+"""Amounts by unit, each the text of a JSON number: see `quantities.quantities_of`."""
 KeyId = Annotated[str, Meta(min_length=1, max_length=64)]
 """Which API key or device makes a call: an id, never the secret."""
 Outcome = Literal["ok", "failed", "cancelled", "unknown"]

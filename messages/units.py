@@ -14,8 +14,6 @@ from typing import Final
 
 NANO_PER_USD: Final = 10**9
 PICO_PER_NANO: Final = 1000
-NANO_PER_UNIT: Final = 10**9
-"""Amounts of units are exact integers of 1e-9 of one."""
 USD_MAX: Final = 1_000_000
 MONEY_DECIMALS_MAX: Final = 9
 PRICE_DECIMALS_MAX: Final = 12

@@ -33,6 +33,7 @@ from .scalars import (
     TokenCounting,
     TokenParts,
     Tokens,
+    Units,
     Variant,
 )
 
@@ -73,6 +74,7 @@ class Track(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=Fa
     token_counting: TokenCounting | None = None
     price_variant: Variant | None = None
     price_factors: Factors | None = None
+    units: Units | None = None
     deadline: Moment | None = None
 
 

@@ -169,6 +169,23 @@ CATALOG_VERBS: Final = (
         keyed=True,
     ),
     Verb("catalog.providers.list", catalog.ProvidersList, catalog.ProvidersReply, _READ),
+    Verb("catalog.units.list", catalog.UnitsList, catalog.UnitsReply, _READ),
+    Verb(
+        "catalog.units.put",
+        catalog.UnitsPut,
+        catalog.UnitPutReply,
+        (ADMIN,),
+        {"id": "pages_scanned"},
+        keyed=True,
+    ),
+    Verb(
+        "catalog.units.archive",
+        catalog.UnitsArchive,
+        catalog.UnitPutReply,
+        (ADMIN,),
+        {"id": "pages_scanned"},
+        keyed=True,
+    ),
     Verb(
         "catalog.estimate.cost",
         catalog.EstimateCost,

@@ -25,6 +25,7 @@ from messages.stored.events import (
     PeriodSealed,
     PeriodTotals,
 )
+from messages.stored.tally import TallyTotals
 from persistence.records import Row, Snapshot
 
 _OF_NO_PERIOD: Final = tuple(
@@ -65,10 +66,20 @@ def closed_by(account: Account, event: Event) -> Iterator[tuple[Period, PeriodTo
 
 
 def compare_totals(row: Row, kept: PeriodTotals, period: Period, found: Found) -> None:
-    """Compare the totals that a row keeps of a closed period with what was counted."""
-    for field, said, counted in differences(kept, totals_of(period)):
+    """Compare the totals that a row keeps of a closed period with what was counted.
+
+    Estimates that a row says nothing of may have come before totals had them.
+    """
+    counts = totals_of(period)
+    if kept.tally is None and counts.tally is not None and _estimates_only(counts.tally):
+        counts = msgspec.structs.replace(counts, tally=None)
+    for field, said, counted in differences(kept, counts):
         why = f"row {row.seq} says {said}, the log {counted}"
         found(of_row(row.user, row.seq, row.at, field, why)._replace(period=kept.key))
+
+
+def _estimates_only(tally: TallyTotals) -> bool:
+    return tally == TallyTotals(estimated=tally.estimated)
 
 
 def compare_snapshot(account: Account, snapshot: Snapshot, found: Found) -> None:

@@ -12,7 +12,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from actors.billing.catalog import changes, plan_changes, price_changes, provider_changes
+from actors.billing.catalog import (
+    changes,
+    plan_changes,
+    price_changes,
+    provider_changes,
+    unit_changes,
+)
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.defaults import default_catalog
 from actors.billing.catalog.estimates import estimate
@@ -34,6 +40,7 @@ from messages.catalog import (
     PricesList,
     PricesReply,
     ProvidersList,
+    UnitsList,
     UsersList,
 )
 from messages.codec import decode_catalog_event, encode_event
@@ -146,6 +153,7 @@ class _Effect:
 
 _READS: Final[Mapping[type, Callable[[Catalog, Any, int], object]]] = {
     ProvidersList: lambda catalog, _ask, _at: provider_changes.providers(catalog),
+    UnitsList: lambda catalog, _ask, _at: unit_changes.units(catalog),
     EstimateCost: estimate,
 }
 

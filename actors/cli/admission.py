@@ -18,8 +18,10 @@ from actors.cli.options import (
     Provider,
     Tags,
     Timeout,
+    UnitsRequested,
     Url,
     User,
+    amounts_of,
     pairs_of,
 )
 from actors.cli.output import show
@@ -40,6 +42,7 @@ def hold(
     calls: int | None = None,
     key: KeyId = None,
     tags: Tags = None,
+    units_requested: UnitsRequested = None,
     ttl: Ttl = None,
     event_id: EventId = None,
     url: Url = None,
@@ -61,6 +64,7 @@ def hold(
             calls=calls,
             key=key,
             tags=pairs_of(tags, "--tag") if tags else None,
+            units_requested=amounts_of(units_requested, "--units-requested"),
             ttl=ttl,
             event_id=event_id,
         ),
@@ -75,6 +79,7 @@ def extend(
     ttl: Ttl = None,
     tokens_requested: int | None = None,
     cost_requested: Money = None,
+    units_requested: UnitsRequested = None,
     event_id: EventId = None,
     url: Url = None,
     timeout: Timeout = TIMEOUT_S,
@@ -90,6 +95,7 @@ def extend(
             ttl=ttl,
             tokens_requested=tokens_requested,
             cost_requested=cost_requested,
+            units_requested=amounts_of(units_requested, "--units-requested"),
             event_id=event_id,
         ),
     )

@@ -19,6 +19,8 @@ from actors.cli.options import (
     Provider,
     Tags,
     Timeout,
+    UnitAmounts,
+    UnitsRequested,
     Url,
     User,
     Yes,
@@ -60,6 +62,7 @@ def track(
     outcome: Outcome = None,
     key: KeyId = None,
     tags: Tags = None,
+    units: UnitAmounts = None,
     url: Url = None,
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
@@ -71,6 +74,7 @@ def track(
         fields["metadata"] = options.pairs_of(metadata, "--metadata")
     if tags:
         fields["tags"] = options.pairs_of(tags, "--tag")
+    fields["units"] = options.amounts_of(units, "--unit")
     reply = call(url, timeout, lambda client: client.track(user, **fields))
     show(reply, views.tracked, as_json=as_json)
 
@@ -86,6 +90,7 @@ def enforce(
     calls: int | None = None,
     key: KeyId = None,
     tags: Tags = None,
+    units_requested: UnitsRequested = None,
     url: Url = None,
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
@@ -94,6 +99,7 @@ def enforce(
     fields = _given(locals(), EnforceFields)
     if tags:
         fields["tags"] = options.pairs_of(tags, "--tag")
+    fields["units_requested"] = options.amounts_of(units_requested, "--units-requested")
     reply = call(url, timeout, lambda client: client.enforce(user, **fields))
     show(reply, views.decided, as_json=as_json)
     if not reply.allowed:

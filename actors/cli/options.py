@@ -78,6 +78,16 @@ KeyId = Annotated[
 ]
 
 
+UnitAmounts = Annotated[
+    Pairs,
+    typer.Option("--unit", metavar="NAME=NUMBER", help="Of a unit. May be given again."),
+]
+UnitsRequested = Annotated[
+    Pairs,
+    typer.Option("--units-requested", metavar="NAME=NUMBER", help="Of a unit. May be given again."),
+]
+
+
 def outcome(text: str) -> str:
     """How a call ended."""
     if text not in get_args(OutcomeText):
@@ -132,6 +142,16 @@ def pairs_of(given: Iterable[str], option: str) -> dict[str, str]:
             raise typer.BadParameter(f"{pair!r}: write key=value", param_hint=option)
         found[key] = value
     return found
+
+
+def amounts_of(given: Iterable[str] | None, option: str) -> dict[str, Decimal] | None:
+    """Options ``name=number`` as one object, exactly as written; None if there are none."""
+    if not given:
+        return None
+    try:
+        return {name: exact(number) for name, number in pairs_of(given, option).items()}
+    except BadValue as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def overrides(pairs: Iterable[str]) -> dict[str, int | Decimal | None]:

@@ -19,10 +19,14 @@ from messages.catalog import (
     PricesReply,
     ProvidersReply,
     TierEntry,
+    UnitEntry,
     UnitPriceEntry,
+    UnitPutReply,
+    UnitsReply,
     UsersReply,
 )
 from messages.dimensions import DIMENSIONS, TOKEN_PRICES, Dimension
+from messages.quantities import SCALE_MAX, quantity
 
 
 def plans(reply: PlansReply) -> RenderableType:
@@ -109,6 +113,29 @@ def providers(reply: ProvidersReply) -> RenderableType:
         aliases = ", ".join(entry.aliases)
         shown.add_row(*map(cell, (entry.name, entry.kind, entry.default_model, aliases)))
     return shown
+
+
+def units(reply: UnitsReply) -> RenderableType:
+    """The reply to ``units.list``."""
+    shown = grid("unit", "name", "#decimals", "#most in a call", "")
+    for unit in reply.units:
+        about = "built in" if unit.builtin else "archived" if unit.archived else ""
+        shown.add_row(cell(unit.id), cell(unit.name), str(unit.scale), _most(unit), about)
+    return lines(shown, Text(counted(len(reply.units), "unit")))
+
+
+def unit_put(reply: UnitPutReply) -> RenderableType:
+    """The reply to ``units.put`` and ``units.archive``."""
+    unit = reply.unit
+    state = "archived" if unit.archived else f"at most {_most(unit)} in a call"
+    return cell(f"{unit.id} ({unit.name}), {counted(unit.scale, 'decimal')}, {state}")
+
+
+def _most(unit: UnitEntry) -> str:
+    """The most in one call, in the unit."""
+    if unit.max_per_call is None:
+        return ""
+    return amount(quantity(unit.max_per_call * 10 ** (SCALE_MAX - unit.scale)))
 
 
 def users(reply: UsersReply) -> RenderableType:

@@ -12,7 +12,7 @@ CALLS: Final = "Calls of a user"
 ADMISSION: Final = "Before a call"
 REPORTS: Final = "What a user has used"
 PLANS: Final = "Plans of a user"
-CATALOG: Final = "Plans, prices, providers and users"
+CATALOG: Final = "Plans, prices, providers, units and users"
 FILES: Final = "Files of usage"
 HEALTH: Final = "Health"
 DATA: Final = "Care of the data"
@@ -88,6 +88,7 @@ VERBS: Final = {
     "export": Place("exporting", "app", FILES, "meterd export invoice alice --period 2026-03"),
     "plans": Place("catalogue", "plans", CATALOG, "meterd plans list"),
     "providers": Place("catalogue", "providers", CATALOG, "meterd providers list"),
+    "units": Place("units", "app", CATALOG, "meterd units put gpu_seconds --scale 3"),
     "users": Place("catalogue", "users", CATALOG, "meterd users --sort cost --limit 10"),
     "estimate": Place(
         "catalogue",

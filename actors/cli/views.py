@@ -15,7 +15,7 @@ from rich.text import Text
 
 from actors.cli.shares import held_of, used_of
 from messages.admission import EnforceReply, HoldReply, HoldsReply, LimitState, Number
-from messages.reports import LogsReply, StatsReply, Usage
+from messages.reports import LogsReply, NamedUsage, StatsReply
 from messages.usage import ResetReply, TrackReply
 
 _ANY_WIDTH: Final = 10_000
@@ -78,6 +78,15 @@ def summary(reply: StatsReply, open_holds: HoldsReply | None = None) -> Renderab
         f"{amount(reply.total_cost)} USD, {reply.avg_response_time:.3f} s on average, "
         f"{reply.error_rate:g} % errors"
     )
+    units = Text(_units(reply.units), overflow="fold")
+    guessed = reply.estimated
+    unpriced = Text(
+        f"priced by the estimate: {counted(guessed.calls, 'call')}, {amount(guessed.cost)} USD; "
+        f"without some price: {counted(reply.unpriced_calls, 'call')}"
+        if guessed.calls or reply.unpriced_calls
+        else "",
+        "yellow",
+    )
     held = reply.held
     holds = Text(
         f"held: {counted(held.calls, 'call')}, {counted(held.tokens, 'token')}, "
@@ -88,6 +97,8 @@ def summary(reply: StatsReply, open_holds: HoldsReply | None = None) -> Renderab
     return lines(
         head,
         totals,
+        units,
+        unpriced,
         holds,
         _usage("provider", reply.provider_breakdown),
         _usage("model", reply.model_breakdown),
@@ -135,14 +146,21 @@ def _limits(limits: tuple[LimitState, ...]) -> RenderableType:
     return lines(table, Text(f"resets at {', '.join(resets)}"))
 
 
-def _usage(title: str, parts: dict[str, Usage]) -> RenderableType:
-    used = {name: part for name, part in parts.items() if part.calls}
+def _usage(title: str, parts: dict[str, NamedUsage]) -> RenderableType:
+    used = {name: part for name, part in parts.items() if part.calls or part.units}
     if not used:
         return Text()
-    table = grid(title, "#calls", "#tokens", "#USD")
+    columns = ["units"] if any(part.units for part in used.values()) else []
+    table = grid(title, "#calls", "#tokens", "#USD", *columns)
     for name, part in used.items():
-        table.add_row(cell(name), f"{part.calls:,}", f"{part.tokens:,}", amount(part.cost))
+        units = [_units(part.units)] if columns else []
+        table.add_row(cell(name), f"{part.calls:,}", f"{part.tokens:,}", amount(part.cost), *units)
     return table
+
+
+def _units(amounts: dict[str, Number]) -> str:
+    """Amounts by unit in a line."""
+    return ", ".join(f"{amount(number)} {unit}" for unit, number in amounts.items())
 
 
 def _bounds(reply: StatsReply, holds: HoldsReply | None) -> RenderableType:

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from messages.codec import decode_event
-from messages.stored.catalog import CatalogEvent, PlanPut, PriceCancelled
+from messages.stored.catalog import CatalogEvent, PlanPut, PriceCancelled, UnitArchived, UnitPut
 from messages.stored.events import (
     KIND,
     CountersReset,
@@ -64,6 +64,10 @@ def tell_of_catalog(event: CatalogEvent, seq: int) -> None:
             effective_from=to_datetime(event.effective_from).isoformat(),
             seq=seq,
         )
+    elif isinstance(event, UnitPut):
+        _log.info("unit_put", unit=event.id, scale=event.scale, version=event.version, seq=seq)
+    elif isinstance(event, UnitArchived):
+        _log.info("unit_archived", unit=event.id, version=event.version, seq=seq)
     else:
         _log.info(
             "price_put",

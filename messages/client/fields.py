@@ -54,6 +54,7 @@ class TrackFields(CountFields, total=False):
     token_counting: TokenCounting | None
     price_variant: str | None
     price_factors: Sequence[str] | None
+    units: Mapping[str, int | Decimal] | None
 
 
 class EnforceFields(CountFields, total=False):
@@ -72,6 +73,7 @@ class EnforceFields(CountFields, total=False):
     token_counting: TokenCounting | None
     price_variant: str | None
     price_factors: Sequence[str] | None
+    units_requested: Mapping[str, int | Decimal] | None
 
 
 class OperationFields(EnforceFields, total=False):
@@ -100,6 +102,7 @@ class ExtendFields(TypedDict, total=False):
     ttl: int | None
     tokens_requested: int | None
     cost_requested: Decimal | int | None
+    units_requested: Mapping[str, int | Decimal] | None
     event_id: str | None
 
 

@@ -85,5 +85,30 @@ class PriceCancelled(Struct, frozen=True, kw_only=True, omit_defaults=True):
     variant: str = ""
 
 
-CatalogEvent = PlanPut | PricePut | PriceCancelled
+class UnitPut(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The catalogue has a unit, or another name or bound of one.
+
+    ``scale`` is its decimals, which never change; ``max_per_call`` counts its smallest parts.
+    """
+
+    id: str
+    name: str
+    scale: int
+    max_per_call: int
+    version: int
+    content: str
+
+
+class UnitArchived(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A unit is taken out of use until it is put again; the other fields are as it was."""
+
+    id: str
+    name: str
+    scale: int
+    max_per_call: int
+    version: int
+    content: str
+
+
+CatalogEvent = PlanPut | PricePut | PriceCancelled | UnitPut | UnitArchived
 """What can happen to the catalogue."""

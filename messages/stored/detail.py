@@ -24,6 +24,7 @@ DETAIL_NAMES: Final = {
     "matched_by": "b",
     "variant_priced": "vp",
     "tier": "ti",
+    "units": "n",
     "unpriced": "u",
 }
 """What the fields are called in the log."""
@@ -45,7 +46,8 @@ class UsageDetail(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
         price_model: the model whose row priced it; ``matched_by``: how that was found. Absent if
             ``priced`` says it: see `found_of`.
         tier: the bound of the tier that priced it.
-        unpriced: what it used and its price does not have.
+        units: nano-units by unit, in the order of the names, without those that are 0.
+        unpriced: names of what was sent above 0 and its price row does not price.
     """
 
     outcome: Outcome | None = None
@@ -59,6 +61,7 @@ class UsageDetail(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     matched_by: str | None = None
     variant_priced: bool | None = None
     tier: int | None = None
+    units: dict[str, int] | None = None
     unpriced: tuple[str, ...] = ()
 
 
@@ -72,6 +75,7 @@ class HoldDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
     token_counting: TokenCounting | None = None
     price_variant: str | None = None
     price_factors: tuple[str, ...] | None = None
+    units: dict[str, int] | None = None
 
 
 class PriceThen(Struct, frozen=True, array_like=True):

@@ -12,9 +12,18 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from .catalog import CatalogEvent, PlanPut, PlanTerms, PriceCancelled, PricePut
+from .catalog import (
+    CatalogEvent,
+    PlanPut,
+    PlanTerms,
+    PriceCancelled,
+    PricePut,
+    UnitArchived,
+    UnitPut,
+)
 from .detail import HoldDetail, PriceThen, UsageDetail
 from .names import USAGE_NAMES
+from .tally import TallyTotals
 
 Counters = tuple[int, int, int]
 """Calls, tokens and cost in nano-USD, in this order."""
@@ -49,7 +58,8 @@ class PeriodTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``providers`` holds the counters since the last reset, ``earlier`` what was counted before
     it; ``wavespeed_calls`` counts the calls of or served by wavespeed; ``slept`` are the starts
-    of the newest periods just before it in which nothing was written.
+    of the newest periods just before it in which nothing was written. ``tally`` is there if it
+    has something to say; what was stored before there was one has none.
     """
 
     key: str
@@ -65,6 +75,7 @@ class PeriodTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     response_micros: int = 0
     last_updated: int | None = None
     slept: tuple[int, ...] = ()
+    tally: TallyTotals | None = None
 
 
 class StoredSubscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -249,7 +260,10 @@ class HoldPlaced(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HoldExtended(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An open hold has another expiry or other amounts."""
+    """An open hold has another expiry or other amounts.
+
+    ``units`` are the hold's from now on, as in its detail; None: they stay as they are.
+    """
 
     hold_id: str
     tokens: int
@@ -262,6 +276,7 @@ class HoldExtended(Struct, frozen=True, kw_only=True, omit_defaults=True):
     content: str
     derived: bool = False
     price: PriceThen | None = None
+    units: dict[str, int] | None = None
 
 
 class HoldReleased(Struct, frozen=True, kw_only=True):
@@ -359,4 +374,6 @@ KIND: Final[dict[type[Event | CatalogEvent], str]] = {
     PlanPut: "plan",
     PricePut: "price",
     PriceCancelled: "price_cancelled",
+    UnitPut: "unit",
+    UnitArchived: "unit_archived",
 }

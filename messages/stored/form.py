@@ -48,6 +48,8 @@ STORAGE: Final[dict[str, Storage]] = {
     "plan": Storage.RARE,
     "price": Storage.RARE,
     "price_cancelled": Storage.RARE,
+    "unit": Storage.RARE,
+    "unit_archived": Storage.RARE,
 }
 """Every kind, the most common ones first: a journal asks of each row in this order.
 

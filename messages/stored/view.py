@@ -1,7 +1,8 @@
 """The usage log as plain columns, for people and their tools: which column is where in a body.
 
 Money is there twice: ``*_nano`` are exact integers of 1e-9 USD (add these up), the others are
-USD as floating point, to look at. A field that is absent shows the default of the event.
+USD as floating point, to look at. So are amounts of units: ``units_nano`` in 1e-9 of one. A field
+that is absent shows the default of the event.
 """
 
 from __future__ import annotations
@@ -70,6 +71,10 @@ def _usd(name: str) -> Column:
 
 
 _WHOLES: Final = tuple(dimension.field for dimension in COUNTED if dimension.is_whole)
+_UNITS: Final = (
+    "CASE WHEN units_nano IS NOT NULL THEN"
+    " (SELECT json_group_object(key, value / 1e9) FROM json_each(units_nano)) END"
+)
 
 USAGE: Final = View(
     "usage",
@@ -128,6 +133,8 @@ USAGE: Final = View(
         _detail("matched_by"),
         _detail("variant_priced"),
         _detail("tier"),
+        _detail("units")._replace(name="units_nano"),
+        Column("units", shown=_UNITS),
         _detail("unpriced"),
     ),
 )

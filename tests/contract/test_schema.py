@@ -209,6 +209,24 @@ FULL = UsageRecorded(
     alerts=(ALERT,),
 )
 SHOWN = [name for name in FULL.__struct_fields__ if name not in {"clipped", "detail"}]
+DETAILS = tuple(
+    name for name in (*UsageDetail.__struct_fields__, "units_nano") if name != "outcome"
+)
+DETAIL = UsageDetail(
+    outcome="unknown",
+    key="k-1",
+    tags={"team": "a"},
+    token_parts={"input_audio": 3},
+    token_counting="exclusive",
+    price_variant="batch",
+    price_factors=("us",),
+    price_model="m",
+    matched_by="undated",
+    variant_priced=False,
+    tier=200_000,
+    units={"seconds": 1_500_000_000, "web_searches": 2 * 10**9},
+    unpriced=("seconds",),
+)
 PERSONAL = Personal(user_agent="curl", ip_address="::1", error_message="oh", metadata={"team": "a"})
 
 
@@ -218,21 +236,7 @@ async def test_the_view_shows_every_field_of_a_usage_event_in_each_form_that_was
     outside: sqlite3.Connection,
     stored: Callable[[UsageRecorded], str],
 ) -> None:
-    detail = UsageDetail(
-        outcome="unknown",
-        key="k-1",
-        tags={"team": "a"},
-        token_parts={"input_audio": 3},
-        token_counting="exclusive",
-        price_variant="batch",
-        price_factors=("us",),
-        price_model="m",
-        matched_by="undated",
-        variant_priced=False,
-        tier=200_000,
-        unpriced=("seconds",),
-    )
-    whole = FULL if stored is long_form else replace(FULL, detail=detail)
+    whole = FULL if stored is long_form else replace(FULL, detail=DETAIL)
     full = make_row(2, "bob", key="k", body=stored(whole), personal=encode_event(PERSONAL))
     least = make_row(1, body=stored(LEAST))
     await sqlite_journal.append([least, full, make_row(3, kind="reset", body="{}")])
@@ -258,16 +262,21 @@ async def test_the_view_shows_every_field_of_a_usage_event_in_each_form_that_was
     (alert,) = json.loads(full_shown.pop("alerts"))
     assert expected.pop("alerts") == (Alert(**alert),)
     assert expected.pop("adjusted") == tuple(json.loads(full_shown.pop("adjusted")))
-    expected |= dict.fromkeys(UsageDetail.__struct_fields__) | {"outcome": "failed"}
+    expected |= {"outcome": "failed", **dict.fromkeys(DETAILS)}
     if whole.detail is not None:
         expected |= asdict(whole.detail)
-        for name in ("tags", "token_parts", "price_factors", "unpriced"):
-            full_shown[name] = type(expected[name])(json.loads(full_shown[name]))
+        expected |= {
+            "units": {"seconds": 1.5, "web_searches": 2.0},
+            "units_nano": whole.detail.units,
+            "unpriced": [*whole.detail.unpriced],
+            "price_factors": ["us"],
+        }
+        for name in ("tags", "units", "units_nano", "unpriced", "token_parts", "price_factors"):
+            full_shown[name] = json.loads(full_shown[name])
     assert full_shown == expected
 
     expected = {name: getattr(LEAST, name) for name in SHOWN}
-    expected |= dict.fromkeys((*PERSONAL.__struct_fields__, *UsageDetail.__struct_fields__))
-    expected["outcome"] = "ok"
+    expected |= {"outcome": "ok", **dict.fromkeys((*PERSONAL.__struct_fields__, *DETAILS))}
     expected |= {
         "seq": 1,
         "user_id": "alice",

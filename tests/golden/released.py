@@ -88,6 +88,7 @@ class Story:
         await self.do("prices.put", "", model="gpt-4o-mini", cost_per_request=0.01, **price)
         then = "2025-12-01T00:00:00Z"
         await self.do("prices.put", "", model="new", effective_from=then, **price)
+        await self.do("units.put", "", id="gpu_seconds", scale=3)
         plan: dict[str, Any] = {"plan": "Pro", "billing_cycle": "monthly"}
         own = {"openai_calls": 6, "monthly_cost": 2}
         await self.do("subscribe", "bob", overrides=own, **plan)
@@ -102,6 +103,8 @@ class Story:
         await self.do("plans.put", "", name="Own", tier="pro", limits={"openai_calls": 7}, **terms)
         price = {"provider": "exa", "model": "exa-search", "cost_per_request": 0.009}
         await self.do("prices.put", "", **price)
+        await self.do("units.archive", "", id="gpu_seconds")
+        await self.do("units.put", "", id="gpu_seconds", name="Seconds of a GPU")
         await self.do("resume", "dora")
         await self.do("cancel", "dora")
         await self.do("subscribe", "bob", plan="Own", billing_cycle="monthly", period="keep")
@@ -115,6 +118,7 @@ class Story:
     async def _calls(self, name: str) -> None:
         cached = {"tokens_cache_read": 10, "tokens_cache_write": 0, "tokens_reasoning": 3}
         failed = {"status_code": 500, "response_time": 1.25, "retry_count": 2, "method": "GET"}
+        units = {"units": {"gpu_seconds": 0.125, "annotated_pages": 4}}
         calls: list[dict[str, Any]] = [
             {"provider": "openai", "tokens_input": 900, "tokens_output": 70} | cached,
             {"provider": "openai", "model_used": "new", "tokens_input": 5, "endpoint": f"/{name}"},
@@ -122,7 +126,7 @@ class Story:
             {"provider": "huggingface", "tokens_input": 7, "model_used": "estimated"} | PERSONAL,
             {"provider": "exa", "cost": 0.25, "search_count": 2, "request_size": 0},
             {"provider": "video", "model_used": "wan-2.5", "image_count": 0, "response_size": 3},
-            {"provider": "firecrawl", "page_count": 4, "actual_provider_name": "own"},
+            {"provider": "firecrawl", "page_count": 4, "actual_provider_name": "own"} | units,
         ]
         for number, user in enumerate(USERS):
             for call in calls[number % 3 :: 2]:

@@ -6,14 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from actors.billing.counters.slots import restored, wavespeed_calls
-from actors.billing.state import snapshot as snapshots
-from actors.billing.state.account import Account, Period, Raised
-from actors.billing.state.open_holds import OpenHold, OpenHolds
-from messages.stored.catalog import (
-    CatalogEvent,
-    PlanTerms,
-)
+from messages.stored.catalog import CatalogEvent, PlanTerms
 from messages.stored.detail import HoldDetail, PriceThen, UsageDetail
 from messages.stored.events import (
     Alert,
@@ -37,6 +30,7 @@ from messages.stored.events import (
     SubscriptionChanged,
     UsageRecorded,
 )
+from messages.stored.tally import TallyTotals
 from tests.golden.stored_catalog import APRIL, CATALOG_EVENTS, FREE, MARCH
 
 MAY: Final = 1_777_593_600_000_000
@@ -85,6 +79,14 @@ TOTALS: Final = PeriodTotals(
     response_micros=1_250_000,
     last_updated=NOON,
     slept=(1_769_904_000_000_000,),
+)
+TALLY: Final = TallyTotals(
+    providers={"gemini": {"seconds": 1_500_000_000, "web_searches": 3 * 10**9}},
+    actual_providers={"google": {"seconds": 1_500_000_000, "web_searches": 3 * 10**9}},
+    models={"other": {"seconds": 1_500_000_000, "web_searches": 3 * 10**9}},
+    earlier={"gpu_seconds": 10**24 + 1},
+    estimated=(2, 1_500, 2**64),
+    unpriced_calls=1,
 )
 OLD_TOTALS: Final = replace(TOTALS, slept=())
 SUBSCRIPTION: Final = StoredSubscription(
@@ -269,6 +271,24 @@ EVENTS["usage.4"] = replace(
     EVENTS["usage.3"],
     detail=UsageDetail(outcome="cancelled", key="k-1", tags={"app": "chat", "team": "blau"}),
 )
+EVENTS["usage.5"] = replace(
+    EVENTS["usage.4"],
+    detail=UsageDetail(
+        outcome="cancelled",
+        key="k-1",
+        tags={"app": "chat", "team": "blau"},
+        units={"gpu_seconds": 1, "seconds": 10**24},
+        unpriced=("seconds", "search_count"),
+    ),
+)
+EVENTS["hold.2"] = replace(
+    PLACED,
+    detail=HoldDetail(key="k-1", tags={"team": "blau"}, units={"seconds": 1_500_000_000}),
+)
+EVENTS["hold_extended.1"] = replace(EVENTS["hold_extended"], units={"seconds": 10**24})
+EVENTS["hold_extended.dropped"] = replace(EVENTS["hold_extended"], units={})
+EVENTS["period_sealed.2"] = PeriodSealed(totals=replace(TOTALS, tally=TALLY))
+EVENTS["period_closed.1"] = PeriodClosed(totals=replace(TOTALS, tally=TALLY))
 EVENTS["usage.priced"] = replace(
     EVENTS["usage.4"],
     detail=UsageDetail(
@@ -283,6 +303,7 @@ EVENTS["usage.priced"] = replace(
         matched_by="undated",
         variant_priced=False,
         tier=200_000,
+        units={"seconds": 1},
         unpriced=("image_count", "seconds"),
     ),
 )
@@ -296,11 +317,13 @@ EVENTS["hold.priced"] = replace(
         token_counting="exclusive",
         price_variant="batch",
         price_factors=("us",),
+        units={"seconds": 1},
     ),
     price=PriceThen("catalog", "alias", "gpt-5", ("image_count",)),
 )
 EVENTS["hold_extended.priced"] = replace(
-    EXTENDED, price=PriceThen("provider_default", "provider_default", "default")
+    EVENTS["hold_extended.1"],
+    price=PriceThen("provider_default", "provider_default", "default"),
 )
 EVENTS["usage.1"] = replace(EVENTS["usage"], hold_status="unknown", late_settle=False, source=None)
 OLDER: Final = frozenset({"usage", "usage.1", "usage.bare"})
@@ -312,45 +335,3 @@ PERSONAL: Final = Personal(
     error_message="tïmeout\n",
     metadata={"team": "blue", "": "empty"},
 )
-
-
-def an_account() -> Account:
-    """A user in April with a closed March, as the golden snapshot keeps it."""
-    account = Account("alice", seq=77, at=NOON + 1, months={"2026-03": 2, "2026-04": 1})
-    account.before = {"gemini": 42, "video": 1}
-    one = (1, 1, 150)
-    used, layout = restored({"openai": one}, 0, {"openai": one}, {"gpt-4o-mini": one})
-    account.current = Period(
-        key="2026-04",
-        start=APRIL,
-        end=MAY,
-        terms=FREE,
-        used=used,
-        layout=layout,
-        last_updated=NOON + 1,
-    )
-    march = snapshots.period_of(TOTALS)
-    march.levels = {"gemini_calls": 80, "monthly_cost": 100}
-    march.announced = True
-    assert wavespeed_calls(march.used) == 1
-    account.closed = (march, Period("2026-03.2", MARCH, APRIL, BARE))
-    account.unread = {
-        WARNING.id: Raised(WARNING, NOON, 70),
-        ALERT.id: Raised(ALERT, NOON, 73),
-    }
-    account.sealed = 12
-    account.subscription = SUBSCRIPTION
-    account.suspended = True
-    amounts = (PLACED.calls, PLACED.tokens, PLACED.cost_nano)
-    account.holds = OpenHolds(
-        [
-            OpenHold(
-                *("h-1", PLACED.provider, PLACED.actual, PLACED.model),
-                amounts=amounts,
-                derived=True,
-                created_at=NOON,
-                expires_at=PLACED.expires_at,
-            )
-        ]
-    )
-    return account

@@ -11,6 +11,8 @@ from messages.stored.catalog import (
     PriceCancelled,
     PricePut,
     PriceTier,
+    UnitArchived,
+    UnitPut,
 )
 
 MARCH: Final = 1_772_323_200_000_000
@@ -87,3 +89,19 @@ CATALOG_EVENTS: Final[dict[str, CatalogEvent]] = {
         content="0123456789abcdef01234567",
     ),
 }
+CATALOG_EVENTS["unit"] = UnitPut(
+    id="gpu_seconds",
+    name="Sekunden einer GPU, ü",
+    scale=3,
+    max_per_call=10**15,
+    version=8,
+    content="0123456789abcdef01234567",
+)
+CATALOG_EVENTS["unit_archived"] = UnitArchived(
+    id="gpu_seconds",
+    name="gpu_seconds",
+    scale=0,
+    max_per_call=1,
+    version=9,
+    content="0123456789abcdef01234567",
+)

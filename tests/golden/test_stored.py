@@ -14,6 +14,7 @@ import pytest
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account
 from actors.billing.state.open_holds import OpenHolds
+from actors.billing.state.tally import tally_of
 from messages.codec import decode_catalog_event, decode_event, decode_personal, encode_event
 from messages.stored.detail import HoldDetail
 from messages.stored.errors import UnreadableEvent
@@ -24,7 +25,8 @@ from messages.stored.events import (
     UsageRecorded,
 )
 from messages.stored.older import LATER
-from tests.golden.stored import ALL, EVENTS, OLDER, PERSONAL, an_account
+from tests.golden.accounts import an_account
+from tests.golden.stored import ALL, EVENTS, OLDER, PERSONAL, TALLY
 from tests.golden.stored_catalog import CATALOG_EVENTS
 from tests.support.older import long_form
 
@@ -50,7 +52,7 @@ def kind_of(name: str) -> str:
 def test_every_kind_of_event_has_golden_bytes_and_no_file_is_forgotten() -> None:
     assert {kind_of(name) for name in ALL} == set(KIND.values())
     files = {path.stem for path in DATA.glob("*.json")}
-    snapshot_files = {"snapshot.3", "snapshot.3.empty", "snapshot.3.detail"}
+    snapshot_files = {f"snapshot.4{part}" for part in ("", ".empty", ".detail", ".tally")}
     assert files == {*ALL, "personal", *snapshot_files}
 
 
@@ -136,26 +138,35 @@ def test_a_kind_that_this_version_does_not_know_is_an_error() -> None:
 
 def test_the_golden_snapshot_is_of_the_schema_that_is_written() -> None:
     # A new schema adds a golden file; a snapshot of another schema is ignored and rebuilt.
-    assert snapshots.SCHEMA == 3
+    assert snapshots.SCHEMA == 4
 
 
 def test_a_stored_snapshot_is_read_as_it_was_meant() -> None:
-    found = snapshots.decode("alice", golden("snapshot.3").encode())
+    found = snapshots.decode("alice", golden("snapshot.4").encode())
     assert found == an_account()
-    assert snapshots.decode("alice", golden("snapshot.3.empty").encode()) == Account("alice")
+    assert snapshots.decode("alice", golden("snapshot.4.empty").encode()) == Account("alice")
 
 
 def test_what_few_holds_say_is_in_a_snapshot() -> None:
     account = an_account()
     assert account.holds is not None
-    details = [HoldDetail(key="k", tags={"team": "a"}), None, None]
+    detail = HoldDetail(key="k", tags={"team": "a"}, units={"seconds": 1_500_000_000})
+    details = [detail, None, None]
     account.holds = OpenHolds(
         [hold._replace(detail=one) for hold, one in zip(account.holds, details, strict=False)]
     )
-    assert snapshots.encode(account).decode() == golden("snapshot.3.detail")
-    assert snapshots.decode("alice", golden("snapshot.3.detail").encode()) == account
+    assert snapshots.encode(account).decode() == golden("snapshot.4.detail")
+    assert snapshots.decode("alice", golden("snapshot.4.detail").encode()) == account
+
+
+def test_what_few_periods_count_is_in_a_snapshot() -> None:
+    account = an_account()
+    assert account.current is not None
+    account.current.tally = tally_of(TALLY)
+    assert snapshots.encode(account).decode() == golden("snapshot.4.tally")
+    assert snapshots.decode("alice", golden("snapshot.4.tally").encode()) == account
 
 
 def test_a_snapshot_is_stored_as_it_always_was() -> None:
-    assert snapshots.encode(an_account()).decode() == golden("snapshot.3")
-    assert snapshots.encode(Account("alice")).decode() == golden("snapshot.3.empty")
+    assert snapshots.encode(an_account()).decode() == golden("snapshot.4")
+    assert snapshots.encode(Account("alice")).decode() == golden("snapshot.4.empty")

@@ -19,6 +19,7 @@ from actors.billing.state import weight as weights
 from actors.edge import dispatch
 from actors.user.actor import UserActor
 from messages.subjects import PREFIX
+from tests.support.meter import micros
 from tests.support.rig import Rig, Start
 
 WIDE = "\U0001f600"  # four bytes
@@ -105,6 +106,24 @@ async def test_a_user_weighs_about_as_much_as_the_memory_it_takes(rig: Rig) -> N
     took = traced(lambda: snapshots.decode("fat", body))
     assert took > MB
     assert 0.7 * took < weights.weight(account) < 2.5 * took  # texts that are sent take more
+
+
+async def test_units_weigh_about_what_they_take_in_whatever_period_they_are(rig: Rig) -> None:
+    names = [f"unit_{number}" for number in range(60)]
+    for name in names:
+        await rig.catalog("units.put", id=name)
+    for month in (3, 4):
+        rig.clock.at = micros(f"2026-0{month}-15T00:00:00Z")
+        for number in range(120):
+            drawn = {names[(number + n) % 60]: n + 1 for n in range(16)}
+            await rig.ask("track", provider="exa", model_used=f"m{number}", units=drawn)
+    account = rig.live("alice").account
+    body = snapshots.encode(account)
+    took = traced(lambda: snapshots.decode("alice", body))
+    assert took > 150_000
+    assert 0.7 * took < weights.weight(account) < 2.5 * took
+    again = snapshots.decode("alice", body)
+    assert weights.weight(again) == weights.weight(account)
 
 
 async def test_closed_periods_weigh_with_their_names_whatever_came_since(rig: Rig) -> None:

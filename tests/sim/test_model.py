@@ -38,6 +38,11 @@ NEVER: Final = 6
 places = st.integers(0, NEVER)
 """Which of the holds that there were, the newest first; the last: one that never was."""
 ttls = st.sampled_from([1, 60, 86_400])
+units = st.dictionaries(
+    st.sampled_from(["seconds", "characters", "web_searches", "unheard_of"]),
+    st.integers(0, 9).map(lambda number: number * 10**9),
+    max_size=2,
+)
 asked = st.fixed_dictionaries(
     {"provider": providers},
     optional={
@@ -45,6 +50,7 @@ asked = st.fixed_dictionaries(
         "cost_requested": money,
         "calls": st.integers(1, 4),
         "model_used": st.sampled_from(["gpt-4o", "wan-2.5", "unheard-of"]),
+        "units_requested": units,
     },
 )
 tracks = st.fixed_dictionaries(
@@ -54,6 +60,7 @@ tracks = st.fixed_dictionaries(
         "tokens_output": tokens,
         "cost": money,
         "model_used": st.sampled_from(["gpt-4o", "wan-2.5", "unheard-of"]),
+        "units": units,
         "back": ago,
         "hold": places,
     },
@@ -162,7 +169,13 @@ class Commands(RuleBasedStateMachine):
         user=users,
         place=places,
         more=st.fixed_dictionaries(
-            {}, optional={"ttl": ttls, "tokens_requested": tokens, "cost_requested": money}
+            {},
+            optional={
+                "ttl": ttls,
+                "tokens_requested": tokens,
+                "cost_requested": money,
+                "units_requested": units,
+            },
         ),
     )
     def extend(self, user: str, place: int, more: dict[str, Any]) -> None:

@@ -16,7 +16,14 @@ from messages.admission import EnforceReply, Held, LimitState
 from messages.client.client import UsageClient
 from messages.codec import encode_reply, error_headers
 from messages.errors import ErrorReply, RequestError
-from messages.reports import AlertReply, LogEntry, PlanLimits, StatsReply, Usage
+from messages.reports import (
+    AlertReply,
+    Estimated,
+    LogEntry,
+    NamedUsage,
+    PlanLimits,
+    StatsReply,
+)
 from messages.usage import ResetReply, TrackReply
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -103,9 +110,15 @@ STATS = StatsReply(
     error_rate=1.5,
     error_count=3,
     limits=PlanLimits("Free", "free", {"monthly_cost": Decimal(5)}, ()),
-    provider_breakdown={"openai": Usage(1234, 5678, Decimal("4.9")), "exa": Usage(0, 0, Decimal())},
+    units={"seconds": Decimal("1.5")},
+    estimated=Estimated(1, 2, Decimal("0.000002")),
+    unpriced_calls=1,
+    provider_breakdown={
+        "openai": NamedUsage(1234, 5678, Decimal("4.9"), {"seconds": Decimal("1.5")}),
+        "exa": NamedUsage(0, 0, Decimal(), {}),
+    },
     actual_provider_breakdown={},
-    model_breakdown={"[red]model": Usage(1, 1, Decimal(1))},
+    model_breakdown={"[red]model": NamedUsage(1, 1, Decimal(1), {})},
     usage_percentages={"monthly_cost": 98.0},
     alerts=(ALERT,),
     held=Held(1, 2, Decimal("0.3"), 1),
@@ -145,6 +158,7 @@ def entry_of(number: int) -> LogEntry:
             "token_counting": "inclusive",
             "price_factors": (),
             "unpriced": (),
+            "units": {},
             "billing_period": "2026-03",
             "seq": number,
         },

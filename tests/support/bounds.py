@@ -66,6 +66,14 @@ TAGS: tuple[list[Any], list[Any]] = (
         {f"t{n}": "v" for n in range(9)},
     ],
 )
+UNITS: tuple[list[Any], list[Any]] = (
+    [{}, {"seconds": 1.5}, {"a" * 48: -1}, {"a": None, "b": "x"}, {f"u{n}_": n for n in range(16)}],
+    [
+        *({"": 1}, {"U": 1}, {"1u": 1}, {"u-": 1}, {"u\n": 1}, {"a" * 49: 1}, [], ["u"], "u", 1),
+        {f"u{n}": 1 for n in range(17)},
+    ],
+)
+"""Which numbers an amount may be is for the rules: see tests/unit/test_units_of_calls.py."""
 OUTCOME: tuple[list[Any], list[Any]] = (
     ["ok", "failed", "cancelled", "unknown"],
     ["", "OK", "error", 1, True, [], {}],
@@ -103,6 +111,7 @@ ASKED = {
     **{field: TOKENS if "tokens" in field else COUNT for field in COUNT_FIELDS},
     **LABELS,
     **PRICING,
+    "units_requested": UNITS,
     "deadline": MOMENT,
 }
 
@@ -132,6 +141,7 @@ BOUNDS: dict[str, dict[str, tuple[list[Any], list[Any]]]] = {
         "outcome": OUTCOME,
         **LABELS,
         **PRICING,
+        "units": UNITS,
         "deadline": MOMENT,
     },
     "enforce": ASKED,
@@ -156,6 +166,7 @@ BOUNDS: dict[str, dict[str, tuple[list[Any], list[Any]]]] = {
         "hold_id": TEXT,
         "ttl": integers(1, 86_400),
         "tokens_requested": TOKENS,
+        "units_requested": UNITS,
         "event_id": KEY,
         "deadline": MOMENT,
     },

@@ -45,6 +45,15 @@ CATALOG_BODIES: Final[dict[str, dict[str, Any]]] = {
         "event_id": "price-2",
     },
     "catalog.providers.list": {},
+    "catalog.units.list": {},
+    "catalog.units.put": {
+        "id": "gpu_seconds",
+        "name": "Seconds of a GPU",
+        "scale": 3,
+        "max_per_call": 10**12,
+        "event_id": "unit-1",
+    },
+    "catalog.units.archive": {"id": "gpu_seconds", "event_id": "unit-2"},
     "catalog.estimate.cost": {"provider": "exa", "tokens_input": 5, "text": "one two three"},
     "catalog.users.list": {"limit": 2, "prefix": "a", "billing_period": "2026-03"},
 }

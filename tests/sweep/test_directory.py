@@ -95,7 +95,9 @@ def test_a_sample_of_damages_hits_every_page_and_each_changes_the_file(stage: St
     assert all(damaged(damage, content, None) != content for damage in every)
     some = sample(every, 2, 7)
     assert {*some} < {*every}
-    for kind in (BLANK, BIT):
-        assert {d.first // PAGE for d in some if d.kind == kind} == {
-            *range(len(content) // PAGE),
-        }
+    pages = {*range(len(content) // PAGE)}
+    # A page that is in the WAL alone so far may be blank already.
+    blank = {page for page in pages if not any(content[page * PAGE : (page + 1) * PAGE])}
+    assert len(blank) < 3
+    for kind, hit in ((BLANK, pages - blank), (BIT, pages)):
+        assert {d.first // PAGE for d in some if d.kind == kind} == hit

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from actors.billing.catalog.charging import (
-    Usage,
+    Used,
     charge,
     charge_in_full,
     check_parts,
@@ -105,7 +105,7 @@ def call_of(chance: random.Random) -> dict[str, Any]:
 
 def by_twin(body: dict[str, Any], call: dict[str, Any]) -> Any:
     said = {name: count for name, count in call["counts"].items() if count is not None}
-    usage = twin.Usage(
+    usage = twin.Used(
         "openai",
         "m",
         **said,
@@ -127,7 +127,7 @@ def by_service(row: Price, call: dict[str, Any]) -> Any:
     everything = with_parts(counts, call["parts"])
     check_parts(everything)
     failed = (call["status_code"] or 200) >= 400
-    found = charge_in_full(row, Usage(everything, call["units"], call["factors"], None, failed))
+    found = charge_in_full(row, Used(everything, call["units"], call["factors"], None, failed))
     if row.plain and not (call["parts"] or call["units"] or call["factors"]):
         assert charge(row, counts) == found.charge  # the short way, where it is taken
     return found.charge, found.tier, frozenset(found.unpriced)

@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from actors.cli import views
 from messages.admission import Held, HoldEntry, HoldsReply, LimitState
 from messages.catalog import PlanEntry, PlanPutReply, PlansReply, UserEntry, UsersReply
-from messages.reports import PlanLimits, Usage
+from messages.reports import NamedUsage, PlanLimits
 from tests.support.answers import NOW, REFUSED, STATS
 from tests.support.command_line import Serve, run
 
@@ -148,8 +148,8 @@ def test_stats_has_used_held_and_left_of_each_limit() -> None:
         total_cost=Decimal("1.5"),
         limits=PlanLimits("Pro", "pro", dict(limits), ()),
         provider_breakdown={
-            "openai": Usage(3, 30, Decimal(1)),
-            "gemini": Usage(1, 5, Decimal("0.5")),
+            "openai": NamedUsage(3, 30, Decimal(1), {}),
+            "gemini": NamedUsage(1, 5, Decimal("0.5"), {}),
         },
         actual_provider_breakdown={},
         usage_percentages=dict(zip(limits, (30.0, 20.0, 25.0, 30.0), strict=True)),
@@ -167,6 +167,7 @@ def test_stats_has_used_held_and_left_of_each_limit() -> None:
         expires_at=NOW + timedelta(seconds=60),
         key=None,
         tags=None,
+        units={},
     )
     holds = HoldsReply(holds=(hold,), held=reply.held, seq=1)
     rows = {

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.billing.catalog.charging import Usage, charge_in_full, with_parts
+from actors.billing.catalog.charging import Used, charge_in_full, with_parts
 from actors.billing.catalog.prices import ESTIMATE, price
 from actors.billing.catalog.rates import rates_of
 from actors.cli import exporting
@@ -67,7 +67,7 @@ def charged(number: int, amounts: dict[str, int | None], chance: random.Random) 
     for unit in ("search_count", "image_count", "page_count"):
         said[unit] = chance.choice([None, 0, 3])
     counts = tuple(said[field] for field in COUNT_FIELDS)
-    cost, *_ = charge_in_full(price("", "", amounts), Usage(with_parts(counts, None))).charge
+    cost, *_ = charge_in_full(price("", "", amounts), Used(with_parts(counts, None))).charge
     return msgspec.structs.replace(entry_of(number), **said, cost=usd(cost))
 
 

@@ -27,6 +27,7 @@ from tests.support.bounds import (
     SIZE,
     STATUS,
     TOKENS,
+    UNITS,
 )
 
 
@@ -59,6 +60,8 @@ def test_a_value_at_its_bound_is_taken_as_it_was_sent(verb: str, field: str) -> 
             assert taken == datetime.fromisoformat(value)
         elif isinstance(taken, msgspec.Raw):
             assert json.loads(bytes(taken)) == json.loads(json.dumps(value))
+        elif UNITS is BOUNDS[verb][field]:
+            assert {name: json.loads(bytes(raw)) for name, raw in taken.items()} == value
         else:
             assert taken == value
 

@@ -15,6 +15,7 @@ TABLE = {
     "invalid_user": (400, False),
     "unknown_verb": (404, False),
     "unknown_provider": (404, False),
+    "unknown_unit": (404, False),
     "unknown_plan": (404, False),
     "unknown_price": (404, False),
     "unknown_hold": (404, False),

@@ -42,6 +42,7 @@ CONTENT: dict[str, tuple[Any, Any, Any]] = {
     "price_variant": ("", "batch", "flex"),
     "price_factors": ([], ["us", "fast"], ["us"]),
     "tags": ({}, {"team": "a", "app": "b"}, {"team": "b"}),
+    "units": ({}, {"seconds": 1.5, "characters": 2}, {"seconds": 1.5}),
 }
 NO_CONTENT = {"event_id", "deadline", "timestamp"}
 PARTS: dict[str, Any] = {"tokens_input": 500, "tokens_output": 500}
@@ -121,6 +122,8 @@ def test_zero_tokens_are_the_same_content_as_absent_tokens(field: str) -> None:
         ({"model_used": ""}, {"model_used": "gpt-4o-mini"}),
         ({"cost": Decimal("1.50")}, {"cost": Decimal("1.5")}),
         ({"cost": 2}, {"cost": Decimal("20E-1")}),
+        ({"units": {"seconds": 2}}, {"units": {"seconds": Decimal("20E-1")}}),
+        ({"units": {"seconds": 0, "characters": 1}}, {"units": {"characters": Decimal("1.00")}}),
         ({"response_time": 1}, {"response_time": 1.0}),
         ({"timestamp": NOON}, {"timestamp": NOON - 10**15}),
         ({"timestamp": NOON}, {}),

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.billing.counters.slots import add, no_amounts
-from actors.billing.state.open_holds import HOLDS_MAX, OpenHold, OpenHolds
+from actors.billing.state.open_holds import HOLDS_MAX, OpenHold, OpenHolds, weight_of
+from messages.stored.detail import HoldDetail
 from tests.support.meter import Meter, catalog_of
 from tests.support.turns import instructions
 
@@ -29,7 +30,9 @@ STEPS = st.lists(
 def hold(number: int, expires_at: int) -> OpenHold:
     provider = ("openai", "wavespeed", "exa")[number % 3]
     amounts = (1 + number, 10**number, 7 * number + expires_at)
-    return OpenHold(f"h{number}", provider, provider, "m", amounts, False, 0, expires_at)
+    units = {f"unit_{n}": 10**9 for n in range(expires_at % 3)}
+    detail = HoldDetail(units=units) if units else None
+    return OpenHold(f"h{number}", provider, provider, "m", amounts, False, 0, expires_at, detail)
 
 
 def held(holds: list[OpenHold]) -> list[int]:
@@ -63,6 +66,7 @@ def test_the_held_amount_at_any_moment_is_the_sum_of_the_holds_open_then(
         assert holds.open_at(moment) == open_now
         assert list(holds) == list(plain.values())  # in this order a snapshot has them
         assert holds == OpenHolds(list(plain.values()))
+        assert holds.weight == sum(map(weight_of, plain.values()))
 
 
 def test_a_hold_that_is_extended_again_and_again_leaves_no_trail() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.billing.catalog.charging import (
-    Usage,
+    Used,
     charge,
     charge_in_full,
     check_parts,
@@ -38,7 +38,7 @@ def a_price(provider: str = "openai", model: str = "m", **usd: str) -> Price:
 def charged(row: Price, call: Track) -> tuple[int, int, int]:
     """The total, the input and the output part in nano-USD."""
     counts = said(call)
-    whole = charge_in_full(row, Usage(with_parts(counts, None))).charge
+    whole = charge_in_full(row, Used(with_parts(counts, None))).charge
     if row.plain:  # the short way for most calls is the whole rule
         assert charge(row, counts) == whole
     return whole

@@ -14,6 +14,7 @@ from messages.admission import (
 from messages.catalog import (
     PlanEntry,
     PriceEntry,
+    UnitEntry,
     UserEntry,
 )
 from messages.errors import ERRORS
@@ -84,6 +85,7 @@ def test_the_catalogue_s_table_names_the_fields_of_each_request_and_reply() -> N
     [
         ("- A plan: ", PlanEntry),
         ("- A price: ", PriceEntry),
+        ("- A unit: ", UnitEntry),
         ("- A user: ", UserEntry),
         ("- Each of `operations`: ", OperationReply),
         ("- `subscription`: ", SubscriptionState),

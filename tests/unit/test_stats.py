@@ -31,7 +31,7 @@ def test_a_user_never_seen_has_zeros_and_nothing_is_written() -> None:
     assert meter.log == []
     assert set(found) == set(StatsReply.__struct_fields__)
     nothing = {"calls": 0, "tokens": 0, "cost": 0}
-    assert found["provider_breakdown"] == dict.fromkeys(NAMES, nothing)
+    assert found["provider_breakdown"] == {name: {**nothing, "units": {}} for name in NAMES}
     assert len(NAMES) == 14
     plain = {
         "billing_period": "2026-03",
@@ -43,6 +43,9 @@ def test_a_user_never_seen_has_zeros_and_nothing_is_written() -> None:
         "total_cost": 0,
         "avg_response_time": 0,
         "error_rate": 0,
+        "units": {},
+        "estimated": {"calls": 0, "tokens": 0, "cost": 0},
+        "unpriced_calls": 0,
         "error_count": 0,
         "actual_provider_breakdown": {},
         "model_breakdown": {},

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from actors.billing.catalog.charging import (
     Ahead,
-    Usage,
+    Used,
     charge_in_full,
     check_parts,
     counted_inside,
@@ -21,6 +21,7 @@ from actors.billing.catalog.rates import INPUT, OUTPUT
 from messages.admission import Enforce
 from messages.dimensions import COUNT_FIELDS, COUNTED, Counts
 from messages.errors import InvalidRequest
+from messages.quantities import quantities_of
 from messages.scalars import EXCLUSIVE, INCLUSIVE, Tokens
 from messages.stored.detail import NO_HOLD_DETAIL, HoldDetail, PriceThen
 from messages.stored.events import HoldExtended, HoldPlaced
@@ -51,6 +52,9 @@ def asked_by(ask: Enforce) -> HoldDetail | None:
     """What a request says beside the rest, None if that is nothing but defaults.
 
     No tokens are what a call has that says nothing of them; no searches are less than nothing said.
+
+    Raises:
+        InvalidRequest: an amount that no unit can have. Which units there are is not known here.
     """
     said = {name: getattr(ask, name) for name in COUNT_FIELDS}
     counts = {
@@ -68,6 +72,7 @@ def asked_by(ask: Enforce) -> HoldDetail | None:
         token_counting=None if ask.token_counting == INCLUSIVE else ask.token_counting,
         price_variant=ask.price_variant or None,
         price_factors=factors or None,
+        units=quantities_of(ask.units_requested, "units_requested") or None,
     )
     return None if found == NO_HOLD_DETAIL else found
 
@@ -88,7 +93,7 @@ def may_take(detail: HoldDetail | None, tokens: int | None, calls: int, found: P
     counts = counts_of(said)
     everything = with_parts(counts, said.token_parts)
     check_parts(everything)
-    used = Usage(everything, {}, said.price_factors or (), found.region)
+    used = Used(everything, said.units or {}, said.price_factors or (), found.region)
     counted = tokens_of(said)
     if not any(name in _TOKENS for name in said.counts or ()):
         wanted = tokens or 0

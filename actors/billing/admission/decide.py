@@ -14,6 +14,7 @@ from actors.billing.admission.asked import asked_by, may_take
 from actors.billing.catalog.catalog import Catalog, Touch
 from actors.billing.catalog.charging import estimate
 from actors.billing.catalog.price_list import Priced
+from actors.billing.catalog.units import units_of
 from actors.billing.counters.slots import CALLS, COST, TOKENS, UNITS
 from actors.billing.effects import Shown
 from actors.billing.limits.limits import Limit, shown
@@ -139,7 +140,7 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
     """What a request asks for.
 
     Raises:
-        RequestError: ``unknown_provider`` or ``invalid_request``.
+        RequestError: ``unknown_provider``, ``unknown_unit`` or ``invalid_request``.
     """
     route = catalog.route(ask.provider, ask.model_used, ask.actual_provider_name, ask.endpoint)
     calls = 1 if ask.calls is None else ask.calls
@@ -155,6 +156,7 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
         if cost is None:
             cost = estimate(found.price, tokens, calls)
     else:
+        units_of(ask.units_requested, "units_requested", catalog.units)  # no limit counts them
         detail = asked_by(ask)
         if detail is not None and detail.price_variant is not None:
             found = catalog.priced(route, at, detail.price_variant)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from actors.billing.admission.asked import (
     Found,
@@ -21,6 +21,7 @@ from actors.billing.admission.asked import (
 from actors.billing.admission.decide import Call, Decision, judge, resolve
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.providers import WAVESPEED
+from actors.billing.catalog.units import units_of
 from actors.billing.change import Change, Now
 from actors.billing.counters.slots import COST, TOKENS, add, totals
 from actors.billing.effects import Effect, Persist, Reply, Shown
@@ -43,6 +44,7 @@ from messages.admission import (
 )
 from messages.codec import money_of
 from messages.errors import RequestError
+from messages.quantities import quantities, quantities_of
 from messages.stored.detail import NO_HOLD_DETAIL
 from messages.stored.events import (
     DecisionThen,
@@ -119,6 +121,7 @@ def extend(account: Account, ask: Extend, now: Now) -> Effect:
         content=now.fingerprint(ask),
         derived=call.derived,
         price=price_then(found_by(call)),
+        units=None if ask.units_requested is None else (call.detail or NO_HOLD_DETAIL).units or {},
     )
     return Persist((event,))
 
@@ -154,6 +157,7 @@ def entry_of(hold: OpenHold) -> HoldEntry:
         expires_at=to_datetime(hold.expires_at),
         key=detail.key,
         tags=detail.tags,
+        units=quantities(detail.units),
     )
 
 
@@ -173,29 +177,35 @@ def _open_hold(account: Account, hold_id: str, at: int) -> OpenHold:
 
 
 def _extended(held: OpenHold, ask: Extend, at: int, catalog: Catalog) -> Call:
-    """The hold's call with its new totals."""
+    """The hold's call with its new totals.
+
+    Raises:
+        RequestError: ``invalid_request``, or as `units_of`.
+    """
     calls, tokens, cost = held.amounts
     given = money_of(ask.cost_requested, "cost_requested")
-    variant = (held.detail or NO_HOLD_DETAIL).price_variant or ""
+    detail = held.detail
+    if ask.units_requested is not None:
+        units = units_of(ask.units_requested, "units_requested", catalog.units)
+        detail = replace(detail or NO_HOLD_DETAIL, units=units)
+    variant = (detail or NO_HOLD_DETAIL).price_variant or ""
     found = catalog.price(held.provider, held.model, at, variant)
-    taken = may_take(held.detail, tokens, calls, found)
-    if ask.tokens_requested is not None:
-        taken = may_take(held.detail, ask.tokens_requested, calls, found)
-        tokens = taken.tokens
-        if given is None and held.derived:
-            cost = taken.cost
+    wanted = tokens if ask.tokens_requested is None else ask.tokens_requested
+    taken = may_take(detail, wanted, calls, found)
+    changed = ask.tokens_requested is not None or ask.units_requested is not None
     if given is not None:
         cost = given
-    touch = (held.provider, held.actual == WAVESPEED)
+    elif held.derived and changed:
+        cost = taken.cost
     return Call(
-        touch,
+        (held.provider, held.actual == WAVESPEED),
         held.actual,
         held.model,
-        (calls, tokens, cost),
+        (calls, taken.tokens, cost),
         found,
         derived=held.derived and given is None,
         unpriced=taken.unpriced,
-        detail=held.detail,
+        detail=detail,
     )
 
 
@@ -265,7 +275,10 @@ def call_parts(ask: Enforce, catalog: Catalog) -> list[Any]:
 
 def _extend_parts(ask: Extend, _: Catalog) -> list[Any]:
     cost = money_of(ask.cost_requested, "cost_requested")
-    return [ask.hold_id, ask.ttl, ask.tokens_requested, cost]
+    parts: list[Any] = [ask.hold_id, ask.ttl, ask.tokens_requested, cost]
+    if ask.units_requested is not None:  # absent where it is not said: once there was none
+        parts.append(quantities_of(ask.units_requested, "units_requested"))
+    return parts
 
 
 def _released(event: HoldReleased, _: int) -> ReleaseReply:

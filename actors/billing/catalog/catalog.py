@@ -11,11 +11,20 @@ import msgspec
 from actors.billing.catalog.price_list import NO_DEFAULTS, Priced, PriceList
 from actors.billing.catalog.prices import ESTIMATE, Price, UnitPrice, price
 from actors.billing.catalog.providers import TEXT, WAVESPEED, Provider, Providers
+from actors.billing.catalog.units import Units
 from messages.codec import money_of
 from messages.dimensions import DIMENSIONS
 from messages.errors import InvalidRequest
 from messages.refusals import closest
-from messages.stored.catalog import CatalogEvent, PlanPut, PlanTerms, PriceCancelled, PricePut
+from messages.stored.catalog import (
+    CatalogEvent,
+    PlanPut,
+    PlanTerms,
+    PriceCancelled,
+    PricePut,
+    UnitArchived,
+    UnitPut,
+)
 from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import (
     KIND,
@@ -73,6 +82,7 @@ class Catalog:
     Attributes:
         providers: all providers; they are part of the program.
         price_list: all prices.
+        units: all units.
         version: that of the newest change: every change has a number of its own.
         seq: the position of the catalogue's log up to which this is.
     """
@@ -89,6 +99,7 @@ class Catalog:
         self.seq = 0
         self._plans = {plan.terms.name: plan for plan in plans}
         self.price_list = PriceList(listed)
+        self.units = Units()
         self._variants: dict[tuple[str, str, str], Priced] = {}
         self._routes: dict[tuple[str, str | None, str | None, str | None], ResolvedModel] = {}
         for row in prices:
@@ -114,6 +125,9 @@ class Catalog:
             return
         if isinstance(event, PriceCancelled):
             self.price_list.cancel(event.provider, event.model, event.variant, event.effective_from)
+        elif isinstance(event, UnitPut | UnitArchived):
+            self.units.take(event)
+            self.version = event.version
         else:
             self.price_list.put(price_of(event))
         self._routes.clear()

@@ -1,7 +1,7 @@
 """What changes the catalogue: one record for each, by its command and by its event. Pure.
 
 Each change is a stored event with a version of its own; its rules stand in the module of its
-thing: `plan_changes`, `price_changes`.
+thing: `plan_changes`, `price_changes`, `unit_changes`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from actors.billing.catalog import plan_changes, price_changes
+from actors.billing.catalog import plan_changes, price_changes, unit_changes
 from actors.billing.catalog.catalog import Catalog
-from messages.catalog import PlansPut, PricesCancel, PricesPut
+from messages.catalog import PlansPut, PricesCancel, PricesPut, UnitsArchive, UnitsPut
 from messages.codec import encode_reply
-from messages.stored.catalog import CatalogEvent, PlanPut, PriceCancelled, PricePut
+from messages.stored.catalog import (
+    CatalogEvent,
+    PlanPut,
+    PriceCancelled,
+    PricePut,
+    UnitArchived,
+    UnitPut,
+)
 
 
 class CatalogChange(NamedTuple):
@@ -51,6 +58,18 @@ CHANGES: Final[Mapping[type, CatalogChange]] = {
         price_changes.cancel_price,
         price_changes.cancel_content,
         price_changes.cancelled,
+    ),
+    UnitsPut: CatalogChange(
+        UnitPut,
+        lambda catalog, ask, _: unit_changes.put_unit(catalog, ask),
+        lambda ask, _: unit_changes.content_of_put(ask),
+        unit_changes.answered,
+    ),
+    UnitsArchive: CatalogChange(
+        UnitArchived,
+        lambda catalog, ask, _: unit_changes.archive_unit(catalog, ask),
+        lambda ask, _: unit_changes.content_of_archive(ask),
+        unit_changes.answered,
     ),
 }
 """By the command that asks for it."""

@@ -22,7 +22,8 @@ from actors.billing.catalog.rates import (
 )
 from messages.dimensions import COUNT_FIELDS, COUNTED, PART_NAMES, Counts
 from messages.errors import InvalidRequest
-from messages.units import NANO_PER_UNIT, PICO_PER_NANO, round_half_even
+from messages.quantities import NANO_PER_UNIT
+from messages.units import PICO_PER_NANO, round_half_even
 
 BEHIND: Final = slice(2, None)
 """What is behind the tokens of the input and of the output in `Counts`."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.charging import (
-    Usage,
+    Used,
     charge_in_full,
     check_parts,
     counted_inside,
     with_parts,
 )
 from actors.billing.catalog.rates import INPUT, OUTPUT
+from actors.billing.catalog.units import units_of
 from messages.catalog import EstimateCost, EstimateReply
 from messages.dimensions import COUNT_FIELDS, Counts
 from messages.scalars import EXCLUSIVE
@@ -35,7 +36,8 @@ def estimate(catalog: Catalog, ask: EstimateCost, at: int) -> EstimateReply:
     check_parts(everything)
     found = catalog.price(provider.name, model, at, ask.price_variant or "")
     factors = ask.price_factors or ()
-    used = Usage(everything, {}, factors, found.region)
+    units = units_of(ask.units, "units", catalog.units) or {}
+    used = Used(everything, units, factors, found.region)
     (cost, cost_input, cost_output), tier, unpriced = charge_in_full(found.price, used)
     return EstimateReply(
         cost=usd(cost),

@@ -28,9 +28,10 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
     """A price from a moment on; charges that were made never change.
 
     Raises:
-        RequestError: ``unknown_provider``, or ``invalid_request``: no price at all, one from the
-            past where the variant had a price, whose events were charged by it, one more for a
-            variant that has `PRICES_OF_MODEL_MAX`, or an alias that another model has.
+        RequestError: ``unknown_provider``, ``unknown_unit``, or ``invalid_request``: no price at
+            all, one from the past where the variant had a price, whose events were charged by it,
+            one more for a variant that has `PRICES_OF_MODEL_MAX`, or an alias that another model
+            has.
     """
     provider = catalog.providers.find(ask.provider).name
     since = at if ask.effective_from is None else to_micros(ask.effective_from)
@@ -43,6 +44,8 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
     if not row.amounts and not row.units and not row.tiers:
         raise InvalidRequest("a price needs at least one cost", "cost_per_input_token")
     _check_aliases(catalog, provider, ask.model, row, at)
+    for name in row.units:
+        catalog.units.find(name, "units")
     return PricePut(
         provider=provider,
         model=ask.model,

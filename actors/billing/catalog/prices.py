@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from actors.billing.catalog.rates import Amounts, Rates, rates_of
 from messages.dimensions import DIMENSIONS, TOKEN_PARTS
-from messages.units import NANO_PER_UNIT
+from messages.quantities import NANO_PER_UNIT
 
 FACTOR_DECIMALS: Final = 4
 FACTOR_ONE: Final = 10**FACTOR_DECIMALS

@@ -6,15 +6,17 @@ from itertools import islice
 
 from actors.billing.admission.holds import held_in_all
 from actors.billing.catalog.catalog import Catalog, is_cost
-from actors.billing.counters.slots import of_providers, total_cost, totals
+from actors.billing.counters.slots import OTHER, of_providers, total_cost, totals
 from actors.billing.limits.limits import percentage
 from actors.billing.limits.thresholds import level_of_all
 from actors.billing.periods.rollover import current_of
 from actors.billing.reports.alerts import alert_reply
 from actors.billing.state.account import Account, Period, status_of
+from actors.billing.state.tally import NO_TALLY, Amounts
 from messages.admission import Held
 from messages.errors import RequestError
-from messages.reports import AlertReply, PlanLimits, Stats, StatsReply, Usage
+from messages.quantities import quantities
+from messages.reports import AlertReply, Estimated, NamedUsage, PlanLimits, Stats, StatsReply
 from messages.stored.catalog import PlanTerms
 from messages.stored.events import (
     Counters,
@@ -58,6 +60,8 @@ def summary(
     table = period.table
     level = level_of_all(used, table)
     calls, tokens, _ = totals(used)
+    tally = period.tally or NO_TALLY
+    guessed = tally.estimated
     return StatsReply(
         billing_period=period.key,
         period_start=to_datetime(period.start),
@@ -73,9 +77,12 @@ def summary(
         error_rate=round(period.errors * 100 / calls, 4) if calls else 0.0,
         error_count=period.errors,
         limits=_plan(period.terms),
-        provider_breakdown=_breakdown(of_providers(used)),
-        actual_provider_breakdown=_breakdown(period.actual),
-        model_breakdown=_breakdown(period.models),
+        units=quantities(tally.units),
+        estimated=Estimated(guessed[0], guessed[1], usd(guessed[2])),
+        unpriced_calls=tally.unpriced_calls,
+        provider_breakdown=_breakdown(of_providers(used), tally.providers.by_name),
+        actual_provider_breakdown=_breakdown(period.actual, tally.actual.by_name),
+        model_breakdown=_breakdown(period.models, tally.models.by_name),
         usage_percentages={
             limit.name: percentage(used[limit.slot], limit.value)
             for limit in table.limits
@@ -88,8 +95,15 @@ def summary(
     )
 
 
-def _breakdown(counts: dict[str, Counters]) -> dict[str, Usage]:
-    return {name: Usage(calls, tokens, usd(cost)) for name, (calls, tokens, cost) in counts.items()}
+def _breakdown(counts: dict[str, Counters], units: dict[str, Amounts]) -> dict[str, NamedUsage]:
+    found = {
+        name: NamedUsage(calls, tokens, usd(cost), quantities(units.get(name)))
+        for name, (calls, tokens, cost) in counts.items()
+    }
+    rest = units.get(OTHER)
+    if rest and OTHER not in found:  # amounts of names that are there, but too many
+        found[OTHER] = NamedUsage(0, 0, usd(0), quantities(rest))
+    return found
 
 
 def _plan(terms: PlanTerms) -> PlanLimits:

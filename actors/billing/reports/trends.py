@@ -9,6 +9,8 @@ from actors.billing.counters.slots import total_cost
 from actors.billing.limits.limits import percentage
 from actors.billing.periods.calendar import month_name, months_before
 from actors.billing.state.account import Period
+from actors.billing.state.tally import NO_TALLY, Amounts
+from messages.quantities import quantity
 from messages.reports import Projections, ProviderTrend, TrendsReply
 from messages.units import MICROS_PER_DAY, round_half_even, usd
 
@@ -17,11 +19,12 @@ MONTHS: Final = 6
 
 
 class Column(NamedTuple):
-    """One period of the trends: calls, tokens and cost by provider."""
+    """One period of the trends: calls, tokens and cost by provider, and units."""
 
     start: int
     name: str
     providers: dict[str, tuple[int, int, int]]
+    units: Amounts
 
 
 def trends(periods: Iterable[Period], current: Period, months: int, seq: int) -> TrendsReply:
@@ -33,12 +36,16 @@ def trends(periods: Iterable[Period], current: Period, months: int, seq: int) ->
     columns = _columns([*periods, current], months)
     totals = [_sums(column) for column in columns]
     names = sorted({name for column in columns for name in column.providers})
+    units = sorted({unit for column in columns for unit in column.units})
     return TrendsReply(
         periods=tuple(column.name for column in columns),
         total_calls=tuple(calls for calls, _, _ in totals),
         total_cost=tuple(usd(cost) for _, _, cost in totals),
         total_tokens=tuple(tokens for _, tokens, _ in totals),
         provider_trends={name: _trend(name, columns) for name in names},
+        unit_trends={
+            unit: tuple(quantity(column.units.get(unit, 0)) for column in columns) for unit in units
+        },
         seq=seq,
     )
 
@@ -71,22 +78,27 @@ def projections(period: Period, at: int) -> Projections:
 
 
 def _columns(periods: list[Period], months: int) -> list[Column]:
-    known = [Column(period.start, period.key, period.logged()) for period in periods[:-1]]
+    known = [_column(period) for period in periods[:-1]]
     # The order of opening decides between periods that start together; the current one is last.
     known.sort(key=lambda column: column.start)
     current = periods[-1]
-    known.append(Column(current.start, current.key, current.logged()))
+    known.append(_column(current))
     starts = {column.start for column in known}
     slept = {start for period in periods for start in period.slept} - starts
     known[:-1] = sorted(
-        [*known[:-1], *(Column(start, month_name(start), {}) for start in slept)],
+        [*known[:-1], *(Column(start, month_name(start), {}, {}) for start in slept)],
         key=lambda column: column.start,
     )
     missing = months - len(known)
     if missing > 0:
         before = months_before(known[0].start, missing)
-        known[:0] = [Column(start, month_name(start), {}) for start in before]
+        known[:0] = [Column(start, month_name(start), {}, {}) for start in before]
     return known[-months:]
+
+
+def _column(period: Period) -> Column:
+    units = (period.tally or NO_TALLY).logged
+    return Column(period.start, period.key, period.logged(), units)
 
 
 def _sums(column: Column) -> tuple[int, int, int]:

@@ -23,6 +23,7 @@ from actors.billing.state.account import Account, logged
 from actors.billing.usage.detail import found_of, outcome_of, variant_priced_of
 from messages.codec import decode_event, decode_personal, encode_reply, usage_marks
 from messages.errors import InvalidRequest
+from messages.quantities import quantities
 from messages.reports import LogEntry, Logs, LogsReply
 from messages.scalars import INCLUSIVE
 from messages.stored.detail import NO_DETAIL
@@ -350,6 +351,7 @@ def _entry(event: UsageRecorded, row: LoggedRow) -> tuple[LogEntry, int]:
         token_counting=detail.token_counting or INCLUSIVE,
         price_variant=detail.price_variant,
         price_factors=detail.price_factors or (),
+        units=quantities(detail.units),
         cost=usd(event.cost_nano),
         cost_input=usd(event.cost_input_nano),
         cost_output=usd(event.cost_output_nano),

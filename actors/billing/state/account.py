@@ -26,6 +26,7 @@ from actors.billing.counters.slots import (
 from actors.billing.limits.limits import LimitTable, Watched, still_armed, table_of
 from actors.billing.state.interning import NOTHING, span
 from actors.billing.state.open_holds import OpenHold, OpenHolds
+from actors.billing.state.tally import Tally, after_reset
 from messages.stored.catalog import PlanTerms
 from messages.stored.events import (
     Alert,
@@ -61,6 +62,7 @@ class Period:
             grows between resets, so this is both what fired and where the limit stands.
         announced: whether its end was published.
         slept: the starts of the newest periods just before it in which nothing was written.
+        tally: what few periods count, None if it has nothing to say.
         table: the plan's limits by what touches them.
         status: active, warning from 80 percent, limit_reached from 100 percent of any limit.
     """
@@ -78,6 +80,7 @@ class Period:
     last_updated: int | None = None
     announced: bool = False
     slept: tuple[int, ...] = ()
+    tally: Tally | None = None
     table: LimitTable = field(init=False, compare=False, repr=False)
     status: str = field(init=False, compare=False, repr=False)
     _armed: dict[Touch, tuple[Watched, ...]] | None = field(
@@ -135,6 +138,7 @@ class Period:
         self.layout = NO_NAMES
         self.errors = 0
         self.response_micros = 0
+        self.tally = after_reset(self.tally)
         self.levels = NOTHING
         self.rearm()
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from actors.billing.counters.slots import count
 from actors.billing.limits.limits import changed_limits
 from actors.billing.state.account import (
@@ -21,7 +23,9 @@ from actors.billing.state.account import (
 )
 from actors.billing.state.interning import NOTHING, owned, shared
 from actors.billing.state.open_holds import OpenHold, OpenHolds
+from actors.billing.state.tally import Tally, says_something
 from messages.stored.catalog import PlanTerms
+from messages.stored.detail import NO_HOLD_DETAIL
 from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import (
     KIND,
@@ -102,6 +106,11 @@ def count_in(period: Period, event: UsageRecorded, at: int) -> bool:
     if event.response_time:
         period.response_micros += round(event.response_time * MICROS_PER_SECOND)
     period.last_updated = at
+    if (event.detail is not None or event.priced == "estimate") and says_something(event):
+        if period.tally is None:
+            period.tally = Tally()
+            grew = True
+        grew = period.tally.count(event, tokens, period.layout) or grew
     return grew
 
 
@@ -193,6 +202,9 @@ def _hold(account: Account, event: HoldPlaced | HoldExtended, at: int, _: int) -
         if before is None:
             raise ValueError(f"an event extends the hold {event.hold_id!r}, which is not open")
         model, created_at, detail = before.model, before.created_at, before.detail
+        if event.units is not None:
+            detail = replace(detail or NO_HOLD_DETAIL, units=event.units or None)
+            detail = None if detail == NO_HOLD_DETAIL else detail
     account.holds.put(
         OpenHold(
             event.hold_id,

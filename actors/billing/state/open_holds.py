@@ -105,6 +105,8 @@ class OpenHolds:
             self.weight += weight_of(hold)
         else:
             self._subtract(before)
+            if before.detail is not hold.detail:
+                self.weight += weight_of(hold) - weight_of(before)
         expired = self._expired.pop(hold.id, False)
         self._by_id[hold.id] = hold
         add(self._slots, hold.provider, hold.actual, hold.amounts)
@@ -169,9 +171,10 @@ class OpenHolds:
 
 
 def weight_of(hold: OpenHold) -> int:
-    """About how many bytes a hold takes; it does not change when it is extended."""
+    """About how many bytes a hold takes; when it is extended, its units may be others."""
     texts = [hold.id, hold.model, hold.actual]
     if hold.detail is not None:
         tags = hold.detail.tags or {}
-        texts += [hold.detail.key or "", *tags, *tags.values()]
+        units = hold.detail.units or {}
+        texts += [hold.detail.key or "", *tags, *tags.values(), *units, *units]
     return HOLD_BYTES + sum([text_bytes(text) for text in texts])

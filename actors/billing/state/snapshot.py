@@ -18,15 +18,16 @@ from actors.billing.counters.slots import (
 from actors.billing.state.account import Account, Period, Raised
 from actors.billing.state.interning import NOTHING, shared
 from actors.billing.state.open_holds import OpenHold, OpenHolds
+from actors.billing.state.tally import tally_of
 from messages.stored.errors import Unreadable
 from messages.stored.events import (
     PeriodTotals,
 )
 from messages.stored.snapshot import DECODER, ENCODER, Plain, State, StoredPeriod
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 DIGEST_BYTES: Final = 32
-_SALT: Final = b"meterd"
+_SALT: Final = b"meterd4"
 """Of this schema. The next one takes another: so a digest is one of the schema too, as it is of the
 user and, in the body, of the position."""
 
@@ -123,6 +124,7 @@ def totals_of(period: Period) -> PeriodTotals:
         response_micros=period.response_micros,
         last_updated=period.last_updated,
         slept=period.slept,
+        tally=None if period.tally is None else period.tally.stored(),
     )
 
 
@@ -143,6 +145,7 @@ def period_of(totals: PeriodTotals) -> Period:
         response_micros=totals.response_micros,
         last_updated=totals.last_updated,
         slept=totals.slept,
+        tally=tally_of(totals.tally),
     )
 
 

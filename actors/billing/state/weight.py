@@ -6,6 +6,7 @@ with them, and what is shared by many users counts for each.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from actors.billing.state.account import Account, Period
@@ -20,6 +21,8 @@ ALERT_BYTES: Final = 2_000
 ENDED_BYTES: Final = 300
 ENTRY_BYTES: Final = 100
 """Of a dict whose keys are short."""
+TALLY_BYTES: Final = 1_000
+"""Of what few periods count, with the dicts of the first names."""
 OVERRIDES_BYTES: Final = 5_000
 """Limits of one's own have a table of their own."""
 
@@ -30,10 +33,12 @@ def weight(account: Account) -> int:
     found += ENTRY_BYTES * (len(account.months) + len(account.before))
     if account.current is not None:
         found += _of_period(account.current) + account.current.layout.weight
+        found += _of_tallies((account.current,))
     if account.closed:
         newest = account.closed[-LOOKED_AT:]  # a user may have a thousand
         found += sum([_of_period(period) for period in newest]) * len(account.closed) // len(newest)
         found += sum([layout.weight for layout in {period.layout for period in account.closed}])
+        found += _of_tallies(account.closed)
     if account.holds is not None:
         found += account.holds.weight
     subscription = account.subscription
@@ -47,3 +52,9 @@ def _of_period(period: Period) -> int:
     return (
         PERIOD_BYTES + 8 * len(period.used) + ENTRY_BYTES * (len(period.levels) + len(period.slept))
     )
+
+
+def _of_tallies(periods: Sequence[Period]) -> int:
+    """Of all of them: which period gets units is for whoever sends them, too."""
+    tallies = [period.tally for period in periods if period.tally is not None]
+    return sum([TALLY_BYTES + ENTRY_BYTES * tally.entries for tally in tallies])

@@ -7,13 +7,14 @@ from msgspec.structs import replace
 from actors.billing.catalog.catalog import Catalog, ResolvedModel
 from actors.billing.catalog.charging import (
     Charge,
-    Usage,
+    Used,
     charge_in_full,
     check_parts,
     counted_inside,
     with_parts,
 )
 from actors.billing.catalog.price_list import EXACT, PROVIDER_DEFAULT, Priced
+from actors.billing.catalog.units import units_of
 from actors.billing.usage.detail import FAILED_FROM, said_by
 from messages.dimensions import Counts
 from messages.scalars import EXCLUSIVE
@@ -38,8 +39,10 @@ def charged(
         its event says beside the rest.
 
     Raises:
-        InvalidRequest: a part is larger than its whole, or the input too large.
+        RequestError: ``invalid_request``: a part is larger than its whole, or the input too large;
+            as `units_of`.
     """
+    units = units_of(call.units, "units", catalog.units) or {}
     said = said_by(call) or NO_DETAIL
     variant = said.price_variant or ""
     found = catalog.priced(route, moment, variant)
@@ -48,7 +51,7 @@ def charged(
     everything = with_parts(counts, said.token_parts)
     check_parts(everything)
     failed = call.status_code is not None and call.status_code >= FAILED_FROM
-    used = Usage(everything, {}, said.price_factors or (), found.region, failed)
+    used = Used(everything, units, said.price_factors or (), found.region, failed)
     cost, tier, unpriced = charge_in_full(found.price, used)
     priced = None if not variant or found.price.variant == variant else False
     detail = replace(said, tier=tier, unpriced=unpriced, variant_priced=priced)

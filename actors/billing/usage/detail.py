@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from actors.billing.catalog.price_list import EXACT, PROVIDER_DEFAULT
 from actors.billing.catalog.prices import DEFAULT
+from messages.quantities import quantities_of
 from messages.scalars import INCLUSIVE, Outcome
 from messages.stored.detail import NO_DETAIL, UsageDetail
 from messages.stored.events import UsageRecorded
@@ -21,13 +22,17 @@ FAILED_FROM: Final = 400
 """The status codes from here on are those of calls that failed."""
 _SAID: Final = (
     *("outcome", "key", "tags", "token_parts", "token_counting", "price_variant"),
-    "price_factors",
+    *("price_factors", "units"),
 )
 _said_of: Final[Callable[[UsageDetail], tuple[Any, ...]]] = attrgetter(*_SAID)
 
 
 def said_by(call: Track) -> UsageDetail | None:
-    """What a call says beside the rest, None if that is nothing but defaults."""
+    """What a call says beside the rest, None if that is nothing but defaults.
+
+    Raises:
+        InvalidRequest: an amount that no unit can have. Which units there are is not known here.
+    """
     status_code = 200 if call.status_code is None else call.status_code
     outcome = None if call.outcome == _default_outcome(status_code) else call.outcome
     parts = {str(name): count for name, count in sorted((call.token_parts or {}).items()) if count}
@@ -36,6 +41,7 @@ def said_by(call: Track) -> UsageDetail | None:
         outcome=outcome,
         key=call.key,
         tags=dict(sorted(call.tags.items())) if call.tags else None,
+        units=quantities_of(call.units, "units") or None,
         token_parts=parts or None,
         token_counting=None if call.token_counting == INCLUSIVE else call.token_counting,
         price_variant=call.price_variant or None,
@@ -45,7 +51,13 @@ def said_by(call: Track) -> UsageDetail | None:
 
 
 def same_detail(call: Track, event: UsageRecorded) -> bool:
-    """Whether a call says beside the rest what is stored of one."""
+    """Whether a call says beside the rest what is stored of one.
+
+    Numbers are compared as numbers: a unit may be archived by now.
+
+    Raises:
+        InvalidRequest: an amount that no unit can have.
+    """
     return _said_of(said_by(call) or NO_DETAIL) == _said_of(event.detail or NO_DETAIL)
 
 

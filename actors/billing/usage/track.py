@@ -79,8 +79,8 @@ def track(
         What opens the periods that it needs, mostly nothing, and the call.
 
     Raises:
-        RequestError: ``unknown_provider``, ``invalid_request`` or ``timestamp_out_of_range``.
-            Nothing else is refused: the call has happened.
+        RequestError: ``unknown_provider``, ``unknown_unit``, ``invalid_request`` or
+            ``timestamp_out_of_range``. Nothing else is refused: the call has happened.
     """
     route = catalog.route(call.provider, call.model_used, call.actual_provider_name, call.endpoint)
     fields = astuple(call)

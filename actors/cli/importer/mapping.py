@@ -9,10 +9,14 @@ from typing import Final
 from actors.cli.importer.errors import BadInput, BadValue, RowRefused
 from actors.cli.importer.rows import InputRow
 from actors.cli.importer.usual import proposed
-from actors.cli.importer.values import CONVERTERS, moment, pairs, text
+from actors.cli.importer.values import CONVERTERS, exact, moment, text
 
-PAIRS: Final = ("metadata", "tags")
-"""Fields that hold pairs: ``metadata.<key>`` is one pair of the metadata."""
+PAIRS: Final[dict[str, Callable[[object], object]]] = {
+    "metadata": text,
+    "tags": text,
+    "units": exact,
+}
+"""Fields that hold pairs, and what the value of one is: ``metadata.<key>`` is one pair."""
 
 
 class FieldMap:
@@ -150,9 +154,8 @@ def _options(option: str, what: str, given: Iterable[str]) -> dict[str, str]:
             raise BadInput(f"{option} {pair}: write field={what}")
         if not _is_field(field):
             known = ", ".join(CONVERTERS)
-            raise BadInput(
-                f"{option} {pair}: no field {field!r}; there are {known}, metadata.KEY, tags.KEY"
-            )
+            names = ", ".join(f"{whole}.KEY" for whole in PAIRS)
+            raise BadInput(f"{option} {pair}: no field {field!r}; there are {known}, {names}")
         if field in found:
             raise BadInput(f"{option} {pair}: {field} is there twice")
         found[field] = value
@@ -171,9 +174,11 @@ def _is_field(name: str) -> bool:
 def _put(fields: dict[str, object], field: str, value: object) -> None:
     whole, _, name = field.partition(".")
     if name:
-        fields[whole] = _pairs(fields, whole) | {name: text(value)}
-    elif field in PAIRS:  # one pair named alone wins, whichever comes first
-        fields[field] = pairs(value) | _pairs(fields, field)
+        fields[whole] = _pairs(fields, whole) | {name: PAIRS[whole](value)}
+    elif field in PAIRS:
+        given = CONVERTERS[field](value)
+        assert isinstance(given, dict)
+        fields[field] = given | _pairs(fields, field)  # one pair named alone wins, wherever it is
     else:
         fields[field] = CONVERTERS[field](value)
 

@@ -134,6 +134,22 @@ def names(value: object) -> list[str]:
     return [text(name) for name in value]
 
 
+def amounts(value: object) -> dict[str, object]:
+    """An object of JSON with numbers, or its text; exactly as written.
+
+    Raises:
+        BadValue: it is not one, or holds other than numbers.
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value, parse_float=Decimal)
+        except (ValueError, RecursionError):
+            raise BadValue(f"not a JSON object: {shown(value)}") from None
+    if not isinstance(value, dict):
+        raise BadValue(f"not a JSON object: {shown(value)}")
+    return {text(key): exact(item) for key, item in value.items()}
+
+
 CONVERTERS: Final[dict[str, Callable[[object], object]]] = {
     "user": text,
     "provider": text,
@@ -162,6 +178,7 @@ CONVERTERS: Final[dict[str, Callable[[object], object]]] = {
     "token_counting": text,
     "price_variant": text,
     "price_factors": names,
+    "units": amounts,
 }
 
 

@@ -28,10 +28,8 @@ class TokenFields(CountFields, total=False):
     token_counting: TokenCounting | None
 
 
-class ReplyFields(TrackFields, total=False):
-    """Fields of `track` that a reply gives; numbers are `int` or `Decimal`, never floats."""
-
-    units: Mapping[str, int | Decimal]
+ReplyFields = TrackFields
+"""Fields of `track` that a reply gives; numbers are `int` or `Decimal`, never floats."""
 
 
 def body(

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.sim.model import reference as r
+from tests.sim.model import units
 from tests.sim.model.catalogue import Catalogue, how
 from tests.sim.model.contents import content_of
 from tests.sim.model.periods import month, name, plus_months
@@ -215,12 +216,13 @@ class Calls:
     def _track(self, body: dict[str, Any]) -> dict[str, Any]:
         tokens = body.get("tokens_input", 0) + body.get("tokens_output", 0)
         call = self._call(body, tokens, 0)
+        call.units = units.taken(self.catalogue.units, body.get("units", {}), "units")
         # A call was made as long ago in the user's time as it was by the clock.
         when = body["timestamp"] + self.ahead if "timestamp" in body else self.now
         if not self.now - GRACE <= when <= self.now + 300 * SECOND:
             raise Refused("timestamp_out_of_range", "timestamp")
         moment = min(when, self.now)
-        usage = usage_of(body)
+        usage = usage_of(body, call.units)
         found = self.catalogue.found(
             call.provider, call.model, moment - self.ahead, body.get("price_variant", "")
         )
@@ -230,7 +232,8 @@ class Calls:
             charge |= {"cost": body["cost"], "cost_input": 0, "cost_output": 0}
         cost = charge["cost"]
         call.tokens = tokens = usage.tokens_input + usage.tokens_output
-        call.cost = cost
+        call.cost, call.how = cost, priced
+        call.unpriced = charge["unpriced"]
         current = self._ensure()
         period = current
         if min(when, self.now) < current.start:
@@ -295,16 +298,21 @@ class Calls:
 
     def _asked(self, body: dict[str, Any]) -> tuple[Call, int, bool]:
         call = self._call(body, 0, 0)
+        call.units = self._units_requested(body)
         calls = body.get("calls", 1)
         call.said = {name: body[name] for name in SAID if name in body}
         call.tokens, call.cost = self._estimate(call, body.get("tokens_requested"), calls)
         call.cost = body.get("cost_requested", call.cost)
         return call, calls, "cost_requested" not in body
 
+    def _units_requested(self, body: dict[str, Any]) -> dict[str, int]:
+        said = body.get("units_requested", {})
+        return units.taken(self.catalogue.units, said, "units_requested")
+
     def _estimate(self, call: Call, tokens: int | None, calls: int) -> tuple[int, int]:
         variant = call.said.get("price_variant", "")
         found = self.catalogue.found(call.provider, call.model, self.now, variant)
-        return derived(found, usage_of(call.said), tokens, calls)
+        return derived(found, usage_of(call.said, call.units), tokens, calls)
 
     def _enforce(self, body: dict[str, Any]) -> dict[str, Any]:
         call, calls, _ = self._asked(body)
@@ -352,8 +360,11 @@ class Calls:
     def _extend(self, body: dict[str, Any]) -> dict[str, Any]:
         hold = self._open_hold(body["hold_id"])
         call = copy.copy(hold.call)
-        if "tokens_requested" in body:
-            call.tokens, cost = self._estimate(call, body["tokens_requested"], hold.calls)
+        if "units_requested" in body:
+            call.units = self._units_requested(body)
+        if {"tokens_requested", "units_requested"} & body.keys():
+            wanted = body.get("tokens_requested", call.tokens)
+            call.tokens, cost = self._estimate(call, wanted, hold.calls)
             if hold.derived:
                 call.cost = cost
         call.cost = body.get("cost_requested", call.cost)
@@ -380,7 +391,10 @@ class Calls:
 
     def _holds(self, _: dict[str, Any]) -> dict[str, Any]:
         found = [hold for hold in self.holds if not hold.ended]
-        return {"holds": [(h.id, h.calls, h.call.tokens, h.call.cost, h.expires) for h in found]}
+        return {
+            "holds": [(h.id, h.calls, h.call.tokens, h.call.cost, h.expires) for h in found],
+            "units": [h.call.units for h in found],
+        }
 
     def _reset(self, _: dict[str, Any]) -> dict[str, Any]:
         period = self._seen()

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Final, Self
 
 from tests.sim.model import reference as r
+from tests.sim.model import units
 from tests.sim.model.pricing import Found, charged, defaults, in_force, look_up, usage_of
 from tests.sim.model.reference import Refused
 
 PER: Final = "cost_per_"
+UNIT_CHANGES: Final = {
+    "catalog.units.put": units.put,
+    "catalog.units.archive": units.archive,
+}
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Plans in the order in which they were defined, and prices in that of their versions."""
+    """Plans and units in the order in which they were defined, prices in that of their versions."""
 
     plans: tuple[Row, ...] = tuple({**plan, "version": 1} for plan in r.PLANS)
     prices: tuple[Row, ...] = field(default_factory=defaults)
     version: int = 1
-    _known: dict[Any, Found] = field(default_factory=dict, compare=False, repr=False)
-    _rows: dict[str, list[Row]] = field(default_factory=dict, compare=False, repr=False)
+    _known: dict[Any, Found] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _rows: dict[str, list[Row]] = field(default_factory=dict, init=False, compare=False, repr=False)
+    units: tuple[Row, ...] = ()
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
@@ -65,7 +71,8 @@ class Catalogue:
         names = ("name", "tier", "price_monthly", "price_yearly", "limits", "features")
         fresh = {**{name: body[name] for name in names}, "version": self.version + 1}
         plans = tuple(fresh if plan["name"] == body["name"] else plan for plan in self.plans)
-        return Catalogue(plans if named else (*plans, fresh), self.prices, self.version + 1)
+        plans = plans if named else (*plans, fresh)
+        return replace(self, plans=plans, version=self.version + 1)
 
     def put_price(self, body: Row, at: int) -> Catalogue:
         """A price from a moment on."""
@@ -86,7 +93,7 @@ class Catalogue:
         if any({*row.get("aliases", ())} & {*aliases} for row in others):
             raise Refused("invalid_request", "aliases")
         fresh = {**body, "effective_from": since, "variant": variant, "version": self.version + 1}
-        return Catalogue(self.plans, (*self.prices, fresh), self.version + 1)
+        return replace(self, prices=(*self.prices, fresh), version=self.version + 1)
 
     def _over(self, row: Row, at: int) -> bool:
         """Whether another row of its variant has taken its place by a moment."""
@@ -111,7 +118,7 @@ class Catalogue:
             raise Refused("invalid_request", "effective_from")
         newest = max(same, key=lambda row: int(row["version"]))
         left = tuple(row for row in self.prices if row is not newest)
-        return Catalogue(self.plans, left, self.version + 1)
+        return replace(self, prices=left, version=self.version + 1)
 
     def put(self, verb: str, body: Row, at: int) -> Catalogue:
         """The catalogue after a change; `Refused` if it is invalid."""
@@ -119,6 +126,9 @@ class Catalogue:
             return self.put_plan(body)
         if verb == "catalog.prices.cancel":
             return self.cancel_price(body, at)
+        if verb in UNIT_CHANGES:
+            own = UNIT_CHANGES[verb](self.units, body)
+            return replace(self, units=own, version=self.version + 1)
         return self.put_price(body, at)
 
     def told(self, verb: str, body: Row) -> Any:
@@ -129,12 +139,16 @@ class Catalogue:
             return plan_shown(plan)
         if verb == "catalog.prices.cancel":
             return body["model"], body.get("variant", ""), body["effective_from"], self.version
+        if verb in UNIT_CHANGES:
+            return next(unit for unit in self.units if unit["id"] == body["id"])
         return price_shown(self.prices[-1])
 
     def ask(self, verb: str, body: Row, at: int) -> Any:
         """What a read shows."""
         if verb == "catalog.plans.list":
             return [plan_shown(plan) for plan in self.plans]
+        if verb == "catalog.units.list":
+            return [*self.units]
         if verb == "catalog.prices.list":
             asked = [body.get("provider"), body.get("model")]
             found = [
@@ -148,7 +162,11 @@ class Catalogue:
         provider = r.PROVIDERS[body["provider"]]
         model = body.get("model_used") or provider["default_model"]
         priced = self.found(provider["name"], model, at, body.get("price_variant", ""))
-        return {**charged(priced, usage_of(body)), **how(priced), "priced": priced.priced}
+        return {
+            **charged(priced, usage_of(body, body.get("units", {}))),
+            **how(priced),
+            "priced": priced.priced,
+        }
 
 
 def plan_shown(plan: Row) -> Any:

@@ -20,6 +20,8 @@ DEFAULTS = {
     "token_counting": "inclusive",
     "price_variant": "",
     "price_factors": [],
+    "units": {},
+    "units_requested": {},
 }
 
 
@@ -28,7 +30,13 @@ def content_of(body: dict[str, Any]) -> dict[str, Any]:
     return copy.deepcopy(
         {
             name: value
-            for name, value in body.items()
+            for name, value in ((name, _said(name, body[name])) for name in body)
             if name not in {"event_id", "timestamp"} and DEFAULTS.get(name) != value
         }
     )
+
+
+def _said(name: str, value: Any) -> Any:
+    if name in {"units", "units_requested"}:
+        return {unit: amount for unit, amount in value.items() if amount}
+    return value

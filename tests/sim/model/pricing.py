@@ -105,7 +105,7 @@ def look_up(rows: Iterable[Row], provider: str, model: str, variant: str, at: in
     return Found(row, priced, match, row["variant"] == variant if variant else None)
 
 
-def usage_of(body: Row) -> twin.Usage:
+def usage_of(body: Row, units: Mapping[str, int]) -> twin.Usage:
     """What a body says, checked."""
     usage = twin.counted_inclusively(
         twin.Usage(
@@ -113,6 +113,7 @@ def usage_of(body: Row) -> twin.Usage:
             "",
             **{name: body[name] for name in COUNTS if name in body},
             token_parts=body.get("token_parts", {}),
+            units={name: Decimal(nano).scaleb(-9) for name, nano in units.items()},
             token_counting=body.get("token_counting", "inclusive"),
             price_variant=body.get("price_variant", ""),
             price_factors=frozenset(body.get("price_factors", ())),

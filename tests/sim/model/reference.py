@@ -47,6 +47,9 @@ class Call:
     at: int
     reset: int  # how many resets of its period came before
     said: dict[str, Any] = field(default_factory=dict)  # what of it is priced, if it is to be made
+    units: dict[str, int] = field(default_factory=dict)
+    how: str = ""  # it was priced
+    unpriced: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from tests.sim.model import reference as r
 from tests.sim.model.calls import Calls
 from tests.sim.model.periods import name, plus_months
 from tests.sim.model.reference import DAY, Call, Refused
+from tests.sim.model.units import estimates, sums, sums_by
 
 
 class Model(Calls):
@@ -33,6 +34,10 @@ class Model(Calls):
             "by_provider": split(calls, "provider"),
             "by_actual": split(calls, "actual"),
             "by_model": split(calls, "model"),
+            "units": sums(calls),
+            "units_by": [sums_by(calls, by) for by in ("provider", "actual", "model")],
+            "estimated": estimates(calls),
+            "unpriced_calls": sum(bool(call.unpriced) for call in calls),
             "percentages": {
                 limit["name"]: Fraction(r.amount(limit, calls) * 100, limit["value"])
                 for limit in limits
@@ -53,7 +58,12 @@ class Model(Calls):
             before = plus_months(first, -1)
             rows.insert(0, (before, name(before), []))
         rows = rows[-months:]
+        units = [sums(calls) for _, _, calls in rows]
         return {
+            "units": {
+                unit: [of_period.get(unit, 0) for of_period in units]
+                for unit in {name for of_period in units for name in of_period}
+            },
             "periods": [key for _, key, _ in rows],
             "total_calls": [len(calls) for _, _, calls in rows],
             "total_tokens": [sum(c.tokens for c in calls) for _, _, calls in rows],

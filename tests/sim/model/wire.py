@@ -13,6 +13,7 @@ from tests.sim.model.periods import moment
 from tests.support.meter import micros
 from tests.support.rig import Answer
 
+UNITS: Final = ("units", "units_requested")
 MONEY: Final = ("cost", "cost_requested")
 TIMES: Final = ("timestamp", "period_start", "effective_from", "since", "until")
 TRACK: Final = (
@@ -49,12 +50,19 @@ def nano(usd: Any) -> int:
     return amount.numerator
 
 
+def units(amounts: dict[str, Any]) -> dict[str, int]:
+    """Amounts of units as nano-units."""
+    return {name: nano(amount) for name, amount in amounts.items()}
+
+
 def encoded(body: dict[str, Any]) -> bytes:
     """A body of the model as the wire has it."""
 
     def sent(key: str, value: Any) -> Any:
         if key in MONEY:
             return Decimal(value).scaleb(-9)
+        if key in UNITS:
+            return {name: Decimal(amount).scaleb(-9) for name, amount in value.items()}
         if key in TIMES:
             return moment(value)
         if isinstance(value, dict):
@@ -135,7 +143,16 @@ def _stats(body: dict[str, Any]) -> dict[str, Any]:
             if part["calls"]
         }
 
+    def units_of(parts: dict[str, Any]) -> dict[str, dict[str, int]]:
+        return {name: units(part["units"]) for name, part in parts.items() if part["calls"]}
+
+    estimated = body["estimated"]
+    breakdowns = ("provider_breakdown", "actual_provider_breakdown", "model_breakdown")
     return {
+        "units": units(body["units"]),
+        "units_by": [units_of(body[name]) for name in breakdowns],
+        "estimated": (estimated["calls"], estimated["tokens"], nano(estimated["cost"])),
+        "unpriced_calls": body["unpriced_calls"],
         "billing_period": body["billing_period"],
         "period_start": micros(body["period_start"]),
         "period_end": micros(body["period_end"]),
@@ -160,6 +177,9 @@ def _trends(body: dict[str, Any]) -> dict[str, Any]:
         "total_tokens": body["total_tokens"],
         "total_cost": [nano(cost) for cost in body["total_cost"]],
         "providers": sorted(body["provider_trends"]),
+        "units": {
+            unit: [nano(total) for total in totals] for unit, totals in body["unit_trends"].items()
+        },
     }
 
 
@@ -168,7 +188,8 @@ def _holds(body: dict[str, Any]) -> dict[str, Any]:
         "holds": [
             (x["hold_id"], x["calls"], x["tokens"], nano(x["cost"]), micros(x["expires_at"]))
             for x in body["holds"]
-        ]
+        ],
+        "units": [units(x["units"]) for x in body["holds"]],
     }
 
 

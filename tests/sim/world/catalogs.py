@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from messages.catalog import CATALOG_USER
 from messages.codec import decode_catalog_event
 from messages.stored.catalog import PricePut
 from persistence.records import Row
-from tests.sim.model.catalogue import Catalogue, price_shown
+from tests.sim.model.catalogue import UNIT_CHANGES, Catalogue, price_shown
 from tests.sim.model.reference import Refused
 from tests.sim.model.user import Model
 from tests.sim.model.wire import nano
@@ -116,17 +117,10 @@ def check_entry(entry: dict[str, Any], model: Model, at: int) -> None:
 def shown(verb: str, payload: bytes) -> Any:
     """A reply as the model gives it."""
     body = json.loads(payload, parse_float=Decimal)
-    if verb == "catalog.plans.put":
-        return _plan(body["plan"])
-    if verb == "catalog.prices.put":
-        return _price(body["price"])
-    if verb == "catalog.plans.list":
-        return [_plan(plan) for plan in body["plans"]]
-    if verb == "catalog.prices.list":
-        return [_price(row) for row in body["prices"]]
-    if verb == "catalog.prices.cancel":
-        since = micros(body["effective_from"])
-        return body["model"], body["variant"], since, body["version"]
+    return _SHOWN.get(verb, _estimate)(body)
+
+
+def _estimate(body: dict[str, Any]) -> Any:
     money = {name: nano(body[name]) for name in ("cost", "cost_input", "cost_output")}
     names = ("priced", "price_model", "matched_by", "variant_priced", "tier")
     return {
@@ -144,3 +138,18 @@ def _plan(plan: dict[str, Any]) -> Any:
 
 def _price(row: dict[str, Any]) -> Any:
     return price_shown({**row, "effective_from": micros(row["effective_from"])})
+
+
+def _cancelled(body: dict[str, Any]) -> Any:
+    return body["model"], body["variant"], micros(body["effective_from"]), body["version"]
+
+
+_SHOWN: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
+    "catalog.plans.put": lambda body: _plan(body["plan"]),
+    "catalog.prices.put": lambda body: _price(body["price"]),
+    "catalog.prices.cancel": _cancelled,
+    "catalog.plans.list": lambda body: [_plan(plan) for plan in body["plans"]],
+    "catalog.prices.list": lambda body: [_price(row) for row in body["prices"]],
+    "catalog.units.list": lambda body: [unit for unit in body["units"] if not unit["builtin"]],
+    **dict.fromkeys(UNIT_CHANGES, lambda body: body["unit"]),
+}

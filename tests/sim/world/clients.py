@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from messages.catalog import CATALOG_USER
 from tests.sim.model.reference import DAY, SECOND
+from tests.sim.world import drawn_units
 from tests.sim.world.history import READS, Book, Sent
 from tests.sim.world.invariants import Invariant, Violated
 from tests.sim.world.pagination import Walk
@@ -66,6 +67,9 @@ WEIGHTS: Final = {
     "catalog.plans.put": 3,
     "catalog.prices.put": 5,
     "catalog.prices.cancel": 1,
+    "catalog.units.put": 4,
+    "catalog.units.archive": 1,
+    "catalog.units.list": 1,
     "catalog.plans.list": 1,
     "catalog.prices.list": 2,
     "catalog.estimate.cost": 2,
@@ -207,6 +211,7 @@ class Client:
             "calls": lambda: rng.randint(1, 4),
             "model_used": lambda: rng.choice(MODELS),
             "tags": self._tags,
+            "units_requested": lambda: drawn_units.of_a_call(rng),
         }
         return {"provider": rng.choice(PROVIDERS), **self._some(drawn), **self._priced()}
 
@@ -223,6 +228,7 @@ class Client:
             "outcome": lambda: rng.choice(OUTCOMES),
             "key": lambda: rng.choice(["k-1", "k-2"]),
             "tags": self._tags,
+            "units": lambda: drawn_units.of_a_call(rng),
         }
         if rng.random() < 0.2:
             drawn["source"] = lambda: rng.choice(["/a", "/b"])
@@ -296,6 +302,7 @@ class Client:
             "ttl": lambda: rng.choice(TTLS),
             "tokens_requested": lambda: rng.randrange(300),
             "cost_requested": lambda: rng.randrange(3 * 10**7),
+            "units_requested": lambda: drawn_units.of_a_call(rng, least=1),
         }
         return {"hold_id": self._hold_id(), **self._some(drawn)}
 
@@ -427,6 +434,8 @@ _BODIES: Final[dict[str, Callable[[Client], dict[str, Any]]]] = {
     "catalog.plans.put": Client._plan,
     "catalog.prices.put": Client._price,
     "catalog.prices.cancel": Client._cancel_price,
+    "catalog.units.put": lambda client: drawn_units.to_put(client._rng),
+    "catalog.units.archive": lambda client: drawn_units.to_archive(client._rng),
     "catalog.prices.list": Client._prices,
     "catalog.estimate.cost": Client._estimate,
     "catalog.users.list": lambda client: {"limit": client._rng.randint(1, 3)},

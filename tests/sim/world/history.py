@@ -29,7 +29,7 @@ READS: Final = frozenset(
     {
         *("enforce", "stats", "holds", "trends", "subscription", "alerts", "logs", "dashboard"),
         *("catalog.plans.list", "catalog.prices.list", "catalog.estimate.cost"),
-        *("catalog.users.list", "rebuild"),
+        *("catalog.units.list", "catalog.users.list", "rebuild"),
     }
 )
 FINAL_ERRORS: Final = {
@@ -38,15 +38,19 @@ FINAL_ERRORS: Final = {
     "catalog.prices.put": {"invalid_request"},
     "catalog.prices.cancel": {"invalid_request", "unknown_price"},
     "catalog.estimate.cost": {"invalid_request"},
-    "track": {"timestamp_out_of_range", "invalid_request"},
-    **{verb: {"invalid_request"} for verb in ("enforce", "hold", "preflight")},
-    "extend": {"unknown_hold"},
+    "catalog.units.put": {"invalid_request"},
+    "catalog.units.archive": {"unknown_unit"},
+    "track": {"timestamp_out_of_range", "invalid_request", "unknown_unit"},
+    **{verb: {"invalid_request", "unknown_unit"} for verb in ("enforce", "hold", "preflight")},
+    "extend": {"unknown_hold", "unknown_unit"},
     "release": {"unknown_hold"},
     "ack": {"unknown_alert"},
     "subscribe": {"invalid_request", "unknown_plan"},
     "cancel": {"invalid_request"},
 }
-BAD_EVENTS: Final = frozenset({"", "unknown_provider", "timestamp_out_of_range", "invalid_request"})
+BAD_EVENTS: Final = frozenset(
+    {"", "unknown_provider", "unknown_unit", "timestamp_out_of_range", "invalid_request"}
+)
 """How one event of a batch may end."""
 MISMATCH: Final = "idempotency_mismatch"
 LOST_REQUESTS: Final = 0.01

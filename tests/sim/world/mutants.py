@@ -270,6 +270,11 @@ def deadlines_ignored(patch: Patch) -> None:
     patch.setattr(persistent, "admit", late)
 
 
+def units_lost_in_snapshots(patch: Patch) -> None:
+    """A user who comes back from a snapshot has no units and no estimates."""
+    patch.setattr("actors.billing.state.snapshot.tally_of", lambda _: None)
+
+
 class Found(NamedTuple):
     """How a defect was found: after so many lives and seconds of the CPU, by what."""
 
@@ -325,4 +330,5 @@ ALL: Final[tuple[Callable[[Patch], None], ...]] = (
     duplicates_not_awaited,
     deadlines_ignored,
     flush_forgotten,
+    units_lost_in_snapshots,
 )
