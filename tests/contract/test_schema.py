@@ -209,9 +209,7 @@ FULL = UsageRecorded(
     alerts=(ALERT,),
 )
 SHOWN = [name for name in FULL.__struct_fields__ if name not in {"clipped", "detail"}]
-DETAILS = tuple(
-    name for name in (*UsageDetail.__struct_fields__, "units_nano") if name != "outcome"
-)
+DETAILS = ("units_nano", *(name for name in UsageDetail.__struct_fields__ if name != "outcome"))
 DETAIL = UsageDetail(
     outcome="unknown",
     key="k-1",

@@ -41,7 +41,7 @@ Charge = tuple[int, int, int]
 """A priced call in nano-USD: in all, and its input and output tokens, which are for display."""
 
 
-class Usage(NamedTuple):
+class Used(NamedTuple):
     """What a call used, in full.
 
     Attributes:
@@ -161,7 +161,7 @@ def charge(price: Price, said: Counts) -> Charge:
     return total // PICO_PER_NANO, part_in // PICO_PER_NANO, part_out // PICO_PER_NANO
 
 
-def charge_in_full(price: Price, used: Usage, ahead: Ahead = MADE) -> Charged:
+def charge_in_full(price: Price, used: Used, ahead: Ahead = MADE) -> Charged:
     """Price a call exactly, and say what of it has no price.
 
     Args:
@@ -208,7 +208,7 @@ def _tokens(said: Said, whole: int, each: int, parts: Weights, more: Weights) ->
     return total
 
 
-def _factor(price: Price, used: Usage) -> tuple[int, int, list[str]]:
+def _factor(price: Price, used: Used) -> tuple[int, int, list[str]]:
     """The product of a call's multipliers, its denominator, and those that the price lacks."""
     factor = scale = 1
     unknown: list[str] = []
@@ -224,7 +224,7 @@ def _factor(price: Price, used: Usage) -> tuple[int, int, list[str]]:
     return factor, scale, unknown
 
 
-def _beside(price: Price, rates: Rates, used: Usage) -> int:
+def _beside(price: Price, rates: Rates, used: Used) -> int:
     """What a call costs beside its tokens, in pico-USD by the scale of the price's units."""
     total = rates.per_call
     assumed = _assumed(used)
@@ -242,7 +242,7 @@ def _beside(price: Price, rates: Rates, used: Usage) -> int:
     return total
 
 
-def _assumed(used: Usage) -> bool:
+def _assumed(used: Used) -> bool:
     """Whether a unit that the price has and the call does not say is one.
 
     It is not if the call failed, or says another of the counts or a unit.
@@ -252,7 +252,7 @@ def _assumed(used: Usage) -> bool:
     return not any(used.units.values())
 
 
-def _unpriced(price: Price, rates: Rates, used: Usage) -> list[str]:
+def _unpriced(price: Price, rates: Rates, used: Used) -> list[str]:
     """The names of what a call used and its price does not have."""
     said = used.said
     found: list[str] = []
