@@ -162,6 +162,22 @@ CATALOG_VERBS: Final = (
     ),
     Verb("catalog.providers.list", catalog.ProvidersList, catalog.ProvidersReply, _READ),
     Verb(
+        "catalog.providers.put",
+        catalog.ProvidersPut,
+        catalog.ProviderPutReply,
+        (ADMIN,),
+        {"id": "vllm"},
+        keyed=True,
+    ),
+    Verb(
+        "catalog.providers.archive",
+        catalog.ProvidersArchive,
+        catalog.ProviderArchivedReply,
+        (ADMIN,),
+        {"id": "vllm"},
+        keyed=True,
+    ),
+    Verb(
         "catalog.estimate.cost",
         catalog.EstimateCost,
         catalog.EstimateReply,

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from messages.codec import decode_event
-from messages.stored.catalog import CatalogEvent, PlanPut
+from messages.stored.catalog import CatalogEvent, PlanPut, ProviderArchived, ProviderPut
 from messages.stored.events import (
     KIND,
     CountersReset,
@@ -55,6 +55,13 @@ def tell_of_catalog(event: CatalogEvent, seq: int) -> None:
     if isinstance(event, PlanPut):
         terms = event.terms
         _log.info("plan_put", plan=terms.name, version=terms.version, seq=seq)
+    elif isinstance(event, ProviderPut):
+        if event.registered:
+            _log.info("provider_registered", provider=event.id, version=event.version, seq=seq)
+        else:
+            _log.info("provider_put", provider=event.id, version=event.version, seq=seq)
+    elif isinstance(event, ProviderArchived):
+        _log.info("provider_archived", provider=event.id, version=event.version, seq=seq)
     else:
         _log.info(
             "price_put",

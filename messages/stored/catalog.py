@@ -6,7 +6,14 @@ epoch.
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import UNSET, Struct, UnsetType
+
+ESTIMATED: Final = "estimate"
+INCLUSIVE: Final = "inclusive"
+"""What happens where a provider's price would be the estimate, and how its tokens are counted, if
+nothing else is said: part of the form."""
 
 
 class PlanTerms(Struct, frozen=True, cache_hash=True):
@@ -36,7 +43,10 @@ class PlanPut(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PricePut(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The catalogue has a price from ``effective_from`` on; pico-USD per unit."""
+    """The catalogue has a price from ``effective_from`` on; pico-USD per unit.
+
+    ``alias`` is the provider as it was sent, if that is an alias that the catalogue has by a put.
+    """
 
     provider: str
     model: str
@@ -52,7 +62,46 @@ class PricePut(Struct, frozen=True, kw_only=True, omit_defaults=True):
     search: int | None = None
     image: int | None = None
     page: int | None = None
+    alias: str | None = None
 
 
-CatalogEvent = PlanPut | PricePut
+class Detection(Struct, frozen=True, array_like=True):
+    """Who serves a call whose model, or else endpoint, matches one of these globs, lower case."""
+
+    actual: str
+    model: tuple[str, ...] = ()
+    endpoint: tuple[str, ...] = ()
+
+
+class ProviderPut(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The catalogue has a provider, whole, as of now: also if it was archived.
+
+    An empty ``name`` or ``served_by`` is the ``id``. ``registered``: a call named it, so that it
+    has no key and no ``content``.
+    """
+
+    id: str
+    version: int
+    content: str = ""
+    name: str = ""
+    kind: str = "other"
+    default_model: str = "default"
+    aliases: tuple[str, ...] = ()
+    served_by: str = ""
+    detect: tuple[Detection, ...] = ()
+    groups: tuple[str, ...] = ()
+    unpriced: str = ESTIMATED
+    token_counting: str = INCLUSIVE
+    registered: bool = False
+
+
+class ProviderArchived(Struct, frozen=True, kw_only=True):
+    """A provider is refused where calls are admitted, until it is put again."""
+
+    id: str
+    version: int
+    content: str
+
+
+CatalogEvent = PlanPut | PricePut | ProviderPut | ProviderArchived
 """What can happen to the catalogue."""

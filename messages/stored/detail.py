@@ -16,6 +16,9 @@ DETAIL_NAMES: Final = {
     "outcome": "o",
     "key": "k",
     "tags": "t",
+    "alias": "a",
+    "filled": "fl",
+    "text": "x",
 }
 """What the fields are called in the log."""
 
@@ -27,11 +30,18 @@ class UsageDetail(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
         outcome: how the call ended, if the status code does not say it.
         key: the API key or device that made it: an id, never the secret.
         tags: dimensions of the caller's own.
+        alias: the provider as it was sent, if that is an alias that the catalogue has by a put.
+        filled: which of the names ``model`` and ``actual`` the catalogue filled in otherwise than
+            the program would.
+        text: the provider is of the text group and none of the 14 of the contract.
     """
 
     outcome: Outcome | None = None
     key: str | None = None
     tags: dict[str, str] | None = None
+    alias: str | None = None
+    filled: tuple[str, ...] = ()
+    text: bool = False
 
 
 class HoldDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,6 +49,9 @@ class HoldDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     key: str | None = None
     tags: dict[str, str] | None = None
+    alias: str | None = None
+    filled: tuple[str, ...] = ()
+    text: bool = False
 
 
 NO_DETAIL: Final = UsageDetail()

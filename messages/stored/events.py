@@ -12,7 +12,14 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from .catalog import CatalogEvent, PlanPut, PlanTerms, PricePut
+from .catalog import (
+    CatalogEvent,
+    PlanPut,
+    PlanTerms,
+    PricePut,
+    ProviderArchived,
+    ProviderPut,
+)
 from .detail import HoldDetail, UsageDetail
 from .names import USAGE_NAMES
 
@@ -48,8 +55,9 @@ class PeriodTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that a period counted, as a closed period is kept.
 
     ``providers`` holds the counters since the last reset, ``earlier`` what was counted before
-    it; ``wavespeed_calls`` counts the calls of or served by wavespeed; ``slept`` are the starts
-    of the newest periods just before it in which nothing was written.
+    it; ``wavespeed_calls`` counts the calls of or served by wavespeed, ``text_calls`` those of
+    the text group whose provider is none of the 14 of the contract; ``slept`` are the starts of
+    the newest periods just before it in which nothing was written.
     """
 
     key: str
@@ -65,6 +73,7 @@ class PeriodTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     response_micros: int = 0
     last_updated: int | None = None
     slept: tuple[int, ...] = ()
+    text_calls: int = 0
 
 
 class StoredSubscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -355,4 +364,6 @@ KIND: Final[dict[type[Event | CatalogEvent], str]] = {
     SubscriptionChanged: "subscription_changed",
     PlanPut: "plan",
     PricePut: "price",
+    ProviderPut: "provider",
+    ProviderArchived: "provider_archived",
 }

@@ -47,6 +47,8 @@ STORAGE: Final[dict[str, Storage]] = {
     "subscription_changed": Storage.RARE,
     "plan": Storage.RARE,
     "price": Storage.RARE,
+    "provider": Storage.RARE,
+    "provider_archived": Storage.RARE,
 }
 """Every kind, the most common ones first: a journal asks of each row in this order.
 

@@ -10,7 +10,7 @@ from actors.billing.counters.slots import restored, wavespeed_calls
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account, Period, Raised
 from actors.billing.state.open_holds import OpenHold, OpenHolds
-from messages.stored.catalog import CatalogEvent, PlanPut, PlanTerms, PricePut
+from messages.stored.catalog import CatalogEvent, PlanTerms
 from messages.stored.detail import HoldDetail, UsageDetail
 from messages.stored.events import (
     Alert,
@@ -34,19 +34,12 @@ from messages.stored.events import (
     SubscriptionChanged,
     UsageRecorded,
 )
+from tests.golden.catalogue import CATALOG_EVENTS, FREE, MARCH
 
-MARCH: Final = 1_772_323_200_000_000
 APRIL: Final = 1_775_001_600_000_000
 MAY: Final = 1_777_593_600_000_000
 NOON: Final = 1_773_576_000_000_000  # 2026-03-15T12:00:00Z
 
-FREE: Final = PlanTerms(
-    "Free",
-    "free",
-    1,
-    (("gemini_calls", 50), ("openai_calls", 0), ("monthly_cost", 2_000_000_000)),
-    ("basic_content_generation",),
-)
 BARE: Final = PlanTerms("Bare", "pro", 2, ())
 ALERT: Final = Alert(
     id="8f2f0e8d0c5f4d6e9a7b1c3d",
@@ -273,38 +266,28 @@ EVENTS["usage.4"] = replace(
     EVENTS["usage.3"],
     detail=UsageDetail(outcome="cancelled", key="k-1", tags={"app": "chat", "team": "blau"}),
 )
+EVENTS["usage.4.found"] = replace(
+    EVENTS["usage.2.bare"],
+    provider="vllm",
+    detail=UsageDetail(alias="our own", filled=("model", "actual"), text=True),
+)
+EVENTS["hold.1.found"] = replace(
+    EVENTS["hold.bare"], detail=HoldDetail(alias="our own", filled=("model",), text=True)
+)
+EVENTS["period_sealed.others"] = PeriodSealed(
+    totals=PeriodTotals(
+        key="2026-03",
+        start=MARCH,
+        end=APRIL,
+        terms=BARE,
+        providers={"openai": (2, 0, 0), "vllm": (3, 4, 5)},
+        earlier={"runpod": (1, 0, 2)},
+        actual_providers={"openai": (2, 0, 0), "rack 4": (3, 4, 5)},
+        models={"m": (5, 4, 5)},
+        text_calls=3,
+    )
+)
 EVENTS["usage.1"] = replace(EVENTS["usage"], hold_status="unknown", late_settle=False, source=None)
-CATALOG_EVENTS: Final[dict[str, CatalogEvent]] = {
-    "plan": PlanPut(
-        terms=FREE,
-        price_monthly_nano=29 * 10**9,
-        price_yearly_nano=290 * 10**9,
-        content="0123456789abcdef01234567",
-    ),
-    "price": PricePut(
-        provider="openai",
-        model="gpt-5",
-        version=7,
-        effective_from=MARCH,
-        content="0123456789abcdef01234567",
-        input_token=1_250_000,
-        output_token=10**7,
-        cache_read_token=125_000,
-        cache_write_token=0,
-        reasoning_token=1,
-        request=2,
-        search=3,
-        image=4,
-        page=5,
-    ),
-    "price.bare": PricePut(
-        provider="openai",
-        model="gpt-5",
-        version=7,
-        effective_from=MARCH,
-        content="0123456789abcdef01234567",
-    ),
-}
 OLDER: Final = frozenset({"usage", "usage.1", "usage.bare"})
 """Forms that are read and not written any more: a call under the full names of its fields."""
 ALL: Final[dict[str, Event | CatalogEvent]] = {**EVENTS, **CATALOG_EVENTS}
@@ -321,7 +304,7 @@ def an_account() -> Account:
     account = Account("alice", seq=77, at=NOON + 1, months={"2026-03": 2, "2026-04": 1})
     account.before = {"gemini": 42, "video": 1}
     one = (1, 1, 150)
-    used, layout = restored({"openai": one}, 0, {"openai": one}, {"gpt-4o-mini": one})
+    used, layout = restored({"openai": one}, (0, 0), {"openai": one}, {"gpt-4o-mini": one})
     account.current = Period(
         key="2026-04",
         start=APRIL,
@@ -355,4 +338,16 @@ def an_account() -> Account:
             )
         ]
     )
+    return account
+
+
+def an_account_of_others() -> Account:
+    """A user who calls providers beyond the 14 of the contract, and has one on hold."""
+    account = Account("alice", seq=77, at=NOON)
+    totals = EVENTS["period_sealed.others"]
+    assert isinstance(totals, PeriodSealed)
+    account.current = snapshots.period_of(totals.totals)
+    detail = HoldDetail(alias="our own", filled=("model",), text=True)
+    hold = OpenHold("h-2", "vllm", "rack 4", "m", (1, 2, 3), True, NOON, NOON + 1, detail)
+    account.holds = OpenHolds([hold])
     return account

@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from actors.billing.counters.layouts import PROVIDER_SLOTS
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account
 from actors.billing.state.open_holds import OpenHolds
@@ -24,11 +25,24 @@ from messages.stored.events import (
     UsageRecorded,
 )
 from messages.stored.older import LATER
-from tests.golden.stored import ALL, CATALOG_EVENTS, EVENTS, OLDER, PERSONAL, an_account
+from tests.golden.catalogue import CATALOG_EVENTS
+from tests.golden.stored import (
+    ALL,
+    EVENTS,
+    OLDER,
+    PERSONAL,
+    an_account,
+    an_account_of_others,
+)
 from tests.support.older import long_form
 
 DATA: Final = Path(__file__).with_name("data")
-NEWEST: Final = {"usage": "usage.4", "period_rolled": "period_rolled.2", "hold": "hold.1"}
+NEWEST: Final = {
+    "usage": "usage.4",
+    "period_rolled": "period_rolled.2",
+    "hold": "hold.1",
+    "price": "price.1",
+}
 """The newest form of each kind that has more than one."""
 
 
@@ -43,7 +57,7 @@ def kind_of(name: str) -> str:
 def test_every_kind_of_event_has_golden_bytes_and_no_file_is_forgotten() -> None:
     assert {kind_of(name) for name in ALL} == set(KIND.values())
     files = {path.stem for path in DATA.glob("*.json")}
-    snapshot_files = {"snapshot.3", "snapshot.3.empty", "snapshot.3.detail"}
+    snapshot_files = {f"snapshot.3{name}" for name in ("", ".empty", ".detail", ".others")}
     assert files == {*ALL, "personal", *snapshot_files}
 
 
@@ -147,6 +161,21 @@ def test_what_few_holds_say_is_in_a_snapshot() -> None:
     )
     assert snapshots.encode(account).decode() == golden("snapshot.3.detail")
     assert snapshots.decode("alice", golden("snapshot.3.detail").encode()) == account
+
+
+def test_other_providers_are_in_a_snapshot_in_the_order_in_which_they_came() -> None:
+    account = an_account_of_others()
+    assert snapshots.encode(account).decode() == golden("snapshot.3.others")
+    found = snapshots.decode("alice", golden("snapshot.3.others").encode())
+    assert found == account
+    assert found.current is not None
+    assert found.current.logged() == {
+        "openai": (2, 0, 0),
+        "runpod": (1, 0, 2),
+        "vllm": (3, 4, 5),
+    }
+    (held, _) = found.held(found.at)
+    assert held[PROVIDER_SLOTS] == 1  # of the text group
 
 
 def test_a_snapshot_is_stored_as_it_always_was() -> None:

@@ -10,7 +10,8 @@ from typing import Final
 
 from actors.billing.catalog.catalog import Catalog, Touch
 from actors.billing.catalog.prices import estimate
-from actors.billing.counters.slots import CALLS, COST, TOKENS, UNITS
+from actors.billing.counters.layouts import UNITS
+from actors.billing.counters.slots import CALLS, COST, TOKENS
 from actors.billing.effects import Shown
 from actors.billing.limits.limits import Limit, shown
 from actors.billing.periods.rollover import current_of
@@ -20,9 +21,7 @@ from actors.billing.state.headroom import Headroom, Headrooms, LimitUse
 from messages.admission import Enforce
 from messages.codec import money_of
 from messages.scalars import ABSENT
-from messages.stored.events import (
-    Counters,
-)
+from messages.stored.events import Counters
 from messages.units import MICROS_PER_SECOND
 
 WITHIN: Final = "within_limits"
@@ -119,9 +118,11 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
     """What a request asks for.
 
     Raises:
-        RequestError: ``unknown_provider`` or ``invalid_request``.
+        RequestError: ``unknown_provider``, also for an archived one, or ``invalid_request``.
     """
     route = catalog.route(ask.provider, ask.model_used, ask.actual_provider_name, ask.endpoint)
+    if route.entry.archived:
+        raise catalog.providers.archived(route.provider)
     calls = 1 if ask.calls is None else ask.calls
     tokens = ask.tokens_requested or 0
     cost = None if ask.cost_requested is ABSENT else money_of(ask.cost_requested, "cost_requested")

@@ -8,14 +8,29 @@ from typing import Final
 
 import msgspec
 
+from actors.billing.catalog.names import detail_of
 from actors.billing.catalog.price_list import Priced, PriceList
 from actors.billing.catalog.prices import ESTIMATE, Price, rates_of
-from actors.billing.catalog.providers import TEXT, WAVESPEED, Provider, Providers
+from actors.billing.catalog.providers import (
+    HINTED_MAX,
+    TEXT,
+    WAVESPEED,
+    Provider,
+    Providers,
+    provider_of,
+)
 from messages.codec import money_of
 from messages.dimensions import DIMENSIONS
 from messages.errors import InvalidRequest
 from messages.refusals import closest
-from messages.stored.catalog import CatalogEvent, PlanPut, PlanTerms, PricePut
+from messages.stored.catalog import (
+    CatalogEvent,
+    PlanPut,
+    PlanTerms,
+    PricePut,
+    ProviderPut,
+)
+from messages.stored.detail import UsageDetail
 from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import (
     KIND,
@@ -33,19 +48,38 @@ ROUTE_CHARACTERS_MAX: Final = 256
 _UNITS: Final = ("calls", "tokens", "cost")
 
 
-Touch = tuple[str, bool]
-"""What decides which limits a call touches: its provider, and whether wavespeed serves it."""
+Touch = tuple[str, int]
+"""What decides which limits a call touches: its provider, and the sum of what follows."""
+BY_WAVESPEED: Final = 1
+"""Wavespeed serves the call."""
+OF_TEXT: Final = 2
+"""The provider is of the text group and none of the 14: of those their place says it."""
+
+
+def touch_of(provider: str, actual: str, *, text: bool) -> Touch:
+    """What decides which limits a call touches; ``text`` as `OF_TEXT`."""
+    return provider, (BY_WAVESPEED if actual == WAVESPEED else 0) + (OF_TEXT if text else 0)
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """What a call's provider and model come to: canonical names and the newest price."""
+    """What a call's provider and model come to: canonical names and the newest price.
+
+    Attributes:
+        provider, actual, model: the names.
+        touch: which limits the call touches.
+        newest: the newest price of the model.
+        entry: the provider, as it is now.
+        detail: what is stored of how the names were found, None if that is nothing.
+    """
 
     provider: str
     actual: str
     model: str
     touch: Touch
     newest: Priced
+    entry: Provider
+    detail: UsageDetail | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +95,7 @@ class Catalog:
     """What calls cost and what plans allow. Read where things are decided, never by `apply`.
 
     Attributes:
-        providers: all providers; they are part of the program.
+        providers: all providers, as they are now.
         price_list: all prices.
         version: that of the newest change: every change has a number of its own.
         seq: the position of the catalogue's log up to which this is.
@@ -96,10 +130,15 @@ class Catalog:
             plan = Plan(event.terms, event.price_monthly_nano, event.price_yearly_nano)
             self._plans[event.terms.name] = plan
             self.version = event.terms.version
-        else:
+            return
+        if isinstance(event, PricePut):
             self.price_list.put(price_of(event))
-            self._routes.clear()
-            self.version = event.version
+        elif isinstance(event, ProviderPut):
+            self.providers.put(provider_of(event))
+        else:
+            self.providers.archive(event.id, event.version)
+        self._routes.clear()
+        self.version = event.version
 
     @property
     def plans(self) -> tuple[Plan, ...]:
@@ -138,9 +177,11 @@ class Catalog:
         if route is None:
             found = self.providers.find(provider)
             served, name = found.actual_of(actual, model, endpoint), model or found.default_model
-            newest = self.price_list.newest(found.name, name) or _ESTIMATED
-            touch = (found.name, served == WAVESPEED)
-            route = ResolvedModel(found.name, served, name, touch, newest)
+            detail = None if found.is_plain(provider) else detail_of(found, *names)
+            text = False if detail is None else detail.text
+            touch = touch_of(found.id, served, text=text)
+            newest = self.price_list.newest(found.id, name) or _ESTIMATED
+            route = ResolvedModel(found.id, served, name, touch, newest, found, detail)
             if sum([len(text) for text in names if text]) > ROUTE_CHARACTERS_MAX:
                 return route
             if len(self._routes) >= ROUTES_MAX:
@@ -175,10 +216,11 @@ class Catalog:
     def _check_limit(self, name: str, field: str) -> None:
         provider, _, unit = name.rpartition("_")
         known = name in {TEXT_CALLS, MONTHLY_COST} or (
-            unit in _UNITS and any(provider == known.name for known in self.providers.all)
+            unit in _UNITS and self.providers.of_id(provider) is not None
         )
         if not known:
-            names = [f"{known.name}_{unit}" for known in self.providers.all for unit in _UNITS]
+            hinted = self.providers.page(0, HINTED_MAX)
+            names = [f"{known.id}_{unit}" for known in hinted for unit in _UNITS]
             similar = closest(name, (TEXT_CALLS, MONTHLY_COST, *names))
             raise InvalidRequest(f"there is no limit {name[:64]!r}{similar}", field)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from actors.billing.catalog.catalog import Catalog, Plan, is_cost
 from actors.billing.catalog.prices import Price, rates_of
-from actors.billing.catalog.providers import PROVIDERS
+from actors.billing.catalog.providers import BUILTIN
 from messages.dimensions import DIMENSIONS
 from messages.stored.catalog import PlanTerms
 from messages.units import MONEY_DECIMALS_MAX, PRICE_DECIMALS_MAX, parse_amount
@@ -43,7 +43,7 @@ def _defaults() -> tuple[list[Price], list[Plan]]:
 
 def default_catalog() -> Catalog:
     """The catalogue that meterd starts with."""
-    return Catalog(PROVIDERS, *_defaults())
+    return Catalog(BUILTIN.values(), *_defaults())
 
 
 def _price(row: dict[str, str]) -> Price:

@@ -20,7 +20,7 @@ def estimate(catalog: Catalog, ask: EstimateCost, at: int) -> EstimateReply:
     tokens_input = (ask.tokens_input or 0) + len((ask.text or "").split()) * 13 // 10
     said = [getattr(ask, field, None) for field in COUNT_FIELDS]  # parts it does not take
     said[INPUT] = tokens_input
-    found = catalog.price(provider.name, model, at)
+    found = catalog.price(provider.id, model, at)
     cost, cost_input, cost_output = charge(found.price, tuple(said))
     return EstimateReply(
         cost=usd(cost),

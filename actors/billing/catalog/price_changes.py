@@ -7,8 +7,10 @@ from decimal import Context, Decimal
 from typing import Any, Final
 
 from actors.billing.catalog.catalog import Catalog, price_of
+from actors.billing.catalog.names import alias_of, id_then
 from actors.billing.catalog.pages import ENTRIES_MAX, Page, start_of
 from actors.billing.catalog.prices import Price
+from actors.billing.catalog.providers import Provider
 from actors.billing.fingerprint import fingerprint
 from messages.catalog import PriceEntry, PricePutReply, PricesList, PricesPut
 from messages.codec import money_of
@@ -36,7 +38,8 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
             past for a model that has prices, whose events were charged by them, or one more for
             a model that has `PRICES_OF_MODEL_MAX`.
     """
-    provider = catalog.providers.find(ask.provider).name
+    provider = _stored(catalog, ask.provider).id
+    alias = alias_of(provider, ask.provider)
     since = at if ask.effective_from is None else to_micros(ask.effective_from)
     if not _FIRST <= since <= _LAST:
         raise InvalidRequest(
@@ -60,15 +63,21 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
         version=catalog.version + 1,
         effective_from=since,
         content=content_of(ask, catalog),
+        alias=alias,
         **amounts,
     )
 
 
-def content_of(ask: PricesPut, catalog: Catalog) -> str:
-    """The digest of a price that is put."""
-    names = {known.name: known.name for known in catalog.providers.all}
-    aliases = {alias: p.name for p in catalog.providers.all for alias in p.aliases}
-    provider = (names | aliases).get(ask.provider, ask.provider)
+def content_of(ask: PricesPut, catalog: Catalog, then: PricePut | None = None) -> str:
+    """The digest of a price that is put.
+
+    Of a request that comes again its provider is what it was for its event, ``then``.
+    """
+    if then is not None:
+        provider = id_then(ask.provider, then.provider, then.alias, catalog.providers)
+    else:
+        known = catalog.providers.get(ask.provider)
+        provider = ask.provider if known is None else known.id
     since = None if ask.effective_from is None else to_micros(ask.effective_from)
     amounts = {
         name: amount
@@ -95,11 +104,23 @@ def prices(catalog: Catalog, ask: PricesList) -> Page:
     Raises:
         RequestError: ``unknown_provider``, or ``invalid_request`` for another's cursor.
     """
-    provider = None if ask.provider is None else catalog.providers.find(ask.provider).name
+    provider = None if ask.provider is None else _stored(catalog, ask.provider).id
     digest, start = start_of(ask.cursor, [provider, ask.model])
     shown, more = catalog.price_list.page(provider, ask.model, start, ENTRIES_MAX)
     entries = map(_entry, shown)
     return Page(entries, len(shown), start, not more, digest, catalog.version, catalog.seq)
+
+
+def _stored(catalog: Catalog, name: str) -> Provider:
+    """The provider of a name: one that a call would be the first to name has no prices.
+
+    Raises:
+        RequestError: ``unknown_provider``.
+    """
+    provider = catalog.providers.get(name)
+    if provider is None:
+        raise catalog.providers.unknown(name)
+    return provider
 
 
 def _amounts(ask: PricesPut) -> dict[str, int | None]:

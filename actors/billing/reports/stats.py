@@ -6,7 +6,7 @@ from itertools import islice
 
 from actors.billing.admission.holds import held_in_all
 from actors.billing.catalog.catalog import Catalog, is_cost
-from actors.billing.counters.slots import of_providers, total_cost, totals
+from actors.billing.counters.slots import shown_providers, total_cost, totals
 from actors.billing.limits.limits import percentage
 from actors.billing.limits.thresholds import level_of_all
 from actors.billing.periods.rollover import current_of
@@ -56,8 +56,8 @@ def summary(
     """What a period counted, as ``stats`` shows it and ``period_closed`` publishes it."""
     used = period.used
     table = period.table
-    level = level_of_all(used, table)
-    calls, tokens, _ = totals(used)
+    level = level_of_all(used, period.layout, table)
+    calls, tokens, _ = totals(used, period.layout)
     return StatsReply(
         billing_period=period.key,
         period_start=to_datetime(period.start),
@@ -73,11 +73,11 @@ def summary(
         error_rate=round(period.errors * 100 / calls, 4) if calls else 0.0,
         error_count=period.errors,
         limits=_plan(period.terms),
-        provider_breakdown=_breakdown(of_providers(used)),
+        provider_breakdown=_breakdown(shown_providers(used, period.layout)),
         actual_provider_breakdown=_breakdown(period.actual),
         model_breakdown=_breakdown(period.models),
         usage_percentages={
-            limit.name: percentage(used[limit.slot], limit.value)
+            limit.name: percentage(limit.of(used, period.layout), limit.value)
             for limit in table.limits
             if not limit.disabled
         },

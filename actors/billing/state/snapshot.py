@@ -11,7 +11,7 @@ from typing import Final
 
 from actors.billing.counters.slots import (
     restored,
-    restored_earlier,
+    text_calls_of_others,
     used_providers,
     wavespeed_calls,
 )
@@ -108,14 +108,13 @@ def _holds(found: State) -> OpenHolds:
 
 def totals_of(period: Period) -> PeriodTotals:
     """What a period counted, in the form in which it is kept for ever."""
-    earlier = period.earlier
     return PeriodTotals(
         key=period.key,
         start=period.start,
         end=period.end,
         terms=period.terms,
-        providers=used_providers(period.used),
-        earlier=used_providers(earlier) if earlier else {},
+        providers=used_providers(period.used, period.layout),
+        earlier=period.earlier or {},
         wavespeed_calls=wavespeed_calls(period.used),
         actual_providers=period.actual,
         models=period.models,
@@ -123,14 +122,14 @@ def totals_of(period: Period) -> PeriodTotals:
         response_micros=period.response_micros,
         last_updated=period.last_updated,
         slept=period.slept,
+        text_calls=text_calls_of_others(period.used),
     )
 
 
 def period_of(totals: PeriodTotals) -> Period:
     """The period of its totals; what fired and what was announced is not part of them."""
-    used, layout = restored(
-        totals.providers, totals.wavespeed_calls, totals.actual_providers, totals.models
-    )
+    spanning = totals.wavespeed_calls, totals.text_calls
+    used, layout = restored(totals.providers, spanning, totals.actual_providers, totals.models)
     return Period(
         key=totals.key,
         start=totals.start,
@@ -138,7 +137,7 @@ def period_of(totals: PeriodTotals) -> Period:
         terms=totals.terms,
         used=used,
         layout=layout,
-        earlier=restored_earlier(totals.earlier) if totals.earlier else None,
+        earlier=totals.earlier or None,
         errors=totals.errors,
         response_micros=totals.response_micros,
         last_updated=totals.last_updated,

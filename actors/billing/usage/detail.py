@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
+from actors.billing.catalog.catalog import ResolvedModel
 from messages.scalars import Outcome
 from messages.stored.detail import NO_DETAIL, UsageDetail
 from messages.stored.events import UsageRecorded
@@ -17,7 +20,16 @@ FAILED_FROM: Final = 400
 """The status codes from here on are those of calls that failed."""
 
 
-def detail_of(call: Track) -> UsageDetail | None:
+def detail_of(call: Track, route: ResolvedModel) -> UsageDetail | None:
+    """What is stored beside the rest: what a call says, and how its names were found."""
+    said = _said(call)
+    if said is None or route.detail is None:
+        return said or route.detail
+    found = route.detail
+    return replace(said, alias=found.alias, filled=found.filled, text=found.text)
+
+
+def _said(call: Track) -> UsageDetail | None:
     """What a call says beside the rest, None if that is nothing but defaults."""
     outcome = call.outcome
     if outcome == _default_outcome(200 if call.status_code is None else call.status_code):
@@ -30,7 +42,10 @@ def detail_of(call: Track) -> UsageDetail | None:
 
 def same_detail(call: Track, event: UsageRecorded) -> bool:
     """Whether a call says beside the rest what is stored of one."""
-    return (detail_of(call) or NO_DETAIL) == (event.detail or NO_DETAIL)
+    stored = event.detail
+    if stored is not None:  # what the catalogue filled in is compared with the names
+        stored = replace(stored, alias=None, filled=(), text=False)
+    return (_said(call) or NO_DETAIL) == (stored or NO_DETAIL)
 
 
 def outcome_of(event: UsageRecorded) -> Outcome:

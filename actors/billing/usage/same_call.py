@@ -11,11 +11,11 @@ from operator import attrgetter
 from typing import Final
 
 from actors.billing.catalog.catalog import Catalog
+from actors.billing.catalog.names import NOT_TOLD, Names, Said, Told, names_then
 from actors.billing.usage.detail import same_detail
 from actors.billing.usage.privacy import Privacy, personal_of
 from messages.codec import billed_of, decode_personal
 from messages.dimensions import COUNT_FIELDS, COUNTED, Counts
-from messages.errors import RequestError
 from messages.stored.events import (
     ERASED,
     Personal,
@@ -57,15 +57,11 @@ def same_call(
 
 def _same_fields(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
     billed, _ = billed_of(call.cost)
-    try:
-        provider = catalog.providers.find(call.provider)
-    except RequestError:
-        return False
+    said = Said(call.provider, call.model_used, call.actual_provider_name, call.endpoint)
+    stored, detail = Names(event.provider, event.actual, event.model), event.detail
+    told = NOT_TOLD if detail is None else Told(detail.alias, detail.filled)
     return (
-        provider.name == event.provider
-        and (call.model_used or provider.default_model) == event.model
-        and provider.actual_of(call.actual_provider_name, call.model_used, call.endpoint)
-        == event.actual
+        names_then(said, stored, told, catalog.providers) == stored
         and billed == (event.cost_nano if event.priced == "caller" else None)
         and (call.endpoint or "") == event.endpoint
         and ("POST" if call.method is None else call.method) == event.method

@@ -84,7 +84,7 @@ def track(
     route = catalog.route(call.provider, call.model_used, call.actual_provider_name, call.endpoint)
     fields = astuple(call)
     said: Counts = fields[COUNTS]
-    detail = None if fields[DETAIL] == UNSAID else detail_of(call)
+    detail = route.detail if fields[DETAIL] == UNSAID else detail_of(call, route)
     if said[BEHIND] != NOTHING:
         check_parts(said)
     moment = at if call.timestamp is None else _moment(call.timestamp, at, ahead)
@@ -222,10 +222,13 @@ def _count(
     used = current.used
     crossings: list[tuple[Limit, int, int]] | None = None
     for slot, unit, next_at, limit in current.armed(route.touch):
-        if used[slot] + counts[unit] >= next_at:
+        try:
+            after = used[slot] + counts[unit]
+        except IndexError:  # it is where the layout says
+            after = limit.of(used, current.layout) + counts[unit]
+        if after >= next_at:
             crossings = crossings or []
-            crossing = (limit, current.levels.get(limit.name, 0), used[slot] + counts[unit])
-            crossings.append(crossing)
+            crossings.append((limit, current.levels.get(limit.name, 0), after))
     if crossings is None:
         return current.status, NO_ALERTS
     alerts = raised_by(

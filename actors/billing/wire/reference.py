@@ -14,7 +14,7 @@ from msgspec import Struct
 from actors.billing.admission.decide import WITHIN, WITHIN_MESSAGE, Decision
 from actors.billing.admission.holds import HoldDecision
 from actors.billing.admission.preflight import PreflightDecision
-from actors.billing.counters.slots import UNITS
+from actors.billing.counters.layouts import UNITS
 from actors.billing.limits.limits import percentage, shown, unit_of
 from actors.billing.limits.windows import BILLING_PERIOD
 from actors.billing.wire.fast import Answer
