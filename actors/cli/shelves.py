@@ -14,6 +14,9 @@ from messages.catalog import (
     PriceEntry,
     PricePutReply,
     PricesReply,
+    ProviderArchivedReply,
+    ProviderEntry,
+    ProviderPutReply,
     ProvidersReply,
     UsersReply,
 )
@@ -70,11 +73,30 @@ def _costs(price: PriceEntry) -> str:
 
 def providers(reply: ProvidersReply) -> RenderableType:
     """The reply to ``providers.list``."""
-    shown = grid("provider", "kind", "default model", "also called")
+    shown = grid("provider", "kind", "default model", "also called", "state")
     for entry in reply.providers:
         aliases = ", ".join(entry.aliases)
-        shown.add_row(*map(cell, (entry.name, entry.kind, entry.default_model, aliases)))
+        texts = (entry.id, entry.kind, entry.default_model, aliases, _state(entry))
+        shown.add_row(*map(cell, texts))
     return shown
+
+
+def _state(entry: ProviderEntry) -> str:
+    if entry.archived:
+        return "archived"
+    return "named by a call" if entry.registered else ""
+
+
+def provider_put(reply: ProviderPutReply) -> RenderableType:
+    """The reply to ``providers.put``."""
+    entry = reply.provider
+    about = f"{entry.id} ({entry.kind}), {entry.default_model}, served by {entry.served_by}"
+    return cell(f"{about}: version {reply.version:,}")
+
+
+def provider_archived(reply: ProviderArchivedReply) -> RenderableType:
+    """The reply to ``providers.archive``."""
+    return cell(f"{reply.id} is archived: version {reply.version:,}")
 
 
 def users(reply: UsersReply) -> RenderableType:
