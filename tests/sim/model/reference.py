@@ -46,6 +46,7 @@ class Call:
     cost: int
     at: int
     reset: int  # how many resets of its period came before
+    text: bool = False  # of the group, though it is none of `TEXT`
 
 
 @dataclass
@@ -139,7 +140,7 @@ def counts(limit: dict[str, Any], call: Call) -> bool:
     if limit["name"] == "monthly_cost":
         return True
     if limit["name"] == "ai_text_generation_calls":
-        return call.provider in TEXT
+        return call.provider in TEXT or call.text
     if limit["name"] == "wavespeed_calls":
         spans = call.actual == "wavespeed" and not limit["off"]
         return call.provider == "wavespeed" or spans

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from messages.catalog import CATALOG_USER
 from messages.codec import decode_catalog_event
 from messages.dimensions import DIMENSIONS
-from messages.stored.catalog import PricePut
+from messages.stored.catalog import PricePut, ProviderPut
 from persistence.records import Row
 from tests.sim.model.catalogue import Catalogue
 from tests.sim.model.reference import Refused
@@ -42,7 +43,12 @@ class Catalogs:
         for row in rows:
             if row.user != CATALOG_USER:
                 continue
-            assert row.key is not None
+            if row.key is None:
+                event = decode_catalog_event(row.kind, row.body)
+                assert isinstance(event, ProviderPut), row
+                made = self.made[-1].catalogue.registered(event.id)
+                self.made.append(Made(row.seq, row.at, made))
+                continue
             verb, body = book.asked[CATALOG_USER, row.key]
             made = self.made[-1].catalogue.put(verb, body, self._time_of(row))
             self.made.append(Made(row.seq, row.at, made))
@@ -110,15 +116,10 @@ def check_entry(entry: dict[str, Any], model: Model, at: int) -> None:
 
 def shown(verb: str, payload: bytes) -> Any:
     """A reply as the model gives it."""
-    body = json.loads(payload, parse_float=Decimal)
-    if verb == "catalog.plans.put":
-        return _plan(body["plan"])
-    if verb == "catalog.prices.put":
-        return _price(body["price"])
-    if verb == "catalog.plans.list":
-        return [_plan(plan) for plan in body["plans"]]
-    if verb == "catalog.prices.list":
-        return [_price(row) for row in body["prices"]]
+    return _SHOWN[verb](json.loads(payload, parse_float=Decimal))
+
+
+def _estimate(body: dict[str, Any]) -> Any:
     money = {name: nano(body[name]) for name in ("cost", "cost_input", "cost_output")}
     return {**money, "priced": body["priced"]}
 
@@ -129,6 +130,12 @@ def _plan(plan: dict[str, Any]) -> Any:
     return plan["name"], plan["tier"], amounts, limits, plan["features"], plan["version"]
 
 
+def _provider(row: dict[str, Any]) -> Any:
+    names = ("id", "kind", "default_model", "served_by", "archived", "registered", "version")
+    detect = [each["actual"] for each in row["detect"]]
+    return [row[name] for name in names], [row["aliases"], row["groups"]], detect
+
+
 def _price(row: dict[str, Any]) -> Any:
     costs = {
         priced.price: Fraction(str(row[priced.cost_field]))
@@ -136,3 +143,15 @@ def _price(row: dict[str, Any]) -> Any:
         if row[priced.cost_field] is not None
     }
     return row["provider"], row["model"], micros(row["effective_from"]), row["version"], costs
+
+
+_SHOWN: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
+    "catalog.plans.put": lambda body: _plan(body["plan"]),
+    "catalog.plans.list": lambda body: [_plan(plan) for plan in body["plans"]],
+    "catalog.prices.put": lambda body: _price(body["price"]),
+    "catalog.prices.list": lambda body: [_price(row) for row in body["prices"]],
+    "catalog.providers.put": lambda body: _provider(body["provider"]),
+    "catalog.providers.archive": lambda body: (body["id"], body["version"]),
+    "catalog.providers.list": lambda body: [_provider(row) for row in body["providers"]],
+    "catalog.estimate.cost": _estimate,
+}

@@ -12,55 +12,29 @@ from typing import Any, Final
 
 from messages.catalog import CATALOG_USER
 from tests.sim.model.reference import DAY, SECOND
+from tests.sim.world.drawn import (
+    AGO,
+    ALIAS,
+    ARCHIVED,
+    BUILTIN,
+    IDS,
+    LIMITS,
+    MODELS,
+    OUTCOMES,
+    OWN,
+    OWN_LIMITS,
+    PAGES,
+    PAGES_MAX,
+    PLANS,
+    PROVIDERS,
+    TRIES_MAX,
+    TTLS,
+    WEIGHTS,
+)
 from tests.sim.world.history import READS, Book, Sent
 from tests.sim.world.invariants import Invariant, Violated
 from tests.sim.world.pagination import Walk
 from tests.sim.world.service import NOT_NOW
-
-OUTCOMES: Final = ("ok", "failed", "cancelled", "unknown")
-PROVIDERS: Final = ("openai", "openai", "openai", "exa", "exa", "gemini", "wavespeed", "video")
-MODELS: Final = ("gpt-4o", "wan-2.5", "unheard-of")
-AGO: Final = (-299, 0, 3_600, 86_400, 9 * 86_400, 34 * 86_400, 36 * 86_400)
-TTLS: Final = (1, 60, 3_600, 86_400, 86_400)
-LIMITS: Final = ("openai_calls", "openai_tokens", "exa_calls", "monthly_cost", "gemini_cost")
-PLANS: Final = (
-    *(("Free", "free"), ("Basic", "basic"), ("Pro", "pro")),
-    *(("Enterprise", "enterprise"), ("Team", "team")),
-)
-PAGES_MAX: Final = 12
-TRIES_MAX: Final = 300
-"""How often a patient client repeats; few need more than ten."""
-WEIGHTS: Final = {
-    "track": 20,
-    "batch": 7,
-    "hold": 16,
-    "extend": 6,
-    "release": 5,
-    "preflight": 8,
-    "reset": 3,
-    "ack": 5,
-    "subscribe": 4,
-    "cancel": 2,
-    "suspend": 1,
-    "resume": 3,
-    "enforce": 5,
-    "stats": 4,
-    "holds": 5,
-    "trends": 2,
-    "subscription": 2,
-    "alerts": 4,
-    "logs": 3,
-    "dashboard": 1,
-    "rebuild": 3,
-    "catalog.plans.put": 3,
-    "catalog.prices.put": 4,
-    "catalog.plans.list": 1,
-    "catalog.prices.list": 2,
-    "catalog.estimate.cost": 2,
-    "catalog.users.list": 2,
-}
-PAGES: Final = {"logs", "catalog.users.list"}
-"""What is read page by page."""
 
 
 class Client:
@@ -233,7 +207,7 @@ class Client:
             elif how < 0.4 and events:
                 event = dict(rng.choice(events))  # its key may be taken just before
             elif how < 0.5:
-                event["provider"] = "nobody"
+                event["provider"] = "No Body"
             elif how < 0.6:  # what came before, by itself or in another batch
                 tracks = [
                     body
@@ -279,7 +253,7 @@ class Client:
         rng = self._rng
         drawn: dict[str, Callable[[], Any]] = {
             "limit": lambda: rng.randint(1, 9),
-            "provider": lambda: rng.choice(PROVIDERS),
+            "provider": lambda: rng.choice(IDS),
             "billing_period": self._period,
         }
         labels: dict[str, Callable[[], Any]] = {
@@ -304,7 +278,7 @@ class Client:
 
     def _plan(self) -> dict[str, Any]:
         rng = self._rng
-        names = rng.sample(LIMITS, rng.randrange(1, 5))
+        names = rng.sample([*LIMITS, *OWN_LIMITS], rng.randrange(1, 5))
         name, tier = rng.choice([*PLANS, ("Basic", "team")])
         return {
             "name": name,
@@ -330,7 +304,7 @@ class Client:
 
     def _prices(self) -> dict[str, Any]:
         drawn: dict[str, Callable[[], Any]] = {
-            "provider": lambda: self._rng.choice(PROVIDERS),
+            "provider": lambda: self._rng.choice(BUILTIN),
             "model": lambda: self._rng.choice(MODELS),
         }
         return self._some(drawn)
@@ -338,7 +312,20 @@ class Client:
     def _estimate(self) -> dict[str, Any]:
         wanted = self._track()
         names = ("provider", "tokens_input", "tokens_output", "model_used")
-        return {name: wanted[name] for name in names if name in wanted}
+        found = {name: wanted[name] for name in names if name in wanted}
+        return {**found, "provider": self._rng.choice(IDS)}
+
+    def _provider(self) -> dict[str, Any]:
+        rng, name = self._rng, self._rng.choice([*OWN, *OWN, "exa", "openai"])
+        drawn: dict[str, Callable[[], Any]] = {
+            "default_model": lambda: rng.choice(MODELS),
+            "served_by": lambda: rng.choice(["rack", "wavespeed"]),
+            "aliases": lambda: rng.choice([[], [ALIAS], [ALIAS], ["vllm"]]),
+        }
+        if name in OWN:
+            drawn["groups"] = lambda: rng.choice([[], ["ai_text_generation"]])
+            drawn["detect"] = lambda: [{"actual": "azure", "model": ["gpt-*"], "endpoint": []}]
+        return {"id": name, **self._some(drawn)}
 
     def _subscribe(self) -> dict[str, Any]:
         rng = self._rng
@@ -373,6 +360,8 @@ _BODIES: Final[dict[str, Callable[[Client], dict[str, Any]]]] = {
     "logs": Client._logs,
     "catalog.plans.put": Client._plan,
     "catalog.prices.put": Client._price,
+    "catalog.providers.put": Client._provider,
+    "catalog.providers.archive": lambda client: {"id": client._rng.choice(ARCHIVED)},
     "catalog.prices.list": Client._prices,
     "catalog.estimate.cost": Client._estimate,
     "catalog.users.list": lambda client: {"limit": client._rng.randint(1, 3)},

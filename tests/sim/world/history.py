@@ -28,15 +28,21 @@ MAY_HAVE_HAPPENED: Final = frozenset({"", LOST, "outcome_unknown"})
 READS: Final = frozenset(
     {
         *("enforce", "stats", "holds", "trends", "subscription", "alerts", "logs", "dashboard"),
-        *("catalog.plans.list", "catalog.prices.list", "catalog.estimate.cost"),
+        *("catalog.plans.list", "catalog.prices.list", "catalog.providers.list"),
+        "catalog.estimate.cost",
         *("catalog.users.list", "rebuild"),
     }
 )
 FINAL_ERRORS: Final = {
     "stats": {"unknown_period"},
     "catalog.plans.put": {"invalid_request"},
-    "catalog.prices.put": {"invalid_request"},
-    "track": {"timestamp_out_of_range"},
+    "catalog.prices.put": {"invalid_request", "unknown_provider"},
+    "catalog.providers.put": {"invalid_request"},
+    "catalog.providers.archive": {"unknown_provider"},
+    "track": {"timestamp_out_of_range", "unknown_provider"},
+    "enforce": {"unknown_provider"},
+    "hold": {"unknown_provider"},
+    "preflight": {"unknown_provider"},
     "extend": {"unknown_hold"},
     "release": {"unknown_hold"},
     "ack": {"unknown_alert"},
