@@ -17,7 +17,6 @@ from messages.stored.detail import UsageDetail
 
 MODEL: Final = "model"
 ACTUAL: Final = "actual"
-COUNTING: Final = "counting"
 """What may be filled in, as events say it."""
 
 

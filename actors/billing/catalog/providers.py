@@ -26,9 +26,6 @@ WAVESPEED: Final = "wavespeed"
 TEXT: Final = "ai_text_generation"
 """The group whose calls ``ai_text_generation_calls`` counts together."""
 DEFAULT_MODEL: Final = "default"
-REFUSE: Final = "refuse"
-ZERO: Final = "zero"
-EXCLUSIVE: Final = "exclusive"
 REGISTERED_MAX: Final = 1_000
 """Providers that were stored because a call named them."""
 HINTED_MAX: Final = 200
