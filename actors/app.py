@@ -23,6 +23,7 @@ from actors.billing.reports.usage_log import PAGE_BYTES_MAX
 from actors.billing.state.account import Account
 from actors.billing.usage.privacy import Privacy
 from actors.catalog.actor import await_catalog
+from actors.catalog.registering import Registering
 from actors.clock import Clock, SystemClock
 from actors.edge.connection import Connection
 from actors.edge.discovery import NAME, QUEUE, Discovery
@@ -133,6 +134,7 @@ class Service:
             privacy=privacy,
             live=self._live,
         )
+        self._context.catalog.providers.registers = config.registers_providers
         self._fit_pages()
         connection.on_size(self._fit_pages)
         self._archiving = Archiving(self._context)
@@ -145,6 +147,7 @@ class Service:
             kept=(CATALOG_USER,),
         )
         flushed = self._writer.flushed
+        self._context.register = Registering(self._registry.dispatch, self._clock.now).register
         self._closing = Closing(journal, self._registry, self._clock, flushed, look_s=waits.look)
         replies, log = connection.replies, None
         if config.logs_requests:

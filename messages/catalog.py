@@ -34,6 +34,8 @@ from .scalars import (
 
 Cursor = Annotated[str, Meta(max_length=512)]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
+ShortText = Annotated[str, Meta(min_length=1, max_length=64)]
+Globs = Annotated[list[Annotated[str, Meta(min_length=1, max_length=128)]], Meta(max_length=32)]
 
 
 class PlansList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,8 +124,51 @@ class PricesPut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ProvidersList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All providers."""
+    """All providers, or as many as fit."""
 
+    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    cursor: Cursor | None = None
+    deadline: Moment | None = None
+
+
+class Detect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who serves a call whose model, or else endpoint, matches one of these globs."""
+
+    actual: ShortText
+    model: Globs = []
+    endpoint: Globs = []
+
+
+class ProvidersPut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A provider, whole: what is left out, or null, is as for a new one.
+
+    Of what `ProviderEntry` shows beside, ``builtin``, ``archived``, ``registered`` and
+    ``version`` are not looked at, so that what was listed can be put.
+    """
+
+    id: Text
+    name: Name | None = None
+    kind: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
+    default_model: Name | None = None
+    aliases: Annotated[list[ShortText], Meta(max_length=16)] | None = None
+    served_by: ShortText | None = None
+    detect: Annotated[list[Detect], Meta(max_length=32)] | None = None
+    groups: Annotated[list[Text], Meta(max_length=16)] | None = None
+    unpriced: Literal["estimate", "refuse", "zero"] | None = None
+    token_counting: Literal["inclusive", "exclusive"] | None = None
+    builtin: bool | None = None
+    archived: bool | None = None
+    registered: bool | None = None
+    version: Version | None = None
+    event_id: Key | None = None
+    deadline: Moment | None = None
+
+
+class ProvidersArchive(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A provider is refused where calls are admitted."""
+
+    id: Text
+    event_id: Key | None = None
     deadline: Moment | None = None
 
 
@@ -299,18 +344,29 @@ class PriceCancelReply(Struct, kw_only=True):
 
 
 class ProviderEntry(Struct, kw_only=True):
-    """A provider; ``aliases`` are accepted for its name."""
+    """A provider; ``aliases`` are accepted for its id."""
 
+    id: str
     name: str
     kind: str
     default_model: str
     aliases: tuple[str, ...]
+    served_by: str
+    detect: tuple[Detect, ...]
+    groups: tuple[str, ...]
+    unpriced: str
+    token_counting: str
+    builtin: bool
+    archived: bool
+    registered: bool
+    version: int
 
 
 class ProvidersReply(Struct, kw_only=True):
-    """All providers."""
+    """All providers, or a page, in the order in which they came."""
 
     providers: tuple[ProviderEntry, ...]
+    next_cursor: str | None
     version: int
     seq: int
 
@@ -338,6 +394,27 @@ class UnitPutReply(Struct, kw_only=True):
     """The unit as it is from now on."""
 
     unit: UnitEntry
+    version: int
+    event_id: str
+    duplicate: bool = False
+    seq: int
+
+
+class ProviderPutReply(Struct, kw_only=True):
+    """The provider as it is from now on."""
+
+    provider: ProviderEntry
+    version: int
+    event_id: str
+    duplicate: bool = False
+    seq: int
+
+
+class ProviderArchivedReply(Struct, kw_only=True):
+    """The provider is archived."""
+
+    id: str
+    archived: bool
     version: int
     event_id: str
     duplicate: bool = False

@@ -1,4 +1,4 @@
-"""What an operator, or the service, asks of one user's actor, beside the verbs of callers."""
+"""What an operator, or the service, asks of an actor, beside the verbs of callers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from msgspec import Struct
 
 class Rebuild(Struct, frozen=True):
     """Restore the user's state from the log alone."""
+
+
+class Register(Struct, frozen=True):
+    """Store providers, of which calls were the first to hear: asked of the catalogue's actor."""
+
+    providers: tuple[str, ...]
 
 
 class Close(Struct, frozen=True):

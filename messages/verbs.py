@@ -187,6 +187,22 @@ CATALOG_VERBS: Final = (
         keyed=True,
     ),
     Verb(
+        "catalog.providers.put",
+        catalog.ProvidersPut,
+        catalog.ProviderPutReply,
+        (ADMIN,),
+        {"id": "vllm"},
+        keyed=True,
+    ),
+    Verb(
+        "catalog.providers.archive",
+        catalog.ProvidersArchive,
+        catalog.ProviderArchivedReply,
+        (ADMIN,),
+        {"id": "vllm"},
+        keyed=True,
+    ),
+    Verb(
         "catalog.estimate.cost",
         catalog.EstimateCost,
         catalog.EstimateReply,

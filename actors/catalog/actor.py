@@ -8,7 +8,7 @@ durable.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from actors.billing.catalog import (
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.defaults import default_catalog
 from actors.billing.catalog.estimates import estimate
-from actors.billing.catalog.pages import Page
+from actors.billing.catalog.pages import Page, PageReply
 from actors.billing.idempotency import mismatch
 from actors.catalog.pages import show
 from actors.catalog.users import list_users
@@ -40,10 +40,12 @@ from messages.catalog import (
     PricesList,
     PricesReply,
     ProvidersList,
+    ProvidersReply,
     UnitsList,
     UsersList,
 )
 from messages.codec import decode_catalog_event, encode_event
+from messages.control import Register
 from messages.stored.catalog import CatalogEvent
 from messages.stored.errors import UnreadableEvent, made_of
 from messages.stored.events import (
@@ -91,6 +93,12 @@ class CatalogActor(PersistentActor):
                 return self._show(request, plan_changes.plans(self._own, ask), PlansReply)
             case PricesList() as ask:
                 return self._show(request, price_changes.prices(self._own, ask), PricesReply)
+            case ProvidersList() as ask:
+                return self._show(
+                    request, provider_changes.providers(self._own, ask), ProvidersReply
+                )
+            case Register() as ask:
+                self._register(request, ask, at)
             case ask if (change := changes.CHANGES.get(type(ask))) is not None:
                 self._record(request, change.decide(self._own, ask, now), at)
             case ask:
@@ -101,7 +109,7 @@ class CatalogActor(PersistentActor):
         """See `PersistentActor`."""
         with made_of(row.kind, row.seq):
             event = decode_catalog_event(row.kind, row.body, row.seq)
-            if changes.content_of(request.command, self._own) != event.content:
+            if not changes.is_same(request.command, event, self._own):
                 raise mismatch(key)
             return changes.answer(event, key, row.seq, duplicate=True)
 
@@ -116,16 +124,29 @@ class CatalogActor(PersistentActor):
     def _record(self, request: Request, event: CatalogEvent, at: int) -> None:
         context, key = self.context, request.key
         assert key is not None
-        seq, body = context.writer.next_seq, encode_event(event)
-        request.payload = changes.answer(event, key, seq)
-        self._own.take(event, seq)
-        self._at = at
-        row = Row(seq, PARTITION, CATALOG_USER, key, KIND[type(event)], at, False, body, None)
-        # In this order: when the caller is told, calls are priced by it.
-        context.writer.append([row], _Effect(context.catalog, event, seq))
-        context.writer.after(seq, request)
+        request.payload = changes.answer(event, key, context.writer.next_seq)
+        self._append([event], key, at)
+        context.writer.after(self._own.seq, request)
 
-    def _show(self, request: Request, page: Page, reply: type[PlansReply | PricesReply]) -> Detour:
+    def _register(self, request: Request, ask: Register, at: int) -> None:
+        """Store providers because calls name them; whoever asks is told when they are durable."""
+        events = provider_changes.registered(self._own, ask.providers)
+        if events:
+            self._append(events, None, at)
+        request.payload = b"{}"
+        self.context.writer.after(self._own.seq, request)
+
+    def _append(self, events: Sequence[CatalogEvent], key: str | None, at: int) -> None:
+        context, rows = self.context, list[Row]()
+        for seq, event in enumerate(events, context.writer.next_seq):
+            kind, body = KIND[type(event)], encode_event(event)
+            self._own.take(event, seq)
+            rows.append(Row(seq, PARTITION, CATALOG_USER, key, kind, at, False, body, None))
+        self._at = at
+        # In this order: when the caller is told, calls are priced by it.
+        context.writer.append(rows, _Effect(context.catalog, events, self._own.seq))
+
+    def _show(self, request: Request, page: Page, reply: PageReply) -> Detour:
         flushed = self.context.writer.flushed()  # as of now: what the page shows may be lost
         bytes_max = self.context.page_bytes_max
         return Detour(partial(show, request, page, reply, flushed, bytes_max), blocks=False)
@@ -136,23 +157,23 @@ class CatalogActor(PersistentActor):
 
 
 class _Effect:
-    """Lets a change of the catalogue take effect when its row is durable."""
+    """Lets changes of the catalogue take effect when their rows are durable; ``last`` is theirs."""
 
-    def __init__(self, catalog: Catalog, event: CatalogEvent, seq: int) -> None:
+    def __init__(self, catalog: Catalog, events: Sequence[CatalogEvent], last: int) -> None:
         self._catalog = catalog
-        self._event = event
-        self._seq = seq
+        self._events = events
+        self._last = last
 
     def durable(self) -> None:
-        self._catalog.take(self._event, self._seq)
-        tell_of_catalog(self._event, self._seq)
+        for seq, event in enumerate(self._events, self._last + 1 - len(self._events)):
+            self._catalog.take(event, seq)
+            tell_of_catalog(event, seq)
 
     def lost(self, *, unknown: bool) -> None:
         """Nothing has changed; what is stored all the same is found by `recover_catalog`."""
 
 
 _READS: Final[Mapping[type, Callable[[Catalog, Any, int], object]]] = {
-    ProvidersList: lambda catalog, _ask, _at: provider_changes.providers(catalog),
     UnitsList: lambda catalog, _ask, _at: unit_changes.units(catalog),
     EstimateCost: estimate,
 }
@@ -181,6 +202,7 @@ async def recover_catalog(context: ActorContext) -> CatalogActor:
         Damaged: a row cannot be read. Nothing is priced without it, so a start ends with it.
     """
     own, at = default_catalog(), 0
+    own.providers.registers = context.catalog.providers.registers
     while True:
         rows = await context.queries.history(CATALOG_USER, own.seq, HISTORY_PAGE)
         for count, row in enumerate(rows, 1):

@@ -1,19 +1,18 @@
-"""Pages of plans and prices: some entries in a turn of the loop, and then others have theirs."""
+"""Pages of the catalogue: some entries in a turn of the loop, and then others have theirs."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from actors.billing.catalog.pages import Page
+from actors.billing.catalog.pages import Page, PageReply
 from actors.persistent.in_turns import fitting_in_turns
 from actors.runtime.request import Request
-from messages.catalog import PlansReply, PricesReply
 
 
 async def show(
     request: Request,
     page: Page,
-    reply: type[PlansReply | PricesReply],
+    reply: PageReply,
     flushed: Awaitable[None],
     bytes_max: int,
 ) -> bool:

@@ -210,8 +210,8 @@ class _Listing:
 
 def _entry(name: str, period: Period) -> UserEntry:
     used = period.used
-    level = level_of_all(used, period.table)
-    calls, tokens, cost = totals(used)
+    level = level_of_all(used, period.layout, period.table)
+    calls, tokens, cost = totals(used, period.layout)
     return UserEntry(
         user_id=name,
         plan=period.terms.name,

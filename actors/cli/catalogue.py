@@ -15,7 +15,7 @@ from actors.cli.files import rows_of
 from actors.cli.options import TIMEOUT_S, Json, Period, Provider, Timeout, Url
 from actors.cli.output import show
 from actors.cli.session import call, errors_as_exit_codes
-from messages.catalog import EstimateCost, PlanPutReply, UserEntry, UsersReply
+from messages.catalog import EstimateCost, PlanPutReply, ProviderPutReply, UserEntry, UsersReply
 from messages.client.client import UsageClient
 from messages.verbs import BY_NAME
 
@@ -89,8 +89,42 @@ def all_providers(context: typer.Context) -> None:
 @providers.command("list")
 def list_providers(url: Url = None, timeout: Timeout = TIMEOUT_S, as_json: Json = False) -> None:
     """All providers, with what a call means that names no model."""
-    reply = call(url, timeout, lambda client: ask(client, "providers.list", {}))
+    reply = call(url, timeout, lambda client: all_pages(client, "providers.list", "providers", {}))
     show(reply, shelves.providers, as_json=as_json)
+
+
+@providers.command("put", epilog="Example: meterd providers put vllm.json")
+def put_providers(
+    file: options.JsonFile,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """Put the provider of a JSON file, or each of several, as `providers list --json` shows them.
+
+    What a provider leaves out is the default, and not what was there.
+    """
+    with errors_as_exit_codes():
+        bodies = rows_of(file)
+
+    async def put(client: UsageClient) -> list[ProviderPutReply]:
+        return [await ask(client, "providers.put", body) for body in bodies]
+
+    for reply in call(url, timeout, put):
+        show(reply, shelves.provider_put, as_json=as_json)
+
+
+@providers.command("archive", epilog="Example: meterd providers archive vllm")
+def archive_provider(
+    provider: Annotated[str, typer.Argument(help="Its id.", show_default=False)],
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """Have a provider refused where calls are admitted, until it is put again."""
+    body = {"id": provider}
+    reply = call(url, timeout, lambda client: ask(client, "providers.archive", body))
+    show(reply, shelves.provider_archived, as_json=as_json)
 
 
 class Sort(StrEnum):

@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Final
 
 from actors.billing.catalog.catalog import TEXT_CALLS, WAVESPEED_CALLS
-from actors.billing.catalog.providers import TEXT_PROVIDERS, WAVESPEED
+from actors.billing.catalog.providers import NAMES, TEXT_PROVIDERS, WAVESPEED
+from actors.billing.counters.layouts import OTHER
 from messages.admission import HoldEntry, HoldsReply, Number
 from messages.reports import StatsReply
 
@@ -21,16 +22,28 @@ def used_of(name: str, reply: StatsReply) -> Number:
     if name == _ALL_COST:
         return reply.total_cost
     provider, _, unit = name.rpartition("_")
+    shown = reply.provider_breakdown
+    if name == WAVESPEED_CALLS:  # of calls that name it or were served by it
+        return _by_percentage(name, reply)
     if name == TEXT_CALLS:
-        parts = [reply.provider_breakdown.get(each) for each in TEXT_PROVIDERS]
-    elif name == WAVESPEED_CALLS:
-        # Of calls that name it or were served by it, which no breakdown has; the percentage, with
-        # its 4 decimals, tells counts apart up to a limit of a million.
-        limit = Decimal(reply.limits.limits[name])
-        return round(Decimal(str(reply.usage_percentages[name])) * limit / 100)
+        if not shown.keys() <= {*NAMES}:  # of others no reply says whether they are of the group
+            return _by_percentage(name, reply)
+        parts = [shown.get(each) for each in TEXT_PROVIDERS]
+    elif provider not in shown and OTHER in shown:
+        return _by_percentage(name, reply)
     else:
-        parts = [reply.provider_breakdown.get(provider)]
+        parts = [shown.get(provider)]
     return sum((getattr(part, unit) for part in parts if part is not None), start=Decimal(0))
+
+
+def _by_percentage(name: str, reply: StatsReply) -> Number:
+    """What is used of a limit that no breakdown has.
+
+    The percentage, with its 4 decimals, tells counts apart up to a limit of a million.
+    """
+    limit = Decimal(reply.limits.limits[name])
+    used = Decimal(str(reply.usage_percentages[name])) * limit / 100
+    return used if name.endswith("_cost") else round(used)
 
 
 def held_of(name: str, holds: HoldsReply | None, reply: StatsReply) -> Number | None:
@@ -38,6 +51,8 @@ def held_of(name: str, holds: HoldsReply | None, reply: StatsReply) -> Number | 
     if name == _ALL_COST or not reply.held.open:
         return reply.held.cost if name == _ALL_COST else 0
     if holds is None:
+        return None
+    if name == TEXT_CALLS and any(hold.provider not in NAMES for hold in holds.holds):
         return None
     unit = name.rpartition("_")[2]
     found = (getattr(hold, unit) for hold in holds.holds if _counts(name, hold))

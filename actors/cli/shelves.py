@@ -17,6 +17,9 @@ from messages.catalog import (
     PriceEntry,
     PricePutReply,
     PricesReply,
+    ProviderArchivedReply,
+    ProviderEntry,
+    ProviderPutReply,
     ProvidersReply,
     TierEntry,
     UnitEntry,
@@ -108,10 +111,11 @@ def _of_tokens(price: PriceEntry | TierEntry, dimensions: Iterable[Dimension]) -
 
 def providers(reply: ProvidersReply) -> RenderableType:
     """The reply to ``providers.list``."""
-    shown = grid("provider", "kind", "default model", "also called")
+    shown = grid("provider", "kind", "default model", "also called", "state")
     for entry in reply.providers:
         aliases = ", ".join(entry.aliases)
-        shown.add_row(*map(cell, (entry.name, entry.kind, entry.default_model, aliases)))
+        texts = (entry.id, entry.kind, entry.default_model, aliases, _state(entry))
+        shown.add_row(*map(cell, texts))
     return shown
 
 
@@ -136,6 +140,24 @@ def _most(unit: UnitEntry) -> str:
     if unit.max_per_call is None:
         return ""
     return amount(quantity(unit.max_per_call * 10 ** (SCALE_MAX - unit.scale)))
+
+
+def _state(entry: ProviderEntry) -> str:
+    if entry.archived:
+        return "archived"
+    return "named by a call" if entry.registered else ""
+
+
+def provider_put(reply: ProviderPutReply) -> RenderableType:
+    """The reply to ``providers.put``."""
+    entry = reply.provider
+    about = f"{entry.id} ({entry.kind}), {entry.default_model}, served by {entry.served_by}"
+    return cell(f"{about}: version {reply.version:,}")
+
+
+def provider_archived(reply: ProviderArchivedReply) -> RenderableType:
+    """The reply to ``providers.archive``."""
+    return cell(f"{reply.id} is archived: version {reply.version:,}")
 
 
 def users(reply: UsersReply) -> RenderableType:

@@ -12,7 +12,15 @@ from typing import Final
 import structlog
 
 from messages.codec import decode_event
-from messages.stored.catalog import CatalogEvent, PlanPut, PriceCancelled, UnitArchived, UnitPut
+from messages.stored.catalog import (
+    CatalogEvent,
+    PlanPut,
+    PriceCancelled,
+    ProviderArchived,
+    ProviderPut,
+    UnitArchived,
+    UnitPut,
+)
 from messages.stored.events import (
     KIND,
     CountersReset,
@@ -68,6 +76,13 @@ def tell_of_catalog(event: CatalogEvent, seq: int) -> None:
         _log.info("unit_put", unit=event.id, scale=event.scale, version=event.version, seq=seq)
     elif isinstance(event, UnitArchived):
         _log.info("unit_archived", unit=event.id, version=event.version, seq=seq)
+    elif isinstance(event, ProviderPut):
+        if event.registered:
+            _log.info("provider_registered", provider=event.id, version=event.version, seq=seq)
+        else:
+            _log.info("provider_put", provider=event.id, version=event.version, seq=seq)
+    elif isinstance(event, ProviderArchived):
+        _log.info("provider_archived", provider=event.id, version=event.version, seq=seq)
     else:
         _log.info(
             "price_put",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from actors.billing.catalog.catalog import Catalog
@@ -16,6 +16,10 @@ from persistence.key_filter import KeyFilter
 from persistence.writer import Writer
 
 
+async def _register_none(_: Sequence[str]) -> None:
+    """Store none: no actor of the catalogue is there."""
+
+
 @dataclass(slots=True)
 class ActorContext:
     """What all actors share.
@@ -23,6 +27,8 @@ class ActorContext:
     ``page_bytes_max`` is what a page of a reply may have; it follows the connection.
     ``headrooms`` are those that were asked for last.
     ``privacy`` has the rules for personal fields, None if all are kept as they come.
+    ``register`` has providers stored that calls name and the catalogue lacks, as far as they may
+    be; when it is done, the catalogue has them. Raises `RequestError`.
     ``live`` gives the state of a user who is in memory: to look at, at once, never to change.
     """
 
@@ -36,4 +42,5 @@ class ActorContext:
     page_bytes_max: int = PAGE_BYTES_MAX
     privacy: Privacy | None = None
     headrooms: Headrooms = field(default_factory=Headrooms)
+    register: Callable[[Sequence[str]], Awaitable[None]] = _register_none
     live: Callable[[str], Account | None] = lambda _: None

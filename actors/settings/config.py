@@ -11,6 +11,7 @@ from typing import Any, Final
 from messages.subjects import PREFIX, check_prefix
 
 OFF: Final = "off"
+REGISTER: Final = "register"
 
 
 class ConfigError(Exception):
@@ -36,6 +37,8 @@ class Config:
         personal_user_agent, personal_ip_address, personal_error_message, personal_metadata:
             what becomes of the field before anything is stored: keep, hash or drop.
         personal_secret_file: has the secret of the hashes.
+        unknown_providers: what becomes of a ``track`` to a provider that nobody has put: refuse,
+            or register: the provider is stored first.
         data_dir: holds the database.
         live_users_max: actors kept in memory.
         live_bytes_max: about how many bytes their states may take together.
@@ -69,6 +72,7 @@ class Config:
     personal_error_message: str = "keep"
     personal_metadata: str = "keep"
     personal_secret_file: str = ""
+    unknown_providers: str = "refuse"
     data_dir: Path = Path("data")
     live_users_max: int = 100_000
     live_bytes_max: int = 1_073_741_824
@@ -89,6 +93,11 @@ class Config:
     def keeps_events(self) -> bool:
         """Whether events are to go into a stream."""
         return self.event_stream.lower() != OFF
+
+    @property
+    def registers_providers(self) -> bool:
+        """Whether a call may name a provider that nobody has put."""
+        return self.unknown_providers.lower() == REGISTER
 
     @property
     def streamed(self) -> bool:
@@ -117,6 +126,7 @@ _WORDS: Final = {
     "log_level": ("debug", "info", "warning", "error"),
     "alert_stream": ("auto", OFF),
     "event_stream": ("auto", OFF),
+    "unknown_providers": ("refuse", REGISTER),
     "personal_user_agent": _RULES,
     "personal_ip_address": _RULES,
     "personal_error_message": _RULES,

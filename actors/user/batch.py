@@ -16,7 +16,7 @@ from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.runtime.unreadable import refusal_of
 from actors.user.ledger import Ledger
-from actors.user.lookups import Facts, find, may_have_ended
+from actors.user.lookups import Facts, find, may_have_ended, register
 from messages.codec import decode_batch, decode_event, encode_reply, quoted
 from messages.errors import ErrorReply, RequestError
 from messages.stored.errors import UnreadableEvent, made_of
@@ -57,6 +57,10 @@ def batch(ledger: Ledger, request: Request, ask: Batch, at: int) -> Detour | Non
         if known or ended:
             return find(request, context, keys=known, holds=ended)
     assert facts.batch is not None
+    if context.catalog.providers.registers:
+        detour = register(request, context, _new_providers(facts))
+        if detour is not None:
+            return detour
     work = _Work(ledger, facts, at, to_datetime(request.replies.now()))
     for call, key in zip(*facts.batch, strict=True):
         work.take(call, key)
@@ -121,6 +125,16 @@ class _Work:
                 return original(call, event, row.personal, key, row.seq, row.at, catalog, privacy)
         except UnreadableEvent as error:
             raise refusal_of(error, "", row.user) from error
+
+
+def _new_providers(facts: Facts) -> list[str]:
+    """The providers of the calls whose keys are new."""
+    assert facts.batch is not None
+    return [
+        call.provider
+        for call, key in zip(*facts.batch, strict=True)
+        if isinstance(call, Track) and key not in facts.rows
+    ]
 
 
 def _key_of(call: Track | RequestError, key: str, index: int) -> str:

@@ -21,7 +21,7 @@ from actors.runtime.request import Request
 from actors.user.batch import batch
 from actors.user.ledger import Handler, Ledger
 from actors.user.log_reads import Reading
-from actors.user.lookups import Facts, find, may_have_ended
+from actors.user.lookups import Facts, find, may_have_ended, register
 from actors.user.recovery import load
 from messages.admission import Preflight
 from messages.control import Close, Forget, Rebuild
@@ -36,9 +36,14 @@ def _track(ledger: Ledger, request: Request, call: Track, at: int) -> Detour | N
     ended: Mapping[str, str] | None = None
     if call.hold_id is not None:
         facts: Facts | None = request.facts
-        if facts is None and may_have_ended(ledger.account, call.hold_id, ledger.context):
-            return find(request, ledger.context, holds=[call.hold_id])
         ended = None if facts is None else facts.ended
+        looked = ended is not None and call.hold_id in ended
+        if not looked and may_have_ended(ledger.account, call.hold_id, ledger.context):
+            return find(request, ledger.context, holds=[call.hold_id])
+    if ledger.context.catalog.providers.registers:
+        detour = register(request, ledger.context, [call.provider])
+        if detour is not None:
+            return detour
     key = request.key
     assert key is not None
     rows: list[Row] = []

@@ -6,7 +6,7 @@ them and the change.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 
 from msgspec import Struct, field
 
@@ -36,6 +36,7 @@ class Facts(Struct):
         refused: of keys that may have come before and whose rows are damaged, what is said of it.
         batch: the decoded events of a batch and their keys.
         repeated: the keys that come more than once in it.
+        registered: whether providers that it is the first to name were to be stored.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Facts(Struct):
     refused: dict[str, RequestError] = field(default_factory=dict)
     batch: tuple[list[Track | RequestError], list[str]] | None = None
     repeated: frozenset[str] = frozenset()
+    registered: bool = False
 
 
 def may_have_ended(account: Account, hold_id: str, context: ActorContext) -> bool:
@@ -68,6 +70,28 @@ def find(
     async def work() -> bool:
         facts = request.facts = request.facts or Facts()
         await _look_up(context, facts, request.user, keys, holds, flushed)
+        return True
+
+    return Detour(work, blocks=True)
+
+
+def register(request: Request, context: ActorContext, names: Iterable[str]) -> Detour | None:
+    """Have providers stored that a request is the first to name; None if there is nothing to do.
+
+    The request is then handled again, at once: those that are not stored are unknown then.
+    """
+    providers, facts = context.catalog.providers, request.facts
+    if facts is not None and facts.registered:
+        return None
+    new = [name for name in dict.fromkeys(names) if providers.may_register(name)]
+    if not new:
+        return None
+
+    async def work() -> bool:
+        await context.register(new)
+        known: Facts = request.facts or Facts()
+        known.registered = True
+        request.facts = known
         return True
 
     return Detour(work, blocks=True)

@@ -6,7 +6,14 @@ epoch.
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import UNSET, Struct, UnsetType
+
+ESTIMATED: Final = "estimate"
+INCLUSIVE: Final = "inclusive"
+"""What happens where a provider's price would be the estimate, and how its tokens are counted, if
+nothing else is said: part of the form."""
 
 
 class PlanTerms(Struct, frozen=True, cache_hash=True):
@@ -48,7 +55,8 @@ class PriceTier(Struct, frozen=True, omit_defaults=True):
 class PricePut(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The catalogue has a price from ``effective_from`` on; pico-USD per unit.
 
-    ``units`` are pico-USD and for how many; ``multipliers`` in ten-thousandths.
+    ``units`` are pico-USD and for how many; ``multipliers`` in ten-thousandths. ``alias`` is the
+    provider as it was sent, if that is an alias that the catalogue has by a put.
     """
 
     provider: str
@@ -71,6 +79,7 @@ class PricePut(Struct, frozen=True, kw_only=True, omit_defaults=True):
     units: dict[str, tuple[int, int]] = {}
     multipliers: dict[str, int] = {}
     aliases: tuple[str, ...] = ()
+    alias: str | None = None
 
 
 class PriceCancelled(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -83,6 +92,7 @@ class PriceCancelled(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cancelled: int
     content: str
     variant: str = ""
+    alias: str | None = None
 
 
 class UnitPut(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -108,7 +118,48 @@ class UnitArchived(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_per_call: int
     version: int
     content: str
+    alias: str | None = None
 
 
-CatalogEvent = PlanPut | PricePut | PriceCancelled | UnitPut | UnitArchived
+class Detection(Struct, frozen=True, array_like=True):
+    """Who serves a call whose model, or else endpoint, matches one of these globs, lower case."""
+
+    actual: str
+    model: tuple[str, ...] = ()
+    endpoint: tuple[str, ...] = ()
+
+
+class ProviderPut(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The catalogue has a provider, whole, as of now: also if it was archived.
+
+    An empty ``name`` or ``served_by`` is the ``id``. ``registered``: a call named it, so that it
+    has no key and no ``content``.
+    """
+
+    id: str
+    version: int
+    content: str = ""
+    name: str = ""
+    kind: str = "other"
+    default_model: str = "default"
+    aliases: tuple[str, ...] = ()
+    served_by: str = ""
+    detect: tuple[Detection, ...] = ()
+    groups: tuple[str, ...] = ()
+    unpriced: str = ESTIMATED
+    token_counting: str = INCLUSIVE
+    registered: bool = False
+
+
+class ProviderArchived(Struct, frozen=True, kw_only=True):
+    """A provider is refused where calls are admitted, until it is put again."""
+
+    id: str
+    version: int
+    content: str
+
+
+CatalogEvent = (
+    PlanPut | PricePut | PriceCancelled | ProviderPut | ProviderArchived | UnitPut | UnitArchived
+)
 """What can happen to the catalogue."""

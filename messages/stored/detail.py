@@ -26,6 +26,9 @@ DETAIL_NAMES: Final = {
     "tier": "ti",
     "units": "n",
     "unpriced": "u",
+    "alias": "a",
+    "filled": "fl",
+    "text": "x",
 }
 """What the fields are called in the log."""
 
@@ -48,6 +51,10 @@ class UsageDetail(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
         tier: the bound of the tier that priced it.
         units: nano-units by unit, in the order of the names, without those that are 0.
         unpriced: names of what was sent above 0 and its price row does not price.
+        alias: the provider as it was sent, if that is an alias that the catalogue has by a put.
+        filled: which of ``model``, ``actual`` and ``counting`` the catalogue filled in otherwise
+            than the program would.
+        text: the provider is of the text group and none of the 14 of the contract.
     """
 
     outcome: Outcome | None = None
@@ -63,6 +70,9 @@ class UsageDetail(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     tier: int | None = None
     units: dict[str, int] | None = None
     unpriced: tuple[str, ...] = ()
+    alias: str | None = None
+    filled: tuple[str, ...] = ()
+    text: bool = False
 
 
 class HoldDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -76,6 +86,9 @@ class HoldDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
     price_variant: str | None = None
     price_factors: tuple[str, ...] | None = None
     units: dict[str, int] | None = None
+    alias: str | None = None
+    filled: tuple[str, ...] = ()
+    text: bool = False
 
 
 class PriceThen(Struct, frozen=True, array_like=True):

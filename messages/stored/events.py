@@ -18,6 +18,8 @@ from .catalog import (
     PlanTerms,
     PriceCancelled,
     PricePut,
+    ProviderArchived,
+    ProviderPut,
     UnitArchived,
     UnitPut,
 )
@@ -57,9 +59,10 @@ class PeriodTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that a period counted, as a closed period is kept.
 
     ``providers`` holds the counters since the last reset, ``earlier`` what was counted before
-    it; ``wavespeed_calls`` counts the calls of or served by wavespeed; ``slept`` are the starts
-    of the newest periods just before it in which nothing was written. ``tally`` is there if it
-    has something to say; what was stored before there was one has none.
+    it; ``wavespeed_calls`` counts the calls of or served by wavespeed, ``text_calls`` those of
+    the text group whose provider is none of the 14 of the contract; ``slept`` are the starts of
+    the newest periods just before it in which nothing was written. ``tally`` is there if it has
+    something to say; what was stored before there was one has none.
     """
 
     key: str
@@ -76,6 +79,7 @@ class PeriodTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_updated: int | None = None
     slept: tuple[int, ...] = ()
     tally: TallyTotals | None = None
+    text_calls: int = 0
 
 
 class StoredSubscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -376,4 +380,6 @@ KIND: Final[dict[type[Event | CatalogEvent], str]] = {
     PriceCancelled: "price_cancelled",
     UnitPut: "unit",
     UnitArchived: "unit_archived",
+    ProviderPut: "provider",
+    ProviderArchived: "provider_archived",
 }

@@ -50,6 +50,8 @@ STORAGE: Final[dict[str, Storage]] = {
     "price_cancelled": Storage.RARE,
     "unit": Storage.RARE,
     "unit_archived": Storage.RARE,
+    "provider": Storage.RARE,
+    "provider_archived": Storage.RARE,
 }
 """Every kind, the most common ones first: a journal asks of each row in this order.
 

@@ -6,7 +6,19 @@ from actors.billing.counters.slots import restored, wavespeed_calls
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account, Period, Raised
 from actors.billing.state.open_holds import OpenHold, OpenHolds
-from tests.golden.stored import ALERT, BARE, MAY, NOON, PLACED, SUBSCRIPTION, TOTALS, WARNING
+from messages.stored.detail import HoldDetail
+from messages.stored.events import PeriodSealed
+from tests.golden.stored import (
+    ALERT,
+    BARE,
+    EVENTS,
+    MAY,
+    NOON,
+    PLACED,
+    SUBSCRIPTION,
+    TOTALS,
+    WARNING,
+)
 from tests.golden.stored_catalog import APRIL, FREE, MARCH
 
 
@@ -15,7 +27,7 @@ def an_account() -> Account:
     account = Account("alice", seq=77, at=NOON + 1, months={"2026-03": 2, "2026-04": 1})
     account.before = {"gemini": 42, "video": 1}
     one = (1, 1, 150)
-    used, layout = restored({"openai": one}, 0, {"openai": one}, {"gpt-4o-mini": one})
+    used, layout = restored({"openai": one}, (0, 0), {"openai": one}, {"gpt-4o-mini": one})
     account.current = Period(
         key="2026-04",
         start=APRIL,
@@ -49,4 +61,16 @@ def an_account() -> Account:
             )
         ]
     )
+    return account
+
+
+def an_account_of_others() -> Account:
+    """A user who calls providers beyond the 14 of the contract, and has one on hold."""
+    account = Account("alice", seq=77, at=NOON)
+    totals = EVENTS["period_sealed.others"]
+    assert isinstance(totals, PeriodSealed)
+    account.current = snapshots.period_of(totals.totals)
+    detail = HoldDetail(alias="our own", filled=("model",), text=True)
+    hold = OpenHold("h-2", "vllm", "rack 4", "m", (1, 2, 3), True, NOON, NOON + 1, detail)
+    account.holds = OpenHolds([hold])
     return account

@@ -271,6 +271,27 @@ EVENTS["usage.4"] = replace(
     EVENTS["usage.3"],
     detail=UsageDetail(outcome="cancelled", key="k-1", tags={"app": "chat", "team": "blau"}),
 )
+EVENTS["usage.4.found"] = replace(
+    EVENTS["usage.2.bare"],
+    provider="vllm",
+    detail=UsageDetail(alias="our own", filled=("model", "actual"), text=True),
+)
+EVENTS["hold.1.found"] = replace(
+    EVENTS["hold.bare"], detail=HoldDetail(alias="our own", filled=("model",), text=True)
+)
+EVENTS["period_sealed.others"] = PeriodSealed(
+    totals=PeriodTotals(
+        key="2026-03",
+        start=MARCH,
+        end=APRIL,
+        terms=BARE,
+        providers={"openai": (2, 0, 0), "vllm": (3, 4, 5)},
+        earlier={"runpod": (1, 0, 2)},
+        actual_providers={"openai": (2, 0, 0), "rack 4": (3, 4, 5)},
+        models={"m": (5, 4, 5)},
+        text_calls=3,
+    )
+)
 EVENTS["usage.5"] = replace(
     EVENTS["usage.4"],
     detail=UsageDetail(
@@ -305,6 +326,9 @@ EVENTS["usage.priced"] = replace(
         tier=200_000,
         units={"seconds": 1},
         unpriced=("image_count", "seconds"),
+        alias="our own",
+        filled=("model", "counting"),
+        text=True,
     ),
 )
 EVENTS["hold.priced"] = replace(
@@ -318,6 +342,9 @@ EVENTS["hold.priced"] = replace(
         price_variant="batch",
         price_factors=("us",),
         units={"seconds": 1},
+        alias="our own",
+        filled=("model",),
+        text=True,
     ),
     price=PriceThen("catalog", "alias", "gpt-5", ("image_count",)),
 )

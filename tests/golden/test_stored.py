@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from actors.billing.counters.layouts import PROVIDER_SLOTS
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account
 from actors.billing.state.open_holds import OpenHolds
@@ -25,7 +26,7 @@ from messages.stored.events import (
     UsageRecorded,
 )
 from messages.stored.older import LATER
-from tests.golden.accounts import an_account
+from tests.golden.accounts import an_account, an_account_of_others
 from tests.golden.stored import ALL, EVENTS, OLDER, PERSONAL, TALLY
 from tests.golden.stored_catalog import CATALOG_EVENTS
 from tests.support.older import long_form
@@ -52,7 +53,8 @@ def kind_of(name: str) -> str:
 def test_every_kind_of_event_has_golden_bytes_and_no_file_is_forgotten() -> None:
     assert {kind_of(name) for name in ALL} == set(KIND.values())
     files = {path.stem for path in DATA.glob("*.json")}
-    snapshot_files = {f"snapshot.4{part}" for part in ("", ".empty", ".detail", ".tally")}
+    parts = ("", ".empty", ".detail", ".tally", ".others")
+    snapshot_files = {f"snapshot.4{part}" for part in parts}
     assert files == {*ALL, "personal", *snapshot_files}
 
 
@@ -165,6 +167,21 @@ def test_what_few_periods_count_is_in_a_snapshot() -> None:
     account.current.tally = tally_of(TALLY)
     assert snapshots.encode(account).decode() == golden("snapshot.4.tally")
     assert snapshots.decode("alice", golden("snapshot.4.tally").encode()) == account
+
+
+def test_other_providers_are_in_a_snapshot_in_the_order_in_which_they_came() -> None:
+    account = an_account_of_others()
+    assert snapshots.encode(account).decode() == golden("snapshot.4.others")
+    found = snapshots.decode("alice", golden("snapshot.4.others").encode())
+    assert found == account
+    assert found.current is not None
+    assert found.current.logged() == {
+        "openai": (2, 0, 0),
+        "runpod": (1, 0, 2),
+        "vllm": (3, 4, 5),
+    }
+    (held, _) = found.held(found.at)
+    assert held[PROVIDER_SLOTS] == 1  # of the text group
 
 
 def test_a_snapshot_is_stored_as_it_always_was() -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from actors.billing.catalog import catalog
-from actors.billing.counters import slots
+from actors.billing.counters import layouts
 from actors.billing.counters.layout import Layout
-from actors.billing.counters.slots import layout_of
+from actors.billing.counters.layouts import layout_of
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state import weight as weights
 from actors.edge import dispatch
@@ -196,8 +196,8 @@ async def test_the_catalogue_keeps_no_route_with_long_names(rig: Rig) -> None:
 
 
 async def test_steps_with_long_names_are_not_kept_for_others(rig: Rig) -> None:
-    slots._step.cache_clear()
+    layouts._step.cache_clear()
     await rig.ask("track", provider="exa", model_used="m" * 256)
-    assert slots._step.cache_info().currsize == 0
+    assert layouts._step.cache_info().currsize == 0
     await rig.ask("track", provider="exa", model_used="m")
-    assert slots._step.cache_info().currsize == 1
+    assert layouts._step.cache_info().currsize == 1

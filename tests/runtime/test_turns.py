@@ -80,7 +80,7 @@ async def test_a_call_long_ago_of_a_model_with_many_prices_is_one_turn_as_any(ri
         turns, answer = await measured(rig, "track.alice", **call)
         assert answer.code == ""
         costs.append(turns.longest)
-    assert costs[1] < 1.1 * costs[0] + 100
+    assert costs[1] < 1.1 * costs[0] + 150  # what its names come to is found anew
 
 
 async def test_the_catalogue_is_never_dropped_to_be_loaded_again(start: Start) -> None:

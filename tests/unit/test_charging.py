@@ -105,7 +105,7 @@ def call_of(chance: random.Random) -> dict[str, Any]:
 
 def by_twin(body: dict[str, Any], call: dict[str, Any]) -> Any:
     said = {name: count for name, count in call["counts"].items() if count is not None}
-    usage = twin.Used(
+    usage = twin.Usage(
         "openai",
         "m",
         **said,

@@ -12,9 +12,22 @@ import msgspec
 import pytest
 from rich.console import Console, RenderableType
 
-from actors.cli import views
+from actors.cli import shelves, views
+from actors.cli.shares import used_of
 from messages.admission import Held, HoldEntry, HoldsReply, LimitState
-from messages.catalog import PlanEntry, PlanPutReply, PlansReply, UserEntry, UsersReply
+from messages.catalog import (
+    Detect,
+    PlanEntry,
+    PlanPutReply,
+    PlansReply,
+    ProviderArchivedReply,
+    ProviderEntry,
+    ProviderPutReply,
+    ProvidersReply,
+    UserEntry,
+    UsersReply,
+)
+from messages.codec import decoder_of
 from messages.reports import NamedUsage, PlanLimits
 from tests.support.answers import NOW, REFUSED, STATS
 from tests.support.command_line import Serve, run
@@ -96,6 +109,91 @@ def test_a_listed_plan_can_be_put_again_to_the_last_digit(serve: Serve, tmp_path
     assert subject == "usage.v1.catalog.plans.put"
     assert {name: body[name] for name in PLAN} == PLAN
     assert "version" not in body
+
+
+def provider_entry(name: str, **fields: Any) -> ProviderEntry:
+    found: dict[str, Any] = {
+        "id": name,
+        "name": name,
+        "kind": "llm",
+        "default_model": "llama",
+        "aliases": (f"{name}.local",),
+        "served_by": "rack 4",
+        "detect": (Detect(actual="rack 5", model=["*-70b"]),),
+        "groups": ("ai_text_generation",),
+        "unpriced": "zero",
+        "token_counting": "exclusive",
+        "builtin": False,
+        "archived": False,
+        "registered": False,
+        "version": 3,
+    }
+    return ProviderEntry(**{**found, **fields})
+
+
+def test_all_pages_of_providers_are_listed_with_their_state(serve: Serve) -> None:
+    pages = [
+        (provider_entry("vllm"), provider_entry("old", archived=True)),
+        (provider_entry("new", registered=True),),
+    ]
+
+    def answer(_: str, body: dict[str, Any]) -> ProvidersReply:
+        place = int(body.get("cursor", "0"))
+        cursor = "1" if place == 0 else None
+        return ProvidersReply(providers=pages[place], next_cursor=cursor, version=3, seq=3)
+
+    serve(answer)
+    listed = json.loads(run("providers").stdout)["providers"]
+    assert [entry["id"] for entry in listed] == ["vllm", "old", "new"]
+    rows = at_80(
+        shelves.providers(
+            ProvidersReply(providers=(*pages[0], *pages[1]), next_cursor=None, version=3, seq=3)
+        )
+    ).splitlines()
+    assert [row.rpartition("local")[2].strip() for row in rows if "local" in row] == [
+        "",
+        "archived",
+        "named by a call",
+    ]
+
+
+def test_a_listed_provider_can_be_put_again_and_archived(serve: Serve, tmp_path: Path) -> None:
+    entry = provider_entry("vllm")
+
+    def answer(subject: str, _: dict[str, Any]) -> object:
+        if subject.endswith(".list"):
+            return ProvidersReply(providers=(entry,), next_cursor=None, version=3, seq=3)
+        if subject.endswith(".put"):
+            return ProviderPutReply(provider=entry, version=4, event_id="k", seq=4)
+        return ProviderArchivedReply(id="vllm", archived=True, version=5, event_id="k", seq=5)
+
+    service = serve(answer)
+    listed = json.loads(run("providers").stdout)["providers"]
+    file = tmp_path / "provider.json"
+    file.write_text(json.dumps(listed))
+    done = run("providers", "put", str(file))
+    assert done.exit_code == 0, done.stderr
+    subject, body = service.asked[-1]
+    assert subject == "usage.v1.catalog.providers.put"
+    decoder_of("catalog.providers.put")(json.dumps(body).encode())
+    assert {name: body[name] for name in listed[0]} == listed[0]
+    done = run("providers", "archive", "vllm")
+    assert (done.exit_code, service.asked[-1][1]["id"]) == (0, "vllm")
+
+
+def test_what_no_breakdown_has_is_worked_out_of_its_percentage() -> None:
+    limits = {"ai_text_generation_calls": 20, "far_calls": 200, "far_cost": 8, "vllm_calls": 9}
+    reply = msgspec.structs.replace(
+        STATS,
+        limits=PlanLimits("Pro", "pro", dict(limits), ()),
+        provider_breakdown={
+            "openai": NamedUsage(3, 30, Decimal(1), {}),
+            "vllm": NamedUsage(2, 5, Decimal("0.5"), {}),
+            "other": NamedUsage(90, 5, Decimal("0.5"), {}),
+        },
+        usage_percentages=dict(zip(limits, (25.0, 1.5, 12.5, 22.2222), strict=True)),
+    )
+    assert [used_of(name, reply) for name in limits] == [5, 3, 1, 2]
 
 
 @pytest.mark.parametrize("text", ["[3]", '"plan"', "{nonsense", ""])

@@ -10,17 +10,10 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.billing.counters import slots
-from actors.billing.counters.slots import (
-    NO_NAMES,
-    NUMBER_MAX,
-    STEPS_KEPT,
-    layout_of,
-    of_providers,
-    slots_of,
-    total_cost,
-    with_names,
-)
+from actors.billing.catalog.providers import NAMES
+from actors.billing.counters import layouts
+from actors.billing.counters.layouts import NO_NAMES, STEPS_KEPT, layout_of, with_names
+from actors.billing.counters.slots import NUMBER_MAX, of_providers, slots_of, total_cost
 from actors.billing.state import snapshot as snapshots
 from actors.billing.state.account import Account, Period
 from actors.billing.state.apply import apply
@@ -86,7 +79,7 @@ calls = st.builds(
     usage,
     cost=amounts,
     tokens=amounts,
-    provider=st.sampled_from(["openai", "exa", "wavespeed"]),
+    provider=st.sampled_from(["openai", "exa", "wavespeed", "vllm", "runpod"]),
     actual=st.sampled_from(["openai", "exa", "elsewhere"]),
     model=st.sampled_from(["m", "n", ""]),
 )
@@ -106,8 +99,15 @@ def test_counters_are_exact_at_any_size(
     def sums(of: list[UsageRecorded]) -> tuple[int, int, int]:
         return len(of), sum(e.tokens_input for e in of), sum(e.cost_nano for e in of)
 
-    for name in ("openai", "exa", "wavespeed"):
-        assert of_providers(period.used)[name] == sums([e for e in since if e.provider == name])
+    by_provider = of_providers(period.used, period.layout)
+    for name in ("openai", "exa", "wavespeed", "vllm", "runpod"):
+        expected = sums([e for e in since if e.provider == name])
+        assert by_provider.get(name, (0, 0, 0)) == expected
+        assert period.logged().get(name, (0, 0, 0)) == sums(
+            [event for event in every if event.provider == name]
+        )
+    others = dict.fromkeys(e.provider for e in since if e.provider not in NAMES)
+    assert list(by_provider) == [*NAMES, *others]  # in the order in which they came
     assert total_cost(period.used) == sums(since)[2]
     for attribute, found in (("actual", period.actual), ("model", period.models)):
         names = list(dict.fromkeys(getattr(event, attribute) for event in since))
@@ -125,7 +125,7 @@ def test_counters_are_an_array_until_a_number_does_not_fit_and_again_after_a_res
     assert kinds(period) == (list, type(None))
     assert total_cost(period.used) == 2**64
     apply(account, RESET, NOON, 9)
-    assert kinds(period) == (array, list)
+    assert kinds(period) == (array, dict)
     assert restored(account) == account
 
 
@@ -162,14 +162,14 @@ def test_users_who_count_the_same_names_share_one_layout_and_its_strings() -> No
 
 
 def test_a_layout_that_no_period_has_goes_when_others_come() -> None:
-    names = (("only-here",), ("only-here",))
+    names = (("only-here",), ("only-here",), ())
     account, period = counted([usage(actual="only-here", model="only-here")])
-    assert names in slots._layouts
+    assert names in layouts._layouts
     del account, period
     for number in range(STEPS_KEPT):
-        with_names(NO_NAMES, f"a{number}", "m")
+        with_names(NO_NAMES, "exa", f"a{number}", "m")
     gc.collect()
-    assert names not in slots._layouts
+    assert names not in layouts._layouts
 
 
 def test_users_who_come_to_the_same_names_in_the_same_order_make_one_layout_once() -> None:
@@ -185,3 +185,20 @@ def test_users_who_come_to_the_same_names_in_the_same_order_make_one_layout_once
 def test_numbers_that_fit_are_held_in_eight_bytes_each() -> None:
     assert slots_of([0, NUMBER_MAX]) == array("Q", [0, NUMBER_MAX])
     assert slots_of([0, NUMBER_MAX + 1]) == [0, NUMBER_MAX + 1]
+
+
+def test_every_provider_is_counted_apart_however_many_there_are() -> None:
+    providers = [f"host-{number}" for number in range(700)]
+    events = [usage(cost=n, provider=p, model=f"m{n % 7}") for n, p in enumerate(providers)]
+    account, period = counted([*events, *events])
+    assert period.logged() == {p: (2, 0, 2 * n) for n, p in enumerate(providers)}
+    assert period.totals() == (1_400, 0, 2 * sum(range(700)))
+    assert restored(account) == account
+    apply(account, RESET, NOON, 9)
+    assert period.logged() == {p: (2, 0, 2 * n) for n, p in enumerate(providers)}
+    assert restored(account) == account
+
+
+def test_periods_without_other_providers_share_the_places_of_the_14() -> None:
+    layouts_seen = [counted([usage(model=f"m{n}")])[1].layout for n in range(3)]
+    assert all(each.providers is NO_NAMES.providers for each in layouts_seen)

@@ -17,8 +17,8 @@ import pytest
 from msgspec import Raw, Struct
 from msgspec.structs import FieldInfo
 
-from actors.billing.catalog.changes import content_of
 from actors.billing.catalog.defaults import default_catalog
+from actors.billing.catalog.price_changes import content_of
 from actors.billing.idempotency import original
 from actors.cli.commands import track
 from actors.cli.importer.values import CONVERTERS
@@ -117,7 +117,7 @@ def test_a_price_has_the_amounts_of_the_table_in_its_order(
     assert [name for name in fields if name not in beside] == wanted
     further = {"variant", "tiers", "token_parts", "parts", "units", "multipliers", "aliases"}
     assert beside <= {"provider", "model", "version", "effective_from", "content", *further} | {
-        *("event_id", "deadline"),
+        *("event_id", "deadline", "alias"),
     }
     assert [fields[name].type for name in wanted] == [kind] * len(wanted)
     assert all(fields[name].default is default for name in wanted)
@@ -211,7 +211,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from actors.billing.catalog.changes import content_of
+from actors.billing.catalog.price_changes import content_of
 from actors.billing.catalog.defaults import default_catalog
 from actors.settings.logging import configure_logging
 from messages.codec import decode_event

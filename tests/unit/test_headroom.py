@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.billing.counters.layouts import NO_NAMES
+from actors.billing.counters.slots import NONE_HELD
 from actors.billing.limits.limits import table_of
 from actors.billing.periods.rollover import current_of
 from actors.billing.state import snapshot as snapshots
@@ -22,7 +24,7 @@ from messages.stored.events import (
 from tests.support.meter import NOON, Meter, nano, plan
 
 AMOUNTS = st.integers(0, 10**6)
-TOUCH = ("openai", False)
+TOUCH = ("openai", 0)
 LIMITS = {
     "openai_calls": 1_000,
     "openai_tokens": 500_000,
@@ -36,7 +38,7 @@ LIMITS = {
 def test_a_call_fits_if_every_hard_limit_allows_it(
     used: list[int], amounts: tuple[int, int, int]
 ) -> None:
-    room = Headroom(table_of(plan(LIMITS)).touched(TOUCH), used, [0] * 45, NOON)
+    room = Headroom(table_of(plan(LIMITS)).touched(TOUCH), used, NO_NAMES, NONE_HELD, NOON)
     assert len(room.uses) == len(LIMITS)
     allowed = [
         not limit.hard or taken + held + (amounts[limit.unit] or 1) <= limit.value
@@ -53,7 +55,7 @@ def asked(meter: Meter) -> Headroom:
 def anew(meter: Meter) -> Headroom:
     period = current_of(meter.account, meter.now, meter.catalog)
     held = meter.account.held(meter.now)
-    return Headroom(period.table.touched(TOUCH), period.used, held, period.end)
+    return Headroom(period.table.touched(TOUCH), period.used, period.layout, held, period.end)
 
 
 def shown(room: Headroom) -> str:

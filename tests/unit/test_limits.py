@@ -8,8 +8,8 @@ import pytest
 
 from actors.billing.catalog.defaults import default_catalog
 from actors.billing.catalog.providers import NAMES, WAVESPEED
-from actors.billing.counters.slots import UNITS
-from actors.billing.limits.limits import Limit, LimitTable, still_armed, table_of
+from actors.billing.counters.layouts import UNITS
+from actors.billing.limits.limits import TOUCHES_MAX, Limit, LimitTable, still_armed, table_of
 from messages.stored.catalog import PlanTerms
 from tests.support.meter import Meter, nano, plan
 
@@ -65,7 +65,8 @@ def test_a_name_that_a_plan_lacks_is_unlimited(tier: str) -> None:
 
 
 def test_a_name_that_is_no_limit_limits_nothing() -> None:
-    assert in_force({"openai_images": 1, "nobody_calls": 1, "calls": 1, "_calls": 1, "": 1}) == {}
+    names = ("openai_images", "default_calls", "ai_text_generation_cost", "calls", "_calls", "")
+    assert in_force(dict.fromkeys(names, 1)) == {}
 
 
 def test_disabled_limits_are_hard() -> None:
@@ -178,3 +179,16 @@ def test_limits_that_can_still_warn_go_by_the_next_threshold_that_has_not_fired(
         "openai_calls": 9,
         "openai_tokens": 7,
     }
+
+
+def test_a_table_knows_a_bounded_number_of_touches_whatever_callers_name() -> None:
+    table = table_of(plan({"vllm_calls": 5, "monthly_cost": nano(1)}))
+    for number in range(3 * TOUCHES_MAX):
+        limits = table.touched((f"host-{number}", 0))
+        assert [limit.name for limit in limits] == ["monthly_cost"]
+        assert [limit.name for *_, limit in table.watched((f"host-{number}", 0))] == [
+            "monthly_cost"
+        ]
+        assert len(table._touched) <= TOUCHES_MAX
+        assert len(table._watched) <= TOUCHES_MAX
+    assert [limit.name for limit in table.touched(("vllm", 0))] == ["vllm_calls", "monthly_cost"]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.billing.counters.slots import add, no_amounts
+from actors.billing.counters.layouts import NO_NAMES, PROVIDER_SLOTS
+from actors.billing.counters.slots import Amounts, add, no_amounts
 from actors.billing.state.open_holds import HOLDS_MAX, OpenHold, OpenHolds, weight_of
 from messages.stored.detail import HoldDetail
 from tests.support.meter import Meter, catalog_of
@@ -28,18 +29,27 @@ STEPS = st.lists(
 
 
 def hold(number: int, expires_at: int) -> OpenHold:
-    provider = ("openai", "wavespeed", "exa")[number % 3]
+    provider = ("openai", "wavespeed", "exa", "vllm", "runpod")[number % 5]
     amounts = (1 + number, 10**number, 7 * number + expires_at)
-    units = {f"unit_{n}": 10**9 for n in range(expires_at % 3)}
-    detail = HoldDetail(units=units) if units else None
+    units = {f"unit_{n}": 10**9 for n in range(expires_at % 3)} or None
+    text = provider == "vllm"
+    detail = HoldDetail(units=units, text=text) if units or text else None
     return OpenHold(f"h{number}", provider, provider, "m", amounts, False, 0, expires_at, detail)
 
 
-def held(holds: list[OpenHold]) -> list[int]:
-    slots = no_amounts()
+def held(holds: list[OpenHold]) -> dict[str, int]:
+    slots, layout = no_amounts(), NO_NAMES
     for one in holds:
-        add(slots, one.provider, one.actual, one.amounts)
-    return slots
+        layout = add(slots, layout, one.touch, one.amounts)
+    return shown((slots, layout))
+
+
+def shown(amounts: Amounts) -> dict[str, int]:
+    """What is held, by name: the places of others depend on the order in which they came."""
+    slots, layout = amounts
+    own = {f"{name}.{n}": slots[at + n] for name, at in layout.providers.items() for n in range(3)}
+    spanning = {f"spanning.{n}": slots[PROVIDER_SLOTS + n] for n in range(3)}
+    return {name: amount for name, amount in (own | spanning).items() if amount}
 
 
 @given(STEPS)
@@ -61,7 +71,7 @@ def test_the_held_amount_at_any_moment_is_the_sum_of_the_holds_open_then(
             assert set(holds.expire(moment)) == gone
             plain = {key: one for key, one in plain.items() if key not in gone}
         open_now = [one for one in plain.values() if one.expires_at > moment]
-        assert holds.slots(moment) == held(open_now)
+        assert shown(holds.amounts(moment)) == held(open_now)
         assert holds.count_at(moment) == len(open_now)
         assert holds.open_at(moment) == open_now
         assert list(holds) == list(plain.values())  # in this order a snapshot has them
@@ -74,7 +84,24 @@ def test_a_hold_that_is_extended_again_and_again_leaves_no_trail() -> None:
     for moment in range(10_000):
         holds.put(hold(1, 11 + moment))
     assert len(holds._queue) < 200
-    assert holds.slots(10_010) == held([hold(2, 10**6)])
+    assert shown(holds.amounts(10_010)) == held([hold(2, 10**6)])
+
+
+def test_providers_whose_holds_are_gone_leave_no_trail() -> None:
+    stays = hold(3, 10**6)
+    holds = OpenHolds([stays, hold(0, 10**6)])
+    for number in range(2_000):
+        name = f"host-{number}"
+        one = OpenHold(name, name, name, "m", (1, 2, 3), False, 0, 10**6)
+        holds.put(one)
+        if number % 3:
+            holds.remove(name)
+        else:
+            holds.put(one._replace(expires_at=number))
+            holds.expire(number)
+        _, layout = holds.amounts(number)
+        assert len(layout.providers) < 100
+    assert shown(holds.amounts(2_000)) == held([stays, hold(0, 10**6)])
 
 
 LIMITS = {"openai_tokens": 10**9, "openai_calls": 10**9, "tavily_calls": 5}

@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.billing.catalog.catalog import Catalog
+from actors.billing.catalog.providers import Provider
 from actors.billing.limits.limits import table_of
 from actors.billing.limits.thresholds import level_of_all
 from actors.billing.periods.calendar import GRACE
@@ -35,7 +37,11 @@ from tests.support.meter import Entry, Meter, catalog_of, micros, nano, plan
 
 DAY = 86_400 * 10**6
 START = micros("2026-01-20T10:00:00Z")
-TEXT = {"gemini", "openai", "anthropic", "mistral"}
+TEXT = {"gemini", "openai", "anthropic", "mistral", "vllm"}
+OTHERS = (
+    Provider(id="vllm", name="vllm", served_by="rack", groups=("ai_text_generation",)),
+    Provider(id="runpod", name="runpod", served_by="wavespeed", aliases=("pods",)),
+)
 LIMITS = {
     "ai_text_generation_calls": 6,
     "openai_calls": 3,
@@ -45,7 +51,18 @@ LIMITS = {
     "wavespeed_calls": 3,
     "openai_cost": nano(2),
     "monthly_cost": nano(3),
+    "vllm_tokens": 1_000,
+    "runpod_calls": 4,
+    "vllm_cost": nano(2),
 }
+
+
+def catalog() -> Catalog:
+    """The free plan with `LIMITS`, and providers beyond the 14."""
+    found = catalog_of(free=LIMITS)
+    for provider in OTHERS:
+        found.providers.put(provider)
+    return found
 
 
 class Called(NamedTuple):
@@ -114,7 +131,9 @@ def used(limit: str, calls: Iterable[Called]) -> int:
 
 
 TRACKS: dict[str, st.SearchStrategy[Any]] = {
-    "provider": st.sampled_from(["openai", "gemini", "exa", "video", "wavespeed", "huggingface"]),
+    "provider": st.sampled_from(
+        [*("openai", "gemini", "exa", "video", "wavespeed", "huggingface"), *("vllm", "pods")]
+    ),
     "tokens_input": st.none() | st.integers(0, 900),
     "tokens_output": st.none() | st.integers(0, 90),
     "cost": st.none() | st.integers(0, 2 * 10**9).map(lambda n: Decimal(n).scaleb(-9)),
@@ -152,7 +171,7 @@ def check(meter: Meter, model: Model) -> None:
                 assert found.usage_percentages[name] == pytest.approx(float(percent), abs=5.1e-5)
     current = account.current
     assert max(current.levels.values(), default=0) == level_of_all(
-        current.used, table_of(current.terms)
+        current.used, current.layout, table_of(current.terms)
     )
     assert model.fired[current.key] == model.reached(current.key)
     for state in meter.enforce("openai").limits:
@@ -161,7 +180,7 @@ def check(meter: Meter, model: Model) -> None:
 
 def run(script: list[Any]) -> tuple[Meter, Model, dict[int, bytes]]:
     """Meter a script; also the live state's bytes by how many rows they reflect."""
-    meter, model = Meter(catalog_of(free=LIMITS), at=START), Model()
+    meter, model = Meter(catalog(), at=START), Model()
     live: dict[int, bytes] = {0: snapshots.encode(meter.account)}
     for step in script:
         if step == "reset":
@@ -250,7 +269,7 @@ def test_a_restored_user_goes_on_like_one_that_never_left() -> None:
         meter.track("video")
         return meter.log[-9:], snapshots.encode(meter.account)
 
-    stayed, left = (Meter(catalog_of(free=LIMITS), at=START) for _ in range(2))
+    stayed, left = (Meter(catalog(), at=START) for _ in range(2))
     for meter in (stayed, left):
         meter.track("openai", cost=Decimal("1.5"))
         meter.reset()
@@ -260,7 +279,7 @@ def test_a_restored_user_goes_on_like_one_that_never_left() -> None:
 
 
 def test_calls_served_by_wavespeed_before_a_reset_survive_a_snapshot() -> None:
-    meter = Meter(catalog_of(free=LIMITS), at=START)
+    meter = Meter(catalog(), at=START)
     meter.track("wavespeed")
     meter.reset()
     meter.track("wavespeed")

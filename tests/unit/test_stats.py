@@ -134,7 +134,7 @@ def test_totals_stay_exact_beyond_what_a_decimal_context_holds() -> None:
     meter.track("exa", cost=Decimal("0.000000001"))
     used = meter.current.used = list(meter.current.used)
     for provider in ("openai", "exa"):
-        add(used, provider, provider, (0, 0, 10**40))
+        add(used, meter.current.layout, (provider, 0), (0, 0, 10**40))
         assert nano(meter.stats().provider_breakdown[provider].cost) == 10**40 + 1
     assert nano(meter.stats().total_cost) == 2 * 10**40 + 2
 

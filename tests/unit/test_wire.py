@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from actors.billing.changes import CHANGES
-from actors.billing.counters.slots import COST, UNITS
+from actors.billing.counters.layouts import UNITS
+from actors.billing.counters.slots import COST
 from actors.billing.effects import Persist
 from actors.billing.limits.limits import HARD, SOFT
 from actors.billing.wire import fast, reference

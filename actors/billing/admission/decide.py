@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from actors.billing.admission.asked import asked_by, may_take
 from actors.billing.catalog.catalog import Catalog, Touch
 from actors.billing.catalog.charging import estimate
 from actors.billing.catalog.price_list import Priced
 from actors.billing.catalog.units import units_of
-from actors.billing.counters.slots import CALLS, COST, TOKENS, UNITS
+from actors.billing.counters.layouts import UNITS
+from actors.billing.counters.slots import CALLS, COST, TOKENS
 from actors.billing.effects import Shown
 from actors.billing.limits.limits import Limit, shown
 from actors.billing.periods.rollover import current_of
@@ -24,13 +25,13 @@ from actors.billing.state.account import Account, Period
 from actors.billing.state.headroom import Headroom, Headrooms, LimitUse
 from messages.admission import DETAIL, UNSAID, Enforce
 from messages.codec import money_of
-from messages.scalars import ABSENT
-from messages.stored.detail import HoldDetail
-from messages.stored.events import (
-    Counters,
-)
+from messages.refusals import clip
+from messages.scalars import ABSENT, EXCLUSIVE
+from messages.stored.detail import NO_HOLD_DETAIL, HoldDetail, UsageDetail
+from messages.stored.events import Counters
 from messages.units import MICROS_PER_SECOND
 
+UNPRICED: Final = "unpriced_model"
 WITHIN: Final = "within_limits"
 WITHIN_MESSAGE: Final = "Within limits"
 
@@ -140,9 +141,12 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
     """What a request asks for.
 
     Raises:
-        RequestError: ``unknown_provider``, ``unknown_unit`` or ``invalid_request``.
+        RequestError: ``unknown_provider``, also for an archived one, ``unknown_unit`` or
+            ``invalid_request``.
     """
     route = catalog.route(ask.provider, ask.model_used, ask.actual_provider_name, ask.endpoint)
+    if route.entry.archived:
+        raise catalog.providers.archived(route.provider)
     calls = 1 if ask.calls is None else ask.calls
     cost = None if ask.cost_requested is ABSENT else money_of(ask.cost_requested, "cost_requested")
     found = route.found
@@ -151,17 +155,21 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
     derived = cost is None
     detail: HoldDetail | None = None
     unpriced: tuple[str, ...] = ()
-    if astuple(ask)[DETAIL] == UNSAID and found.price.plain:  # nearly always
+    if route.plain and found.price.plain and astuple(ask)[DETAIL] == UNSAID:  # nearly always
         tokens = ask.tokens_requested or 0
         if cost is None:
             cost = estimate(found.price, tokens, calls)
     else:
         units_of(ask.units_requested, "units_requested", catalog.units)  # no limit counts them
         detail = asked_by(ask)
+        if ask.token_counting is None and not route.plain:
+            detail = replace(detail or NO_HOLD_DETAIL, token_counting=EXCLUSIVE)
         if detail is not None and detail.price_variant is not None:
             found = catalog.priced(route, at, detail.price_variant)
         tokens, own_cost, unpriced = may_take(detail, ask.tokens_requested, calls, found)
         cost = own_cost if cost is None else cost
+    if route.detail is not None:
+        detail = _with_names(detail or NO_HOLD_DETAIL, route.detail)
     return Call(
         route.touch,
         route.actual,
@@ -172,6 +180,11 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
         unpriced=unpriced,
         detail=detail,
     )
+
+
+def _with_names(detail: HoldDetail, found: UsageDetail) -> HoldDetail:
+    """What few calls say, with how the names of this one were found."""
+    return replace(detail, alias=found.alias, filled=found.filled, text=found.text)
 
 
 def barred(account: Account, at: int) -> str | None:
@@ -197,6 +210,8 @@ def judge(account: Account, period: Period, call: Call, at: int, headroom: Headr
     amounts = call.amounts
     why = None if not account.suspended and account.subscription is None else barred(account, at)
     if why is None and headroom.fits(amounts):
+        if call.found.refused and call.derived:
+            return Decision(call, headroom, period, UNPRICED, _without_price(call))
         return Decision(call, headroom, period, WITHIN, WITHIN_MESSAGE)
     violated = [use for use in headroom.uses if not _fits(use, amounts)]
     names = tuple([use[0].name for use in violated])
@@ -218,6 +233,13 @@ def enforce(
     period = current_of(account, at, catalog)
     call = resolve(ask, at, catalog)
     return judge(account, period, call, at, headrooms.of(account, period, call.touch, at))
+
+
+def _without_price(call: Call) -> str:
+    return (
+        f"The model {clip(call.model, 64)} has no price, and {call.provider} refuses calls of "
+        f"models without one."
+    )
 
 
 def _fits(use: LimitUse, amounts: Counters) -> bool:

@@ -20,11 +20,12 @@ from actors.billing.admission.asked import (
 )
 from actors.billing.admission.decide import Call, Decision, judge, resolve
 from actors.billing.catalog.catalog import Catalog
-from actors.billing.catalog.providers import WAVESPEED
+from actors.billing.catalog.names import Names, Said, Told, names_then
 from actors.billing.catalog.units import units_of
 from actors.billing.change import Change, Now
 from actors.billing.counters.slots import COST, TOKENS, add, totals
 from actors.billing.effects import Effect, Persist, Reply, Shown
+from actors.billing.fingerprint import fingerprint
 from actors.billing.paging import BYTES_MAX, fitting
 from actors.billing.periods.rollover import current_of, current_or_opened
 from actors.billing.state.account import Account, Period
@@ -101,11 +102,13 @@ def extend(account: Account, ask: Extend, now: Now) -> Effect:
     held = _open_hold(account, ask.hold_id, at)
     call = _extended(held, ask, at, catalog)
     period = current_of(account, at, catalog)
-    others = list(account.held(at))
+    slots, layout = account.held(at)
+    others = list(slots)
     calls, tokens, cost = held.amounts
-    add(others, held.provider, held.actual, (-calls, -tokens, -cost))
+    layout = add(others, layout, held.touch, (-calls, -tokens, -cost))
     grown = any(call.amounts[unit] > held.amounts[unit] for unit in (TOKENS, COST))
-    headroom = Headroom(period.table.touched(call.touch), period.used, others, period.end)
+    limits = period.table.touched(call.touch)
+    headroom = Headroom(limits, period.used, period.layout, (others, layout), period.end)
     decision = judge(account, period, call, at, headroom)
     if grown and not decision.allowed:
         return Reply(HoldDecision(decision, held.id, held.expires_at), now.key)
@@ -163,7 +166,7 @@ def entry_of(hold: OpenHold) -> HoldEntry:
 
 def held_in_all(account: Account, at: int) -> Held:
     """What all open holds set aside together."""
-    calls, tokens, cost = totals(account.held(at))
+    calls, tokens, cost = totals(*account.held(at))
     return Held(calls, tokens, usd(cost), account.held_count(at))
 
 
@@ -198,7 +201,7 @@ def _extended(held: OpenHold, ask: Extend, at: int, catalog: Catalog) -> Call:
     elif held.derived and changed:
         cost = taken.cost
     return Call(
-        (held.provider, held.actual == WAVESPEED),
+        held.touch,
         held.actual,
         held.model,
         (calls, taken.tokens, cost),
@@ -256,8 +259,11 @@ def _then(period: Period, headroom: Headroom) -> DecisionThen:
     return DecisionThen(period.key, period.status, period.end, limits)
 
 
-def call_parts(ask: Enforce, catalog: Catalog) -> list[Any]:
-    """What a call asks for, its names resolved: the source of a fingerprint."""
+def call_parts(ask: Enforce, catalog: Catalog, then: HoldPlaced | None = None) -> list[Any]:
+    """What a call asks for, its names resolved: the source of a fingerprint.
+
+    Of a request that comes again they are what they were for its hold, ``then``.
+    """
     cost = money_of(ask.cost_requested, "cost_requested")
     calls = 1 if ask.calls is None else ask.calls
     amounts: list[Any] = [calls, ask.tokens_requested or 0, cost]
@@ -266,11 +272,25 @@ def call_parts(ask: Enforce, catalog: Catalog) -> list[Any]:
         if detail is not None:  # absent where it is not said: once there was none
             tokens = ask.tokens_requested
             amounts = [calls, tokens_of(detail) if tokens is None else tokens, cost, detail]
-    try:
-        route = catalog.route(ask.provider, ask.model_used, ask.actual_provider_name, ask.endpoint)
-    except RequestError:  # the key is judged before the provider
+    said = Said(ask.provider, ask.model_used, ask.actual_provider_name, ask.endpoint)
+    names = _names(said, catalog) if then is None else _names_then(said, catalog, then)
+    if names is None:  # the key is judged before the provider
         return [ask.provider, ask.model_used, ask.actual_provider_name, *amounts]
-    return [route.provider, route.model, route.actual, ask.endpoint or "", *amounts]
+    return [names.provider, names.model, names.actual, ask.endpoint or "", *amounts]
+
+
+def _names(said: Said, catalog: Catalog) -> Names | None:
+    try:
+        route = catalog.route(*said)
+    except RequestError:
+        return None
+    return Names(route.provider, route.actual, route.model)
+
+
+def _names_then(said: Said, catalog: Catalog, then: HoldPlaced) -> Names | None:
+    detail = then.detail or NO_HOLD_DETAIL
+    stored, told = Names(then.provider, then.actual, then.model), Told(detail.alias, detail.filled)
+    return names_then(said, stored, told, catalog.providers)
 
 
 def _extend_parts(ask: Extend, _: Catalog) -> list[Any]:
@@ -285,12 +305,14 @@ def _released(event: HoldReleased, _: int) -> ReleaseReply:
     return ReleaseReply(hold_id=event.hold_id, event_id="", seq=0)
 
 
-HOLD: Final = Change(
-    Hold,
-    HoldPlaced,
-    hold,
-    lambda event, _: event,
-    lambda ask, catalog: [*call_parts(ask, catalog), ask.ttl or TTL_S],
-)
+def _hold_parts(ask: Hold, catalog: Catalog, then: HoldPlaced | None = None) -> list[Any]:
+    return [*call_parts(ask, catalog, then), ask.ttl or TTL_S]
+
+
+def _same_hold(ask: Hold, event: HoldPlaced, catalog: Catalog) -> bool:
+    return event.content == fingerprint(Hold.__name__, _hold_parts(ask, catalog, event))
+
+
+HOLD: Final = Change(Hold, HoldPlaced, hold, lambda event, _: event, _hold_parts, _same_hold)
 EXTEND: Final = Change(Extend, HoldExtended, extend, lambda event, _: event, _extend_parts)
 RELEASE: Final = Change(Release, HoldReleased, release, _released, lambda ask, _: [ask.hold_id])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from actors.billing.admission.decide import WITHIN, WITHIN_MESSAGE, Decision, judge, resolve
@@ -10,6 +11,7 @@ from actors.billing.catalog.catalog import Catalog
 from actors.billing.change import Change, Now
 from actors.billing.counters.slots import add
 from actors.billing.effects import Effect, Persist, Reply, Shown
+from actors.billing.fingerprint import fingerprint
 from actors.billing.periods.rollover import current_or_opened
 from actors.billing.state.account import Account
 from actors.billing.state.headroom import Headroom
@@ -57,7 +59,7 @@ def preflight(account: Account, ask: Preflight, now: Now) -> Effect:
     """
     at, catalog = now.at, now.catalog
     period, opened = current_or_opened(account, at, catalog)
-    used = list(period.used)
+    used, layout = list(period.used), period.layout
     open_now = 0 if ask.hold is None else account.held_count(at)
     expires_at = None if ask.hold is None else at + (ask.hold.ttl or TTL_S) * MICROS_PER_SECOND
     placed: list[HoldPlaced] = []
@@ -68,7 +70,7 @@ def preflight(account: Account, ask: Preflight, now: Now) -> Effect:
             raise InvalidRequest("a preflight has one deadline, at its top", "operations")
         call = resolve(operation, at, catalog)
         limits = period.table.touched(call.touch)
-        headroom = Headroom(limits, used, account.held(at), period.end)
+        headroom = Headroom(limits, used, layout, account.held(at), period.end)
         decision = judge(account, period, call, at, headroom)
         if expires_at is not None:
             decision = full(decision, period, open_now + index)
@@ -79,7 +81,7 @@ def preflight(account: Account, ask: Preflight, now: Now) -> Effect:
             reason, message = decision.reason, decision.message
             shown = PreflightDecision(reason, message, index, operations)
             return Reply(shown, now.key or None)
-        add(used, call.provider, call.actual, call.amounts)
+        layout = add(used, layout, call.touch, call.amounts)
     if ask.hold is None:
         return Reply(PreflightDecision(WITHIN, WITHIN_MESSAGE, None, operations), None)
     held = PreflightHeld(
@@ -91,11 +93,24 @@ def preflight(account: Account, ask: Preflight, now: Now) -> Effect:
     return Persist(events, keys=(*(None for _ in opened), *(hold.hold_id for hold in placed)))
 
 
-def _parts(ask: Preflight, catalog: Catalog) -> list[Any]:
+def _parts(
+    ask: Preflight, catalog: Catalog, then: Sequence[HoldPlaced | None] | None = None
+) -> list[Any]:
+    placed = [None] * len(ask.operations) if then is None else then
     operations = [
-        [*call_parts(operation, catalog), operation.operation_type] for operation in ask.operations
+        [*call_parts(operation, catalog, hold), operation.operation_type]
+        for operation, hold in zip(ask.operations, placed, strict=True)
     ]
     return [operations, ask.hold and (ask.hold.ttl or TTL_S)]
 
 
-PREFLIGHT: Final = Change(Preflight, PreflightHeld, preflight, lambda event, _: event, _parts)
+def _same(ask: Preflight, event: PreflightHeld, catalog: Catalog) -> bool:
+    if len(ask.operations) != len(event.operations):
+        return False
+    parts = _parts(ask, catalog, event.operations)
+    return event.content == fingerprint(Preflight.__name__, parts)
+
+
+PREFLIGHT: Final = Change(
+    Preflight, PreflightHeld, preflight, lambda event, _: event, _parts, _same
+)

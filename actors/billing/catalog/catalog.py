@@ -8,23 +8,36 @@ from typing import Final
 
 import msgspec
 
+from actors.billing.catalog.names import detail_of
 from actors.billing.catalog.price_list import NO_DEFAULTS, Priced, PriceList
-from actors.billing.catalog.prices import ESTIMATE, Price, UnitPrice, price
-from actors.billing.catalog.providers import TEXT, WAVESPEED, Provider, Providers
+from actors.billing.catalog.prices import ESTIMATE, NO_CHARGE, Price, UnitPrice, price
+from actors.billing.catalog.providers import (
+    HINTED_MAX,
+    REFUSE,
+    TEXT,
+    WAVESPEED,
+    ZERO,
+    Provider,
+    Providers,
+    provider_of,
+)
 from actors.billing.catalog.units import Units
 from messages.codec import money_of
 from messages.dimensions import DIMENSIONS
 from messages.errors import InvalidRequest
 from messages.refusals import closest
+from messages.scalars import EXCLUSIVE
 from messages.stored.catalog import (
     CatalogEvent,
     PlanPut,
     PlanTerms,
     PriceCancelled,
     PricePut,
+    ProviderPut,
     UnitArchived,
     UnitPut,
 )
+from messages.stored.detail import UsageDetail
 from messages.stored.errors import MISFITS, UnreadableEvent
 from messages.stored.events import (
     KIND,
@@ -44,8 +57,17 @@ _UNITS: Final = ("calls", "tokens", "cost")
 
 _NOT_LOOKED: Final = Priced(ESTIMATE, "estimate", since=0, until=0)
 """Of a route whose price was not looked for."""
-Touch = tuple[str, bool]
-"""What decides which limits a call touches: its provider, and whether wavespeed serves it."""
+Touch = tuple[str, int]
+"""What decides which limits a call touches: its provider, and the sum of what follows."""
+BY_WAVESPEED: Final = 1
+"""Wavespeed serves the call."""
+OF_TEXT: Final = 2
+"""The provider is of the text group and none of the 14: of those their place says it."""
+
+
+def touch_of(provider: str, actual: str, *, text: bool) -> Touch:
+    """What decides which limits a call touches; ``text`` as `OF_TEXT`."""
+    return provider, (BY_WAVESPEED if actual == WAVESPEED else 0) + (OF_TEXT if text else 0)
 
 
 class ResolvedModel:
@@ -54,16 +76,30 @@ class ResolvedModel:
     Attributes:
         provider, actual, model: canonical names.
         touch: what decides which limits it touches.
+        entry: the provider, as it is now.
+        detail: what is stored of how the names were found, None if that is nothing.
+        plain: whether the provider counts as most do: what the cache had is inside of the input.
         found: the price that was found last, for the span of moments that it names.
     """
 
-    __slots__ = ("actual", "found", "model", "provider", "touch")
+    __slots__ = ("actual", "detail", "entry", "found", "model", "plain", "provider", "touch")
 
-    def __init__(self, provider: str, actual: str, model: str, touch: Touch) -> None:
+    def __init__(
+        self,
+        provider: str,
+        actual: str,
+        model: str,
+        touch: Touch,
+        entry: Provider,
+        detail: UsageDetail | None,
+    ) -> None:
         self.provider = provider
         self.actual = actual
         self.model = model
         self.touch = touch
+        self.entry = entry
+        self.detail = detail
+        self.plain = entry.token_counting != EXCLUSIVE
         self.found = _NOT_LOOKED
 
 
@@ -80,7 +116,7 @@ class Catalog:
     """What calls cost and what plans allow. Read where things are decided, never by `apply`.
 
     Attributes:
-        providers: all providers; they are part of the program.
+        providers: all providers, as they are now.
         price_list: all prices.
         units: all units.
         version: that of the newest change: every change has a number of its own.
@@ -127,9 +163,12 @@ class Catalog:
             self.price_list.cancel(event.provider, event.model, event.variant, event.effective_from)
         elif isinstance(event, UnitPut | UnitArchived):
             self.units.take(event)
-            self.version = event.version
-        else:
+        elif isinstance(event, PricePut):
             self.price_list.put(price_of(event))
+        elif isinstance(event, ProviderPut):
+            self.providers.put(provider_of(event))
+        else:
+            self.providers.archive(event.id, event.version)
         self._routes.clear()
         self._variants.clear()
         self.version = event.version
@@ -154,12 +193,16 @@ class Catalog:
     def price(self, provider: str, model: str, moment: int, variant: str = "") -> Priced:
         """The price of a model at a moment: its own row, else its provider's default one.
 
-        If neither is valid at that moment, it is an estimate.
+        If neither is valid at that moment, it is an estimate, or what the provider says is then.
         """
         found = self.price_list.find(provider, model, variant, moment)
         if found is not None:
             return found
-        return Priced(ESTIMATE, "estimate", None, None, *self.price_list.span(provider, moment))
+        entry = self.providers.of_id(provider)
+        policy = None if entry is None else entry.unpriced
+        row = NO_CHARGE if policy == ZERO else ESTIMATE
+        span = self.price_list.span(provider, moment)
+        return Priced(row, "estimate", None, None, *span, refused=policy == REFUSE)
 
     def priced(self, route: ResolvedModel, moment: int, variant: str = "") -> Priced:
         """The price of a route at a moment; most are asked for within one span of moments."""
@@ -192,8 +235,10 @@ class Catalog:
         if route is None:
             found = self.providers.find(provider)
             served, name = found.actual_of(actual, model, endpoint), model or found.default_model
-            touch = (found.name, served == WAVESPEED)
-            route = ResolvedModel(found.name, served, name, touch)
+            detail = None if found.is_plain(provider) else detail_of(found, *names)
+            text = False if detail is None else detail.text
+            touch = touch_of(found.id, served, text=text)
+            route = ResolvedModel(found.id, served, name, touch, found, detail)
             if sum([len(text) for text in names if text]) > ROUTE_CHARACTERS_MAX:
                 return route
             if len(self._routes) >= ROUTES_MAX:
@@ -228,10 +273,11 @@ class Catalog:
     def _check_limit(self, name: str, field: str) -> None:
         provider, _, unit = name.rpartition("_")
         known = name in {TEXT_CALLS, MONTHLY_COST} or (
-            unit in _UNITS and any(provider == known.name for known in self.providers.all)
+            unit in _UNITS and self.providers.of_id(provider) is not None
         )
         if not known:
-            names = [f"{known.name}_{unit}" for known in self.providers.all for unit in _UNITS]
+            hinted = self.providers.page(0, HINTED_MAX)
+            names = [f"{known.id}_{unit}" for known in hinted for unit in _UNITS]
             similar = closest(name, (TEXT_CALLS, MONTHLY_COST, *names))
             raise InvalidRequest(f"there is no limit {name[:64]!r}{similar}", field)
 

@@ -1,7 +1,7 @@
 """What changes the catalogue: one record for each, by its command and by its event. Pure.
 
 Each change is a stored event with a version of its own; its rules stand in the module of its
-thing: `plan_changes`, `price_changes`, `unit_changes`.
+thing: `plan_changes`, `price_changes`, `provider_changes`, `unit_changes`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from actors.billing.catalog import plan_changes, price_changes, unit_changes
+from actors.billing.catalog import (
+    plan_changes,
+    price_changes,
+    provider_changes,
+    unit_changes,
+)
 from actors.billing.catalog.catalog import Catalog
-from messages.catalog import PlansPut, PricesCancel, PricesPut, UnitsArchive, UnitsPut
+from messages.catalog import (
+    PlansPut,
+    PricesCancel,
+    PricesPut,
+    ProvidersArchive,
+    ProvidersPut,
+    UnitsArchive,
+    UnitsPut,
+)
 from messages.codec import encode_reply
 from messages.stored.catalog import (
     CatalogEvent,
     PlanPut,
     PriceCancelled,
     PricePut,
+    ProviderArchived,
+    ProviderPut,
     UnitArchived,
     UnitPut,
 )
@@ -30,13 +45,13 @@ class CatalogChange(NamedTuple):
         event: what is stored.
         decide: the event that a request comes to, by the catalogue and the clock. Raises
             `RequestError` if it is refused.
-        content: the digest of what a request asks for.
+        same: whether a request asks for what an event, of its kind, records.
         answered: the reply, of the event, its key and its position.
     """
 
     event: type[CatalogEvent]
     decide: Callable[[Catalog, Any, int], CatalogEvent]
-    content: Callable[[Any, Catalog], str]
+    same: Callable[[Any, Any, Catalog], bool]
     answered: Callable[..., Any]
 
 
@@ -44,41 +59,60 @@ CHANGES: Final[Mapping[type, CatalogChange]] = {
     PlansPut: CatalogChange(
         PlanPut,
         lambda catalog, ask, _: plan_changes.put_plan(catalog, ask),
-        lambda ask, _: plan_changes.content_of(ask),
+        lambda ask, event, _: plan_changes.content_of(ask) == event.content,
         plan_changes.answered,
     ),
     PricesPut: CatalogChange(
         PricePut,
         price_changes.put_price,
-        price_changes.content_of,
+        lambda ask, event, catalog: price_changes.content_of(ask, catalog, event) == event.content,
         price_changes.answered,
     ),
     PricesCancel: CatalogChange(
         PriceCancelled,
         price_changes.cancel_price,
-        price_changes.cancel_content,
+        lambda ask, event, catalog: (
+            price_changes.cancel_content(ask, catalog, event) == event.content
+        ),
         price_changes.cancelled,
     ),
     UnitsPut: CatalogChange(
         UnitPut,
         lambda catalog, ask, _: unit_changes.put_unit(catalog, ask),
-        lambda ask, _: unit_changes.content_of_put(ask),
+        lambda ask, event, _: unit_changes.content_of_put(ask) == event.content,
         unit_changes.answered,
     ),
     UnitsArchive: CatalogChange(
         UnitArchived,
         lambda catalog, ask, _: unit_changes.archive_unit(catalog, ask),
-        lambda ask, _: unit_changes.content_of_archive(ask),
+        lambda ask, event, _: unit_changes.content_of_archive(ask) == event.content,
         unit_changes.answered,
+    ),
+    ProvidersPut: CatalogChange(
+        ProviderPut,
+        lambda catalog, ask, _: provider_changes.put_provider(catalog, ask),
+        lambda ask, event, _: provider_changes.content_of(ask) == event.content,
+        provider_changes.answered,
+    ),
+    ProvidersArchive: CatalogChange(
+        ProviderArchived,
+        lambda catalog, ask, _: provider_changes.archive_provider(catalog, ask),
+        lambda ask, event, _: provider_changes.content_of_archiving(ask) == event.content,
+        provider_changes.archived,
     ),
 }
 """By the command that asks for it."""
 _ANSWERED: Final = {change.event: change.answered for change in CHANGES.values()}
 
 
-def content_of(ask: Any, catalog: Catalog) -> str:
-    """The digest of a change: what makes two requests with one key the same."""
-    return CHANGES[type(ask)].content(ask, catalog)
+def is_same(ask: Any, event: CatalogEvent, catalog: Catalog) -> bool:
+    """Whether a request with the key of an event asks for what that records.
+
+    Raises:
+        RequestError: the request is invalid.
+    """
+    change = CHANGES[type(ask)]
+    return isinstance(event, change.event) and change.same(ask, event, catalog)
 
 
 def answer(event: CatalogEvent, key: str, seq: int, *, duplicate: bool = False) -> bytes:

@@ -21,7 +21,7 @@ from actors.billing.catalog.default_list import (
     of_provider,
 )
 from actors.billing.catalog.prices import FACTOR_DECIMALS, Price, UnitPrice, price
-from actors.billing.catalog.providers import PROVIDERS
+from actors.billing.catalog.providers import BUILTIN, Provider
 from messages.dimensions import DIMENSIONS, TOKEN_PRICES, Dimension
 from messages.stored.catalog import PlanTerms
 from messages.units import MONEY_DECIMALS_MAX, PRICE_DECIMALS_MAX, parse_amount, to_micros
@@ -45,7 +45,16 @@ def _plans() -> list[Plan]:
 
 def default_catalog() -> Catalog:
     """The catalogue that meterd starts with."""
-    return Catalog(PROVIDERS, (), _plans(), _listed())
+    return Catalog([*BUILTIN.values(), *_others()], (), _plans(), _listed())
+
+
+@cache
+def _others() -> list[Provider]:
+    """The providers of the default list that are none of the 14 of the contract."""
+    return [
+        Provider(id=one.id, name=one.name, kind=one.kind, served_by=one.id, aliases=one.aliases)
+        for one in default_list().providers
+    ]
 
 
 @cache

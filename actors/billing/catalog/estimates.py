@@ -29,12 +29,12 @@ def estimate(catalog: Catalog, ask: EstimateCost, at: int) -> EstimateReply:
     said = [getattr(ask, field) for field in COUNT_FIELDS]
     said[INPUT] = (ask.tokens_input or 0) + len((ask.text or "").split()) * 13 // 10
     counts: Counts = tuple(said)
-    if ask.token_counting == EXCLUSIVE:
+    if (ask.token_counting or provider.token_counting) == EXCLUSIVE:
         counts = counted_inside(counts)
     parts = {str(name): count for name, count in (ask.token_parts or {}).items()}
     everything = with_parts(counts, parts)
     check_parts(everything)
-    found = catalog.price(provider.name, model, at, ask.price_variant or "")
+    found = catalog.price(provider.id, model, at, ask.price_variant or "")
     factors = ask.price_factors or ()
     units = units_of(ask.units, "units", catalog.units) or {}
     used = Used(everything, units, factors, found.region)

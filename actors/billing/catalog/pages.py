@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from messages.catalog import PlanEntry, PlansReply, PriceEntry, PricesReply
+from messages.catalog import (
+    PlanEntry,
+    PlansReply,
+    PriceEntry,
+    PricesReply,
+    ProviderEntry,
+    ProvidersReply,
+)
 from messages.errors import InvalidRequest
 
 ENTRIES_MAX: Final = 4_096
 """Entries that a page looks at: more of the shortest do not fit into a reply."""
 _T = TypeVar("_T")
+PageReply: TypeAlias = type[PlansReply | PricesReply | ProvidersReply]
+_FIELDS: Final[Mapping[PageReply, str]] = {
+    PlansReply: "plans",
+    PricesReply: "prices",
+    ProvidersReply: "providers",
+}
+"""Where a reply has its entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of plans or prices, before as many entries as fit are shown.
+    """A page of plans, prices or providers, before as many entries as fit are shown.
 
     Attributes:
         entries: to be shown, made as they are asked for.
@@ -33,7 +47,7 @@ class Page:
         version, seq: of the catalogue.
     """
 
-    entries: Iterator[PlanEntry | PriceEntry]
+    entries: Iterator[PlanEntry | PriceEntry | ProviderEntry]
     count: int
     start: int
     last: bool
@@ -41,13 +55,12 @@ class Page:
     version: int
     seq: int
 
-    def reply(self, shown: Sequence[msgspec.Raw], reply: type[PlansReply | PricesReply]) -> Struct:
+    def reply(self, shown: Sequence[msgspec.Raw], reply: PageReply) -> Struct:
         """The reply that shows this many entries, which are encoded."""
         cursor = None
         if len(shown) < self.count or not self.last:
             cursor = cursor_of(str(self.start + len(shown)), self.digest)
-        field = "plans" if reply is PlansReply else "prices"
-        fields: dict[str, Any] = {field: tuple(shown), "next_cursor": cursor}
+        fields: dict[str, Any] = {_FIELDS[reply]: tuple(shown), "next_cursor": cursor}
         return reply(**fields, version=self.version, seq=self.seq)
 
 

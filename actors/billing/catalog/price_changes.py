@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from actors.billing.catalog.catalog import Catalog, price_of
+from actors.billing.catalog.names import alias_of, id_then
 from actors.billing.catalog.pages import ENTRIES_MAX, Page, start_of
 from actors.billing.catalog.price_forms import Row, entry_of, row_of
+from actors.billing.catalog.providers import Provider
 from actors.billing.fingerprint import fingerprint
 from messages.catalog import PriceCancelReply, PricePutReply, PricesCancel, PricesList, PricesPut
 from messages.dimensions import DIMENSIONS
@@ -33,7 +35,8 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
             one more for a variant that has `PRICES_OF_MODEL_MAX`, or an alias that another model
             has.
     """
-    provider = catalog.providers.find(ask.provider).name
+    provider = _stored(catalog, ask.provider).id
+    alias = alias_of(provider, ask.provider)
     since = at if ask.effective_from is None else to_micros(ask.effective_from)
     if not _FIRST <= since <= _LAST:
         raise InvalidRequest(
@@ -59,6 +62,7 @@ def put_price(catalog: Catalog, ask: PricesPut, at: int) -> PricePut:
         units=row.units,
         multipliers=row.multipliers,
         aliases=row.aliases,
+        alias=alias,
     )
 
 
@@ -103,7 +107,7 @@ def cancel_price(catalog: Catalog, ask: PricesCancel, at: int) -> PriceCancelled
         RequestError: ``unknown_provider``, ``unknown_price``: there is none from that moment on;
             or ``invalid_request``: it is in force, or was.
     """
-    provider = catalog.providers.find(ask.provider).name
+    provider = _stored(catalog, ask.provider).id
     since, variant = to_micros(ask.effective_from), ask.variant or ""
     row = catalog.price_list.at(provider, ask.model, since, variant)
     if row is None or row.effective_from != since:
@@ -120,11 +124,15 @@ def cancel_price(catalog: Catalog, ask: PricesCancel, at: int) -> PriceCancelled
         cancelled=row.version,
         content=cancel_content(ask, catalog),
         variant=variant,
+        alias=alias_of(provider, ask.provider),
     )
 
 
-def content_of(ask: PricesPut, catalog: Catalog) -> str:
-    """The digest of a price that is put; of what came later only what is said is in it."""
+def content_of(ask: PricesPut, catalog: Catalog, then: PricePut | None = None) -> str:
+    """The digest of a price that is put; of what came later only what is said is in it.
+
+    Of a request that comes again its provider is what it was for its event, ``then``.
+    """
     row = row_of(ask)
     since = None if ask.effective_from is None else to_micros(ask.effective_from)
     amounts = {
@@ -132,25 +140,25 @@ def content_of(ask: PricesPut, catalog: Catalog) -> str:
         for place, own in enumerate(DIMENSIONS)
         if place < _FIRST_DIMENSIONS or own.price in row.amounts
     }
-    parts: list[Any] = [_resolved(ask.provider, catalog), ask.model, amounts, since]
+    parts: list[Any] = [_then(ask.provider, catalog, then), ask.model, amounts, since]
     further = row.further()
     if further:
         parts.append(further)
     return fingerprint(PricesPut.__name__, parts)
 
 
-def cancel_content(ask: PricesCancel, catalog: Catalog) -> str:
-    """The digest of a price that is taken back."""
-    parts = [_resolved(ask.provider, catalog), ask.model, ask.variant or ""]
+def cancel_content(ask: PricesCancel, catalog: Catalog, then: PriceCancelled | None = None) -> str:
+    """The digest of a price that is taken back; ``then`` as in `content_of`."""
+    parts = [_then(ask.provider, catalog, then), ask.model, ask.variant or ""]
     return fingerprint(PricesCancel.__name__, [*parts, to_micros(ask.effective_from)])
 
 
-def _resolved(provider: str, catalog: Catalog) -> str:
-    """The name of a provider, or what was sent if there is none: the key is judged before it."""
-    try:
-        return catalog.providers.find(provider).name
-    except RequestError:
-        return provider
+def _then(name: str, catalog: Catalog, event: PricePut | PriceCancelled | None) -> str:
+    """The id of a provider as it was for an event, else as it is; the name if there is none."""
+    if event is not None:
+        return id_then(name, event.provider, event.alias, catalog.providers)
+    known = catalog.providers.get(name)
+    return name if known is None else known.id
 
 
 def answered(event: PricePut, key: str, seq: int, *, duplicate: bool) -> PricePutReply:
@@ -184,8 +192,20 @@ def prices(catalog: Catalog, ask: PricesList) -> Page:
     Raises:
         RequestError: ``unknown_provider``, or ``invalid_request`` for another's cursor.
     """
-    provider = None if ask.provider is None else catalog.providers.find(ask.provider).name
+    provider = None if ask.provider is None else _stored(catalog, ask.provider).id
     digest, start = start_of(ask.cursor, [provider, ask.model])
     shown, more = catalog.price_list.page(provider, ask.model, start, ENTRIES_MAX)
     entries = map(entry_of, shown)
     return Page(entries, len(shown), start, not more, digest, catalog.version, catalog.seq)
+
+
+def _stored(catalog: Catalog, name: str) -> Provider:
+    """The provider of a name: one that a call would be the first to name has no prices.
+
+    Raises:
+        RequestError: ``unknown_provider``.
+    """
+    provider = catalog.providers.get(name)
+    if provider is None:
+        raise catalog.providers.unknown(name)
+    return provider

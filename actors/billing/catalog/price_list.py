@@ -34,10 +34,11 @@ class Priced:
         matched_by: by which of the steps its model was found, None for an estimate.
         region: that the name of the model lost.
         since, until: the moments between which the same is found.
+        refused: whether a call of that price is not to be admitted.
         rendered: a place for whoever shows it; empty until it is shown.
     """
 
-    __slots__ = ("how", "matched_by", "price", "region", "rendered", "since", "until")
+    __slots__ = ("how", "matched_by", "price", "refused", "region", "rendered", "since", "until")
 
     def __init__(
         self,
@@ -47,6 +48,8 @@ class Priced:
         region: str | None = None,
         since: int = -NEVER,
         until: int = NEVER,
+        *,
+        refused: bool = False,
     ) -> None:
         self.price = price
         self.how = how
@@ -54,6 +57,7 @@ class Priced:
         self.region = region
         self.since = since
         self.until = until
+        self.refused = refused
         self.rendered = ""
 
 

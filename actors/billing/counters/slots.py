@@ -3,9 +3,9 @@
 A live user is little but counters, and 100,000 of them are live at once. As Python's own
 integers, tuples and dicts they took 1.6 KB each, in an array of 64-bit integers they take a
 third of that. So a period has one array of slots: calls, tokens and cost of each provider of the
-contract, three sums that span providers, and then the same three numbers for each name of an
-actual provider or a model. Which name has which place is a `Layout`, one object for all periods
-that count the same names.
+contract, three sums that span providers, then the same three numbers for each name of an actual
+provider or a model, and at the end those of each other provider. Which name has which place is a
+`Layout`, one object for all periods that count the same names: see `layouts`.
 
 Nothing is lost when a number does not fit into 64 bits: the array becomes a list, whose numbers
 have no end, and reads the same.
@@ -13,97 +13,122 @@ have no end, and reads the same.
 
 from __future__ import annotations
 
-import sys
 from array import array
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Final, TypeAlias
-from weakref import WeakValueDictionary
 
-from actors.billing.catalog.catalog import MONTHLY_COST, TEXT_CALLS, WAVESPEED_CALLS
-from actors.billing.catalog.providers import NAMES, TEXT_PROVIDERS, WAVESPEED
-from actors.billing.counters.layout import Layout
-from messages.stored.events import (
-    Counters,
+from actors.billing.catalog.catalog import (
+    BY_WAVESPEED,
+    MONTHLY_COST,
+    OF_TEXT,
+    TEXT_CALLS,
+    WAVESPEED_CALLS,
+    Touch,
 )
+from actors.billing.catalog.providers import TEXT_PROVIDERS, WAVESPEED
+from actors.billing.counters.layout import Layout
+from actors.billing.counters.layouts import (
+    FIXED,
+    FIXED_SLOTS,
+    NO_NAMES,
+    OTHER,
+    PROVIDER_SLOTS,
+    UNITS,
+    layout_of,
+    with_provider,
+)
+from messages.identifiers import is_provider_id
+from messages.stored.events import Counters
 
 CALLS: Final = 0
 TOKENS: Final = 1
 COST: Final = 2
-UNITS: Final = ("calls", "tokens", "cost")
-"""What is counted, cost in nano-USD; `Counters` and all amounts have this order."""
-NAMES_MAX: Final = 100
-"""Names of models and actual providers that a period counts apart."""
-OTHER: Final = "other"
 NUMBER_MAX: Final = 2**64 - 1
 """The largest number that an array holds. It has no sign: no counter falls below 0, and to set
 one takes two thirds as long as with a sign."""
-STEPS_KEPT: Final = 256
-"""Steps from one layout to the next that are known, each with the layout that it leads to."""
-STEP_CHARACTERS_MAX: Final = 128
-"""Of the names of such a step: longer ones are not kept for others."""
-ENTRY_BYTES: Final = 100
-"""What a name in a layout takes beside its text."""
-TEXT_BYTES: Final = 50
-"""What a text takes beside its characters."""
 Slots: TypeAlias = "array[int] | list[int]"
 """Counters by slot: a list if one of them does not fit into an array, else an array."""
+Amounts: TypeAlias = "tuple[list[int] | tuple[int, ...], Layout]"
+"""What is held, by slot, and where each provider has its slots."""
 
-_FIRST: Final = {name: len(UNITS) * place for place, name in enumerate(NAMES)}
-_PROVIDERS: Final = len(UNITS) * len(NAMES)
-_TEXT: Final = _PROVIDERS
-_WAVESPEED: Final = _PROVIDERS + 1
-_TOTAL: Final = _PROVIDERS + 2
-_SLOTS: Final = _PROVIDERS + 3
-_PAIR: Final = 6
-"""Numbers of one actual provider and one model: their places alternate, so that those of a
-name do not depend on how many names of the other kind there are."""
+_TEXT: Final = PROVIDER_SLOTS
+_WAVESPEED: Final = PROVIDER_SLOTS + 1
+_TOTAL: Final = PROVIDER_SLOTS + 2
+OTHERS_SHOWN_MAX: Final = 100
+"""Providers beyond the 14 that a summary shows apart; all of them are counted apart."""
+ELSEWHERE: Final = 2**31 - 1
+"""The slot of a limit whose counter has no place of its own: that of a provider beyond the 14,
+which is where the layout says; see `read`. No array is so long: whoever reads a slot without
+asking has an `IndexError`, which costs the others nothing."""
 _SPANNING: Final = {
-    TEXT_CALLS: (_TEXT, CALLS),
-    WAVESPEED_CALLS: (_WAVESPEED, CALLS),
-    MONTHLY_COST: (_TOTAL, COST),
+    TEXT_CALLS: (_TEXT, CALLS, ""),
+    WAVESPEED_CALLS: (_WAVESPEED, CALLS, WAVESPEED),
+    MONTHLY_COST: (_TOTAL, COST, ""),
 }
-_OF_TEXT: Final = frozenset(_FIRST[name] for name in TEXT_PROVIDERS)
-_ZEROS: Final = bytes(8 * _SLOTS)
-_ZEROS_OF_PAIR: Final = bytes(8 * _PAIR)
-NONE_HELD: Final = (0,) * _SLOTS
-"""What is held, by slot, by a user without holds."""
+_OF_TEXT: Final = frozenset(FIXED[name] for name in TEXT_PROVIDERS)
+_ZEROS: Final = bytes(8 * FIXED_SLOTS)
+NONE_HELD: Final[Amounts] = ((0,) * FIXED_SLOTS, NO_NAMES)
+"""What is held by a user without holds."""
 
 
-def slot_of(limit: str) -> tuple[int, int] | None:
-    """The slot that a limit of this name bounds, and its unit; None for an unknown name."""
+def slot_of(limit: str) -> tuple[int, int, str] | None:
+    """The slot that a limit of this name bounds, its unit, and the provider whose calls it
+    counts, empty if it counts what spans them; None for a name that is none of a limit.
+    """
     if limit in _SPANNING:
         return _SPANNING[limit]
     provider, _, unit_name = limit.rpartition("_")
-    if provider not in _FIRST or unit_name not in UNITS:
+    if unit_name not in UNITS or not is_provider_id(provider):
         return None
     unit = UNITS.index(unit_name)
-    return _FIRST[provider] + unit, unit
+    first = FIXED.get(provider)
+    return ELSEWHERE if first is None else first + unit, unit, provider
 
 
-def slots_of_call(provider: str) -> frozenset[int]:
-    """The slots in which every call of a provider counts; wavespeed's own calls are not here."""
-    first = _FIRST[provider]
-    text = {_TEXT} if first in _OF_TEXT else set()
-    return frozenset({*range(first, first + len(UNITS)), _TOTAL, *text})
+def read(
+    slots: Slots | list[int] | tuple[int, ...], layout: Layout, slot: int, unit: int, provider: str
+) -> int:
+    """The amount in a limit's slot, 0 if nothing has been counted of its provider."""
+    if slot != ELSEWHERE:
+        return slots[slot]
+    first = layout.providers.get(provider)
+    return 0 if first is None else slots[first + unit]
 
 
-def add(slots: list[int], provider: str, actual: str, amounts: Counters) -> None:
-    """Add a call's calls, tokens and cost to all slots in which it counts, without its names."""
+def slots_of_call(touch: Touch) -> frozenset[int]:
+    """The fixed slots in which every call counts; wavespeed's own calls are not here."""
+    provider, flags = touch
+    first = FIXED.get(provider)
+    text = {_TEXT} if first in _OF_TEXT or flags & OF_TEXT else set()
+    own = () if first is None else range(first, first + len(UNITS))
+    return frozenset({*own, _TOTAL, *text})
+
+
+def add(slots: list[int], layout: Layout, touch: Touch, amounts: Counters) -> Layout:
+    """Add a call's calls, tokens and cost to all slots in which it counts, without its names.
+
+    Returns:
+        The layout of the slots, another one if they got room for the call's provider.
+    """
+    provider, flags = touch
     calls, tokens, cost = amounts
-    slot = _FIRST[provider]
+    slot = layout.providers.get(provider, ELSEWHERE)
+    if slot == ELSEWHERE:
+        layout, slot = with_provider(layout, provider), len(slots)
+        slots += (0, 0, 0)
     slots[slot] += calls
     slots[slot + 1] += tokens
     slots[slot + 2] += cost
     slots[_TOTAL] += cost
-    if slot in _OF_TEXT:
+    if slot in _OF_TEXT or flags & OF_TEXT:
         slots[_TEXT] += calls
-    if WAVESPEED in (provider, actual):
+    if provider == WAVESPEED or flags & BY_WAVESPEED:
         slots[_WAVESPEED] += calls
+    return layout
 
 
 def count(
-    used: Slots, provider: str, actual: str, places: tuple[int, int], tokens: int, cost: int
+    used: Slots, provider: str, actual: str, places: tuple[int, int, int], tokens: int, cost: int
 ) -> Slots:
     """Count one call that was made, also by name; the counters, a list if one has outgrown 64 bits.
 
@@ -111,14 +136,14 @@ def count(
 
     Args:
         used: the counters, which are changed.
-        provider: the canonical provider.
+        provider: the canonical provider; one of the text group that is none of the 14 is counted
+            in the group by `count_text`.
         actual: who served the call.
-        places: the slots of the calls of its actual provider and of its model.
+        places: the slots of the calls of its provider, its actual provider and its model.
         tokens: how many.
         cost: in nano-USD.
     """
-    of_actual, of_model = places
-    slot = _FIRST[provider]
+    slot, of_actual, of_model = places
     total, first = used[_TOTAL] + cost, used[slot + 1] + tokens
     second, third = used[of_actual + 1] + tokens, used[of_model + 1] + tokens
     try:
@@ -146,22 +171,41 @@ def count(
     return used
 
 
-def of_providers(used: Slots) -> dict[str, Counters]:
-    """Calls, tokens and cost of every provider of the contract."""
-    return by_name(used, _FIRST)
+def count_text(used: Slots) -> None:
+    """Count one call in the text group, of a provider that is none of the 14."""
+    used[_TEXT] += 1
 
 
-def used_providers(used: Slots) -> dict[str, Counters]:
+def of_providers(used: Slots, layout: Layout) -> dict[str, Counters]:
+    """Calls, tokens and cost of the providers of the contract, and of the others that were used."""
+    return by_name(used, layout.providers)
+
+
+def shown_providers(used: Slots, layout: Layout) -> dict[str, Counters]:
+    """As `of_providers`; what is beyond the first `OTHERS_SHOWN_MAX` others is one sum, `OTHER`."""
+    found = of_providers(used, layout)
+    if len(found) > len(FIXED) + OTHERS_SHOWN_MAX:
+        rest = list(found)[len(FIXED) + OTHERS_SHOWN_MAX :]
+        calls, tokens, cost = zip(*[found.pop(name) for name in rest], strict=True)
+        found[OTHER] = sum(calls), sum(tokens), sum(cost)
+    return found
+
+
+def used_providers(used: Slots, layout: Layout) -> dict[str, Counters]:
     """Calls, tokens and cost of the providers with any use."""
-    return {name: counts for name, counts in of_providers(used).items() if any(counts)}
+    return {name: counts for name, counts in of_providers(used, layout).items() if any(counts)}
 
 
-def totals(used: Slots | tuple[int, ...]) -> Counters:
+def totals(used: Slots | list[int] | tuple[int, ...], layout: Layout) -> Counters:
     """Calls, tokens and cost over all providers."""
+    others = layout.others
+    calls, tokens, cost = (sum(used[unit:PROVIDER_SLOTS:3]) for unit in (CALLS, TOKENS, COST))
+    if layout.size == others:  # nearly always
+        return calls, tokens, cost
     return (
-        sum(used[CALLS:_PROVIDERS:3]),
-        sum(used[TOKENS:_PROVIDERS:3]),
-        sum(used[COST:_PROVIDERS:3]),
+        calls + sum(used[others + CALLS :: 3]),
+        tokens + sum(used[others + TOKENS :: 3]),
+        cost + sum(used[others + COST :: 3]),
     )
 
 
@@ -175,12 +219,9 @@ def wavespeed_calls(used: Slots) -> int:
     return used[_WAVESPEED]
 
 
-def providers_only(used: Slots, earlier: Slots | None) -> Slots:
-    """The slots of the providers alone, with those of ``earlier`` (the same) added."""
-    used = used[:_PROVIDERS]
-    if earlier is None:
-        return used
-    return [before + now for before, now in zip(earlier, used, strict=True)]
+def text_calls_of_others(used: Slots) -> int:
+    """Calls of the text group whose provider is none of the 14."""
+    return used[_TEXT] - sum([used[slot] for slot in _OF_TEXT])
 
 
 def zeros() -> Slots:
@@ -190,7 +231,7 @@ def zeros() -> Slots:
 
 def no_amounts() -> list[int]:
     """What is held, by slot, before anything is."""
-    return [0] * _SLOTS
+    return [0] * FIXED_SLOTS
 
 
 def slots_of(numbers: list[int]) -> Slots:
@@ -203,98 +244,37 @@ def slots_of(numbers: list[int]) -> Slots:
 
 def restored(
     providers: Mapping[str, Counters],
-    wavespeed: int,
+    spanning: tuple[int, int],
     actual: Mapping[str, Counters],
     models: Mapping[str, Counters],
 ) -> tuple[Slots, Layout]:
-    """The counters of a period from what it counted by provider, actual provider and model."""
-    layout = layout_of(actual, models)
-    numbers = _by_slot(providers)
-    numbers[_WAVESPEED] = wavespeed
-    numbers += [0] * (layout.size - len(numbers))
-    for counts, places in ((actual, layout.actual), (models, layout.models)):
-        for name, at in places.items():
-            numbers[at : at + 3] = counts[name]
-    return slots_of(numbers), layout
+    """The counters of a period from what it counted by provider, actual provider and model.
 
-
-def restored_earlier(providers: Mapping[str, Counters]) -> Slots:
-    """As `providers_only`, from what was counted by provider."""
-    return slots_of(_by_slot(providers)[:_PROVIDERS])
-
-
-def _by_slot(providers: Mapping[str, Counters]) -> list[int]:
-    numbers = [0] * _SLOTS
+    ``spanning`` are `wavespeed_calls` and `text_calls_of_others`.
+    """
+    layout = layout_of(actual, models, [name for name in providers if name not in FIXED])
+    numbers = [0] * layout.size
+    numbers[_WAVESPEED], numbers[_TEXT] = spanning
     for name, counts in providers.items():
-        slot = _FIRST[name]
+        slot = layout.providers[name]
         numbers[slot : slot + 3] = counts
         numbers[_TOTAL] += counts[COST]
         if slot in _OF_TEXT:
             numbers[_TEXT] += counts[CALLS]
-    return numbers
+    for named, places in ((actual, layout.actual), (models, layout.models)):
+        for name, at in places.items():
+            numbers[at : at + 3] = named[name]
+    return slots_of(numbers), layout
 
 
-# A layout is here as long as a period has it, or one of the newest steps leads to it.
-_layouts: Final[WeakValueDictionary[tuple[tuple[str, ...], tuple[str, ...]], Layout]] = (
-    WeakValueDictionary()
-)
-
-
-def layout_of(actual: Iterable[str], models: Iterable[str]) -> Layout:
-    """The one layout of these names."""
-    names = (tuple(actual), tuple(models))
-    layout = _layouts.get(names)
-    if layout is None:
-        # One string for all who use a name: what is decoded has strings of its own.
-        layout = _layouts[names] = Layout(
-            {sys.intern(name): _SLOTS + _PAIR * place for place, name in enumerate(names[0])},
-            {sys.intern(name): _SLOTS + _PAIR * place + 3 for place, name in enumerate(names[1])},
-            _SLOTS + _PAIR * max(len(names[0]), len(names[1])),
-            sum([text_bytes(name) + ENTRY_BYTES for both in names for name in both]),
-        )
-    return layout
-
-
-def text_bytes(text: str) -> int:
-    """About how many bytes a text takes, with its UTF-8, which it keeps once it was encoded."""
-    return TEXT_BYTES + (len(text) if text.isascii() else 8 * len(text))
-
-
-NO_NAMES: Final = layout_of((), ())
-
-
-def grown(used: Slots, layout: Layout) -> Slots:
-    """The counters with room for all names of a layout."""
-    missing = (layout.size - len(used)) // _PAIR
+def grown(used: Slots, before: Layout, layout: Layout) -> Slots:
+    """The counters of a layout with room for all names of another, which has all of its own."""
+    names = layout.others - before.others
+    others = layout.size - layout.others - (before.size - before.others)
+    at = before.others
     if isinstance(used, list):
-        return used + [0] * (_PAIR * missing)
-    return used + array("Q", _ZEROS_OF_PAIR * missing)
-
-
-def with_names(layout: Layout, actual: str, model: str) -> tuple[Layout, str, str]:
-    """The layout that has room for a call, and under which names the call is counted."""
-    if len(actual) + len(model) > STEP_CHARACTERS_MAX:
-        return _with_names(layout, actual, model)
-    return _step(layout, actual, model)
-
-
-# Users come to the same names in the same few orders, and each who is replayed comes to them anew.
-@lru_cache(maxsize=STEPS_KEPT)
-def _step(layout: Layout, actual: str, model: str) -> tuple[Layout, str, str]:
-    return _with_names(layout, actual, model)
-
-
-def _with_names(layout: Layout, actual: str, model: str) -> tuple[Layout, str, str]:
-    actual, model = _counted_as(layout.actual, actual), _counted_as(layout.models, model)
-    if actual not in layout.actual or model not in layout.models:
-        names = dict.fromkeys((*layout.actual, actual)), dict.fromkeys((*layout.models, model))
-        layout = layout_of(*names)
-    return layout, actual, model
-
-
-def _counted_as(places: Mapping[str, int], name: str) -> str:
-    """The name itself; one place is kept for all that does not fit by name."""
-    return name if name in places or len(places) < NAMES_MAX else OTHER
+        return [*used[:at], *([0] * names), *used[at:], *([0] * others)]
+    return used[:at] + array("Q", bytes(8 * names)) + used[at:] + array("Q", bytes(8 * others))
 
 
 def by_name(used: Slots, places: Mapping[str, int]) -> dict[str, Counters]:

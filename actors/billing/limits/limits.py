@@ -10,11 +10,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache, lru_cache
-from typing import Final
+from typing import Any, Final
 
-from actors.billing.catalog.catalog import FREE_TIER, TEXT_CALLS, WAVESPEED_CALLS, Touch, is_cost
-from actors.billing.catalog.providers import NAMES, TEXT_PROVIDERS, WAVESPEED
-from actors.billing.counters.slots import CALLS, COST, UNITS, slot_of, slots_of_call
+from actors.billing.catalog.catalog import (
+    BY_WAVESPEED,
+    FREE_TIER,
+    TEXT_CALLS,
+    WAVESPEED_CALLS,
+    Touch,
+    is_cost,
+)
+from actors.billing.catalog.providers import TEXT_PROVIDERS, WAVESPEED
+from actors.billing.counters.layout import Layout
+from actors.billing.counters.layouts import UNITS
+from actors.billing.counters.slots import (
+    CALLS,
+    COST,
+    ELSEWHERE,
+    Slots,
+    read,
+    slot_of,
+    slots_of_call,
+)
 from actors.billing.limits.windows import BILLING_PERIOD, Window
 from messages.stored.catalog import PlanTerms
 from messages.units import usd
@@ -33,13 +50,14 @@ class Limit:
 
     Attributes:
         name: as plans call it.
-        slot: the counter that it bounds.
+        slot: the counter that it bounds, `counters.slots.ELSEWHERE` if only a layout knows it.
         unit: CALLS, TOKENS or COST.
         value: the bound, in nano-USD for COST.
         warns_at: the usage from which a threshold is reached.
         hard: whether it refuses; soft limits only warn.
         disabled: no such call is allowed (a 0 of a free plan or of an override).
         provider: whose calls it counts, None if it counts cost or a group.
+        counted: whose calls or cost it counts, empty if it counts what spans providers.
         window: over which it counts.
         rendered: a place for whoever shows limits; empty until this one is shown.
     """
@@ -52,6 +70,7 @@ class Limit:
     hard: bool
     disabled: bool
     provider: str | None
+    counted: str
     window: Window = BILLING_PERIOD
     rendered: str = field(default="", compare=False, repr=False)
 
@@ -60,9 +79,23 @@ class Limit:
         """Hard or soft."""
         return HARD if self.hard else SOFT
 
+    def of(self, slots: Slots | list[int] | tuple[int, ...], layout: Layout) -> int:
+        """The amount in its slot, 0 if its provider has none."""
+        return read(slots, layout, self.slot, self.unit, self.counted)
+
 
 Watched = tuple[int, int, int, Limit]
 """Slot, unit and the usage from which a limit's next threshold is reached, and the limit."""
+
+
+TOUCHES_MAX: Final = 256
+"""Touches that a table knows at once: a caller may name any provider."""
+
+
+def make_room(known: dict[Touch, Any]) -> None:
+    """Forget what is known of touches if that is `TOUCHES_MAX` of them."""
+    if len(known) >= TOUCHES_MAX:
+        known.clear()  # an order of use would cost every call more than this
 
 
 class LimitTable:
@@ -92,13 +125,15 @@ class LimitTable:
         """The limits that a call counts against."""
         found = self._touched.get(touch)
         if found is None:
-            found = self._touched[touch] = self._touching(*touch)
+            make_room(self._touched)
+            found = self._touched[touch] = self._touching(touch)
         return found
 
     def watched(self, touch: Touch) -> tuple[Watched, ...]:
         """Those of `touched` that can warn."""
         found = self._watched.get(touch)
         if found is None:
+            make_room(self._watched)
             found = self._watched[touch] = tuple(
                 [(x.slot, x.unit, x.warns_at, x) for x in self.touched(touch) if not x.disabled]
             )
@@ -111,23 +146,22 @@ class LimitTable:
         found = slot_of(name)
         if found is None:
             return None
-        slot, unit = found
-        provider = name.rpartition("_")[0]
+        slot, unit, provider = found
         disabled = value == 0
         grouped = self._grouped and unit == CALLS and provider in TEXT_PROVIDERS
         soft = grouped and not disabled and not overridden
-        of_one = provider if provider in NAMES and not is_cost(name) else None
+        of_one = provider if provider and not is_cost(name) else None
         warns_at = -(-value * THRESHOLDS[0] // 100)
-        return Limit(name, slot, unit, value, warns_at, not soft, disabled, of_one)
+        return Limit(name, slot, unit, value, warns_at, not soft, disabled, of_one, provider)
 
-    def _touching(self, provider: str, spanning: bool) -> tuple[Limit, ...]:
-        slots = slots_of_call(provider)
+    def _touching(self, touch: Touch) -> tuple[Limit, ...]:
+        slots, (provider, flags) = slots_of_call(touch), touch
 
         def touches(limit: Limit) -> bool:
             if limit.name == WAVESPEED_CALLS:
                 # Disabled, it refuses its own provider only.
-                return provider == WAVESPEED or (spanning and not limit.disabled)
-            return limit.slot in slots
+                return provider == WAVESPEED or (flags & BY_WAVESPEED != 0 and not limit.disabled)
+            return limit.slot in slots or (limit.slot == ELSEWHERE and limit.counted == provider)
 
         return tuple(sorted(filter(touches, self.limits), key=lambda limit: limit.unit))
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-from actors.billing.counters.slots import COST, UNITS, Slots
+from actors.billing.counters.layout import Layout
+from actors.billing.counters.layouts import UNITS
+from actors.billing.counters.slots import COST, Slots
 from actors.billing.limits.limits import THRESHOLDS, Limit, LimitTable
 from messages.stored.events import (
     Alert,
@@ -29,9 +31,10 @@ def level_of(used: int, value: int) -> int:
     return 90 if percent < 100 * value else 100
 
 
-def level_of_all(used: Slots, table: LimitTable) -> int:
+def level_of_all(used: Slots, layout: Layout, table: LimitTable) -> int:
     """The highest threshold that any limit in force has reached; disabled ones do not count."""
-    return max((level_of(used[x.slot], x.value) for x in table.limits if not x.disabled), default=0)
+    levels = (level_of(x.of(used, layout), x.value) for x in table.limits if not x.disabled)
+    return max(levels, default=0)
 
 
 def raised_by(

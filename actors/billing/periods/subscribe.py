@@ -217,7 +217,7 @@ def _judged(account: Account, period: Period, terms: PlanTerms, at: int) -> tupl
     """What the limits whose value changes raise at once, under the usage as it is."""
     table = table_of(terms)
     crossings = [
-        (limit, 0, period.used[limit.slot])
+        (limit, 0, limit.of(period.used, period.layout))
         for name in changed_limits(period.table, table)
         if (limit := table.by_name.get(name)) is not None and not limit.disabled
     ]

@@ -6,7 +6,8 @@ from itertools import islice
 
 from actors.billing.admission.holds import held_in_all
 from actors.billing.catalog.catalog import Catalog, is_cost
-from actors.billing.counters.slots import OTHER, of_providers, total_cost, totals
+from actors.billing.counters.layouts import OTHER
+from actors.billing.counters.slots import shown_providers, total_cost, totals
 from actors.billing.limits.limits import percentage
 from actors.billing.limits.thresholds import level_of_all
 from actors.billing.periods.rollover import current_of
@@ -58,8 +59,8 @@ def summary(
     """What a period counted, as ``stats`` shows it and ``period_closed`` publishes it."""
     used = period.used
     table = period.table
-    level = level_of_all(used, table)
-    calls, tokens, _ = totals(used)
+    level = level_of_all(used, period.layout, table)
+    calls, tokens, _ = totals(used, period.layout)
     tally = period.tally or NO_TALLY
     guessed = tally.estimated
     return StatsReply(
@@ -80,11 +81,13 @@ def summary(
         units=quantities(tally.units),
         estimated=Estimated(guessed[0], guessed[1], usd(guessed[2])),
         unpriced_calls=tally.unpriced_calls,
-        provider_breakdown=_breakdown(of_providers(used), tally.providers.by_name),
+        provider_breakdown=_breakdown(
+            shown_providers(used, period.layout), tally.providers.by_name
+        ),
         actual_provider_breakdown=_breakdown(period.actual, tally.actual.by_name),
         model_breakdown=_breakdown(period.models, tally.models.by_name),
         usage_percentages={
-            limit.name: percentage(used[limit.slot], limit.value)
+            limit.name: percentage(limit.of(used, period.layout), limit.value)
             for limit in table.limits
             if not limit.disabled
         },

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from actors.billing.counters.slots import total_cost
+from actors.billing.counters.layouts import FIXED, OTHER
+from actors.billing.counters.slots import OTHERS_SHOWN_MAX, total_cost
 from actors.billing.limits.limits import percentage
 from actors.billing.periods.calendar import month_name, months_before
 from actors.billing.state.account import Period
@@ -31,10 +32,12 @@ def trends(periods: Iterable[Period], current: Period, months: int, seq: int) ->
     """The last ``months`` periods, oldest first, ``current`` last.
 
     All that was logged counts, also before a reset. Periods in which nothing was written, and
-    calendar months before the first, are zeros.
+    calendar months before the first, are zeros. Providers are the 14 and the first
+    `OTHERS_SHOWN_MAX` others, the rest is `OTHER`.
     """
     columns = _columns([*periods, current], months)
     totals = [_sums(column) for column in columns]
+    columns = _bounded(columns)
     names = sorted({name for column in columns for name in column.providers})
     units = sorted({unit for column in columns for unit in column.units})
     return TrendsReply(
@@ -99,6 +102,24 @@ def _columns(periods: list[Period], months: int) -> list[Column]:
 def _column(period: Period) -> Column:
     units = (period.tally or NO_TALLY).logged
     return Column(period.start, period.key, period.logged(), units)
+
+
+def _bounded(columns: list[Column]) -> list[Column]:
+    """The columns with one sum for the providers beyond the 14 that came last, if they are many."""
+    others = dict.fromkeys(
+        [name for column in columns for name in column.providers if name not in FIXED]
+    )
+    rest = frozenset(list(others)[OTHERS_SHOWN_MAX:])
+    return [_with_rest(column, rest) for column in columns] if rest else columns
+
+
+def _with_rest(column: Column, rest: frozenset[str]) -> Column:
+    summed = [counts for name, counts in column.providers.items() if name in rest]
+    if not summed:
+        return column
+    shown = {name: counts for name, counts in column.providers.items() if name not in rest}
+    calls, tokens, cost = zip(*summed, strict=True)
+    return column._replace(providers={**shown, OTHER: (sum(calls), sum(tokens), sum(cost))})
 
 
 def _sums(column: Column) -> tuple[int, int, int]:

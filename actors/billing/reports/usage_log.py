@@ -160,7 +160,7 @@ def filter_of(ask: Logs, catalog: Catalog) -> Filter:
         RequestError: ``unknown_provider``.
     """
     return Filter(
-        provider=None if ask.provider is None else catalog.providers.find(ask.provider).name,
+        provider=None if ask.provider is None else catalog.providers.find(ask.provider).id,
         status_code=ask.status_code,
         billing_period=ask.billing_period,
         event_id=ask.event_id,

@@ -10,20 +10,18 @@ from typing import Final, NamedTuple
 
 from actors.billing.catalog.catalog import Touch
 from actors.billing.counters.layout import Layout
+from actors.billing.counters.layouts import FIXED, NO_NAMES, with_names
 from actors.billing.counters.slots import (
-    NO_NAMES,
     NONE_HELD,
+    Amounts,
     Slots,
     by_name,
     grown,
-    providers_only,
-    slots_of,
     totals,
     used_providers,
-    with_names,
     zeros,
 )
-from actors.billing.limits.limits import LimitTable, Watched, still_armed, table_of
+from actors.billing.limits.limits import LimitTable, Watched, make_room, still_armed, table_of
 from actors.billing.state.interning import NOTHING, span
 from actors.billing.state.open_holds import OpenHold, OpenHolds
 from actors.billing.state.tally import Tally, after_reset
@@ -35,6 +33,7 @@ from messages.stored.events import (
 )
 
 ACTIVE: Final = "active"
+_NOTHING: Final[Counters] = (0, 0, 0)
 UNREAD_MAX: Final = 1_000
 """Unread alerts of a user: beyond them the oldest counts as read."""
 ENDED_MAX: Final = 1_000
@@ -55,9 +54,8 @@ class Period:
 
     Attributes:
         used: the counters since the last reset, by slot (see `counters.slots`).
-        layout: where the names of actual providers and models are counted.
-        earlier: what was counted before the last reset, by slot of the providers, None if none
-            happened.
+        layout: where providers beyond the 14, actual providers and models are counted.
+        earlier: what was counted before the last reset by provider, None if none happened.
         levels: the highest threshold that each limit has crossed, in percent. Usage only
             grows between resets, so this is both what fired and where the limit stands.
         announced: whether its end was published.
@@ -73,7 +71,7 @@ class Period:
     terms: PlanTerms
     used: Slots = field(default_factory=zeros)
     layout: Layout = NO_NAMES
-    earlier: Slots | None = None
+    earlier: dict[str, Counters] | None = None
     levels: dict[str, int] = field(default_factory=lambda: NOTHING)
     errors: int = 0
     response_micros: int = 0
@@ -110,6 +108,7 @@ class Period:
             self._armed = {}
         found = self._armed.get(touch)
         if found is None:
+            make_room(self._armed)
             found = self._armed[touch] = still_armed(self.table.watched(touch), self.levels)
         return found
 
@@ -123,17 +122,17 @@ class Period:
         """Calls, tokens and cost since the last reset by model."""
         return by_name(self.used, self.layout.models)
 
-    def places(self, actual: str, model: str) -> tuple[int, int]:
+    def places(self, provider: str, actual: str, model: str) -> tuple[int, int, int]:
         """The slots of what is counted under these names, which get room if they have none."""
-        layout, actual, model = with_names(self.layout, actual, model)
+        layout, actual, model = with_names(self.layout, provider, actual, model)
         if layout is not self.layout:
-            self.used = grown(self.used, layout)
+            self.used = grown(self.used, self.layout, layout)
             self.layout = layout
-        return layout.actual[actual], layout.models[model]
+        return layout.providers[provider], layout.actual[actual], layout.models[model]
 
     def reset(self) -> None:
         """Let all counters, and what they crossed, start again."""
-        self.earlier = slots_of(list(self.in_all()))
+        self.earlier = self.logged() or None
         self.used = zeros()
         self.layout = NO_NAMES
         self.errors = 0
@@ -143,16 +142,30 @@ class Period:
         self.rearm()
 
     def logged(self) -> dict[str, Counters]:
-        """Calls, tokens and cost of all that the period logged, over all resets, by provider."""
-        return used_providers(self.in_all())
+        """Calls, tokens and cost of all that the period logged, over all resets, by provider.
 
-    def in_all(self) -> Slots:
-        """Calls, tokens and cost of all that the period logged, by slot of the providers."""
-        return providers_only(self.used, self.earlier)
+        First the 14, then the others in the order in which they came.
+        """
+        found = used_providers(self.used, self.layout)
+        if self.earlier is None:
+            return found
+        every = dict.fromkeys((*self.earlier, *found))
+        names = [name for name in FIXED if name in every]
+        return {
+            name: _sum(self.earlier.get(name, _NOTHING), found.get(name, _NOTHING))
+            for name in dict.fromkeys((*names, *every))
+        }
 
     def totals(self) -> Counters:
         """Calls, tokens and cost of all that the period logged, over all resets."""
-        return totals(self.in_all())
+        counted = totals(self.used, self.layout)
+        for before in (self.earlier or {}).values():
+            counted = _sum(before, counted)
+        return counted
+
+
+def _sum(one: Counters, other: Counters) -> Counters:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
 def status_of(levels: dict[str, int]) -> str:
@@ -206,9 +219,9 @@ class Account:
         """A hold, if it is open at ``at``."""
         return None if self.holds is None else self.holds.get(hold_id, at)
 
-    def held(self, at: int) -> list[int] | tuple[int, ...]:
+    def held(self, at: int) -> Amounts:
         """What the open holds set aside at ``at``, by slot."""
-        return NONE_HELD if self.holds is None else self.holds.slots(at)
+        return NONE_HELD if self.holds is None else self.holds.amounts(at)
 
     def held_count(self, at: int) -> int:
         """How many holds are open at ``at``."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from actors.billing.counters.slots import count
+from actors.billing.counters.slots import count, count_text
 from actors.billing.limits.limits import changed_limits
 from actors.billing.state.account import (
     ENDED_MAX,
@@ -96,11 +96,14 @@ def count_in(period: Period, event: UsageRecorded, at: int) -> bool:
     cost, provider, actual = event.cost_nano, event.provider, event.actual
     tokens = event.tokens_input + event.tokens_output
     try:
-        of_actual, of_model = period.layout.actual[actual], period.layout.models[event.model]
+        layout = period.layout
+        places = layout.providers[provider], layout.actual[actual], layout.models[event.model]
     except KeyError:
-        of_actual, of_model = period.places(actual, event.model)
+        places = period.places(provider, actual, event.model)
         grew = True
-    period.used = count(period.used, provider, actual, (of_actual, of_model), tokens, cost)
+    period.used = count(period.used, provider, actual, places, tokens, cost)
+    if event.detail is not None and event.detail.text:
+        count_text(period.used)
     if event.status_code >= 400:
         period.errors += 1
     if event.response_time:

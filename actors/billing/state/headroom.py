@@ -7,11 +7,12 @@ were asked for last are kept, because an unanswered question is often asked agai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from actors.billing.catalog.catalog import Touch
-from actors.billing.counters.slots import UNITS
+from actors.billing.counters.layout import Layout
+from actors.billing.counters.layouts import UNITS
+from actors.billing.counters.slots import Amounts, Slots
 from actors.billing.limits.limits import Limit
 from actors.billing.limits.windows import Window
 from actors.billing.state.account import Account, Period
@@ -44,16 +45,21 @@ class Headroom:
     def __init__(
         self,
         limits: tuple[Limit, ...],
-        used: Sequence[int],
-        held: Sequence[int],
+        used: Slots,
+        layout: Layout,
+        held: Amounts,
         end: int,
         seq: int = -1,
     ) -> None:
         self.uses: list[LimitUse] = []
         room = [BOUNDLESS] * len(UNITS)
+        held_slots, held_layout = held
         for limit in limits:
             slot, unit = limit.slot, limit.unit
-            taken, set_aside = used[slot], held[slot]
+            try:
+                taken, set_aside = used[slot], held_slots[slot]
+            except IndexError:  # it is where the layouts say
+                taken, set_aside = limit.of(used, layout), limit.of(held_slots, held_layout)
             self.uses.append((limit, taken, set_aside))
             if limit.hard:
                 room[unit] = min(room[unit], limit.value - taken - set_aside)
@@ -73,7 +79,7 @@ class Headroom:
         """When the limits of a window count from zero again, in microseconds."""
         return window.resets_at(self._end)
 
-    def is_of(self, used: Sequence[int], seq: int) -> bool:
+    def is_of(self, used: Slots, seq: int) -> bool:
         """Whether it was made of these counters, and nothing has happened to them since."""
         return self._used is used and self._seq == seq
 
@@ -90,12 +96,13 @@ class Headrooms:
         """What room a user has in a period at a moment."""
         limits = period.table.touched(touch)
         if account.holds is not None:  # one may end at any moment
-            return Headroom(limits, period.used, account.held(at), period.end)
+            return Headroom(limits, period.used, period.layout, account.held(at), period.end)
         asked = (account.user, touch)
         found = self._recent.get(asked)
         if found is None or not found.is_of(period.used, account.seq):
             if len(self._recent) >= RECENT_MAX:
                 self._recent.clear()  # an order of use would cost every call more than this
-            found = Headroom(limits, period.used, account.held(at), period.end, account.seq)
+            held = account.held(at)
+            found = Headroom(limits, period.used, period.layout, held, period.end, account.seq)
             self._recent[asked] = found
         return found

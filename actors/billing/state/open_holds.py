@@ -12,10 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
+from itertools import chain
 from typing import Final, NamedTuple
 
-from actors.billing.counters.slots import add, no_amounts, text_bytes
+from actors.billing.catalog.catalog import Touch, touch_of
+from actors.billing.counters.layouts import (
+    FIXED,
+    FIXED_SLOTS,
+    NO_NAMES,
+    UNITS,
+    layout_of,
+    others_of,
+    text_bytes,
+)
+from actors.billing.counters.slots import Amounts, add, no_amounts
 from messages.stored.detail import HoldDetail
+from messages.stored.events import Counters
 
 HOLDS_MAX: Final = 1_000
 """Open holds of one user."""
@@ -23,7 +35,8 @@ HOLD_BYTES: Final = 500
 """What one takes beside its texts, also in the queue."""
 _LONG_AGO: Final = -1
 _STALE_MAX: Final = 64
-"""Entries of the queue beyond two for each hold that may be those of holds that are gone."""
+"""Entries of the queue, and providers, beyond two for each hold that may be those of holds that
+are gone."""
 
 
 class OpenHold(NamedTuple):
@@ -42,6 +55,12 @@ class OpenHold(NamedTuple):
     expires_at: int
     detail: HoldDetail | None = None
 
+    @property
+    def touch(self) -> Touch:
+        """What decides which limits it touches."""
+        text = self.detail is not None and self.detail.text
+        return touch_of(self.provider, self.actual, text=text)
+
 
 class OpenHolds:
     """The holds by id, oldest first, and what they hold by slot (see `counters.slots`).
@@ -53,11 +72,11 @@ class OpenHolds:
         weight: about how many bytes they take.
     """
 
-    __slots__ = ("_by_id", "_expired", "_queue", "_since", "_slots", "weight")
+    __slots__ = ("_by_id", "_expired", "_layout", "_queue", "_since", "_slots", "weight")
 
     def __init__(self, holds: Sequence[OpenHold] = ()) -> None:
         self._by_id: dict[str, OpenHold] = {}
-        self._slots = no_amounts()
+        self._slots, self._layout = no_amounts(), NO_NAMES
         self._queue: list[tuple[int, str]] = []  # when each expires; may name ones that are gone
         self._expired: dict[str, bool] = {}  # as of the latest look
         self._since = _LONG_AGO  # when the last of them did
@@ -84,10 +103,10 @@ class OpenHolds:
         hold = self._by_id.get(hold_id)
         return None if hold is None or hold.expires_at <= at else hold
 
-    def slots(self, at: int) -> list[int]:
+    def amounts(self, at: int) -> Amounts:
         """What is held at ``at``, by slot: to look at, never to change."""
         self._look(at)
-        return self._slots
+        return self._slots, self._layout
 
     def open_at(self, at: int) -> list[OpenHold]:
         """Those that are open at ``at``."""
@@ -109,7 +128,7 @@ class OpenHolds:
                 self.weight += weight_of(hold) - weight_of(before)
         expired = self._expired.pop(hold.id, False)
         self._by_id[hold.id] = hold
-        add(self._slots, hold.provider, hold.actual, hold.amounts)
+        self._add(hold, hold.amounts)
         if expired or before is None or before.expires_at != hold.expires_at:
             self._wait(hold)
 
@@ -136,7 +155,7 @@ class OpenHolds:
         if at < self._since:  # the clock went back: what had expired by now is open again
             for hold_id in self._expired:
                 hold = self._by_id[hold_id]
-                add(self._slots, hold.provider, hold.actual, hold.amounts)
+                self._add(hold, hold.amounts)
                 heappush(self._queue, (hold.expires_at, hold_id))
             self._forget()
         queue = self._queue
@@ -148,6 +167,17 @@ class OpenHolds:
             self._subtract(found)
             self._expired[hold_id] = True
             self._since = max(self._since, expires_at)
+
+    def _compact(self) -> None:
+        """Forget the providers of which no hold is open; a caller may name any."""
+        slots, places = self._slots, self._layout.providers
+        held = {
+            name: amounts
+            for name in others_of(self._layout)
+            if any(amounts := slots[places[name] : places[name] + len(UNITS)])
+        }
+        self._layout = layout_of((), (), held)
+        self._slots = [*slots[:FIXED_SLOTS], *chain.from_iterable(held.values())]
 
     def _forget(self) -> None:
         """No hold is known to have expired."""
@@ -167,7 +197,12 @@ class OpenHolds:
         """Take a hold out of the sums, if it is in them."""
         if hold.id not in self._expired:
             calls, tokens, cost = hold.amounts
-            add(self._slots, hold.provider, hold.actual, (-calls, -tokens, -cost))
+            self._add(hold, (-calls, -tokens, -cost))
+
+    def _add(self, hold: OpenHold, amounts: Counters) -> None:
+        if len(self._layout.providers) > len(FIXED) + 2 * len(self._by_id) + _STALE_MAX:
+            self._compact()
+        self._layout = add(self._slots, self._layout, hold.touch, amounts)
 
 
 def weight_of(hold: OpenHold) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 
 from actors.billing.counters.slots import (
     restored,
-    restored_earlier,
+    text_calls_of_others,
     used_providers,
     wavespeed_calls,
 )
@@ -109,14 +109,13 @@ def _holds(found: State) -> OpenHolds:
 
 def totals_of(period: Period) -> PeriodTotals:
     """What a period counted, in the form in which it is kept for ever."""
-    earlier = period.earlier
     return PeriodTotals(
         key=period.key,
         start=period.start,
         end=period.end,
         terms=period.terms,
-        providers=used_providers(period.used),
-        earlier=used_providers(earlier) if earlier else {},
+        providers=used_providers(period.used, period.layout),
+        earlier=period.earlier or {},
         wavespeed_calls=wavespeed_calls(period.used),
         actual_providers=period.actual,
         models=period.models,
@@ -125,14 +124,14 @@ def totals_of(period: Period) -> PeriodTotals:
         last_updated=period.last_updated,
         slept=period.slept,
         tally=None if period.tally is None else period.tally.stored(),
+        text_calls=text_calls_of_others(period.used),
     )
 
 
 def period_of(totals: PeriodTotals) -> Period:
     """The period of its totals; what fired and what was announced is not part of them."""
-    used, layout = restored(
-        totals.providers, totals.wavespeed_calls, totals.actual_providers, totals.models
-    )
+    spanning = totals.wavespeed_calls, totals.text_calls
+    used, layout = restored(totals.providers, spanning, totals.actual_providers, totals.models)
     return Period(
         key=totals.key,
         start=totals.start,
@@ -140,7 +139,7 @@ def period_of(totals: PeriodTotals) -> Period:
         terms=totals.terms,
         used=used,
         layout=layout,
-        earlier=restored_earlier(totals.earlier) if totals.earlier else None,
+        earlier=totals.earlier or None,
         errors=totals.errors,
         response_micros=totals.response_micros,
         last_updated=totals.last_updated,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from actors.billing.counters.layout import Layout
-from actors.billing.counters.slots import OTHER
+from actors.billing.counters.layouts import OTHER
 from messages.stored.events import Counters, UsageRecorded
 from messages.stored.tally import TallyTotals
 

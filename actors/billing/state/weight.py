@@ -23,6 +23,8 @@ ENTRY_BYTES: Final = 100
 """Of a dict whose keys are short."""
 TALLY_BYTES: Final = 1_000
 """Of what few periods count, with the dicts of the first names."""
+EARLIER_BYTES: Final = 300
+"""What a provider counted before a reset: its name, and three numbers."""
 OVERRIDES_BYTES: Final = 5_000
 """Limits of one's own have a table of their own."""
 
@@ -50,7 +52,10 @@ def weight(account: Account) -> int:
 def _of_period(period: Period) -> int:
     """Without its names, which other periods may share."""
     return (
-        PERIOD_BYTES + 8 * len(period.used) + ENTRY_BYTES * (len(period.levels) + len(period.slept))
+        PERIOD_BYTES
+        + 8 * len(period.used)
+        + ENTRY_BYTES * (len(period.levels) + len(period.slept))
+        + EARLIER_BYTES * len(period.earlier or ())
     )
 
 

@@ -13,6 +13,7 @@ from actors.billing.catalog.charging import (
     counted_inside,
     with_parts,
 )
+from actors.billing.catalog.names import COUNTING
 from actors.billing.catalog.price_list import EXACT, PROVIDER_DEFAULT, Priced
 from actors.billing.catalog.units import units_of
 from actors.billing.usage.detail import FAILED_FROM, said_by
@@ -43,7 +44,7 @@ def charged(
             as `units_of`.
     """
     units = units_of(call.units, "units", catalog.units) or {}
-    said = said_by(call) or NO_DETAIL
+    said = _with_names(said_by(call) or NO_DETAIL, call, route)
     variant = said.price_variant or ""
     found = catalog.priced(route, moment, variant)
     if said.token_counting == EXCLUSIVE:
@@ -56,6 +57,16 @@ def charged(
     priced = None if not variant or found.price.variant == variant else False
     detail = replace(said, tier=tier, unpriced=unpriced, variant_priced=priced)
     return counts, found, cost, None if detail == NO_DETAIL else detail
+
+
+def _with_names(said: UsageDetail, call: Track, route: ResolvedModel) -> UsageDetail:
+    """What a call says, with what the catalogue filled in of it."""
+    found = route.detail
+    if found is not None:
+        said = replace(said, alias=found.alias, filled=found.filled, text=found.text)
+    if call.token_counting is None and not route.plain:
+        said = replace(said, token_counting=EXCLUSIVE, filled=(*said.filled, COUNTING))
+    return said
 
 
 def with_found(detail: UsageDetail | None, found: Priced, *, billed: bool) -> UsageDetail | None:

@@ -10,10 +10,14 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Final
 
+from msgspec.structs import replace
+
+from actors.billing.catalog.catalog import Catalog
+from actors.billing.catalog.names import COUNTING
 from actors.billing.catalog.price_list import EXACT, PROVIDER_DEFAULT
 from actors.billing.catalog.prices import DEFAULT
 from messages.quantities import quantities_of
-from messages.scalars import INCLUSIVE, Outcome
+from messages.scalars import EXCLUSIVE, INCLUSIVE, Outcome, TokenCounting
 from messages.stored.detail import NO_DETAIL, UsageDetail
 from messages.stored.events import UsageRecorded
 from messages.usage import Track
@@ -50,15 +54,29 @@ def said_by(call: Track) -> UsageDetail | None:
     return None if found == NO_DETAIL else found
 
 
-def same_detail(call: Track, event: UsageRecorded) -> bool:
+def same_detail(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
     """Whether a call says beside the rest what is stored of one.
 
-    Numbers are compared as numbers: a unit may be archived by now.
+    Numbers are compared as numbers: a unit may be archived by now. What the catalogue filled in
+    of the names is compared with them.
 
     Raises:
         InvalidRequest: an amount that no unit can have.
     """
-    return _said_of(said_by(call) or NO_DETAIL) == _said_of(event.detail or NO_DETAIL)
+    said = replace(said_by(call) or NO_DETAIL, token_counting=counting_then(call, event, catalog))
+    return _said_of(said) == _said_of(event.detail or NO_DETAIL)
+
+
+def counting_then(call: Track, event: UsageRecorded, catalog: Catalog) -> TokenCounting | None:
+    """How a call counts, None if inclusive: what it does not say as it was for a stored one."""
+    if call.token_counting is not None:
+        return None if call.token_counting == INCLUSIVE else call.token_counting
+    stored = event.detail or NO_DETAIL
+    if stored.token_counting is None or COUNTING in stored.filled:
+        return stored.token_counting
+    provider = catalog.providers.of_id(event.provider)
+    counts_so = provider is not None and provider.token_counting == EXCLUSIVE
+    return EXCLUSIVE if counts_so else None
 
 
 def outcome_of(event: UsageRecorded) -> Outcome:

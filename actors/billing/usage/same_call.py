@@ -12,11 +12,11 @@ from typing import Final
 
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.charging import counted_inside
-from actors.billing.usage.detail import same_detail
+from actors.billing.catalog.names import NOT_TOLD, Names, Said, Told, names_then
+from actors.billing.usage.detail import counting_then, same_detail
 from actors.billing.usage.privacy import Privacy, personal_of
 from messages.codec import billed_of, decode_personal
 from messages.dimensions import COUNT_FIELDS, COUNTED, Counts
-from messages.errors import RequestError
 from messages.scalars import EXCLUSIVE
 from messages.stored.events import (
     ERASED,
@@ -51,23 +51,19 @@ def same_call(
     """
     return (
         _same_fields(call, event, catalog)
-        and _same_counts(_said_by(call), _counts_of(event))
-        and same_detail(call, event)
+        and _same_counts(_said_by(call, event, catalog), _counts_of(event))
+        and same_detail(call, event, catalog)
         and _same_personal(call, personal, privacy)
     )
 
 
 def _same_fields(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
     billed, _ = billed_of(call.cost)
-    try:
-        provider = catalog.providers.find(call.provider)
-    except RequestError:
-        return False
+    said = Said(call.provider, call.model_used, call.actual_provider_name, call.endpoint)
+    stored, detail = Names(event.provider, event.actual, event.model), event.detail
+    told = NOT_TOLD if detail is None else Told(detail.alias, detail.filled)
     return (
-        provider.name == event.provider
-        and (call.model_used or provider.default_model) == event.model
-        and provider.actual_of(call.actual_provider_name, call.model_used, call.endpoint)
-        == event.actual
+        names_then(said, stored, told, catalog.providers) == stored
         and billed == (event.cost_nano if event.priced == "caller" else None)
         and (call.endpoint or "") == event.endpoint
         and ("POST" if call.method is None else call.method) == event.method
@@ -81,10 +77,10 @@ def _same_fields(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
     )
 
 
-def _said_by(call: Track) -> Counts:
+def _said_by(call: Track, event: UsageRecorded, catalog: Catalog) -> Counts:
     """The counts of a call as they are stored."""
     said = _counts_of(call)
-    return counted_inside(said) if call.token_counting == EXCLUSIVE else said
+    return counted_inside(said) if counting_then(call, event, catalog) == EXCLUSIVE else said
 
 
 def _same_counts(said: Counts, stored: Counts) -> bool:

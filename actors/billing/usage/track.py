@@ -91,8 +91,9 @@ def track(
     found = route.found
     if not found.since <= priced_at < found.until:
         found = catalog.priced(route, priced_at)
-    detail: UsageDetail | None = None
-    if fields[DETAIL] == UNSAID and found.price.plain and said[UNITS] == NO_UNITS:  # nearly always
+    detail = route.detail
+    plain = route.plain and found.price.plain and said[UNITS] == NO_UNITS
+    if plain and fields[DETAIL] == UNSAID:  # nearly always
         if said[BEHIND] != NOTHING:
             check_parts(said)
         cost = charge(found.price, said)
@@ -229,10 +230,13 @@ def _count(
     used = current.used
     crossings: list[tuple[Limit, int, int]] | None = None
     for slot, unit, next_at, limit in current.armed(route.touch):
-        if used[slot] + counts[unit] >= next_at:
+        try:
+            after = used[slot] + counts[unit]
+        except IndexError:  # it is where the layout says
+            after = limit.of(used, current.layout) + counts[unit]
+        if after >= next_at:
             crossings = crossings or []
-            crossing = (limit, current.levels.get(limit.name, 0), used[slot] + counts[unit])
-            crossings.append(crossing)
+            crossings.append((limit, current.levels.get(limit.name, 0), after))
     if crossings is None:
         return current.status, NO_ALERTS
     alerts = raised_by(

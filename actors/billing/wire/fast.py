@@ -16,7 +16,8 @@ from actors.billing.admission.asked import Found, found_of, found_then
 from actors.billing.admission.decide import WITHIN, WITHIN_MESSAGE, Call, Decision
 from actors.billing.admission.holds import HoldDecision
 from actors.billing.admission.preflight import PreflightDecision
-from actors.billing.counters.slots import COST, UNITS
+from actors.billing.counters.layouts import UNITS
+from actors.billing.counters.slots import COST
 from actors.billing.effects import Shown
 from actors.billing.limits.limits import Limit, share_of, unit_of
 from actors.billing.limits.windows import BILLING_PERIOD, Window

@@ -15,7 +15,7 @@ from actors.billing.admission.asked import Found, found_then
 from actors.billing.admission.decide import WITHIN, WITHIN_MESSAGE, Decision
 from actors.billing.admission.holds import HoldDecision, found_by
 from actors.billing.admission.preflight import PreflightDecision
-from actors.billing.counters.slots import UNITS
+from actors.billing.counters.layouts import UNITS
 from actors.billing.limits.limits import percentage, shown, unit_of
 from actors.billing.limits.windows import BILLING_PERIOD
 from actors.billing.usage.detail import found_of, variant_priced_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from actors.billing.catalog.providers import PROVIDERS
+from actors.billing.catalog.providers import BUILTIN
 from messages.dimensions import COUNT_FIELDS
 
 _NAMES: Final = {
@@ -34,9 +34,9 @@ _BY_NAME: Final = {
 # A call to these counts as one of what they sell if it says nothing.
 _BY_CALL: Final = {
     name
-    for provider in PROVIDERS
+    for provider in BUILTIN.values()
     if provider.kind != "llm"
-    for name in (provider.name, *provider.aliases)
+    for name in (provider.id, *provider.aliases)
 }
 
 

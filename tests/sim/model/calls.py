@@ -6,6 +6,7 @@ import copy
 from itertools import pairwise
 from typing import Any
 
+from tests.sim.model import providers as p
 from tests.sim.model import reference as r
 from tests.sim.model import units
 from tests.sim.model.catalogue import Catalogue, how
@@ -198,30 +199,24 @@ class Calls:
 
     # -- calls
 
-    def _call(self, body: dict[str, Any], tokens: int, cost: int) -> Call:
-        provider = r.PROVIDERS.get(body["provider"])
-        if provider is None:
+    def _call(self, body: dict[str, Any], tokens: int, *, admitted: bool = False) -> Call:
+        provider = p.named(self.catalogue.providers, body["provider"])
+        if admitted and provider["archived"]:
             raise Refused("unknown_provider", "provider")
         model = body.get("model_used") or provider["default_model"]
-        actual = body.get("actual_provider_name") or self._actual(provider, body.get("model_used"))
-        return Call(provider["name"], actual, model, tokens, cost, self.now, 0)
-
-    @staticmethod
-    def _actual(provider: dict[str, Any], model: str | None) -> str:
-        for found, marks in provider.get("detect", ()):
-            if model and any(mark in model.lower() for mark in marks):
-                return str(found)
-        return str(provider["actual"])
+        actual = body.get("actual_provider_name") or p.actual_of(provider, body.get("model_used"))
+        text = p.of_text(provider)
+        return Call(provider["name"], actual, model, tokens, 0, self.now, 0, text=text)
 
     def _track(self, body: dict[str, Any]) -> dict[str, Any]:
         tokens = body.get("tokens_input", 0) + body.get("tokens_output", 0)
-        call = self._call(body, tokens, 0)
-        call.units = units.taken(self.catalogue.units, body.get("units", {}), "units")
+        call = self._call(body, tokens)
         # A call was made as long ago in the user's time as it was by the clock.
         when = body["timestamp"] + self.ahead if "timestamp" in body else self.now
         if not self.now - GRACE <= when <= self.now + 300 * SECOND:
             raise Refused("timestamp_out_of_range", "timestamp")
         moment = min(when, self.now)
+        call.units = units.taken(self.catalogue.units, body.get("units", {}), "units")
         usage = usage_of(body, call.units)
         found = self.catalogue.found(
             call.provider, call.model, moment - self.ahead, body.get("price_variant", "")
@@ -297,7 +292,7 @@ class Calls:
         return {"results": results, "duplicate": False}
 
     def _asked(self, body: dict[str, Any]) -> tuple[Call, int, bool]:
-        call = self._call(body, 0, 0)
+        call = self._call(body, 0, admitted=True)
         call.units = self._units_requested(body)
         calls = body.get("calls", 1)
         call.said = {name: body[name] for name in SAID if name in body}

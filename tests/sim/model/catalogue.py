@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Final, Self
 
+from tests.sim.model import providers as p
 from tests.sim.model import reference as r
 from tests.sim.model import units
 from tests.sim.model.pricing import Found, charged, defaults, in_force, look_up, usage_of
+from tests.sim.model.providers import Known
 from tests.sim.model.reference import Refused
 
 PER: Final = "cost_per_"
@@ -30,6 +32,7 @@ class Catalogue:
     _known: dict[Any, Found] = field(default_factory=dict, init=False, compare=False, repr=False)
     _rows: dict[str, list[Row]] = field(default_factory=dict, init=False, compare=False, repr=False)
     units: tuple[Row, ...] = ()
+    providers: Known = field(default_factory=lambda: p.FIRST)
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
@@ -63,11 +66,18 @@ class Catalogue:
             self._rows[provider] = [row for row in self.prices if row["provider"] == provider]
         return self._rows[provider]
 
+    @property
+    def limited(self) -> set[str]:
+        """What a plan may limit."""
+        return {"monthly", p.TEXT_GROUP, *self.providers}
+
     def put_plan(self, body: Row) -> Catalogue:
         """A new version of a plan, or a new plan."""
         named = [plan for plan in self.plans if plan["name"] == body["name"]]
         if named and named[0]["tier"] != body["tier"]:
             raise Refused("invalid_request", "tier")
+        if any(limit.rpartition("_")[0] not in self.limited for limit in body["limits"]):
+            raise Refused("invalid_request", "limits")
         names = ("name", "tier", "price_monthly", "price_yearly", "limits", "features")
         fresh = {**{name: body[name] for name in names}, "version": self.version + 1}
         plans = tuple(fresh if plan["name"] == body["name"] else plan for plan in self.plans)
@@ -76,9 +86,10 @@ class Catalogue:
 
     def put_price(self, body: Row, at: int) -> Catalogue:
         """A price from a moment on."""
-        if body["provider"] not in r.PROVIDERS:
+        provider = p.named(self.providers, body["provider"])["name"]
+        if provider not in self.providers:
             raise Refused("unknown_provider", "provider")
-        provider, model, variant = body["provider"], body["model"], body.get("variant", "")
+        model, variant = body["model"], body.get("variant", "")
         since = body.get("effective_from", at)
         if since < at and (model, variant) in in_force(self._of(provider), since):
             raise Refused("invalid_request", "effective_from")
@@ -120,16 +131,28 @@ class Catalogue:
         left = tuple(row for row in self.prices if row is not newest)
         return replace(self, prices=left, version=self.version + 1)
 
+    def registered(self, name: str) -> Catalogue:
+        """The catalogue after a call was the first to name a provider."""
+        version = self.version + 1
+        known = p.registered(self.providers, name, version)
+        return replace(self, providers=known, version=version)
+
     def put(self, verb: str, body: Row, at: int) -> Catalogue:
         """The catalogue after a change; `Refused` if it is invalid."""
         if verb == "catalog.plans.put":
             return self.put_plan(body)
+        if verb == "catalog.prices.put":
+            return self.put_price(body, at)
         if verb == "catalog.prices.cancel":
             return self.cancel_price(body, at)
+        version = self.version + 1
         if verb in UNIT_CHANGES:
-            own = UNIT_CHANGES[verb](self.units, body)
-            return replace(self, units=own, version=self.version + 1)
-        return self.put_price(body, at)
+            return replace(self, units=UNIT_CHANGES[verb](self.units, body), version=version)
+        if verb == "catalog.providers.put":
+            known = p.put(self.providers, body, version)
+        else:
+            known = p.archived(self.providers, body["id"], version)
+        return replace(self, providers=known, version=version)
 
     def told(self, verb: str, body: Row) -> Any:
         """What a change answers, from the catalogue after it."""
@@ -137,11 +160,15 @@ class Catalogue:
             plan = self.plan_named(body["name"])
             assert plan is not None
             return plan_shown(plan)
+        if verb == "catalog.prices.put":
+            return price_shown(self.prices[-1])
         if verb == "catalog.prices.cancel":
             return body["model"], body.get("variant", ""), body["effective_from"], self.version
         if verb in UNIT_CHANGES:
             return next(unit for unit in self.units if unit["id"] == body["id"])
-        return price_shown(self.prices[-1])
+        if verb == "catalog.providers.put":
+            return p.shown(self.providers[body["id"]])
+        return body["id"], self.version
 
     def ask(self, verb: str, body: Row, at: int) -> Any:
         """What a read shows."""
@@ -159,7 +186,9 @@ class Catalogue:
             order = ("provider", "model", "variant", "effective_from", "version")
             found.sort(key=lambda row: tuple(row[name] for name in order))
             return [price_shown(row) for row in found]
-        provider = r.PROVIDERS[body["provider"]]
+        if verb == "catalog.providers.list":
+            return [p.shown(row) for row in self.providers.values()]
+        provider = p.named(self.providers, body["provider"])
         model = body.get("model_used") or provider["default_model"]
         priced = self.found(provider["name"], model, at, body.get("price_variant", ""))
         return {

@@ -50,6 +50,7 @@ class Call:
     units: dict[str, int] = field(default_factory=dict)
     how: str = ""  # it was priced
     unpriced: list[str] = field(default_factory=list)
+    text: bool = False  # of the group, though it is none of `TEXT`
 
 
 @dataclass
@@ -124,7 +125,7 @@ def counts(limit: dict[str, Any], call: Call) -> bool:
     if limit["name"] == "monthly_cost":
         return True
     if limit["name"] == "ai_text_generation_calls":
-        return call.provider in TEXT
+        return call.provider in TEXT or call.text
     if limit["name"] == "wavespeed_calls":
         spans = call.actual == "wavespeed" and not limit["off"]
         return call.provider == "wavespeed" or spans

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from messages.catalog import CATALOG_USER
 from messages.codec import decode_catalog_event
-from messages.stored.catalog import PricePut
+from messages.stored.catalog import PricePut, ProviderPut
 from persistence.records import Row
 from tests.sim.model.catalogue import UNIT_CHANGES, Catalogue, price_shown
 from tests.sim.model.reference import Refused
@@ -45,7 +45,12 @@ class Catalogs:
         for row in rows:
             if row.user != CATALOG_USER:
                 continue
-            assert row.key is not None
+            if row.key is None:
+                event = decode_catalog_event(row.kind, row.body)
+                assert isinstance(event, ProviderPut), row
+                made = self.made[-1].catalogue.registered(event.id)
+                self.made.append(Made(row.seq, row.at, made))
+                continue
             verb, body = book.asked[CATALOG_USER, row.key]
             made = self.made[-1].catalogue.put(verb, body, self._time_of(row))
             self.made.append(Made(row.seq, row.at, made))
@@ -116,8 +121,7 @@ def check_entry(entry: dict[str, Any], model: Model, at: int) -> None:
 
 def shown(verb: str, payload: bytes) -> Any:
     """A reply as the model gives it."""
-    body = json.loads(payload, parse_float=Decimal)
-    return _SHOWN.get(verb, _estimate)(body)
+    return _SHOWN[verb](json.loads(payload, parse_float=Decimal))
 
 
 def _estimate(body: dict[str, Any]) -> Any:
@@ -136,6 +140,12 @@ def _plan(plan: dict[str, Any]) -> Any:
     return plan["name"], plan["tier"], amounts, limits, plan["features"], plan["version"]
 
 
+def _provider(row: dict[str, Any]) -> Any:
+    names = ("id", "kind", "default_model", "served_by", "archived", "registered", "version")
+    detect = [each["actual"] for each in row["detect"]]
+    return [row[name] for name in names], [row["aliases"], row["groups"]], detect
+
+
 def _price(row: dict[str, Any]) -> Any:
     return price_shown({**row, "effective_from": micros(row["effective_from"])})
 
@@ -146,10 +156,14 @@ def _cancelled(body: dict[str, Any]) -> Any:
 
 _SHOWN: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
     "catalog.plans.put": lambda body: _plan(body["plan"]),
+    "catalog.plans.list": lambda body: [_plan(plan) for plan in body["plans"]],
     "catalog.prices.put": lambda body: _price(body["price"]),
     "catalog.prices.cancel": _cancelled,
-    "catalog.plans.list": lambda body: [_plan(plan) for plan in body["plans"]],
     "catalog.prices.list": lambda body: [_price(row) for row in body["prices"]],
+    "catalog.providers.put": lambda body: _provider(body["provider"]),
+    "catalog.providers.archive": lambda body: (body["id"], body["version"]),
+    "catalog.providers.list": lambda body: [_provider(row) for row in body["providers"]],
     "catalog.units.list": lambda body: [unit for unit in body["units"] if not unit["builtin"]],
     **dict.fromkeys(UNIT_CHANGES, lambda body: body["unit"]),
+    "catalog.estimate.cost": _estimate,
 }

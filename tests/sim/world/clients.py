@@ -7,76 +7,34 @@ import copy
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any, Final
 
 from messages.catalog import CATALOG_USER
 from tests.sim.model.reference import DAY, SECOND
-from tests.sim.world import drawn_units
+from tests.sim.world import drawn_prices, drawn_units
+from tests.sim.world.drawn import (
+    AGO,
+    ALIAS,
+    ARCHIVED,
+    BUILTIN,
+    IDS,
+    LIMITS,
+    MODELS,
+    OUTCOMES,
+    OWN,
+    OWN_LIMITS,
+    PAGES,
+    PAGES_MAX,
+    PLANS,
+    PROVIDERS,
+    TRIES_MAX,
+    TTLS,
+    WEIGHTS,
+)
 from tests.sim.world.history import READS, Book, Sent
 from tests.sim.world.invariants import Invariant, Violated
 from tests.sim.world.pagination import Walk
 from tests.sim.world.service import NOT_NOW
-
-OUTCOMES: Final = ("ok", "failed", "cancelled", "unknown")
-PROVIDERS: Final = ("openai", "openai", "openai", "exa", "exa", "gemini", "wavespeed", "video")
-MODELS: Final = (
-    "gpt-4o",
-    "wan-2.5",
-    "unheard-of",
-    "GPT-4o",
-    "gpt-4o-2024-08-06",
-    "us.gpt-4o",
-    "other",
-)
-VARIANTS: Final = ("batch", "batch", "flex")
-FACTORS: Final = ("us", "fast", "nowhere")
-PARTS: Final = ("input_audio", "output_image", "cache_read_audio", "cache_write_long")
-AGO: Final = (-299, 0, 3_600, 86_400, 9 * 86_400, 34 * 86_400, 36 * 86_400)
-TTLS: Final = (1, 60, 3_600, 86_400, 86_400)
-LIMITS: Final = ("openai_calls", "openai_tokens", "exa_calls", "monthly_cost", "gemini_cost")
-PLANS: Final = (
-    *(("Free", "free"), ("Basic", "basic"), ("Pro", "pro")),
-    *(("Enterprise", "enterprise"), ("Team", "team")),
-)
-PAGES_MAX: Final = 12
-TRIES_MAX: Final = 300
-"""How often a patient client repeats; few need more than ten."""
-WEIGHTS: Final = {
-    "track": 20,
-    "batch": 7,
-    "hold": 16,
-    "extend": 6,
-    "release": 5,
-    "preflight": 8,
-    "reset": 3,
-    "ack": 5,
-    "subscribe": 4,
-    "cancel": 2,
-    "suspend": 1,
-    "resume": 3,
-    "enforce": 5,
-    "stats": 4,
-    "holds": 5,
-    "trends": 2,
-    "subscription": 2,
-    "alerts": 4,
-    "logs": 3,
-    "dashboard": 1,
-    "rebuild": 3,
-    "catalog.plans.put": 3,
-    "catalog.prices.put": 5,
-    "catalog.prices.cancel": 1,
-    "catalog.units.put": 4,
-    "catalog.units.archive": 1,
-    "catalog.units.list": 1,
-    "catalog.plans.list": 1,
-    "catalog.prices.list": 2,
-    "catalog.estimate.cost": 2,
-    "catalog.users.list": 2,
-}
-PAGES: Final = {"logs", "catalog.users.list"}
-"""What is read page by page."""
 
 
 class Client:
@@ -213,7 +171,11 @@ class Client:
             "tags": self._tags,
             "units_requested": lambda: drawn_units.of_a_call(rng),
         }
-        return {"provider": rng.choice(PROVIDERS), **self._some(drawn), **self._priced()}
+        return {
+            "provider": rng.choice(PROVIDERS),
+            **self._some(drawn),
+            **drawn_prices.of_a_call(rng),
+        }
 
     def _track(self) -> dict[str, Any]:
         rng = self._rng
@@ -232,26 +194,11 @@ class Client:
         }
         if rng.random() < 0.2:
             drawn["source"] = lambda: rng.choice(["/a", "/b"])
-        return {"provider": rng.choice(PROVIDERS), **self._priced(), **self._some(drawn)}
-
-    def _priced(self) -> dict[str, Any]:
-        """What few calls say of what they used; now and then more of a part than there is."""
-        rng = self._rng
-        if rng.random() < 0.7:
-            return {}
-        names = rng.sample(PARTS, rng.randrange(1, 4))
-        drawn: dict[str, Callable[[], Any]] = {
-            "tokens_input": lambda: rng.randrange(60, 300),
-            "tokens_output": lambda: rng.randrange(30, 300),
-            "tokens_cache_read": lambda: rng.randrange(20),
-            "tokens_cache_write": lambda: rng.randrange(20),
-            "image_count": lambda: rng.randrange(3),
-            "token_parts": lambda: {name: rng.randrange(9) for name in names},
-            "token_counting": lambda: rng.choice(["inclusive", "exclusive"]),
-            "price_variant": lambda: rng.choice(VARIANTS),
-            "price_factors": lambda: rng.sample(FACTORS, rng.randrange(1, 3)),
+        return {
+            "provider": rng.choice(PROVIDERS),
+            **drawn_prices.of_a_call(rng),
+            **self._some(drawn),
         }
-        return self._some(drawn)
 
     def _tags(self) -> dict[str, str]:
         names = self._rng.sample(["app", "team"], self._rng.randrange(3))
@@ -270,7 +217,7 @@ class Client:
             elif how < 0.4 and events:
                 event = dict(rng.choice(events))  # its key may be taken just before
             elif how < 0.5:
-                event["provider"] = "nobody"
+                event["provider"] = "No Body"
             elif how < 0.6:  # what came before, by itself or in another batch
                 tracks = [
                     body
@@ -317,7 +264,7 @@ class Client:
         rng = self._rng
         drawn: dict[str, Callable[[], Any]] = {
             "limit": lambda: rng.randint(1, 9),
-            "provider": lambda: rng.choice(PROVIDERS),
+            "provider": lambda: rng.choice(IDS),
             "billing_period": self._period,
         }
         labels: dict[str, Callable[[], Any]] = {
@@ -342,7 +289,7 @@ class Client:
 
     def _plan(self) -> dict[str, Any]:
         rng = self._rng
-        names = rng.sample(LIMITS, rng.randrange(1, 5))
+        names = rng.sample([*LIMITS, *OWN_LIMITS], rng.randrange(1, 5))
         name, tier = rng.choice([*PLANS, ("Basic", "team")])
         return {
             "name": name,
@@ -355,42 +302,16 @@ class Client:
 
     def _price(self) -> dict[str, Any]:
         rng = self._rng
-        units = ("input_token", "output_token", "request", "search")
-        costs = {
-            f"cost_per_{unit}": Decimal(rng.randrange(10**7)).scaleb(-12)
-            for unit in rng.sample(units, rng.randint(1, 3))
-        }
-
-        def usd() -> Decimal:
-            return Decimal(rng.randrange(10**7)).scaleb(-12)
-
-        drawn: dict[str, Callable[[], Any]] = {
-            "effective_from": lambda: self._now + rng.choice([-9, 1, 60, 86_400]) * SECOND,
-            "variant": lambda: rng.choice(VARIANTS),
-            "tiers": lambda: [
-                {"above_input_tokens": bound, "cost_per_input_token": usd()}
-                for bound in sorted(rng.sample(range(300), 2))
-            ],
-            "token_parts": lambda: {name: usd() for name in rng.sample(PARTS, 2)},
-            "multipliers": lambda: {"us": Decimal("1.1"), "fast": 6},
-            "aliases": lambda: rng.sample(["other", "GPT-4o"], 1),
-        }
-        model = rng.choice([*MODELS, "gpt-4o-mini", "exa-search", "default"])
-        return {"provider": rng.choice(PROVIDERS), "model": model, **costs, **self._some(drawn)}
+        return {"provider": rng.choice(PROVIDERS), **drawn_prices.to_put(rng, self._now)}
 
     def _cancel_price(self) -> dict[str, Any]:
-        """Of a price that was put, mostly."""
-        rng, book = self._rng, self._book
-        put = [body for (_, _), (verb, body) in book.asked.items() if verb == "catalog.prices.put"]
-        known = [body for body in put if "effective_from" in body]
-        body = rng.choice(known) if known else {"provider": "exa", "model": "m"}
-        since = body.get("effective_from", self._now)
-        names = ("provider", "model", "variant")
-        return {n: body[n] for n in names if n in body} | {"effective_from": since}
+        asked = self._book.asked.values()
+        put = [body for verb, body in asked if verb == "catalog.prices.put"]
+        return drawn_prices.to_cancel(self._rng, put, self._now)
 
     def _prices(self) -> dict[str, Any]:
         drawn: dict[str, Callable[[], Any]] = {
-            "provider": lambda: self._rng.choice(PROVIDERS),
+            "provider": lambda: self._rng.choice(BUILTIN),
             "model": lambda: self._rng.choice(MODELS),
         }
         return self._some(drawn)
@@ -398,7 +319,20 @@ class Client:
     def _estimate(self) -> dict[str, Any]:
         wanted = self._track()
         names = ("provider", "tokens_input", "tokens_output", "model_used", "price_variant")
-        return {name: wanted[name] for name in names if name in wanted}
+        found = {name: wanted[name] for name in names if name in wanted}
+        return {**found, "provider": self._rng.choice(IDS)}
+
+    def _provider(self) -> dict[str, Any]:
+        rng, name = self._rng, self._rng.choice([*OWN, *OWN, "exa", "openai"])
+        drawn: dict[str, Callable[[], Any]] = {
+            "default_model": lambda: rng.choice(MODELS),
+            "served_by": lambda: rng.choice(["rack", "wavespeed"]),
+            "aliases": lambda: rng.choice([[], [ALIAS], [ALIAS], ["vllm"]]),
+        }
+        if name in OWN:
+            drawn["groups"] = lambda: rng.choice([[], ["ai_text_generation"]])
+            drawn["detect"] = lambda: [{"actual": "azure", "model": ["gpt-*"], "endpoint": []}]
+        return {"id": name, **self._some(drawn)}
 
     def _subscribe(self) -> dict[str, Any]:
         rng = self._rng
@@ -436,6 +370,8 @@ _BODIES: Final[dict[str, Callable[[Client], dict[str, Any]]]] = {
     "catalog.prices.cancel": Client._cancel_price,
     "catalog.units.put": lambda client: drawn_units.to_put(client._rng),
     "catalog.units.archive": lambda client: drawn_units.to_archive(client._rng),
+    "catalog.providers.put": Client._provider,
+    "catalog.providers.archive": lambda client: {"id": client._rng.choice(ARCHIVED)},
     "catalog.prices.list": Client._prices,
     "catalog.estimate.cost": Client._estimate,
     "catalog.users.list": lambda client: {"limit": client._rng.randint(1, 3)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -28,20 +29,23 @@ MAY_HAVE_HAPPENED: Final = frozenset({"", LOST, "outcome_unknown"})
 READS: Final = frozenset(
     {
         *("enforce", "stats", "holds", "trends", "subscription", "alerts", "logs", "dashboard"),
-        *("catalog.plans.list", "catalog.prices.list", "catalog.estimate.cost"),
-        *("catalog.units.list", "catalog.users.list", "rebuild"),
+        *("catalog.plans.list", "catalog.prices.list", "catalog.providers.list"),
+        *("catalog.units.list", "catalog.estimate.cost", "catalog.users.list", "rebuild"),
     }
 )
-FINAL_ERRORS: Final = {
+_ASKED: Final = frozenset({"invalid_request", "unknown_provider", "unknown_unit"})
+FINAL_ERRORS: Final[dict[str, AbstractSet[str]]] = {
     "stats": {"unknown_period"},
     "catalog.plans.put": {"invalid_request"},
-    "catalog.prices.put": {"invalid_request"},
-    "catalog.prices.cancel": {"invalid_request", "unknown_price"},
+    "catalog.prices.put": {"invalid_request", "unknown_provider"},
+    "catalog.prices.cancel": {"invalid_request", "unknown_price", "unknown_provider"},
+    "catalog.providers.put": {"invalid_request"},
+    "catalog.providers.archive": {"unknown_provider"},
     "catalog.estimate.cost": {"invalid_request"},
     "catalog.units.put": {"invalid_request"},
     "catalog.units.archive": {"unknown_unit"},
-    "track": {"timestamp_out_of_range", "invalid_request", "unknown_unit"},
-    **{verb: {"invalid_request", "unknown_unit"} for verb in ("enforce", "hold", "preflight")},
+    "track": {"timestamp_out_of_range", *_ASKED},
+    **dict.fromkeys(("enforce", "hold", "preflight"), _ASKED),
     "extend": {"unknown_hold", "unknown_unit"},
     "release": {"unknown_hold"},
     "ack": {"unknown_alert"},

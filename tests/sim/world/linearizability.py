@@ -114,6 +114,8 @@ class Serial:
         assert key not in self._made, (row, "is there twice")
         self._made.add(key)
         verb, body = self._book.asked[self._user, key]
+        if verb == "track":
+            self._check_provider(row)
         alerts, held = len(self.model.alerts), self._held()
         reply = self._book.replies.get((self._user, key))
         self._catalog = max(self._catalog, self._book.catalogs[self._user, key])
@@ -191,7 +193,7 @@ class Serial:
             self.model.catalogue = catalogue
             try:
                 expected = self.model.ask(sent.verb, told, at)
-            except Refused as refused:  # under this one; it was another, perhaps
+            except Refused as refused:  # in this world; it was another one, perhaps
                 tried.append({"refused": refused.args})
                 continue
             if sent.key is not None:
@@ -240,6 +242,13 @@ class Serial:
         assert set(found) == set(fresh), (row, "raises other alerts than the rules")
         self._alerts |= {name: fresh[kind] for kind, name in found.items()}
 
+    def _check_provider(self, row: Row) -> None:
+        """No call is stored before its provider is."""
+        event = decode_event(row.kind, row.body)
+        (catalogue,) = self._catalogs.between(row.seq, row.seq)
+        assert isinstance(event, UsageRecorded), row
+        assert event.provider in catalogue.providers, (row, "has a provider that is not there")
+
     def _held(self) -> dict[str, int]:
         current = self.model.current
         if current is None:
@@ -280,16 +289,26 @@ def stored_otherwise(
     found: dict[str, Any] = {}
     if isinstance(event, UsageRecorded):
         period = next(p for p in model.periods if p.key == event.billing_period)
-        found["cost"] = event.cost_nano, period.calls[-1].cost
+        call = period.calls[-1]
+        found["cost"] = event.cost_nano, call.cost
+        found["names"] = names_of(event), (call.provider, call.actual, call.model)
+        found["text"] = of_text(event), call.text
         of_added = added.get(event.billing_period)
         if of_added is not None:
             found["added"] = limits_of(of_added), named_limits(period.plan)
     elif isinstance(event, HoldPlaced | HoldExtended):
         held = next(hold for hold in model.holds if hold.id == event.hold_id)
         found["held"] = event.cost_nano, held.call.cost
+        if isinstance(event, HoldPlaced):
+            call = held.call
+            found["names"] = names_of(event), (call.provider, call.actual, call.model)
+            found["text"] = of_text(event), call.text
     elif isinstance(event, PreflightHeld):
         holds = model.holds[-len(event.operations) :]
         found["held"] = [op.cost_nano for op in event.operations], [h.call.cost for h in holds]
+        calls = [(h.call.provider, h.call.actual, h.call.model) for h in holds]
+        found["names"] = [*map(names_of, event.operations)], calls
+        found["text"] = [*map(of_text, event.operations)], [h.call.text for h in holds]
     elif isinstance(event, Subscribed):  # its terms may be those of two catalogues
         assert model.sub is not None
         found["price"] = event.subscription.price_nano, nano(model.sub["price"])
@@ -298,6 +317,16 @@ def stored_otherwise(
     if terms is not None and current is not None and not opened:
         found["terms"] = limits_of(terms), named_limits(current.plan)
     return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+
+
+def names_of(event: UsageRecorded | HoldPlaced) -> tuple[str, str, str]:
+    """What the names of a stored call came to."""
+    return event.provider, event.actual, event.model
+
+
+def of_text(event: UsageRecorded | HoldPlaced) -> bool:
+    """Whether a stored call counts in the limit of the text group."""
+    return event.provider in r.TEXT or (event.detail is not None and event.detail.text)
 
 
 def limits_of(terms: PlanTerms) -> tuple[str, dict[str, int]]:

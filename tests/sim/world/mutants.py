@@ -16,8 +16,12 @@ import pytest
 from actors.app import Service
 from actors.billing import publications
 from actors.billing.catalog import charging
+from actors.billing.catalog.names import Names, Said, Told
+from actors.billing.catalog.providers import Providers
+from actors.billing.counters.slots import NONE_HELD
 from actors.billing.state.account import Account
 from actors.catalog import actor as catalog
+from actors.catalog.registering import Registering
 from actors.persistent import actor as persistent
 from actors.publishing import outbox
 from actors.publishing.outbox import Relay
@@ -79,7 +83,27 @@ def forget_the_outbox(patch: Patch) -> None:
 
 def hold_not_subtracted(patch: Patch) -> None:
     """What is held counts in no decision."""
-    patch.setattr(Account, "held", lambda self, at: (0,) * len(self.current.used))
+    patch.setattr(Account, "held", lambda self, at: NONE_HELD)
+
+
+def names_of_today(patch: Patch) -> None:
+    """A request that comes again means what it would mean now."""
+
+    def now(said: Said, _stored: Names, _told: Told, known: Providers) -> Names:
+        provider = known.find(said.provider)
+        actual = provider.actual_of(said.actual, said.model, said.endpoint)
+        return Names(provider.id, actual, said.model or provider.default_model)
+
+    patch.setattr("actors.billing.usage.same_call.names_then", now)
+
+
+def provider_not_stored(patch: Patch) -> None:
+    """A call is stored without its provider, of which it was the first to hear."""
+
+    async def nothing(_self: Registering, _names: Sequence[str]) -> None:
+        """Store none."""
+
+    patch.setattr(Registering, "register", nothing)
 
 
 def keys_forgotten_behind_snapshots(patch: Patch) -> None:
@@ -331,4 +355,6 @@ ALL: Final[tuple[Callable[[Patch], None], ...]] = (
     deadlines_ignored,
     flush_forgotten,
     units_lost_in_snapshots,
+    names_of_today,
+    provider_not_stored,
 )

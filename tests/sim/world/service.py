@@ -154,6 +154,7 @@ class World:
             waiting_max=rng.choice([6, 100, 100]),
             waiting_per_user_max=rng.choice([2, 100, 100]),
             idle_s=rng.choice([40.0, 900.0]),
+            unknown_providers="register",
         )
         rig.writer._block_rows_max = rng.choice([1, 3, 4096])
         rig.on_ended = self.failed.set
