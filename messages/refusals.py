@@ -63,6 +63,10 @@ class Vocabulary(NamedTuple):
     values: Mapping[str, tuple[str, ...]]
 
 
+MESSAGE_MAX: Final = 200
+"""Of what a decoder says, in characters."""
+
+
 def clip(text: str, length: int = 200) -> str:
     """Text that is safe in a header or a log line: printable ASCII, bounded."""
     return _UNPRINTABLE.sub("?", text[:length])
@@ -97,12 +101,20 @@ def refusal(
         found = _FIELD_OF_PATH.search(text) or _FIELD_OF_OBJECT.search(text)
         field = clip(found[1]) if found and found[1] else None
         hinted = _hint(text, vocabulary(command)) if hint else ""
-        return InvalidRequest(clip(text) + hinted, field)
+        return InvalidRequest(_short(text) + hinted, field)
     if isinstance(error, msgspec.DecodeError):
         return InvalidRequest(f"not JSON: {clip(str(error))}")
     if isinstance(error, UnicodeDecodeError):
         return InvalidRequest("not UTF-8")
     return InvalidRequest("nested too deep", text_field)
+
+
+def _short(text: str) -> str:
+    """A message of the decoder: of a long one its begin, and its end, which names the field."""
+    if len(text) <= MESSAGE_MAX:
+        return clip(text)
+    half = MESSAGE_MAX // 2
+    return f"{clip(text[:half])}...{clip(text[-half:])}"
 
 
 def _hint(text: str, known: Vocabulary) -> str:

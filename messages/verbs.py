@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from msgspec import Raw, Struct
 from msgspec.structs import fields
 
-from . import catalog
+from . import catalog, prices
 from .admission import (
     Enforce,
     EnforceReply,
@@ -151,19 +151,19 @@ CATALOG_VERBS: Final = (
         },
         keyed=True,
     ),
-    Verb("catalog.prices.list", catalog.PricesList, catalog.PricesReply, _READ),
+    Verb("catalog.prices.list", prices.PricesList, prices.PricesReply, _READ),
     Verb(
         "catalog.prices.put",
-        catalog.PricesPut,
-        catalog.PricePutReply,
+        prices.PricesPut,
+        prices.PricePutReply,
         (ADMIN,),
         {"provider": "exa", "model": "m", "cost_per_request": 1},
         keyed=True,
     ),
     Verb(
         "catalog.prices.cancel",
-        catalog.PricesCancel,
-        catalog.PriceCancelReply,
+        prices.PricesCancel,
+        prices.PriceCancelReply,
         (ADMIN,),
         {"provider": "exa", "model": "m", "effective_from": "9999-01-01T00:00:00Z"},
         keyed=True,
@@ -204,8 +204,8 @@ CATALOG_VERBS: Final = (
     ),
     Verb(
         "catalog.estimate.cost",
-        catalog.EstimateCost,
-        catalog.EstimateReply,
+        prices.EstimateCost,
+        prices.EstimateReply,
         (APP, READER, ADMIN),
         _CALL,
     ),

@@ -34,11 +34,8 @@ from actors.runtime.request import Request
 from actors.user.recovery import HISTORY_PAGE
 from messages.catalog import (
     CATALOG_USER,
-    EstimateCost,
     PlansList,
     PlansReply,
-    PricesList,
-    PricesReply,
     ProvidersList,
     ProvidersReply,
     UnitsList,
@@ -46,6 +43,11 @@ from messages.catalog import (
 )
 from messages.codec import decode_catalog_event, encode_event
 from messages.control import Register
+from messages.prices import (
+    EstimateCost,
+    PricesList,
+    PricesReply,
+)
 from messages.stored.catalog import CatalogEvent
 from messages.stored.errors import UnreadableEvent, made_of
 from messages.stored.events import (

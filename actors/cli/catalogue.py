@@ -15,8 +15,16 @@ from actors.cli.files import rows_of
 from actors.cli.options import TIMEOUT_S, Json, Period, Provider, Timeout, Url
 from actors.cli.output import show
 from actors.cli.session import call, errors_as_exit_codes
-from messages.catalog import EstimateCost, PlanPutReply, ProviderPutReply, UserEntry, UsersReply
+from messages.catalog import (
+    PlanPutReply,
+    ProviderPutReply,
+    UserEntry,
+    UsersReply,
+)
 from messages.client.client import UsageClient
+from messages.prices import (
+    EstimateCost,
+)
 from messages.verbs import BY_NAME
 
 _PAGE: Final = 1_000

@@ -27,9 +27,11 @@ from actors.cli.options import (
 )
 from actors.cli.session import call, errors_as_exit_codes
 from actors.cli.views import amount, counted
-from messages.catalog import PriceEntry
 from messages.client.client import UsageClient
 from messages.errors import MeterdError
+from messages.prices import (
+    PriceEntry,
+)
 from messages.reports import LogEntry, StatsReply
 from messages.units import usd
 

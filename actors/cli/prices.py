@@ -28,8 +28,10 @@ from actors.cli.importer.pricelists.sources import genai_providers, text_of
 from actors.cli.options import TIMEOUT_S, Json, JsonFile, Timeout, Url, instant
 from actors.cli.output import is_human, show
 from actors.cli.session import EXIT_DIFFERS, EXIT_ROWS_REFUSED, call, errors_as_exit_codes
-from messages.catalog import PricePutReply
 from messages.client.client import UsageClient
+from messages.prices import (
+    PricePutReply,
+)
 from messages.units import to_day
 
 app = typer.Typer(help="The price list of the catalogue.", invoke_without_command=True)

@@ -9,26 +9,28 @@ from rich.text import Text
 
 from actors.cli.views import amount, cell, counted, grid, instant, lines
 from messages.catalog import (
-    EstimateReply,
     PlanEntry,
     PlanPutReply,
     PlansReply,
-    PriceCancelReply,
-    PriceEntry,
-    PricePutReply,
-    PricesReply,
     ProviderArchivedReply,
     ProviderEntry,
     ProviderPutReply,
     ProvidersReply,
-    TierEntry,
     UnitEntry,
-    UnitPriceEntry,
     UnitPutReply,
     UnitsReply,
     UsersReply,
 )
 from messages.dimensions import DIMENSIONS, TOKEN_PRICES, Dimension
+from messages.prices import (
+    EstimateReply,
+    PriceCancelReply,
+    PriceEntry,
+    PricePutReply,
+    PricesReply,
+    TierEntry,
+    UnitPriceEntry,
+)
 from messages.quantities import SCALE_MAX, quantity
 
 

@@ -118,7 +118,6 @@ class UnitArchived(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_per_call: int
     version: int
     content: str
-    alias: str | None = None
 
 
 class Detection(Struct, frozen=True, array_like=True):

@@ -19,10 +19,12 @@ from actors.billing.catalog.charging import (
 )
 from actors.billing.catalog.price_forms import entry_of, row_of
 from actors.billing.catalog.prices import Price, UnitPrice, price
-from messages.catalog import PricesPut
 from messages.codec import encode_reply
 from messages.dimensions import COUNT_FIELDS, DIMENSIONS, PART_NAMES, TOKEN_PRICES
 from messages.errors import InvalidRequest
+from messages.prices import (
+    PricesPut,
+)
 from tests.support import pricing_twin as twin
 
 SEED = 20261130

@@ -20,8 +20,15 @@ from actors.billing.catalog.prices import ESTIMATE, price
 from actors.billing.catalog.rates import rates_of
 from actors.cli import exporting
 from actors.cli.exporter.split import ESTIMATED, amounts_of, split
-from messages.catalog import PriceEntry, PricesReply, UserEntry, UsersReply
+from messages.catalog import (
+    UserEntry,
+    UsersReply,
+)
 from messages.dimensions import COUNT_FIELDS, DIMENSIONS
+from messages.prices import (
+    PriceEntry,
+    PricesReply,
+)
 from messages.reports import LogEntry, LogsReply
 from messages.units import usd
 from tests.support.answers import NOW, STATS, entry_of

@@ -23,10 +23,14 @@ from actors.billing.idempotency import original
 from actors.cli.commands import track
 from actors.cli.importer.values import CONVERTERS
 from messages.admission import Enforce
-from messages.catalog import EstimateCost, PriceEntry, PricesPut
 from messages.client.fields import CountFields, TrackFields
 from messages.dimensions import COUNT_FIELDS, COUNTED, DIMENSIONS, Dimension
 from messages.errors import RequestError
+from messages.prices import (
+    EstimateCost,
+    PriceEntry,
+    PricesPut,
+)
 from messages.reports import LogEntry
 from messages.scalars import ABSENT, Count, Tokens
 from messages.stored.catalog import PricePut
@@ -162,7 +166,7 @@ FORMS = (
         "    tokens_%: Tokens | None = None\n",
     ),
     (
-        "messages/catalog.py",
+        "messages/prices.py",
         "    page_count: Count | None = None\n",
         "    tokens_%: Tokens | None = None\n",
     ),
@@ -187,12 +191,12 @@ FORMS = (
         "    %_token: int | None = None\n",
     ),
     (
-        "messages/catalog.py",
+        "messages/prices.py",
         "    cost_per_page: Raw = ABSENT\n",
         "    cost_per_%_token: Raw = ABSENT\n",
     ),
     (
-        "messages/catalog.py",
+        "messages/prices.py",
         "    cost_per_page: Decimal | None\n",
         "    cost_per_%_token: Decimal | None\n",
     ),
@@ -217,7 +221,9 @@ from actors.settings.logging import configure_logging
 from messages.codec import decode_event
 from messages.stored.form import FORM
 from messages.usage import Track
-from messages.catalog import PricesPut
+from messages.prices import (
+    PricesPut,
+)
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.rig import Rig
 

@@ -13,11 +13,13 @@ from messages.admission import (
 )
 from messages.catalog import (
     PlanEntry,
-    PriceEntry,
     UnitEntry,
     UserEntry,
 )
 from messages.errors import ERRORS
+from messages.prices import (
+    PriceEntry,
+)
 from messages.reports import (
     AlertReply,
     LogEntry,

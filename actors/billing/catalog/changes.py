@@ -18,14 +18,16 @@ from actors.billing.catalog import (
 from actors.billing.catalog.catalog import Catalog
 from messages.catalog import (
     PlansPut,
-    PricesCancel,
-    PricesPut,
     ProvidersArchive,
     ProvidersPut,
     UnitsArchive,
     UnitsPut,
 )
 from messages.codec import encode_reply
+from messages.prices import (
+    PricesCancel,
+    PricesPut,
+)
 from messages.stored.catalog import (
     CatalogEvent,
     PlanPut,

@@ -12,8 +12,11 @@ from actors.billing.catalog.charging import (
 )
 from actors.billing.catalog.rates import INPUT, OUTPUT
 from actors.billing.catalog.units import units_of
-from messages.catalog import EstimateCost, EstimateReply
 from messages.dimensions import COUNT_FIELDS, Counts
+from messages.prices import (
+    EstimateCost,
+    EstimateReply,
+)
 from messages.scalars import EXCLUSIVE
 from messages.units import usd
 

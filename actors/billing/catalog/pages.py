@@ -15,12 +15,14 @@ from msgspec import Struct
 from messages.catalog import (
     PlanEntry,
     PlansReply,
-    PriceEntry,
-    PricesReply,
     ProviderEntry,
     ProvidersReply,
 )
 from messages.errors import InvalidRequest
+from messages.prices import (
+    PriceEntry,
+    PricesReply,
+)
 
 ENTRIES_MAX: Final = 4_096
 """Entries that a page looks at: more of the shortest do not fit into a reply."""

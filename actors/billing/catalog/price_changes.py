@@ -11,9 +11,15 @@ from actors.billing.catalog.pages import ENTRIES_MAX, Page, start_of
 from actors.billing.catalog.price_forms import Row, entry_of, row_of
 from actors.billing.catalog.providers import Provider
 from actors.billing.fingerprint import fingerprint
-from messages.catalog import PriceCancelReply, PricePutReply, PricesCancel, PricesList, PricesPut
 from messages.dimensions import DIMENSIONS
 from messages.errors import InvalidRequest, RequestError
+from messages.prices import (
+    PriceCancelReply,
+    PricePutReply,
+    PricesCancel,
+    PricesList,
+    PricesPut,
+)
 from messages.stored.catalog import PriceCancelled, PricePut
 from messages.units import to_datetime, to_micros
 

@@ -8,7 +8,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from actors.billing.catalog.prices import FACTOR_DECIMALS, FACTOR_ONE, Price, Tier
-from messages.catalog import (
+from messages.codec import money_of
+from messages.dimensions import DIMENSIONS, PART_NAMES, TOKEN_PRICES
+from messages.errors import InvalidRequest
+from messages.prices import (
     PriceEntry,
     PricesPut,
     PutTier,
@@ -16,9 +19,6 @@ from messages.catalog import (
     TierEntry,
     UnitPriceEntry,
 )
-from messages.codec import money_of
-from messages.dimensions import DIMENSIONS, PART_NAMES, TOKEN_PRICES
-from messages.errors import InvalidRequest
 from messages.stored.catalog import PriceTier
 from messages.units import PRICE_DECIMALS_MAX, to_datetime
 

@@ -9,7 +9,9 @@ from typing import Any, Final, NamedTuple
 
 from actors.cli.exporter.split import ESTIMATED, Part, amounts_of, nano_of, split, whole
 from actors.cli.importer.errors import BadInput
-from messages.catalog import PriceEntry
+from messages.prices import (
+    PriceEntry,
+)
 from messages.reports import LogEntry
 from messages.units import PICO_PER_NANO, PRICE_DECIMALS_MAX, usd
 

@@ -11,8 +11,10 @@ from typing import Any, Final, NamedTuple
 
 from actors.billing.catalog.prices import ESTIMATE
 from actors.billing.usage.detail import FAILED_FROM
-from messages.catalog import PriceEntry
 from messages.dimensions import DIMENSIONS, TOKEN_PRICES
+from messages.prices import (
+    PriceEntry,
+)
 from messages.reports import LogEntry
 from messages.units import (
     MONEY_DECIMALS_MAX,
