@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.json import encode
 
+from persistence.archive.entries import ArchiveEntry, checksum_of, name_of
+from persistence.archive.files import DIRECTORY, Writing
+from persistence.archive.lookup import Archives
 from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable, Damaged
 from persistence.records import Loaded
 from persistence.sqlite.inspection import Inspection
@@ -139,3 +144,26 @@ async def test_an_entry_about_a_file_that_is_not_as_it_was_written_is_no_file_th
         await sqlite_journal.find("user-1", "k1")
     assert (caught.value.first, caught.value.last) == (None, None)  # what it says may be any
     assert await sqlite_journal.rows(200, ALL) == usage(400)[200:]
+
+
+def test_a_block_that_lacks_a_row_or_is_damaged_takes_no_other_along(tmp_path: Path) -> None:
+    rows = usage(400)
+    writing = Writing(tmp_path / DIRECTORY, name_of(1, 400))
+    writing.add(row for row in rows if row.seq != 7)
+    writing.finish()
+    writing.close()
+    blocks = writing.blocks
+    file = tmp_path / DIRECTORY / name_of(1, 400)
+    content = bytearray(file.read_bytes())
+    content[blocks[1].offset + 40] ^= 1
+    file.write_bytes(content)
+    entry = ArchiveEntry(1, 400, file.name, encode(blocks).decode())
+    lost: list[list[int]] = []
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE archives (first, last, name, blocks, checksum)")
+        db.execute("INSERT INTO archives VALUES (?, ?, ?, ?, ?)", (*entry, checksum_of(entry)))
+        found = Archives(tmp_path).bodies(db, range(1, 401), lambda *one: lost.append([*one[2]]))
+    whole = [*range(blocks[1].first, blocks[2].first)]
+    assert lost == [[7], whole]
+    gone = {7, *whole}
+    assert found == {row.seq: row.body for row in rows if row.seq not in gone}
