@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         PreflightReply,
         ReleaseReply,
     )
+    from .catalog import UnpricedEntry, UnpricedReply
     from .client.client import UsageClient, outcomes
     from .client.fields import (
         EnforceFields,
@@ -116,6 +117,8 @@ __all__ = [
     "TrackFields",
     "TrackReply",
     "TrendsReply",
+    "UnpricedEntry",
+    "UnpricedReply",
     "Usage",
     "UsageBefore",
     "UsageClient",
@@ -123,7 +126,7 @@ __all__ = [
 ]
 
 _MODULES: Final = (
-    *("errors", "usage", "admission", "subscriptions", "reports", "publications"),
+    *("errors", "usage", "admission", "subscriptions", "reports", "publications", "catalog"),
     *("client.fields", "client.client"),  # the last one, which imports the NATS client
 )
 

@@ -19,6 +19,7 @@ from actors.billing.catalog.estimates import estimate
 from actors.billing.catalog.pages import Page
 from actors.billing.idempotency import mismatch
 from actors.catalog.pages import show
+from actors.catalog.unpriced import list_unpriced
 from actors.catalog.users import list_users
 from actors.persistent.actor import PersistentActor
 from actors.persistent.administration import tell_of_catalog
@@ -33,6 +34,7 @@ from messages.catalog import (
     PlansReply,
     PricesList,
     PricesReply,
+    PricesUnpriced,
     ProvidersList,
     UsersList,
 )
@@ -80,6 +82,8 @@ class CatalogActor(PersistentActor):
         match request.command:
             case UsersList() as ask:
                 return Detour(partial(list_users, self.context, request, ask, now), blocks=False)
+            case PricesUnpriced() as ask:
+                return Detour(partial(list_unpriced, self.context, request, ask), blocks=False)
             case PlansList() as ask:
                 return self._show(request, plan_changes.plans(self._own, ask), PlansReply)
             case PricesList() as ask:

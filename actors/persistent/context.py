@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Lock
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ class ActorContext:
     ``page_bytes_max`` is what a page of a reply may have; it follows the connection.
     ``headrooms`` are those that were asked for last.
     ``privacy`` has the rules for personal fields, None if all are kept as they come.
+    ``looking_for_unpriced`` is held by the one who looks at all of the log.
     ``live`` gives the state of a user who is in memory: to look at, at once, never to change.
     """
 
@@ -36,4 +38,5 @@ class ActorContext:
     page_bytes_max: int = PAGE_BYTES_MAX
     privacy: Privacy | None = None
     headrooms: Headrooms = field(default_factory=Headrooms)
+    looking_for_unpriced: Lock = field(default_factory=Lock)
     live: Callable[[str], Account | None] = lambda _: None

@@ -14,6 +14,7 @@ from messages.admission import (
 from messages.catalog import (
     PlanEntry,
     PriceEntry,
+    UnpricedEntry,
     UserEntry,
 )
 from messages.errors import ERRORS
@@ -85,6 +86,7 @@ def test_the_catalogue_s_table_names_the_fields_of_each_request_and_reply() -> N
         ("- A plan: ", PlanEntry),
         ("- A price: ", PriceEntry),
         ("- A user: ", UserEntry),
+        ("- A row of `prices.unpriced`: ", UnpricedEntry),
         ("- Each of `operations`: ", OperationReply),
         ("- `subscription`: ", SubscriptionState),
         ("Each of `holds`: ", HoldEntry),
