@@ -46,6 +46,10 @@ if TYPE_CHECKING:
         NotPermitted,
         RequestError,
     )
+    from .prices import (
+        UnpricedEntry,
+        UnpricedReply,
+    )
     from .publications import PeriodNotice
     from .reports import (
         AckReply,
@@ -120,6 +124,8 @@ __all__ = [
     "TrackFields",
     "TrackReply",
     "TrendsReply",
+    "UnpricedEntry",
+    "UnpricedReply",
     "Usage",
     "UsageBefore",
     "UsageClient",
@@ -127,7 +133,7 @@ __all__ = [
 ]
 
 _MODULES: Final = (
-    *("errors", "usage", "admission", "subscriptions", "reports", "publications"),
+    *("errors", "usage", "admission", "subscriptions", "reports", "publications", "catalog"),
     *("client.fields", "client.client"),  # the last one, which imports the NATS client
 )
 

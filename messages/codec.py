@@ -20,6 +20,7 @@ from .quantities import number_text
 from .refusals import UNREADABLE, clip, closest, refusal
 from .scalars import ABSENT
 from .stored.catalog import CatalogEvent
+from .stored.detail import DETAIL_NAMES
 from .stored.errors import UnreadableEvent
 from .stored.events import (
     KIND,
@@ -340,6 +341,11 @@ def usage_marks(field: str, value: str) -> tuple[str, str]:
     """
     text = quoted(value)
     return f'"{USAGE_NAMES[field]}":{text}', f'"{field}":{text}'
+
+
+def detail_mark(field: str, value: str) -> str:
+    """What a stored call with this text in a field of its detail has in it."""
+    return f'"{DETAIL_NAMES[field]}":{quoted(value)}'
 
 
 def decode_catalog_event(kind: str, body: str, seq: int | None = None) -> CatalogEvent:

@@ -208,3 +208,48 @@ class EstimateReply(Struct, kw_only=True):
     tier: int | None = None
     unpriced: tuple[str, ...] = ()
     seq: int
+
+
+class PricesUnpriced(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Models whose calls since a moment were charged the estimate, or by an undated name."""
+
+    since: Moment | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    cursor: Cursor | None = None
+    deadline: Moment | None = None
+
+
+class UnpricedEntry(Struct, kw_only=True):
+    """What the calls of a model come to that has no price of its own.
+
+    ``how`` is ``estimate``, or ``undated`` if a row was found by a part of the name. ``variant``
+    is the one that was asked for, "" without one. ``cost`` is what was charged, in USD. ``users``
+    are at least so many if ``users_capped``. Seen is when a call was made, or arrived if that is
+    earlier.
+    """
+
+    provider: str
+    model: str
+    variant: str
+    how: str
+    calls: int
+    tokens: int
+    cost: Decimal
+    users: int
+    users_capped: bool
+    first_seen: datetime
+    last_seen: datetime
+
+
+class UnpricedReply(Struct, kw_only=True):
+    """Models without a price, most calls first.
+
+    ``complete_since``: calls that arrived before may be missing; None: none is. ``unread`` rows
+    of the log could not be looked at.
+    """
+
+    rows: tuple[UnpricedEntry, ...]
+    next_cursor: str | None
+    complete_since: datetime | None
+    unread: int
+    seq: int

@@ -168,6 +168,7 @@ CATALOG_VERBS: Final = (
         {"provider": "exa", "model": "m", "effective_from": "9999-01-01T00:00:00Z"},
         keyed=True,
     ),
+    Verb("catalog.prices.unpriced", prices.PricesUnpriced, prices.UnpricedReply, _READ),
     Verb("catalog.providers.list", catalog.ProvidersList, catalog.ProvidersReply, _READ),
     Verb("catalog.units.list", catalog.UnitsList, catalog.UnitsReply, _READ),
     Verb(

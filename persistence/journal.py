@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from persistence.key_filter import KeyFilter
-from persistence.records import Archivable, Ended, EndedPage, Loaded, Row, Snapshot
+from persistence.records import Archivable, Ended, EndedPage, Loaded, Marked, Row, Snapshot
 
 
 class EventLog(Protocol):
@@ -132,6 +132,20 @@ class LogQueries(Protocol):
         """Users that have rows, in the order of their UTF-8 bytes, at most ``limit``.
 
         Those behind ``after`` that begin with ``prefix``; the user ``""`` is never among them.
+        """
+        ...
+
+    async def marked(self, kind: str, marks: Sequence[str], after: int, last: int) -> Marked:
+        """All users' rows of a kind whose body has one of some texts, ``after < seq <= last``.
+
+        A row that cannot be read, in the log or in an archive, does not hide the others: it is
+        counted. What has none of the texts is not compared with its checksum.
+
+        Args:
+            kind: the kind.
+            marks: texts that are not empty, each as it stands in the JSON of a body.
+            after: the position before the stretch.
+            last: its last position; at most 10,000 are one stretch.
         """
         ...
 

@@ -14,7 +14,7 @@ from messages.stored.events import (
 from messages.stored.form import Form, said
 from persistence.errors import NotStored
 from persistence.key_filter import KeyFilter
-from persistence.records import Archivable, Ended, EndedPage, Loaded, Row, Snapshot
+from persistence.records import Archivable, Ended, EndedPage, Loaded, Marked, Row, Snapshot
 
 _seq = attrgetter("seq")
 
@@ -116,6 +116,14 @@ class MemoryJournal:
         """See `LogQueries.users`."""
         found = (user for user in self._of_user if user > after and user.startswith(prefix))
         return sorted(found)[:limit]
+
+    async def marked(self, kind: str, marks: Sequence[str], after: int, last: int) -> Marked:
+        """See `LogQueries.marked`."""
+        some = self._rows[
+            bisect_right(self._rows, after, key=_seq) : bisect_right(self._rows, last, key=_seq)
+        ]
+        rows = [row for row in some if row.kind == kind and any(mark in row.body for mark in marks)]
+        return Marked(rows, 0, max((row.at for row in some), default=None))
 
     def lost(self, user: str) -> int | None:  # noqa: ARG002 -- of the port
         """See `LogQueries.lost`; nothing is."""

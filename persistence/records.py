@@ -87,6 +87,21 @@ class EndedPage(NamedTuple):
     last: Ended | None
 
 
+class Marked(NamedTuple):
+    """What was found in a stretch of the log.
+
+    Attributes:
+        rows: those that were asked for, oldest first.
+        unread: how many positions may have another one, which cannot be read.
+        latest: the latest moment at which a row of the stretch took effect, of whatever kind;
+            None if no row says so.
+    """
+
+    rows: list[Row]
+    unread: int
+    latest: int | None
+
+
 class Archivable(NamedTuple):
     """The next step of an archive.
 

@@ -25,6 +25,7 @@ from actors.billing.catalog.estimates import estimate
 from actors.billing.catalog.pages import Page, PageReply
 from actors.billing.idempotency import mismatch
 from actors.catalog.pages import show
+from actors.catalog.unpriced import list_unpriced
 from actors.catalog.users import list_users
 from actors.persistent.actor import PersistentActor
 from actors.persistent.administration import tell_of_catalog
@@ -43,11 +44,7 @@ from messages.catalog import (
 )
 from messages.codec import decode_catalog_event, encode_event
 from messages.control import Register
-from messages.prices import (
-    EstimateCost,
-    PricesList,
-    PricesReply,
-)
+from messages.prices import EstimateCost, PricesList, PricesReply, PricesUnpriced
 from messages.stored.catalog import CatalogEvent
 from messages.stored.errors import UnreadableEvent, made_of
 from messages.stored.events import (
@@ -91,6 +88,8 @@ class CatalogActor(PersistentActor):
         match request.command:
             case UsersList() as ask:
                 return Detour(partial(list_users, self.context, request, ask, now), blocks=False)
+            case PricesUnpriced() as ask:
+                return Detour(partial(list_unpriced, self.context, request, ask), blocks=False)
             case PlansList() as ask:
                 return self._show(request, plan_changes.plans(self._own, ask), PlansReply)
             case PricesList() as ask:

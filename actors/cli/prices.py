@@ -25,14 +25,14 @@ from actors.cli.importer.pricelists.puts import Plan, planned
 from actors.cli.importer.pricelists.rows import PriceList
 from actors.cli.importer.pricelists.sending import Sent, read_known, send
 from actors.cli.importer.pricelists.sources import genai_providers, text_of
-from actors.cli.options import TIMEOUT_S, Json, JsonFile, Timeout, Url, instant
+from actors.cli.options import TIMEOUT_S, Json, JsonFile, Moment, Timeout, Url, instant
 from actors.cli.output import is_human, show
 from actors.cli.session import EXIT_DIFFERS, EXIT_ROWS_REFUSED, call, errors_as_exit_codes
 from messages.client.client import UsageClient
-from messages.prices import (
-    PricePutReply,
-)
+from messages.prices import PricePutReply, UnpricedReply
 from messages.units import to_day
+
+_PAGE = 1_000
 
 app = typer.Typer(help="The price list of the catalogue.", invoke_without_command=True)
 
@@ -90,6 +90,33 @@ def cancel_price(
     body_at: dict[str, object] = {**body, "effective_from": effective_from}
     reply = call(url, timeout, lambda client: ask(client, "prices.cancel", body_at))
     show(reply, shelves.price_cancelled, as_json=as_json)
+
+
+@app.command("unpriced", epilog="Example: meterd prices unpriced --since 2026-03-01T00:00:00Z")
+def unpriced_models(
+    since: Moment = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Models in all.")] = 50,
+    url: Url = None,
+    timeout: Timeout = TIMEOUT_S * 5,
+    as_json: Json = False,
+) -> None:
+    """Models that have no price of their own, most calls first.
+
+    `estimate`: their calls were charged the estimate. `undated`: a row was found by a part of the
+    name. For each page of 1,000 the service looks at the log, within `--timeout`.
+    """
+    reply = call(url, timeout, lambda client: _unpriced(client, since, limit))
+    show(reply, shelves.unpriced, as_json=as_json)
+
+
+async def _unpriced(client: UsageClient, since: datetime | None, limit: int) -> UnpricedReply:
+    page = await client.unpriced(since=since, limit=min(limit, _PAGE))
+    rows = [*page.rows]
+    while page.next_cursor is not None and len(rows) < limit:
+        some = min(limit - len(rows), _PAGE)
+        page = await client.unpriced(since=since, limit=some, cursor=page.next_cursor)
+        rows += page.rows
+    return msgspec.structs.replace(page, rows=tuple(rows))
 
 
 @app.command("import")

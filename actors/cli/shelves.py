@@ -30,6 +30,7 @@ from messages.prices import (
     PricesReply,
     TierEntry,
     UnitPriceEntry,
+    UnpricedReply,
 )
 from messages.quantities import SCALE_MAX, quantity
 
@@ -81,6 +82,26 @@ def price_cancelled(reply: PriceCancelReply) -> RenderableType:
     variant = f" ({reply.variant})" if reply.variant else ""
     since = instant(reply.effective_from)
     return cell(f"{reply.provider} {reply.model}{variant} from {since} is taken back")
+
+
+def unpriced(reply: UnpricedReply) -> RenderableType:
+    """The reply to ``prices.unpriced``."""
+    shown = grid("provider", "model", "how", "#calls", "#tokens", "#USD", "#users", "last seen")
+    for row in reply.rows:
+        name = f"{row.model} ({row.variant})" if row.variant else row.model
+        shown.add_row(
+            *map(cell, (row.provider, name, row.how)),
+            *(f"{row.calls:,}", f"{row.tokens:,}", amount(row.cost)),
+            f"{row.users:,}{'+' if row.users_capped else ''}",
+            instant(row.last_seen),
+        )
+    notes = [Text(counted(len(reply.rows), "model"))]
+    if reply.complete_since is not None:
+        earlier = f"calls before {instant(reply.complete_since)} were not looked at"
+        notes.append(Text(earlier, "yellow"))
+    if reply.unread:
+        notes.append(Text(f"{counted(reply.unread, 'row')} of the log cannot be read", "yellow"))
+    return lines(shown, *notes)
 
 
 def _costs(price: PriceEntry) -> str:

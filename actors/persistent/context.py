@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Lock
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +30,7 @@ class ActorContext:
     ``privacy`` has the rules for personal fields, None if all are kept as they come.
     ``register`` has providers stored that calls name and the catalogue lacks, as far as they may
     be; when it is done, the catalogue has them. Raises `RequestError`.
+    ``looking_for_unpriced`` is held by the one who looks at all of the log.
     ``live`` gives the state of a user who is in memory: to look at, at once, never to change.
     """
 
@@ -43,4 +45,5 @@ class ActorContext:
     privacy: Privacy | None = None
     headrooms: Headrooms = field(default_factory=Headrooms)
     register: Callable[[Sequence[str]], Awaitable[None]] = _register_none
+    looking_for_unpriced: Lock = field(default_factory=Lock)
     live: Callable[[str], Account | None] = lambda _: None

@@ -13,6 +13,7 @@ retries, so that a reply that got lost never counts anything twice.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final, TypeVar, Unpack
 
 import msgspec
@@ -27,6 +28,9 @@ from ..admission import (
 )
 from ..codec import decode_error
 from ..errors import MeterdError, RequestError
+from ..prices import (
+    UnpricedReply,
+)
 from ..reports import (
     AckReply,
     AlertsReply,
@@ -53,6 +57,7 @@ from .transport import Caller
 _DECODERS: Final = {verb.name: msgspec.json.Decoder(verb.reply) for verb in BY_NAME.values()}
 
 _TRACKED: Final = msgspec.json.Decoder(TrackReply)
+_UNPRICED: Final = msgspec.json.Decoder(UnpricedReply)
 _SUMMARY: Final = msgspec.json.Decoder(StatsReply)
 
 _T = TypeVar("_T")
@@ -62,7 +67,7 @@ class UsageClient(Caller):
     """Calls the verbs of meterd for a user and returns their typed replies.
 
     Settings and errors are those of `Caller`. Each verb of one user has a method; `call` takes
-    any of them by name.
+    any of them by name. Of the catalogue's verbs `unpriced` has one.
     """
 
     async def call(self, user: str, verb: str, **fields: object) -> Struct:
@@ -201,6 +206,22 @@ class UsageClient(Caller):
     async def subscription(self, user: str) -> SubscriptionReply:
         """The subscription and its renewals."""
         return await self._ask(SubscriptionReply, "subscription", user, {})
+
+    async def unpriced(
+        self,
+        *,
+        since: datetime | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> UnpricedReply:
+        """Models of all users that have no price of their own, most calls first.
+
+        To look at a long log takes seconds, so a try has the whole budget: give the client one of
+        ten seconds, or read ``complete_since`` of the reply.
+        """
+        body = {"since": since, "limit": limit, "cursor": cursor}
+        reply = await self.request_catalog("prices.unpriced", body)
+        return _decode(_UNPRICED, reply)
 
     async def dashboard(self, user: str) -> DashboardReply:
         """Stats, trends, unread alerts and projections."""

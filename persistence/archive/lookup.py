@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from persistence.archive.entries import FIELDS, entry_of
-from persistence.archive.files import DIRECTORY, blocks_of, bodies
+from persistence.archive.files import DIRECTORY, ArchiveBlock, blocks_of, bodies
 from persistence.errors import ArchiveDamaged, ArchiveUnreadable
 
 _WHERE: Final = f"SELECT {FIELDS} FROM archives WHERE last >= ? ORDER BY last LIMIT 1"  # noqa: S608 -- of a module
@@ -67,17 +69,48 @@ class Archives:
 
 
 def _what_can_be_read(
-    path: Path, blocks: str, positions: Sequence[int], lost: Lost
+    path: Path, stored: str, positions: Sequence[int], lost: Lost
+) -> dict[int, str]:
+    """The bodies of a file that can be read: a block that cannot takes no row of another along."""
+    blocks: list[ArchiveBlock] = []
+    try:
+        blocks = blocks_of(stored)
+        return bodies(path, blocks, positions)
+    except ArchiveUnreadable as error:
+        if not blocks or not isinstance(error, ArchiveDamaged):  # nothing of it can be read
+            lost(path.name, error, positions)
+            return {}
+    found: dict[int, str] = {}
+    for block, some in _by_block(blocks, positions):
+        found |= _of_block(path, block, some, lost)
+    return found
+
+
+def _of_block(
+    path: Path, block: ArchiveBlock, positions: Sequence[int], lost: Lost
 ) -> dict[int, str]:
     try:
-        return bodies(path, blocks_of(blocks), positions)
-    except ArchiveDamaged as error:
-        if len(positions) > 1:  # the other ones may be as they were
+        return bodies(path, [block], positions)
+    except ArchiveUnreadable as error:
+        if len(positions) > 1 and _is_there(path, block):  # it lacks one of them
             found: dict[int, str] = {}
             for seq in positions:
-                found |= _what_can_be_read(path, blocks, [seq], lost)
+                found |= _of_block(path, block, [seq], lost)
             return found
         lost(path.name, error, positions)
-    except ArchiveUnreadable as error:
-        lost(path.name, error, positions)
     return {}
+
+
+def _is_there(path: Path, block: ArchiveBlock) -> bool:
+    try:
+        return bool(bodies(path, [block]))
+    except ArchiveUnreadable:
+        return False
+
+
+def _by_block(
+    blocks: Sequence[ArchiveBlock], positions: Sequence[int]
+) -> Iterator[tuple[ArchiveBlock, list[int]]]:
+    firsts = [block.first for block in blocks]
+    for number, some in groupby(positions, lambda seq: max(bisect_right(firsts, seq) - 1, 0)):
+        yield blocks[number], [*some]

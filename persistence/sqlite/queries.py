@@ -14,11 +14,12 @@ from messages.stored.form import Form, Storage, said
 from messages.subjects import encode_user, partition_of
 from persistence.damage import tell
 from persistence.errors import Damaged
-from persistence.records import Ended, EndedPage, Loaded, Row, Snapshot
+from persistence.records import Ended, EndedPage, Loaded, Marked, Row, Snapshot
 from persistence.sqlite.blocks import Run
 from persistence.sqlite.bulk_load import Asked, load, one_snapshot
 from persistence.sqlite.connection import Connection
 from persistence.sqlite.index import LogIndex
+from persistence.sqlite.marked import read_marked
 from persistence.sqlite.newest_page import Page
 from persistence.sqlite.newest_page import read as read_page
 from persistence.sqlite.positions import ENDS, PUBLISHED, position_of
@@ -165,6 +166,13 @@ class LogReads:
     async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
         """See `LogQueries.users`."""
         return await self._index.users(after, limit, prefix)
+
+    async def marked(self, kind: str, marks: Sequence[str], after: int, last: int) -> Marked:
+        """See `LogQueries.marked`."""
+        found, damage = await self._pages.ask(read_marked, self._stored, kind, marks, after, last)
+        for error in damage:
+            tell(error)
+        return found
 
     def lost(self, user: str) -> int | None:
         """See `LogQueries.lost`."""

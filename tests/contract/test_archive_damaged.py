@@ -6,14 +6,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.json import encode
 
+from persistence.archive.entries import ArchiveEntry, checksum_of, name_of
+from persistence.archive.files import DIRECTORY, Writing
+from persistence.archive.lookup import Archives
 from persistence.errors import ArchiveDamaged, ArchiveGone, ArchiveUnreadable, Damaged
-from persistence.records import Loaded
+from persistence.records import Loaded, Marked
 from persistence.sqlite.inspection import Inspection
 from persistence.sqlite.journal import SQLiteJournal
 from tests.support.archives import ALL, files_of, usage
@@ -139,3 +144,50 @@ async def test_an_entry_about_a_file_that_is_not_as_it_was_written_is_no_file_th
         await sqlite_journal.find("user-1", "k1")
     assert (caught.value.first, caught.value.last) == (None, None)  # what it says may be any
     assert await sqlite_journal.rows(200, ALL) == usage(400)[200:]
+
+
+@pytest.mark.parametrize("how", ["gone", "a changed byte", "its entry"])
+async def test_marked_rows_of_a_file_that_cannot_be_read_are_counted_and_hide_no_other(
+    sqlite_journal: SQLiteJournal, archived: Path, directory: Path, how: str
+) -> None:
+    rows = usage(400)
+    marks = [f'"n":{tens}' for tens in range(10, 40)]  # of two digits, or three
+    wanted = [row for row in rows if any(mark in row.body for mark in marks)]
+    found = await sqlite_journal.marked("usage", marks, 0, 400)
+    assert found == Marked(wanted, 0, rows[-1].at)
+    if how == "gone":
+        archived.unlink()
+    elif how == "a changed byte":  # of the second block, which begins with row 129
+        content = bytearray(archived.read_bytes())
+        content[-20] ^= 1
+        archived.write_bytes(content)
+    else:
+        with closing(sqlite3.connect(directory / "meterd.db")) as db, db:
+            db.execute("UPDATE archives SET name = '1-300.jsonl.gz'")
+    first = 129 if how == "a changed byte" else 1
+    found = await sqlite_journal.marked("usage", marks, 0, 400)
+    assert found.rows == [row for row in wanted if not first <= row.seq <= 200]
+    assert found.unread == 201 - first
+
+
+def test_a_block_that_lacks_a_row_or_is_damaged_takes_no_other_along(tmp_path: Path) -> None:
+    rows = usage(400)
+    writing = Writing(tmp_path / DIRECTORY, name_of(1, 400))
+    writing.add(row for row in rows if row.seq != 7)
+    writing.finish()
+    writing.close()
+    blocks = writing.blocks
+    file = tmp_path / DIRECTORY / name_of(1, 400)
+    content = bytearray(file.read_bytes())
+    content[blocks[1].offset + 40] ^= 1
+    file.write_bytes(content)
+    entry = ArchiveEntry(1, 400, file.name, encode(blocks).decode())
+    lost: list[list[int]] = []
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE archives (first, last, name, blocks, checksum)")
+        db.execute("INSERT INTO archives VALUES (?, ?, ?, ?, ?)", (*entry, checksum_of(entry)))
+        found = Archives(tmp_path).bodies(db, range(1, 401), lambda *one: lost.append([*one[2]]))
+    whole = [*range(blocks[1].first, blocks[2].first)]
+    assert lost == [[7], whole]
+    gone = {7, *whole}
+    assert found == {row.seq: row.body for row in rows if row.seq not in gone}

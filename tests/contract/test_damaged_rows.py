@@ -299,6 +299,41 @@ async def test_periods_of_others_are_closed_if_the_row_that_opened_one_is_damage
     assert [(line["event"], line["place"]) for line in lines] == [("damaged", "row 7")]
 
 
+@pytest.mark.parametrize("change", [*CHANGES, "removed"])
+async def test_a_damaged_row_hides_no_marked_one_and_is_counted_if_it_may_be_one(
+    filled: SQLiteJournal, outside: sqlite3.Connection, change: str
+) -> None:
+    do = "DELETE FROM log" if change == "removed" else f"UPDATE log SET {CHANGES[change]}"
+    edit(outside, f"{do} WHERE seq = 3")
+    with capture_logs() as lines:
+        found = await filled.marked("usage", ['"n":'], 0, 12)
+    assert [row for row in rows() if row.seq != 3] == found.rows
+    unseen = {"removed", "kind", "kind as bytes", "body of another type", "body that is no UTF-8"}
+    assert found.unread == (change not in unseen)  # what is no such row by what it says
+    places = [(line["event"], line["place"]) for line in lines]
+    assert places == [("damaged", "row 3")] * found.unread
+    assert found.latest == rows()[-1].at
+
+
+async def test_a_page_that_cannot_be_read_hides_no_marked_row_of_another(
+    directory: Path, sqlite_journal: SQLiteJournal, outside: sqlite3.Connection
+) -> None:
+    written = [make_row(n, body=f'{{"n":{n},"x":"{"x" * 300}"}}') for n in range(1, 201)]
+    await sqlite_journal.append(written)
+    outside.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    ((size,),) = outside.execute("PRAGMA page_size")
+    file = directory / DATABASE
+    content = file.read_bytes()
+    begin = content.index(b'{"n":100,') // size * size
+    file.write_bytes(content[:begin] + b"\xff" * size + content[begin + size :])
+    with capture_logs() as lines:
+        found = await sqlite_journal.marked("usage", ['"n":'], 0, 200)
+    assert {line["event"] for line in lines} == {"damaged"}
+    assert 2 < found.unread < 40
+    assert len(found.rows) == 200 - found.unread
+    assert {*found.rows} < {*written}
+
+
 def test_a_row_that_sqlite_makes_of_a_blank_cell_is_none_of_before_checksums() -> None:
     blank: Any = (0, *(None,) * 10)
     with pytest.raises(Damaged):

@@ -6,7 +6,7 @@ import random
 
 from persistence.journal import Journal, LogQueries
 from persistence.key_filter import KeyFilter
-from persistence.records import Entry, Loaded, Row, Snapshot
+from persistence.records import Entry, Loaded, Marked, Row, Snapshot
 from tests.support.rows import make_row, make_rows, make_snapshot, of_user
 
 ALL = 1_000_000
@@ -35,6 +35,7 @@ async def test_of_an_empty_log_nothing_is_known(journal: LogQueries) -> None:
     assert await journal.newest("alice", ALL, ALL, "reset") == []
     assert await journal.noticed("alice", ALL, ALL) == []
     assert await journal.users("", ALL) == []
+    assert await journal.marked("usage", ["m"], 0, 10_000) == Marked([], 0, None)
     assert (await loaded(journal)).surely_new("alice", "k")
 
 
@@ -173,3 +174,32 @@ async def test_a_key_belongs_to_one_user(journal: Journal) -> None:
 
     assert await journal.find("alice", "k") == rows[0]
     assert await journal.find("bob", "k") == rows[1]
+
+
+async def test_marked_rows_of_a_stretch_are_those_of_a_kind_whose_body_has_one_of_the_texts(
+    journal: Journal, random_: random.Random
+) -> None:
+    texts = ('"h":"estimate"', '"b":"undated"', "%_", "\\", "ü\U0001f600", "it's")
+    rows = [
+        row._replace(body=f'{{"n":{row.seq},"x":"{random_.choice((*texts, "", "H", "-"))}"}}')
+        for row in make_rows(random_, 1, 400)
+    ]
+    await journal.append(rows[:300])
+    await journal.append(rows[300:])
+    for _ in range(20):
+        kind = random_.choice(("usage", "hold", "period_rolled", "none"))
+        marks = random_.sample(texts, random_.randrange(1, 4))
+        after = random_.randrange(400)
+        last = random_.randrange(after, 420)
+        some = [row for row in rows if after < row.seq <= last]
+        wanted = [r for r in some if r.kind == kind and any(mark in r.body for mark in marks)]
+        latest = some[-1].at if some else None
+        assert await journal.marked(kind, marks, after, last) == Marked(wanted, 0, latest)
+
+
+async def test_a_row_without_a_body_has_no_mark_and_is_no_row_that_cannot_be_read(
+    journal: Journal,
+) -> None:
+    rows = [make_row(1, body=""), make_row(2, body="m"), make_row(3, body="M")]
+    await journal.append(rows)
+    assert await journal.marked("usage", ["m"], 0, 3) == Marked(rows[1:2], 0, rows[2].at)

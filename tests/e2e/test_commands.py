@@ -126,6 +126,10 @@ def test_the_catalogue_from_the_command_line(meterd: Meterd, tmp_path: Path) -> 
     assert len(meterd("prices", "list", "--model", "own")[1]["prices"]) == 1
     assert meterd("estimate", "--provider", "exa", "--model-used", "own")[1]["cost"] == 0.25
     assert "gemini" in {entry["name"] for entry in meterd("providers")[1]["providers"]}
+    call = ("--provider", "openai", "--model-used", "unheard-of", "--tokens-input", "5")
+    assert meterd("track", "odd", *call)[0] == 0
+    rows = meterd("prices", "unpriced", "--since", "2026-01-01T00:00:00Z")[1]["rows"]
+    assert ("unheard-of", "estimate", 1) in {(r["model"], r["how"], r["users"]) for r in rows}
     for user, cost in (("cheap", "1"), ("dear", "3"), ("middle", "2")):
         assert meterd("track", f"by-{user}", "--provider", "exa", "--cost", cost)[0] == 0
     users = meterd("users", "--sort", "cost", "--prefix", "by-", "--limit", "2")[1]["users"]

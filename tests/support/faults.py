@@ -18,7 +18,7 @@ from persistence.errors import (
 )
 from persistence.journal import Journal
 from persistence.key_filter import KeyFilter
-from persistence.records import Archivable, Ended, EndedPage, Loaded, Row, Snapshot
+from persistence.records import Archivable, Ended, EndedPage, Loaded, Marked, Row, Snapshot
 
 
 class Fault(Enum):
@@ -188,6 +188,11 @@ class FaultyJournal:
     async def users(self, after: str, limit: int, prefix: str = "") -> list[str]:
         """See `LogQueries.users`."""
         return await self._inner.users(after, limit, prefix)
+
+    async def marked(self, kind: str, marks: Sequence[str], after: int, last: int) -> Marked:
+        """See `LogQueries.marked`; a read of the catalogue's, so that it can be failed alone."""
+        await self._before_read("")
+        return await self._inner.marked(kind, marks, after, last)
 
     async def noticed(self, user: str, before: int, limit: int) -> list[Row]:
         """See `LogQueries.noticed`."""

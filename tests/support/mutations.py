@@ -44,6 +44,7 @@ CATALOG_BODIES: Final[dict[str, dict[str, Any]]] = {
         "variant": "batch",
         "event_id": "price-2",
     },
+    "catalog.prices.unpriced": {"since": "2026-03-01T00:00:00Z", "limit": 2},
     "catalog.providers.list": {"limit": 5, "cursor": "MDow"},
     "catalog.providers.put": {
         "id": "vllm",

@@ -28,6 +28,7 @@ from messages.catalog import (
     UsersReply,
 )
 from messages.codec import decoder_of
+from messages.prices import UnpricedEntry, UnpricedReply
 from messages.reports import NamedUsage, PlanLimits
 from tests.support.answers import NOW, REFUSED, STATS
 from tests.support.command_line import Serve, run
@@ -87,6 +88,62 @@ def test_users_by_id_are_read_no_further_than_the_limit(serve: Serve) -> None:
     found = json.loads(run("users", "--limit", "4").stdout)
     assert [user["user_id"] for user in found["users"]] == ["u0000", "u0001", "u0002", "u0003"]
     assert [body["limit"] for _, body in service.asked] == [4]
+
+
+def unpriced_model(number: int, **fields: Any) -> UnpricedEntry:
+    values: dict[str, Any] = {
+        "provider": "openai",
+        "model": f"m{number}",
+        "variant": "",
+        "how": "estimate",
+        "calls": 1_000_000 - number,
+        "tokens": 1_500,
+        "cost": Decimal("0.0045"),
+        "users": 2,
+        "users_capped": False,
+        "first_seen": NOW,
+        "last_seen": NOW,
+    }
+    return UnpricedEntry(**{**values, **fields})
+
+
+def answer_unpriced(_: str, body: dict[str, Any]) -> UnpricedReply:
+    """2,500 models."""
+    start = int(body.get("cursor", "0"))
+    last = min(start + body["limit"], 2_500)
+    rows = tuple(unpriced_model(number) for number in range(start, last))
+    cursor = None if last == 2_500 else str(last)
+    return UnpricedReply(rows=rows, next_cursor=cursor, complete_since=None, unread=0, seq=9)
+
+
+def test_unpriced_models_are_read_page_by_page_up_to_the_limit(serve: Serve) -> None:
+    service = serve(answer_unpriced)
+    done = run("prices", "unpriced", "--limit", "1500", "--since", "2026-03-01T00:00:00Z")
+    found = json.loads(done.stdout)
+    assert [row["model"] for row in found["rows"]] == [f"m{n}" for n in range(1_500)]
+    assert [(subject, body["limit"], body["since"]) for subject, body in service.asked] == [
+        ("usage.v1.catalog.prices.unpriced", limit, "2026-03-01T00:00:00Z")
+        for limit in (1_000, 500)
+    ]
+    assert found["next_cursor"] == "1500"
+    assert json.loads(run("prices", "unpriced", "--limit", "3").stdout)["rows"] == found["rows"][:3]
+
+
+def test_a_table_of_unpriced_models_says_what_it_lacks() -> None:
+    rows = (
+        unpriced_model(1),
+        unpriced_model(2, variant="batch", users=250_000, users_capped=True, how="undated"),
+    )
+    reply = UnpricedReply(rows=rows, next_cursor=None, complete_since=None, unread=0, seq=1)
+    shown = at_80(shelves.unpriced(reply))
+    for text in ("m1", "999,999", "1,500", "0.0045", "m2 (batch)", "undated", "250,000+"):
+        assert text in shown
+    assert "looked at" not in shown
+    assert "cannot be read" not in shown
+    incomplete = msgspec.structs.replace(reply, complete_since=NOW, unread=2)
+    shown = at_80(shelves.unpriced(incomplete))
+    assert "were not looked at" in shown
+    assert "2 rows of the log cannot be read" in shown
 
 
 def test_a_listed_plan_can_be_put_again_to_the_last_digit(serve: Serve, tmp_path: Path) -> None:

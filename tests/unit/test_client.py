@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -72,6 +73,29 @@ async def test_the_pauses_grow_and_the_budget_ends_them() -> None:
         await client_of(nc).track("alice", provider="openai")
     assert nc.pauses == [0.02, 0.05, 0.1, 0.2, 0.5, 0.5, 0.5]
     assert nc.time - 100 < 2.0
+
+
+async def test_a_list_of_unpriced_models_is_typed_and_one_try_has_the_whole_budget() -> None:
+    row: dict[str, Any] = {
+        "provider": "openai",
+        "model": "m",
+        "variant": "",
+        "how": "estimate",
+        "calls": 2,
+        "tokens": 3,
+        "cost": 0.000003,
+        "users": 1,
+        "users_capped": False,
+        "first_seen": "2026-03-01T12:00:00Z",
+        "last_seen": "2026-03-01T12:00:00Z",
+    }
+    reply = {"rows": [row], "next_cursor": None, "complete_since": None, "unread": 0, "seq": 7}
+    nc = FakeConnection([json.dumps(reply).encode()])
+    found = await client_of(nc, budget_s=9.0, attempt_s=1.0).unpriced(limit=5)
+    assert (found.rows[0].cost, found.seq) == (Decimal("0.000003"), 7)
+    ((subject, body, timeout_s),) = nc.sent
+    assert (subject, body["limit"]) == ("usage.v1.catalog.prices.unpriced", 5)
+    assert timeout_s == 9.0
 
 
 async def test_no_try_lasts_longer_than_what_is_left_of_the_budget() -> None:

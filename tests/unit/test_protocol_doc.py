@@ -19,6 +19,7 @@ from messages.catalog import (
 from messages.errors import ERRORS
 from messages.prices import (
     PriceEntry,
+    UnpricedEntry,
 )
 from messages.reports import (
     AlertReply,
@@ -89,6 +90,7 @@ def test_the_catalogue_s_table_names_the_fields_of_each_request_and_reply() -> N
         ("- A price: ", PriceEntry),
         ("- A unit: ", UnitEntry),
         ("- A user: ", UserEntry),
+        ("- A row of `prices.unpriced`: ", UnpricedEntry),
         ("- Each of `operations`: ", OperationReply),
         ("- `subscription`: ", SubscriptionState),
         ("Each of `holds`: ", HoldEntry),

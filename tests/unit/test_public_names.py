@@ -21,7 +21,7 @@ PUBLIC = {
     *("StatsReply", "Usage", "PlanLimits", "LogsReply", "LogEntry", "TrendsReply"),
     *("ProviderTrend", "AlertsReply", "AlertReply", "AckReply", "DashboardReply", "Projections"),
     *("SubscriptionReply", "SubscriptionChangeReply", "SubscriptionState", "RenewalEntry"),
-    *("UsageBefore", "PeriodNotice", "NamedUsage", "Estimated"),
+    *("UsageBefore", "PeriodNotice", "NamedUsage", "Estimated", "UnpricedReply", "UnpricedEntry"),
     *("TrackFields", "EnforceFields", "OperationFields", "PreflightHoldFields", "HoldFields"),
     *("ExtendFields", "SubscribeFields", "LogsFields"),
 }
