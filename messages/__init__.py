@@ -134,6 +134,7 @@ __all__ = [
 
 _MODULES: Final = (
     *("errors", "usage", "admission", "subscriptions", "reports", "publications", "catalog"),
+    "prices",
     *("client.fields", "client.client"),  # the last one, which imports the NATS client
 )
 

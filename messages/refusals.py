@@ -110,11 +110,11 @@ def refusal(
 
 
 def _short(text: str) -> str:
-    """A message of the decoder: of a long one its begin, and its end, which names the field."""
-    if len(text) <= MESSAGE_MAX:
+    """What the decoder says; of a long value only its begin, so that its place is still named."""
+    place = text.rfind(" - at `")
+    if len(text) <= MESSAGE_MAX or place < 0:
         return clip(text)
-    half = MESSAGE_MAX // 2
-    return f"{clip(text[:half])}...{clip(text[-half:])}"
+    return f"{clip(text[:place], MESSAGE_MAX // 2)}...{clip(text[place:], MESSAGE_MAX // 2)}"
 
 
 def _hint(text: str, known: Vocabulary) -> str:

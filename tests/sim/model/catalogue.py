@@ -103,8 +103,10 @@ class Catalogue:
         ]
         if any({*row.get("aliases", ())} & {*aliases} for row in others):
             raise Refused("invalid_request", "aliases")
-        fresh = {**body, "effective_from": since, "variant": variant, "version": self.version + 1}
-        return replace(self, prices=(*self.prices, fresh), version=self.version + 1)
+        version = self.version + 1
+        place = {"provider": provider, "variant": variant, "effective_from": since}
+        fresh = {**body, **place, "version": version}
+        return replace(self, prices=(*self.prices, fresh), version=version)
 
     def _over(self, row: Row, at: int) -> bool:
         """Whether another row of its variant has taken its place by a moment."""
@@ -115,9 +117,10 @@ class Catalogue:
 
     def cancel_price(self, body: Row, at: int) -> Catalogue:
         """Without the newest price of a variant from a moment that is to come."""
-        if body["provider"] not in r.PROVIDERS:
+        provider = p.named(self.providers, body["provider"])["name"]
+        if provider not in self.providers:
             raise Refused("unknown_provider", "provider")
-        place = (body["provider"], body["model"], body.get("variant", ""), body["effective_from"])
+        place = (provider, body["model"], body.get("variant", ""), body["effective_from"])
         same = [
             row
             for row in self.prices

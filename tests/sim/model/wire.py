@@ -61,7 +61,7 @@ def encoded(body: dict[str, Any]) -> bytes:
     def sent(key: str, value: Any) -> Any:
         if key in MONEY:
             return Decimal(value).scaleb(-9)
-        if key in UNITS:
+        if key in UNITS and all(isinstance(amount, int) for amount in value.values()):
             return {name: Decimal(amount).scaleb(-9) for name, amount in value.items()}
         if key in TIMES:
             return moment(value)
