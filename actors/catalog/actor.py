@@ -45,7 +45,7 @@ from messages.catalog import (
 from messages.codec import decode_catalog_event, encode_event
 from messages.control import Register
 from messages.prices import EstimateCost, PricesList, PricesReply, PricesUnpriced
-from messages.stored.catalog import CatalogEvent
+from messages.stored.catalog import CatalogEvent, PricePut
 from messages.stored.errors import UnreadableEvent, made_of
 from messages.stored.events import (
     KIND,
@@ -93,7 +93,7 @@ class CatalogActor(PersistentActor):
             case PlansList() as ask:
                 return self._show(request, plan_changes.plans(self._own, ask), PlansReply)
             case PricesList() as ask:
-                return self._show(request, price_changes.prices(self._own, ask), PricesReply)
+                return Detour(partial(self._list_prices, request, ask), blocks=False)
             case ProvidersList() as ask:
                 return self._show(
                     request, provider_changes.providers(self._own, ask), ProvidersReply
@@ -146,6 +146,19 @@ class CatalogActor(PersistentActor):
         self._at = at
         # In this order: when the caller is told, calls are priced by it.
         context.writer.append(rows, _Effect(context.catalog, events, self._own.seq))
+
+    async def _list_prices(self, request: Request, ask: PricesList) -> bool:
+        """Answer with a page of prices; those of the default list are made first, in turns.
+
+        Raises:
+            RequestError: as `price_changes.prices`.
+            JournalError: a change that the page shows was lost.
+        """
+        provider = price_changes.provider_of(self._own, ask)
+        await _ready(provider, self._own)
+        flushed, bytes_max = self.context.writer.flushed(), self.context.page_bytes_max
+        page = price_changes.prices(self._own, ask)
+        return await show(request, page, PricesReply, flushed, bytes_max)
 
     def _show(self, request: Request, page: Page, reply: PageReply) -> Detour:
         flushed = self.context.writer.flushed()  # as of now: what the page shows may be lost
@@ -211,6 +224,8 @@ async def recover_catalog(context: ActorContext) -> CatalogActor:
                 await asyncio.sleep(0)
             try:
                 event = decode_catalog_event(row.kind, row.body, row.seq)
+                if isinstance(event, PricePut):
+                    await _ready(event.provider, own, context.catalog)
                 own.take(event, row.seq)
                 if row.seq > context.catalog.seq:
                     context.catalog.take(event, row.seq)
@@ -219,3 +234,10 @@ async def recover_catalog(context: ActorContext) -> CatalogActor:
             at = row.at
         if len(rows) < HISTORY_PAGE:
             return CatalogActor(own, context, at)
+
+
+async def _ready(provider: str | None, *catalogs: Catalog) -> None:
+    """Make what catalogues have of a provider, or of all, from the beginning, in turns."""
+    for catalog in catalogs:
+        for _ in catalog.price_list.making(provider):
+            await asyncio.sleep(0)

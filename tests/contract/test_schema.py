@@ -224,6 +224,9 @@ DETAIL = UsageDetail(
     tier=200_000,
     units={"seconds": 1_500_000_000, "web_searches": 2 * 10**9},
     unpriced=("seconds",),
+    alias="our own",
+    filled=("model",),
+    text=True,
 )
 PERSONAL = Personal(user_agent="curl", ip_address="::1", error_message="oh", metadata={"team": "a"})
 
@@ -268,8 +271,17 @@ async def test_the_view_shows_every_field_of_a_usage_event_in_each_form_that_was
             "units_nano": whole.detail.units,
             "unpriced": [*whole.detail.unpriced],
             "price_factors": ["us"],
+            "filled": ["model"],
         }
-        for name in ("tags", "units", "units_nano", "unpriced", "token_parts", "price_factors"):
+        for name in (
+            "tags",
+            "units",
+            "units_nano",
+            "unpriced",
+            "token_parts",
+            "price_factors",
+            "filled",
+        ):
             full_shown[name] = json.loads(full_shown[name])
     assert full_shown == expected
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actors.billing.catalog.providers import NAMES
 from actors.billing.periods.calendar import add_months
 from messages.codec import decode_event
 from messages.stored.events import (
@@ -50,7 +51,7 @@ async def test_the_default_plans_prices_and_providers_are_listed(rig: Rig) -> No
     assert plans["plans"][2]["price_monthly"] == 79
     assert plans["plans"][0]["limits"]["monthly_cost"] == 2
     prices = (await rig.catalog("prices.list", provider="openai", model="gpt-4o-mini")).body
-    assert prices["prices"] == [
+    assert [row for row in prices["prices"] if not row["variant"]] == [
         {
             "provider": "openai",
             "model": "gpt-4o-mini",
@@ -74,7 +75,7 @@ async def test_the_default_plans_prices_and_providers_are_listed(rig: Rig) -> No
         }
     ]
     providers = (await rig.catalog("providers.list")).body["providers"]
-    assert len(providers) == 14
+    assert [found["id"] for found in providers if found["builtin"]] == [*NAMES]
     mistral = next(found for found in providers if found["name"] == "mistral")
     assert (mistral["kind"], mistral["aliases"]) == ("llm", ["huggingface"])
 
@@ -341,8 +342,8 @@ async def test_users_that_do_not_fit_into_one_reply_come_in_pages(
 async def test_a_list_too_large_for_one_reply_comes_in_pages(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    whole = await pages(rig, what)
-    monkeypatch.setattr("actors.app.PAGE_BYTES_MAX", 2000)
+    whole = [list(chain(*await pages(rig, what)))]
+    monkeypatch.setattr("actors.app.PAGE_BYTES_MAX", 2_000 if what == "plans" else 200_000)
     rig = await rig.restart()
     found = await pages(rig, what)
     assert len(found) > 1

@@ -63,7 +63,7 @@ async def test_prices_are_loaded_in_turns_and_each_costs_the_same(rig: Rig) -> N
         await with_prices(rig, 400)
         rig = await rig.restart()
         turns, answer = await measured(rig, "catalog.providers.list")
-        assert len(answer.body["providers"]) == 14
+        assert len(answer.body["providers"]) > 14
         totals.append(turns.total)
         assert turns.longest < TURN
     await rig.stop()

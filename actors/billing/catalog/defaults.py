@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
+from itertools import chain, count
 from typing import TypeVar
 
 import msgspec
@@ -58,16 +59,28 @@ def _others() -> list[Provider]:
 
 
 @cache
-def _listed() -> dict[str, Callable[[], list[Price]]]:
+def _listed() -> dict[str, Callable[[], Iterable[Price]]]:
     """Makes the default prices of each provider that has some."""
     own: dict[str, list[Price]] = {}
     for row in _loaded("prices.json", list[dict[str, str]]):
         own.setdefault(row["provider"], []).append(_price(row))
     since = to_micros(datetime.fromisoformat(f"{default_list().date}T00:00:00Z"))
 
-    def maker(provider: str) -> Callable[[], list[Price]]:
-        # Made once, for all catalogues of the process.
-        return cache(lambda: [*own.get(provider, ()), *map(row_of, of_provider(provider))])
+    def maker(provider: str) -> Callable[[], Iterable[Price]]:
+        # For all catalogues of the process: what one has come to is there for the next.
+        rest = chain(own.get(provider, ()), map(row_of, of_provider(provider)))
+        made: list[Price] = []
+
+        def make() -> Iterator[Price]:
+            for place in count():
+                if place == len(made):
+                    row = next(rest, None)
+                    if row is None:
+                        return
+                    made.append(row)
+                yield made[place]
+
+        return make
 
     def row_of(row: DefaultPrice) -> Price:
         return _listed_price(row, since)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, Final
 
 from actors.billing.catalog.model_names import fine_tuned, normalised, undated
@@ -15,6 +16,8 @@ from actors.billing.catalog.prices import DEFAULT, Price
 
 _FEW: Final = 64
 """So many new prices are put in their places one by one; more are sorted in together."""
+_STEP: Final = 2
+"""Default rows that are made in one step."""
 NEVER: Final = 2**200
 """After every moment; its negative is before every moment."""
 
@@ -163,6 +166,7 @@ class _Models:
 _Place = tuple[Any, ...]
 """Provider, model, variant, from when, version, a number of its own (so no two are equal), the
 price."""
+_PRICE: Final = itemgetter(-1)
 
 
 NO_DEFAULTS: Final[Mapping[str, Callable[[], Iterable[Price]]]] = {}
@@ -194,19 +198,39 @@ class PriceList:
 
     def _of(self, provider: str) -> _Models | None:
         """The models of a provider; its defaults are made when they are asked for first."""
-        load = self._defaults.pop(provider, None)
-        if load is None:
-            return self._models.get(provider)
-        models = self._models[provider] = _Models()
-        for row in load():
-            self._put(models, row)
-        return models
+        if provider in self._defaults:
+            for _ in self._making(provider):
+                pass
+        return self._models.get(provider)
+
+    def making(self, provider: str | None) -> Iterator[None]:
+        """Make what a provider has from the beginning, or all of them, a few rows in each step.
+
+        Whoever asks meanwhile has it made at once.
+        """
+        for name in list(self._defaults) if provider is None else [provider]:
+            if name in self._defaults:
+                yield from self._making(name)
+
+    def _making(self, provider: str) -> Iterator[None]:
+        models, places = _Models(), list[_Place]()
+        for row in self._defaults[provider]():
+            models.put(row)
+            places.append(self._place(row))
+            if len(places) % _STEP == 0:
+                yield
+        if self._defaults.pop(provider, None) is not None:  # else it was made meanwhile
+            self._models[provider] = models
+            self._new += places
 
     def _put(self, models: _Models, row: Price) -> None:
         models.put(row)
+        self._new.append(self._place(row))
+
+    def _place(self, row: Price) -> _Place:
         self._number += 1
         key = (row.provider, row.model, row.variant, row.effective_from, row.version)
-        self._new.append((*key, self._number, row))
+        return (*key, self._number, row)
 
     def cancel(self, provider: str, model: str, variant: str, effective_from: int) -> None:
         """Take back the newest price of a variant from a moment, if there is one."""
@@ -284,7 +308,7 @@ class PriceList:
             behind = low + start
             start = max(start - (high - low), 0)
             shown = self._sorted[behind : min(high, behind + most + 1 - len(found))]
-            found += [place[-1] for place in shown]
+            found += map(_PRICE, shown)
             if len(found) > most:
                 return found[:most], True
         return found, False
