@@ -44,7 +44,14 @@ from messages.catalog import (
 )
 from messages.codec import decode_catalog_event, encode_event
 from messages.control import Register
-from messages.prices import EstimateCost, PricesList, PricesReply, PricesUnpriced
+from messages.prices import (
+    EstimateCost,
+    PricesCancel,
+    PricesList,
+    PricesPut,
+    PricesReply,
+    PricesUnpriced,
+)
 from messages.stored.catalog import CatalogEvent, PricePut
 from messages.stored.errors import UnreadableEvent, made_of
 from messages.stored.events import (
@@ -54,6 +61,8 @@ from persistence.damage import damaged_of
 from persistence.errors import BeingMade
 from persistence.records import Row
 
+_OF_PRICES: Final = (PricesList, PricesPut, PricesCancel, EstimateCost)
+"""What is asked of the prices of one provider, or of all."""
 PARTITION: Final = 0
 """Of the catalogue's rows, which no user's subject can name."""
 LOADED_PER_TURN: Final = 8
@@ -79,7 +88,17 @@ class CatalogActor(PersistentActor):
         return self._own.seq
 
     def take(self, request: Request, now: int) -> Detour | None:
-        """See `PersistentActor`.
+        """See `PersistentActor`."""
+        if isinstance(request.command, _OF_PRICES):
+            name = request.command.provider
+            found = None if name is None else self._own.providers.get(name)
+            provider = None if found is None else found.id
+            if (name is None or found is not None) and not self._own.price_list.is_made(provider):
+                return Detour(partial(self._make, provider), blocks=True)
+        return self._take(request, now)
+
+    def _take(self, request: Request, now: int) -> Detour | None:
+        """Take one request, when the default prices that it needs are made.
 
         The rows are in order of time, but prices are in force by the clock, whatever it showed
         before.
@@ -93,7 +112,7 @@ class CatalogActor(PersistentActor):
             case PlansList() as ask:
                 return self._show(request, plan_changes.plans(self._own, ask), PlansReply)
             case PricesList() as ask:
-                return Detour(partial(self._list_prices, request, ask), blocks=False)
+                return self._show(request, price_changes.prices(self._own, ask), PricesReply)
             case ProvidersList() as ask:
                 return self._show(
                     request, provider_changes.providers(self._own, ask), ProvidersReply
@@ -147,18 +166,10 @@ class CatalogActor(PersistentActor):
         # In this order: when the caller is told, calls are priced by it.
         context.writer.append(rows, _Effect(context.catalog, events, self._own.seq))
 
-    async def _list_prices(self, request: Request, ask: PricesList) -> bool:
-        """Answer with a page of prices; those of the default list are made first, in turns.
-
-        Raises:
-            RequestError: as `price_changes.prices`.
-            JournalError: a change that the page shows was lost.
-        """
-        provider = price_changes.provider_of(self._own, ask)
-        await _ready(provider, self._own)
-        flushed, bytes_max = self.context.writer.flushed(), self.context.page_bytes_max
-        page = price_changes.prices(self._own, ask)
-        return await show(request, page, PricesReply, flushed, bytes_max)
+    async def _make(self, provider: str | None) -> bool:
+        """Make the default prices of a provider, or all; the request is handled again then."""
+        await _ready(provider, self._own, self.context.catalog)
+        return True
 
     def _show(self, request: Request, page: Page, reply: PageReply) -> Detour:
         flushed = self.context.writer.flushed()  # as of now: what the page shows may be lost

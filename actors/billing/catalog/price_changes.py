@@ -192,22 +192,13 @@ def cancelled(event: PriceCancelled, key: str, seq: int, *, duplicate: bool) -> 
     )
 
 
-def provider_of(catalog: Catalog, ask: PricesList) -> str | None:
-    """Whose prices are asked for, None: all.
-
-    Raises:
-        RequestError: ``unknown_provider``.
-    """
-    return None if ask.provider is None else _stored(catalog, ask.provider).id
-
-
 def prices(catalog: Catalog, ask: PricesList) -> Page:
     """Prices by provider, model, variant and moment behind a cursor.
 
     Raises:
         RequestError: ``unknown_provider``, or ``invalid_request`` for another's cursor.
     """
-    provider = provider_of(catalog, ask)
+    provider = None if ask.provider is None else _stored(catalog, ask.provider).id
     digest, start = start_of(ask.cursor, [provider, ask.model])
     shown, more = catalog.price_list.page(provider, ask.model, start, ENTRIES_MAX)
     entries = map(entry_of, shown)

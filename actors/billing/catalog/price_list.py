@@ -203,6 +203,10 @@ class PriceList:
                 pass
         return self._models.get(provider)
 
+    def is_made(self, provider: str | None) -> bool:
+        """Whether what a provider has from the beginning is made, or all of it."""
+        return not self._defaults if provider is None else provider not in self._defaults
+
     def making(self, provider: str | None) -> Iterator[None]:
         """Make what a provider has from the beginning, or all of them, a few rows in each step.
 
