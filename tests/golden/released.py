@@ -89,6 +89,10 @@ class Story:
         then = "2025-12-01T00:00:00Z"
         await self.do("prices.put", "", model="new", effective_from=then, **price)
         await self.do("units.put", "", id="gpu_seconds", scale=3)
+        later = {"model": "new", "effective_from": "2027-01-01T00:00:00Z"}
+        await self.do("prices.put", "", **price, **later)
+        await self.do("prices.cancel", "", provider="openai", **later)
+        await self.do("providers.put", "", id="rack", kind="llm", aliases=["Our Rack"])
         plan: dict[str, Any] = {"plan": "Pro", "billing_cycle": "monthly"}
         own = {"openai_calls": 6, "monthly_cost": 2}
         await self.do("subscribe", "bob", overrides=own, **plan)
@@ -105,6 +109,7 @@ class Story:
         await self.do("prices.put", "", **price)
         await self.do("units.archive", "", id="gpu_seconds")
         await self.do("units.put", "", id="gpu_seconds", name="Seconds of a GPU")
+        await self.do("providers.archive", "", id="rack")
         await self.do("resume", "dora")
         await self.do("cancel", "dora")
         await self.do("subscribe", "bob", plan="Own", billing_cycle="monthly", period="keep")

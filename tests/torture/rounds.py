@@ -97,7 +97,12 @@ async def run_round(
         shim = Shim(directory, power=power)
         rng = random.Random(f"{name}.{seed}")
         live = rng.choice(["2", "5", "1000"])
-        settings = {"snapshot_events": "20", "live_users_max": live, "log_level": "error"}
+        settings = {
+            "snapshot_events": "20",
+            "live_users_max": live,
+            "log_level": "error",
+            "unknown_providers": "register",  # as in the simulation, whose model it is
+        }
         stage = Stage(directory, shim, stream=stream, **settings)
         result = Result(name, times=times)
         await _torture(Tortured.of(stage, rng, USERS, JUMPS), fault, result)
