@@ -200,6 +200,8 @@ def read_error(error: Exception, file: str) -> JournalError:
 
 def is_damage(error: Exception) -> bool:
     """Whether stored bytes are not as they were written, as far as SQLite can tell."""
+    if isinstance(error, UnicodeDecodeError):  # of a message that quotes what is stored
+        return True
     if getattr(error, "sqlite_errorcode", None) is None:  # of Python, which decodes texts
         return isinstance(error, sqlite3.Error) and str(error).startswith("Could not decode")
     code: int = error.sqlite_errorcode  # type: ignore[attr-defined]

@@ -356,4 +356,4 @@ async def _empty_wal(writer: Connection) -> None:
 def _why(error: Exception) -> str:
     """What is wrong in one line: SQLite quotes whole definitions of its schema."""
     first = str(error).splitlines()[0]
-    return "a text in it is no UTF-8" if "UTF-8" in first else first
+    return "a text in it is no UTF-8" if "utf-8" in first.lower() else first

@@ -349,24 +349,6 @@ async def test_a_service_starts_on_what_was_mended_and_finds_all_users_and_keys(
     assert broken(data) == []
 
 
-@pytest.mark.parametrize("kind", ["view", "table"])
-def test_a_definition_that_is_no_utf_8_is_damage_though_every_row_is_whole(
-    made: Made, fresh: Fresh, kind: str
-) -> None:
-    data = fresh(made.closed)
-    comment = "x'202d2d20ff0a'"
-    definition = f"CAST(CAST(sql AS BLOB) || {comment} AS TEXT)"
-    edit(
-        data,
-        f"PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = {definition}"
-        f" WHERE name = (SELECT min(name) FROM sqlite_master WHERE type = '{kind}')",
-    )
-    report = mended(data)
-    assert (report.outcome, report.missing) == ("mended", [])
-    assert "the schema" in report.damaged[0]
-    assert stored(data) == made.rows
-
-
 def test_notes_of_links_positions_and_snapshots_that_are_damaged_are_made_anew(
     made: Made, fresh: Fresh
 ) -> None:

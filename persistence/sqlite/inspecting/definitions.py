@@ -36,6 +36,16 @@ def check_log_definitions(db: sqlite3.Connection, form: Form) -> Iterator[Fault]
         yield _fault(DATABASE, kind, name, do)
 
 
+def other_definitions(db: sqlite3.Connection) -> list[str]:
+    """The tables, indexes and triggers of a log of the newest schema that have another definition.
+
+    Views are made anew at each start.
+    """
+    return [
+        f"the {kind} {name}" for kind, name in _differing(db, lambda made: schema.migrate(made, 0))
+    ]
+
+
 def check_index_definitions(db: sqlite3.Connection) -> Iterator[Fault]:
     """The same of an index of this version."""
     for kind, name in _differing(db, lambda fresh: fresh.executescript(SCHEMA)):

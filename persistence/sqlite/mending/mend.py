@@ -15,6 +15,7 @@ from persistence.errors import Refused
 from persistence.fsync import sync
 from persistence.sqlite.data_dir import DATABASE, MENDED, Claim
 from persistence.sqlite.high_water_mark import EMPTY, MARK, marked
+from persistence.sqlite.inspecting.definitions import other_definitions
 from persistence.sqlite.mending import swapping
 from persistence.sqlite.mending.accepted import stay_lost
 from persistence.sqlite.mending.beside import IsWhole, Snapshots, check_notes, positions_of
@@ -25,6 +26,7 @@ from persistence.sqlite.mending.salvage import SCRATCH, Salvage
 from persistence.sqlite.mending.shelf import shelf_of
 from persistence.sqlite.mending.sources import LOSSES, Source, backup, begin_of
 from persistence.sqlite.mending.writing import Contents, write
+from persistence.sqlite.schema import migrations
 from persistence.sqlite.structure import check_structure
 
 RUNS_MAX: Final = 16
@@ -185,6 +187,8 @@ class _Mend:
         log.ask("the schema", _check_texts, None)
         if log.schema >= LOSSES:
             log.ask("the structure", check_structure, None)
+        if log.schema == len(migrations()):
+            log.flaws += log.ask("the definitions", other_definitions, [])
         for _ in self._snapshots.all():
             pass
         if self._snapshots.left_out:
