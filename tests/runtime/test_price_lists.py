@@ -32,7 +32,7 @@ from tests.support.rig import Rig
 
 SEED = 20261130
 CALLS = 400
-USERS = ("alice", "bob", "carol")
+USERS: tuple[str, ...] = ("alice", "bob", "carol")
 SOME = ("openai", "anthropic", "gemini", "mistral", "xai", "deepgram", "exa", "recraft")
 """Providers of models of all kinds."""
 LATER = DAY + 60_000_000
@@ -285,7 +285,7 @@ async def spend(rig: Rig) -> dict[str, list[Decimal]]:
         wanted = price(rows[usage.provider], replace(usage, status_code=body.get("status_code")))
         assert wanted is not None
         assert reply.cost == usd(wanted.nano), body
-        assert (reply.tier, set(reply.unpriced)) == (wanted.tier, wanted.unpriced), body
+        assert (reply.tier, frozenset(reply.unpriced)) == (wanted.tier, wanted.unpriced), body
         seen["tier"] += wanted.tier is not None
         seen["rounded"] += wanted.exact != Decimal(wanted.nano).scaleb(-9)
     print(seen)

@@ -32,7 +32,7 @@ DAY: Final = micros("2026-11-30T12:00:00Z")
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reply:
     """What a client reads of a message."""
 
