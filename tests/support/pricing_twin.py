@@ -238,7 +238,7 @@ def beside_tokens(row: Row, usage: Usage) -> tuple[Fraction, set[str]]:
             if amount > 0:
                 unpriced.add(unit)
         elif isinstance(each, Mapping):
-            total += Fraction(amount) * Fraction(each["usd"]) / each["per"]
+            total += Fraction(amount) * Fraction(each["usd"]) / Fraction(each["per"])
         else:
             total += Fraction(amount) * Fraction(each)
     return total, unpriced

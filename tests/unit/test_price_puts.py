@@ -173,6 +173,27 @@ def test_what_the_service_refuses_for_good_is_named_and_the_others_go_on() -> No
     assert sent.refused == [("openai", "m70", "invalid_request: no")]
 
 
+def test_of_a_model_that_is_refused_no_variant_is_put_but_its_rows_of_other_moments() -> None:
+    catalogue = Catalogue()
+    day = date(2027, 1, 1)
+    prices = {None: "0.000001", day: "0.000002"}
+    rows = [row("m", prices[since], variant=one, since=since) for since in prices for one in "ab"]
+    answer = catalogue.answer
+
+    def refuse(what: str, body: dict[str, Any]) -> Any:
+        if body.get("variant") == "a" and "effective_from" not in body:
+            raise RequestError("invalid_request", "no")
+        return answer(what, body)
+
+    catalogue.answer = refuse  # type: ignore[method-assign]
+    sent = sent_of(catalogue, listed(*rows))
+    assert (sent.put, len(sent.refused)) == (2, 1)
+    assert [(one["variant"], one["effective_from"]) for one in catalogue.rows] == [
+        ("a", midnight(day)),
+        ("b", midnight(day)),
+    ]
+
+
 def test_a_provider_that_is_there_by_any_name_is_not_put_and_keeps_its_aliases() -> None:
     catalogue = Catalogue()
     catalogue.providers.append({"id": "grok-inc", "aliases": ["x-ai"]})
@@ -192,6 +213,15 @@ def test_an_alias_that_another_model_of_the_service_has_is_left_out_and_named() 
     assert catalogue.rows[-1]["aliases"] == ["free"]
     left = ("openai", "m", "an alias that another model of the service has")
     assert found.left_out == [left, left]
+
+
+def test_an_alias_that_a_row_to_come_has_is_left_out_though_the_list_has_its_model() -> None:
+    catalogue = Catalogue()
+    imported(catalogue, listed(row("old", aliases=["x"], since=date(2027, 1, 1)), row("old")))
+    found = listed(row("new", aliases=["x", "y"]), row("old", "0.000002"))
+    imported(catalogue, found)
+    assert [one["aliases"] for one in catalogue.rows if one["model"] == "new"] == [["y"]]
+    assert found.left_out == [("openai", "new", "an alias that another model of the service has")]
 
 
 def test_a_name_goes_from_one_model_to_another_after_that_gave_it_up() -> None:

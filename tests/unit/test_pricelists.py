@@ -304,8 +304,20 @@ def test_a_price_that_is_none_is_named_and_not_rounded(listed: str) -> None:
     found = read_litellm(text)
     assert found.rows == []
     assert found.skipped == Counter({"no price": 1})
-    if listed not in ('"1e-6"', "true"):
-        assert found.left_out == [("openai", "m", "input_cost_per_token")]
+    assert found.left_out == [("openai", "m", "input_cost_per_token")]
+
+
+@pytest.mark.parametrize("listed", ['"1e-6"', "true", "{}", "-1", "NaN", "Infinity"])
+@pytest.mark.parametrize("key", ["input_cost_per_token", "output_cost_per_token_batches"])
+def test_an_entry_with_a_price_that_is_no_amount_is_not_taken_by_halves(
+    listed: str, key: str
+) -> None:
+    row = f'{{"litellm_provider": "openai", "cache_read_input_token_cost": 1, "{key}": {listed}}}'
+    good = '{"litellm_provider": "openai", "input_cost_per_token": 1}'
+    found = read_litellm(f'{{"a": {good}, "m": {row}, "z": {good}}}')
+    assert [one.model for one in found.rows] == ["a", "z"]
+    assert found.left_out == [("openai", "m", key)]
+    assert found.skipped_names == {"a price that is no amount": ["m"]}
 
 
 def test_entries_of_which_nothing_can_be_taken_are_counted_by_why() -> None:

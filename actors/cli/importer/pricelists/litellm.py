@@ -54,6 +54,9 @@ def read_litellm(text: str) -> PriceList:
         if not rows:
             found.skip("no price", listed)
             continue
+        if entry.is_bad():
+            found.skip("a price that is no amount", listed)
+            continue
         modes[provider].append(entry.mode)
         found.rows += [ListedPrice(provider, model, rows[v], v) for v in rows]
     _reach_default_models(found)

@@ -78,8 +78,12 @@ class Entry:
     def name_the_rest(self) -> None:
         """Name each field that may bear a price and was not taken."""
         for key, value in self.row.items():
-            if key not in self._taken and bears_price(key, value):
+            if key not in self._taken and (bears_price(key, value) or _is_no_amount(key, value)):
                 self.leave(key)
+
+    def is_bad(self) -> bool:
+        """Whether a price of tokens is no amount: the rest of the entry would be half a price."""
+        return any(_is_no_amount(key, value) for key, value in self.row.items())
 
     def taken(self, key: str) -> None:
         """A field was taken as a whole."""
@@ -238,6 +242,12 @@ class Entry:
         amount = self.take(key)
         if amount is not None:
             into[ours] = amount
+
+
+def _is_no_amount(key: str, value: object) -> bool:
+    if value is None or token_key(key) is None:
+        return False
+    return not isinstance(value, Decimal) or not value.is_finite() or value < 0
 
 
 def _factor(value: object) -> Decimal | None:

@@ -89,7 +89,7 @@ def planned(
         now: the moment from which new prices hold.
         since: from which day on rows also hold where nothing was in force then.
     """
-    _leave_taken_aliases(found, known)
+    _leave_taken_aliases(found, known, now)
     plan = Plan(providers=[*_provider_puts(found.providers, providers)])
     ahead: dict[Key, list[Version]] = {}
     for row in found.rows:
@@ -155,26 +155,36 @@ def _provider_puts(
         yield {**body, "event_id": _event_id("providers", body)}
 
 
-def _leave_taken_aliases(found: PriceList, known: Known) -> None:
-    """Take out names that a model has which this list does not say anything about."""
-    imported = {(row.provider, row.model) for row in found.rows}
-    owner: dict[tuple[str, str], str] = {}
-    for (provider, model, _), versions in known.items():
-        if (provider, model) not in imported:
-            owner[provider, model] = model
-            for name in versions[-1].fields.get("aliases", ()):
-                owner.setdefault((provider, name), model)
+def _leave_taken_aliases(found: PriceList, known: Known, now: datetime) -> None:
+    """Take out names that another model of the service has and keeps."""
+    owner = _owners(found, known, now)
     for at, row in enumerate(found.rows):
         given = row.fields.get("aliases")
         if not given:
             continue
-        free = [name for name in given if (row.provider, name) not in owner]
+        free = [name for name in given if owner.get((row.provider, name), row.model) == row.model]
         if len(free) == len(given):
             continue
         left = (row.provider, row.model, "an alias that another model of the service has")
         found.left_out += [left] * (len(given) - len(free))
         fields = {name: value for name, value in row.fields.items() if name != "aliases"}
         found.rows[at] = replace(row, fields=fields | ({"aliases": free} if free else {}))
+
+
+def _owners(found: PriceList, known: Known, now: datetime) -> dict[tuple[str, str], str]:
+    """Which model keeps a name: one that the list does not replace, or that has a row to come."""
+    imported = {(row.provider, row.model) for row in found.rows}
+    owner: dict[tuple[str, str], str] = {}
+    for (provider, model, _), versions in known.items():
+        kept = [one for one in versions if one.since > now]
+        if (provider, model) not in imported:
+            owner[provider, model] = model
+            held = in_force(versions, now)
+            kept += [] if held is None else [held]
+        for one in kept:
+            for name in one.fields.get("aliases", ()):
+                owner.setdefault((provider, name), model)
+    return owner
 
 
 def _losers_first(plan: Plan, known: Known) -> None:

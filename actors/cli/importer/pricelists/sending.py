@@ -52,8 +52,9 @@ async def read_known(ask: Ask) -> tuple[Known, list[dict[str, Any]]]:
 async def send(ask: Ask, plan: Plan) -> Sent:
     """Put the providers, then the prices, `IN_FLIGHT` models at a time.
 
-    What the service refuses for what it says is kept, and the others go on. After any other
-    error nothing more is begun; what is on its way is waited for.
+    What the service refuses for what it says is kept, and the others go on, but for the further
+    variants of that model at that moment. After any other error nothing more is begun; what is on
+    its way is waited for.
     """
     sent = Sent([])
     for body in plan.providers:
@@ -63,9 +64,15 @@ async def send(ask: Ask, plan: Plan) -> Sent:
 
     async def work() -> None:
         for bodies in models:
+            refused: set[object] = set()
             for body in bodies:
+                moment = body.get("effective_from")
+                if moment in refused:
+                    continue  # a variant at a new price, while the model keeps its old one
                 if await _put(ask, sent, "prices.put", body):
                     sent.put += 1
+                else:
+                    refused.add(moment)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(IN_FLIGHT, len(plan.prices))):
