@@ -58,7 +58,7 @@ def batch(ledger: Ledger, request: Request, ask: Batch, at: int) -> Detour | Non
             return find(request, context, keys=known, holds=ended)
     assert facts.batch is not None
     if context.catalog.providers.registers:
-        detour = register(request, context, _new_providers(facts))
+        detour = register(request, context, _new_providers(ledger, facts, at))
         if detour is not None:
             return detour
     work = _Work(ledger, facts, at, to_datetime(request.replies.now()))
@@ -127,14 +127,27 @@ class _Work:
             raise refusal_of(error, "", row.user) from error
 
 
-def _new_providers(facts: Facts) -> list[str]:
-    """The providers of the calls whose keys are new."""
+def _new_providers(ledger: Ledger, facts: Facts, at: int) -> list[str]:
+    """The providers that calls with new keys are the first to name.
+
+    A call that is refused stores none. It is refused for good: when the others' providers are
+    there, it may be later.
+    """
     assert facts.batch is not None
-    return [
-        call.provider
-        for call, key in zip(*facts.batch, strict=True)
-        if isinstance(call, Track) and key not in facts.rows
-    ]
+    calls, keys = facts.batch
+    found: list[str] = []
+    for index, (call, key) in enumerate(zip(calls, keys, strict=True)):
+        if not isinstance(call, Track) or key in facts.rows or key in facts.refused:
+            continue
+        if not ledger.context.catalog.providers.may_register(call.provider):
+            continue
+        try:
+            ledger.check(call, at, facts.ended)
+        except RequestError as error:
+            calls[index] = error
+        else:
+            found.append(call.provider)
+    return found
 
 
 def _key_of(call: Track | RequestError, key: str, index: int) -> str:
