@@ -329,7 +329,7 @@ async def test_a_repeated_request_means_what_it_meant_at_first(rig: Rig) -> None
 async def test_how_tokens_count_is_content_as_it_was_when_the_key_was_first_used(rig: Rig) -> None:
     """Said, or left to the provider: contract 1.1, section 0."""
     await put(rig, id="apart", token_counting="exclusive")
-    counts = {"provider": "apart", "tokens_input": 5, "tokens_cache_read": 2}
+    counts: dict[str, Any] = {"provider": "apart", "tokens_input": 5, "tokens_cache_read": 2}
     requests: list[tuple[str, dict[str, Any]]] = [
         ("track", {**counts, "event_id": "a"}),
         ("hold", {**counts, "event_id": "b"}),
