@@ -56,7 +56,7 @@ class PutUnitPrice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """USD for so many of a unit."""
 
     usd: Raw
-    per: Annotated[int, Meta(ge=1, le=10**9)] = 1
+    per: Annotated[int, Meta(ge=1, le=10**9)] | None = None
 
 
 class PricesCancel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

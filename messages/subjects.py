@@ -94,8 +94,11 @@ def request_subject(prefix: str, verb: str, user: str) -> str:
 
 
 def alert_subject(prefix: str, user: str, limit: str, threshold: int) -> str:
-    """Where the alert of a crossed threshold is published."""
-    return f"{prefix}.alert.{encode_user(user)}.{limit}.{threshold}"
+    """Where the alert of a crossed threshold is published.
+
+    The limit is one token as a user id is, since the id of its provider may have dots.
+    """
+    return f"{prefix}.alert.{encode_user(user)}.{encode_user(limit)}.{threshold}"
 
 
 def event_subject(prefix: str, kind: str, user: str) -> str:

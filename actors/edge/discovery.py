@@ -23,6 +23,9 @@ NAME: Final = "meterd"
 QUEUE: Final = "meterd"
 TURN: Final = 16
 """Answers that leave before others have their turn: nats-py hands over all that came, in one."""
+CONTRACT: Final = "1.1"
+CAPABILITIES: Final = ("providers",)
+"""What of contract 1.1, section 0, is on."""
 _DESCRIPTION: Final = "Meters usage per user, prices it, and says whether the next call may be made"
 
 
@@ -90,7 +93,13 @@ class Discovery:
             "name": NAME,
             "id": self._instance,
             "version": self._version,
-            "metadata": {"prefix": self._prefix, "partitions": f"0-{PARTITIONS - 1}"},
+            # By ADR-32 all values are text.
+            "metadata": {
+                "prefix": self._prefix,
+                "partitions": f"0-{PARTITIONS - 1}",
+                "contract": CONTRACT,
+                "capabilities": ",".join(CAPABILITIES),
+            },
         }
 
     def _ping(self) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Final
 
+from actors.billing.catalog.catalog import Catalog
 from actors.billing.idempotency import original
 from actors.billing.wire import fast
+from actors.persistent.context import ActorContext
 from actors.runtime.cell import Detour
 from actors.runtime.request import Request
 from actors.runtime.unreadable import refusal_of
@@ -20,14 +22,15 @@ from actors.user.lookups import Facts, find, may_have_ended, register
 from messages.codec import decode_batch, decode_event, encode_reply, quoted
 from messages.errors import ErrorReply, RequestError
 from messages.stored.errors import UnreadableEvent, made_of
-from messages.units import to_datetime
-from messages.usage import Batch, Track
+from messages.units import to_datetime, to_micros
+from messages.usage import Batch, ConvertedTrack, Track
 from persistence.records import Row
 
 REPLY_BYTES: Final = 580
 """What the reply of one event takes at most, without its texts and alerts."""
-RESULT_BYTES_MAX: Final = 4096
-"""Far above what any result takes: its key, of 128 characters, takes 770 bytes at most."""
+RESULT_BYTES_MAX: Final = 8192
+"""Above what any result takes: its key, the names of its model and of who served it, four factors
+and sixteen units take 6,000 bytes at most."""
 _LONG: Final = datetime(2000, 1, 1, microsecond=1, tzinfo=UTC)
 """A time whose text is as long as any."""
 
@@ -45,7 +48,7 @@ def batch(ledger: Ledger, request: Request, ask: Batch, at: int) -> Detour | Non
     if facts is None:
         calls = decode_batch(ask)
         keys = [_key_of(call, request.key or "", index) for index, call in enumerate(calls)]
-        _check_size(calls, keys, context.page_bytes_max)
+        _check_size(calls, keys, context, at)
         facts = request.facts = Facts(batch=(calls, keys))
         if len(set(keys)) < len(keys):
             facts.repeated = frozenset(key for key, count in Counter(keys).items() if count > 1)
@@ -58,7 +61,7 @@ def batch(ledger: Ledger, request: Request, ask: Batch, at: int) -> Detour | Non
             return find(request, context, keys=known, holds=ended)
     assert facts.batch is not None
     if context.catalog.providers.registers:
-        detour = register(request, context, _new_providers(facts))
+        detour = register(request, context, _new_providers(ledger, facts, at))
         if detour is not None:
             return detour
     work = _Work(ledger, facts, at, to_datetime(request.replies.now()))
@@ -127,38 +130,61 @@ class _Work:
             raise refusal_of(error, "", row.user) from error
 
 
-def _new_providers(facts: Facts) -> list[str]:
-    """The providers of the calls whose keys are new."""
+def _new_providers(ledger: Ledger, facts: Facts, at: int) -> list[str]:
+    """The providers that calls with new keys are the first to name.
+
+    A call that is refused stores none. It is refused for good: when the others' providers are
+    there, it may be later.
+    """
     assert facts.batch is not None
-    return [
-        call.provider
-        for call, key in zip(*facts.batch, strict=True)
-        if isinstance(call, Track) and key not in facts.rows
-    ]
+    calls, keys = facts.batch
+    found: list[str] = []
+    for index, (call, key) in enumerate(zip(calls, keys, strict=True)):
+        if not isinstance(call, Track) or key in facts.rows or key in facts.refused:
+            continue
+        if not ledger.context.catalog.providers.may_register(call.provider):
+            continue
+        try:
+            ledger.check(call, at, facts.ended)
+        except RequestError as error:
+            calls[index] = error
+        else:
+            found.append(call.provider)
+    return found
 
 
 def _key_of(call: Track | RequestError, key: str, index: int) -> str:
     return call.event_id or f"{key}.{index}"
 
 
-def _check_size(calls: Calls, keys: list[str], bytes_max: int) -> None:
+def _check_size(calls: Calls, keys: list[str], context: ActorContext, at: int) -> None:
     """Refuse a batch whose reply would be too large, before anything of it happens."""
-    if len(keys) * RESULT_BYTES_MAX <= bytes_max:
+    if len(keys) * RESULT_BYTES_MAX <= context.page_bytes_max:
         return
-    size = sum(_size_of(call, key) for call, key in zip(calls, keys, strict=True))
-    if size > bytes_max:
+    pairs = zip(calls, keys, strict=True)
+    size = sum([_size_of(call, key, context.catalog, at) for call, key in pairs])
+    if size > context.page_bytes_max:
         raise RequestError(
             "too_large", "the reply would be too large: send fewer events", field="events"
         )
 
 
-def _size_of(call: Track | RequestError, key: str) -> int:
+def _size_of(call: Track | RequestError, key: str, catalog: Catalog, at: int) -> int:
     """What the result of an event takes in the reply, at most."""
     if isinstance(call, RequestError):
         return len(_refused(call, key, _LONG)) + 1
-    return REPLY_BYTES + sum(
-        len(quoted(text).encode()) for text in (key, call.actual_provider_name) if text
-    )
+    texts = [key, *(call.units or ()), *(call.price_factors or ())]
+    if isinstance(call, ConvertedTrack):
+        texts += call.clipped
+    try:
+        names = (call.provider, call.model_used, call.actual_provider_name, call.endpoint)
+        route = catalog.route(*names)
+        moment = at if call.timestamp is None else min(at, to_micros(call.timestamp))
+        found = catalog.priced(route, moment, call.price_variant or "")
+        texts += (route.provider, route.actual, found.price.model)
+    except RequestError:  # it is refused for that
+        pass
+    return REPLY_BYTES + sum([len(quoted(text).encode()) + 1 for text in texts])
 
 
 def _refused(error: RequestError, key: str, now: datetime) -> bytes:

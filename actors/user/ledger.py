@@ -128,6 +128,11 @@ class Ledger:
         self.unsaved += 1
         return fast.tracked(event, key, seq)
 
+    def check(self, call: Track, at: int, ended: Mapping[str, str] | None) -> None:
+        """Raise what `count` would, and change nothing."""
+        context = self.context
+        track(self.account, call, at, context.catalog, ended, at - context.times.latest)
+
     def replayed(self, count: int) -> None:
         """Count further events behind the snapshot that were replayed."""
         self.unsaved += count

@@ -43,6 +43,8 @@ def check_identity(found: dict[str, Any], kind: str, *more: str) -> None:
     assert NAME.fullmatch(found["id"])
     assert SEMVER.fullmatch(found["version"])
     check_strings(found["metadata"])
+    assert found["metadata"]["contract"] == "1.1"
+    assert "providers" in found["metadata"]["capabilities"].split(",")
 
 
 def check_subject(found: Any) -> None:

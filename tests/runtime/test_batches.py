@@ -108,6 +108,29 @@ async def test_a_batch_whose_reply_would_be_too_large_is_refused_before_it_count
     assert (await rig.ask("stats")).body["seq"] == 0
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"model_used": "a"},
+        {
+            "price_factors": ["\1" * 48, "\2" * 48],
+            "units": dict.fromkeys(["seconds", "characters", "web_searches", "file_searches"], 1),
+        },
+    ],
+    ids=["the name of a row", "what has no price"],
+)
+async def test_no_reply_says_more_of_prices_than_it_may(rig: Rig, said: dict[str, Any]) -> None:
+    """A short request may be priced by a row with a long name."""
+    row = {"provider": "exa", "model": "\1" * 256, "aliases": ["a"], "cost_per_request": 0.1}
+    assert (await rig.catalog("prices.put", **row)).code == ""
+    answer = await rig.ask("batch", events=[{"provider": "exa", **said}] * 900)
+    assert answer.code == "too_large"
+    assert (await rig.ask("stats")).body["seq"] == 0
+    answer = await rig.ask("batch", events=[{"provider": "exa", **said}] * 300)
+    assert answer.body["accepted"] == 300
+    assert len(answer.payload) < 900 * 1024
+
+
 @pytest.mark.parametrize("name", ['"', "\U000e0001", "x"])
 async def test_no_reply_to_bad_events_is_too_large(rig: Rig, name: str) -> None:
     batch = {"events": [{"provider": name * 64}] * 1000, "event_id": "k" * 128}

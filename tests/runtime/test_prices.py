@@ -74,6 +74,12 @@ async def test_a_price_is_listed_as_it_was_put(rig: Rig) -> None:
     assert (same.body["duplicate"], same.body["price"]) == (True, again)
 
 
+async def test_a_price_of_a_unit_for_null_of_it_is_for_one(rig: Rig) -> None:
+    """Null in an optional field is the same as leaving it out: contract, section 2."""
+    unit = {"seconds": {"usd": 0.5, "per": None}}
+    assert (await put(rig, provider="exa", model="m", units=unit))["units"] == {"seconds": 0.5}
+
+
 async def test_a_call_is_priced_by_all_that_its_row_and_it_say_and_the_log_keeps_how(
     rig: Rig,
 ) -> None:

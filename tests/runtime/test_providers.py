@@ -326,6 +326,34 @@ async def test_a_repeated_request_means_what_it_meant_at_first(rig: Rig) -> None
     assert (new["provider"], new["actual_provider_name"]) == ("second", "second")
 
 
+async def test_how_tokens_count_is_content_as_it_was_when_the_key_was_first_used(rig: Rig) -> None:
+    """Said, or left to the provider: contract 1.1, section 0."""
+    await put(rig, id="apart", token_counting="exclusive")
+    counts: dict[str, Any] = {"provider": "apart", "tokens_input": 5, "tokens_cache_read": 2}
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("track", {**counts, "event_id": "a"}),
+        ("hold", {**counts, "event_id": "b"}),
+        ("hold", {**counts, "event_id": "c", "token_counting": "exclusive"}),
+        ("preflight", {"operations": [counts], "hold": {"event_id": "d"}}),
+        ("hold", {"provider": "apart", "tokens_requested": 7, "event_id": "e"}),
+    ]
+    first = [(await rig.ask(verb, **body)).body for verb, body in requests]
+    assert (await rig.ask("hold", **counts, event_id="c")).body == {**first[2], "duplicate": True}
+    await put(rig, id="apart")
+    rig = await rig.restart()
+    for (verb, body), before in zip(requests, first, strict=True):
+        assert (await rig.ask(verb, **body)).body == {**before, "duplicate": True}
+    for key, how, code in (
+        ("b", "exclusive", ""),
+        ("b", "inclusive", "idempotency_mismatch"),
+        ("c", "inclusive", "idempotency_mismatch"),
+    ):
+        again = await rig.ask("hold", **counts, event_id=key, token_counting=how)
+        assert (key, how, again.code) == (key, how, code)
+    said = {**requests[-1][1], "token_counting": "exclusive"}
+    assert (await rig.ask("hold", **said)).body == {**first[-1], "duplicate": True}
+
+
 async def test_providers_come_in_pages_that_fit_and_in_pages_as_asked(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -215,3 +215,29 @@ async def test_verify_finds_nothing_wrong_with_other_providers(tmp_path: Path) -
     report, found = verified(tmp_path)
     assert found == []
     assert (report.users, report.closed) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"tokens_input": 1, "tokens_cache_read": 2}, "invalid_request"),
+        ({"timestamp": "2020-01-01T00:00:00Z"}, "timestamp_out_of_range"),
+        ({"units": {"parsecs": 1}}, "unknown_unit"),
+    ],
+)
+async def test_a_call_that_is_refused_stores_no_provider(
+    start: Start, wrong: dict[str, Any], code: str
+) -> None:
+    rig = await start(unknown_providers=REGISTER)
+    call = {"provider": "vllm", **wrong}
+    assert (await rig.ask("track", **call)).code == code
+    assert await others(rig) == []
+    events = [call, {"provider": "tgi"}, {**call, "event_id": "k"}]
+    body = (await rig.ask("batch", events=events)).body
+    assert (body["accepted"], body["rejected"]) == (1, 2)
+    assert {body["results"][at]["error"]["code"] for at in (0, 2)} == {code}
+    assert await others(rig) == [("tgi", True)]
+    events = [{**call, "event_id": "k"}, {"provider": "vllm", "event_id": "k"}]
+    body = (await rig.ask("batch", events=events)).body
+    assert (body["accepted"], body["rejected"]) == (1, 1)
+    assert await others(rig) == [("tgi", True), ("vllm", True)]

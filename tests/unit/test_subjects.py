@@ -169,6 +169,10 @@ def test_subjects_are_built_of_the_prefix_the_verb_and_the_token() -> None:
     assert alert_subject("usage.v1", "alice", "openai_calls", 80) == (
         "usage.v1.alert.alice.openai_calls.80"
     )
+    # An id of a provider may have dots beside each other, and no token is empty.
+    assert alert_subject("usage.v1", "alice", "a..b_calls", 80) == (
+        "usage.v1.alert.alice.a=2E=2Eb_calls.80"
+    )
     assert event_subject("usage.v1", "reset", user) == "usage.v1.event.reset.alice=40example=2Ecom"
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import astuple, replace
 from actors.billing.admission.asked import asked_by, may_take
 from actors.billing.catalog.catalog import Catalog, Touch
 from actors.billing.catalog.charging import estimate
+from actors.billing.catalog.names import COUNTING
 from actors.billing.catalog.price_list import Priced
 from actors.billing.catalog.units import units_of
 from actors.billing.counters.layouts import UNITS
@@ -163,7 +164,8 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
         units_of(ask.units_requested, "units_requested", catalog.units)  # no limit counts them
         detail = asked_by(ask)
         if ask.token_counting is None and not route.plain:
-            detail = replace(detail or NO_HOLD_DETAIL, token_counting=EXCLUSIVE)
+            detail = detail or NO_HOLD_DETAIL
+            detail = replace(detail, token_counting=EXCLUSIVE, filled=(COUNTING,))
         if detail is not None and detail.price_variant is not None:
             found = catalog.priced(route, at, detail.price_variant)
         tokens, own_cost, unpriced = may_take(detail, ask.tokens_requested, calls, found)
@@ -184,7 +186,8 @@ def resolve(ask: Enforce, at: int, catalog: Catalog) -> Call:
 
 def _with_names(detail: HoldDetail, found: UsageDetail) -> HoldDetail:
     """What few calls say, with how the names of this one were found."""
-    return replace(detail, alias=found.alias, filled=found.filled, text=found.text)
+    filled = (*found.filled, *detail.filled)
+    return replace(detail, alias=found.alias, filled=filled, text=found.text)
 
 
 def barred(account: Account, at: int) -> str | None:

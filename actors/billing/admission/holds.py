@@ -20,7 +20,7 @@ from actors.billing.admission.asked import (
 )
 from actors.billing.admission.decide import Call, Decision, judge, resolve
 from actors.billing.catalog.catalog import Catalog
-from actors.billing.catalog.names import Names, Said, Told, names_then
+from actors.billing.catalog.names import Names, Said, Told, counting_then, names_then
 from actors.billing.catalog.units import units_of
 from actors.billing.change import Change, Now
 from actors.billing.counters.slots import COST, TOKENS, add, totals
@@ -46,6 +46,7 @@ from messages.admission import (
 from messages.codec import money_of
 from messages.errors import RequestError
 from messages.quantities import quantities, quantities_of
+from messages.scalars import EXCLUSIVE, INCLUSIVE, TokenCounting
 from messages.stored.detail import NO_HOLD_DETAIL
 from messages.stored.events import (
     DecisionThen,
@@ -267,8 +268,11 @@ def call_parts(ask: Enforce, catalog: Catalog, then: HoldPlaced | None = None) -
     cost = money_of(ask.cost_requested, "cost_requested")
     calls = 1 if ask.calls is None else ask.calls
     amounts: list[Any] = [calls, ask.tokens_requested or 0, cost]
-    if astuple(ask)[DETAIL] != UNSAID:
+    counting = _counting(ask, catalog, then)
+    if counting is not None or astuple(ask)[DETAIL] != UNSAID:
         detail = asked_by(ask)
+        if counting is not None or detail is not None:
+            detail = replace(detail or NO_HOLD_DETAIL, token_counting=counting)
         if detail is not None:  # absent where it is not said: once there was none
             tokens = ask.tokens_requested
             amounts = [calls, tokens_of(detail) if tokens is None else tokens, cost, detail]
@@ -277,6 +281,16 @@ def call_parts(ask: Enforce, catalog: Catalog, then: HoldPlaced | None = None) -
     if names is None:  # the key is judged before the provider
         return [ask.provider, ask.model_used, ask.actual_provider_name, *amounts]
     return [names.provider, names.model, names.actual, ask.endpoint or "", *amounts]
+
+
+def _counting(ask: Enforce, catalog: Catalog, then: HoldPlaced | None) -> TokenCounting | None:
+    """How a call counts, None if inclusive; ``then`` as in `call_parts`."""
+    if then is not None:
+        stored = then.detail or NO_HOLD_DETAIL
+        return counting_then(ask.token_counting, stored, then.provider, catalog.providers)
+    known = catalog.providers.get(ask.provider)
+    said = ask.token_counting or (INCLUSIVE if known is None else known.token_counting)
+    return EXCLUSIVE if said == EXCLUSIVE else None
 
 
 def _names(said: Said, catalog: Catalog) -> Names | None:

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 from actors.billing.catalog.providers import BUILTIN, Provider, Providers
 from messages.errors import RequestError
-from messages.stored.detail import UsageDetail
+from messages.scalars import EXCLUSIVE, INCLUSIVE, TokenCounting
+from messages.stored.detail import HoldDetail, UsageDetail
 
 MODEL: Final = "model"
 ACTUAL: Final = "actual"
@@ -125,3 +126,22 @@ def names_then(said: Said, stored: Names, told: Told, providers: Providers) -> N
     else:
         actual = now.actual_of(None, said.model, said.endpoint)
     return Names(now.id, actual, model)
+
+
+def counting_then(
+    said: TokenCounting | None, stored: UsageDetail | HoldDetail, provider: str, now: Providers
+) -> TokenCounting | None:
+    """How a request counts, None if inclusive: what it does not say as it was for a stored event.
+
+    Args:
+        said: what the request says.
+        stored: what the event that has its key says.
+        provider: of that event.
+        now: the providers as they are now.
+    """
+    if said is not None:
+        return None if said == INCLUSIVE else said
+    if stored.token_counting is None or COUNTING in stored.filled:
+        return stored.token_counting
+    known = now.of_id(provider)
+    return EXCLUSIVE if known is not None and known.token_counting == EXCLUSIVE else None

@@ -106,7 +106,7 @@ def _unit(raw: msgspec.Raw) -> tuple[int, int]:
             found = _UNIT_PRICE.decode(raw)
         except (msgspec.DecodeError, RecursionError) as error:
             raise InvalidRequest(f"not the price of a unit: {error}", "units") from None
-        raw, per = found.usd, found.per
+        raw, per = found.usd, found.per or 1
     amount = money_of(raw, "units", PRICE_DECIMALS_MAX)
     if amount is None:
         raise InvalidRequest("the price of a unit must be a number", "units")

@@ -13,11 +13,11 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from actors.billing.catalog.catalog import Catalog
-from actors.billing.catalog.names import COUNTING
+from actors.billing.catalog.names import counting_then
 from actors.billing.catalog.price_list import EXACT, PROVIDER_DEFAULT
 from actors.billing.catalog.prices import DEFAULT
 from messages.quantities import quantities_of
-from messages.scalars import EXCLUSIVE, INCLUSIVE, Outcome, TokenCounting
+from messages.scalars import INCLUSIVE, Outcome, TokenCounting
 from messages.stored.detail import NO_DETAIL, UsageDetail
 from messages.stored.events import UsageRecorded
 from messages.usage import Track
@@ -63,20 +63,14 @@ def same_detail(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
     Raises:
         InvalidRequest: an amount that no unit can have.
     """
-    said = replace(said_by(call) or NO_DETAIL, token_counting=counting_then(call, event, catalog))
+    said = replace(said_by(call) or NO_DETAIL, token_counting=counting_of(call, event, catalog))
     return _said_of(said) == _said_of(event.detail or NO_DETAIL)
 
 
-def counting_then(call: Track, event: UsageRecorded, catalog: Catalog) -> TokenCounting | None:
+def counting_of(call: Track, event: UsageRecorded, catalog: Catalog) -> TokenCounting | None:
     """How a call counts, None if inclusive: what it does not say as it was for a stored one."""
-    if call.token_counting is not None:
-        return None if call.token_counting == INCLUSIVE else call.token_counting
     stored = event.detail or NO_DETAIL
-    if stored.token_counting is None or COUNTING in stored.filled:
-        return stored.token_counting
-    provider = catalog.providers.of_id(event.provider)
-    counts_so = provider is not None and provider.token_counting == EXCLUSIVE
-    return EXCLUSIVE if counts_so else None
+    return counting_then(call.token_counting, stored, event.provider, catalog.providers)
 
 
 def outcome_of(event: UsageRecorded) -> Outcome:

@@ -13,7 +13,7 @@ from typing import Final
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.charging import counted_inside
 from actors.billing.catalog.names import NOT_TOLD, Names, Said, Told, names_then
-from actors.billing.usage.detail import counting_then, same_detail
+from actors.billing.usage.detail import counting_of, same_detail
 from actors.billing.usage.privacy import Privacy, personal_of
 from messages.codec import billed_of, decode_personal
 from messages.dimensions import COUNT_FIELDS, COUNTED, Counts
@@ -80,7 +80,7 @@ def _same_fields(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
 def _said_by(call: Track, event: UsageRecorded, catalog: Catalog) -> Counts:
     """The counts of a call as they are stored."""
     said = _counts_of(call)
-    return counted_inside(said) if counting_then(call, event, catalog) == EXCLUSIVE else said
+    return counted_inside(said) if counting_of(call, event, catalog) == EXCLUSIVE else said
 
 
 def _same_counts(said: Counts, stored: Counts) -> bool:
