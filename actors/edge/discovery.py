@@ -23,6 +23,9 @@ NAME: Final = "meterd"
 QUEUE: Final = "meterd"
 TURN: Final = 16
 """Answers that leave before others have their turn: nats-py hands over all that came, in one."""
+CONTRACT: Final = "1.1"
+"""The contract that is spoken; what of it is there, beside that of version 1, is `CAPABILITIES`."""
+CAPABILITIES: Final = ("providers",)
 _DESCRIPTION: Final = "Meters usage per user, prices it, and says whether the next call may be made"
 
 
@@ -90,7 +93,13 @@ class Discovery:
             "name": NAME,
             "id": self._instance,
             "version": self._version,
-            "metadata": {"prefix": self._prefix, "partitions": f"0-{PARTITIONS - 1}"},
+            # ADR-32 has texts here and nothing else.
+            "metadata": {
+                "prefix": self._prefix,
+                "partitions": f"0-{PARTITIONS - 1}",
+                "contract": CONTRACT,
+                "capabilities": ",".join(CAPABILITIES),
+            },
         }
 
     def _ping(self) -> dict[str, Any]:
