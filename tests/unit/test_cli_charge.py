@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.cli import shelves, views
@@ -32,7 +33,7 @@ ESTIMATED = EstimateReply(
     unpriced=("gpu_seconds",),
     seq=1,
 )
-VERBS: Final = {
+VERBS: Final[dict[tuple[str, ...], type[Struct]]] = {
     ("track", "alice"): Track,
     ("enforce", "alice"): Enforce,
     ("hold", "alice"): Hold,

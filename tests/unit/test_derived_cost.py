@@ -98,7 +98,7 @@ def test_tokens_beyond_the_counts_cost_the_dearer_ones_and_choose_the_tier() -> 
 def test_without_counts_it_is_the_formula_of_version_1_and_a_given_cost_stands() -> None:
     assert cost_of(metered().enforce(model_used="m", tokens_requested=100)) == Decimal("0.0005")
     given = metered().enforce(model_used="m", tokens_input=100, cost_requested=1)
-    assert (cost_of(given), given.priced) == (1, "caller")
+    assert (cost_of(given), given.priced) == (Decimal(1), "caller")
 
 
 def test_it_says_how_the_price_was_found_and_what_has_none() -> None:
