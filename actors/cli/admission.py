@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from actors.cli import boards
+from actors.cli.charge import with_charge
 from actors.cli.files import objects
 from actors.cli.options import (
     TIMEOUT_S,
@@ -31,6 +32,7 @@ HoldId = Annotated[str, typer.Argument(metavar="HOLD", help="The hold's id.", sh
 Ttl = Annotated[int | None, typer.Option(min=1, max=86_400, help="In seconds.")]
 
 
+@with_charge(before="key")
 def hold(
     user: User,
     provider: Provider,
@@ -48,6 +50,7 @@ def hold(
     url: Url = None,
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
+    **charge: Any,
 ) -> None:
     """Check a call and set aside what it needs. Exit code 4 if it is refused."""
     reply = call(
@@ -67,6 +70,7 @@ def hold(
             units_requested=amounts_of(units_requested, "--units-requested"),
             ttl=ttl,
             event_id=event_id,
+            **charge,
         ),
     )
     show(reply, boards.held, as_json=as_json)

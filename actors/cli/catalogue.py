@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from actors.cli import options, shelves
+from actors.cli.charge import with_charge
 from actors.cli.files import rows_of
 from actors.cli.options import TIMEOUT_S, Json, Period, Provider, Timeout, Url
 from actors.cli.output import show
@@ -22,9 +23,6 @@ from messages.catalog import (
     UsersReply,
 )
 from messages.client.client import UsageClient
-from messages.prices import (
-    EstimateCost,
-)
 from messages.verbs import BY_NAME
 
 _PAGE: Final = 1_000
@@ -192,23 +190,27 @@ async def user_pages(
         await asyncio.sleep(0)
 
 
+@with_charge(before="text")
 def estimate(
     provider: Provider,
     model_used: str | None = None,
-    tokens_input: int | None = None,
-    tokens_output: int | None = None,
     text: Annotated[
         str | None, typer.Option(help="Its words count as input, 1.3 tokens each.")
     ] = None,
-    search_count: int | None = None,
-    image_count: int | None = None,
-    page_count: int | None = None,
+    units: options.UnitAmounts = None,
     url: Url = None,
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
+    **charge: Any,
 ) -> None:
     """What a call would cost now."""
-    given = locals()
-    body = {name: given[name] for name in EstimateCost.__struct_fields__ if name in given}
+    amounts = options.amounts_of(units, "--unit")
+    body = {
+        "provider": provider,
+        "model_used": model_used,
+        "text": text,
+        "units": amounts,
+        **charge,
+    }
     reply = call(url, timeout, lambda client: ask(client, "estimate.cost", body))
     show(reply, shelves.estimated, as_json=as_json)

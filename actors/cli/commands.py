@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from actors.cli import options, views
+from actors.cli.charge import with_charge
 from actors.cli.options import (
     TIMEOUT_S,
     EventId,
@@ -36,7 +37,7 @@ from messages.reports import LogsReply, StatsReply
 _PAGE_MAX: Final = 1000
 
 
-@options.with_counts(before="response_time")
+@with_charge(before="response_time")
 def track(
     user: User,
     provider: Provider,
@@ -66,10 +67,10 @@ def track(
     url: Url = None,
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
-    **counts: int | None,
+    **charge: Any,
 ) -> None:
     """A call was made: price it, log it, count it."""
-    fields = _given({**locals(), **counts}, TrackFields)
+    fields = _given({**locals(), **charge}, TrackFields)
     if metadata:
         fields["metadata"] = options.pairs_of(metadata, "--metadata")
     if tags:
@@ -79,6 +80,7 @@ def track(
     show(reply, views.tracked, as_json=as_json)
 
 
+@with_charge(before="key")
 def enforce(
     user: User,
     provider: Provider,
@@ -94,9 +96,10 @@ def enforce(
     url: Url = None,
     timeout: Timeout = TIMEOUT_S,
     as_json: Json = False,
+    **charge: Any,
 ) -> None:
     """May this user make this call? Exit code 4 if not."""
-    fields = _given(locals(), EnforceFields)
+    fields = _given({**locals(), **charge}, EnforceFields)
     if tags:
         fields["tags"] = options.pairs_of(tags, "--tag")
     fields["units_requested"] = options.amounts_of(units_requested, "--units-requested")

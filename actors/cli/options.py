@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Final, get_args
 
 import typer
 
 from actors.cli.importer.errors import BadValue
 from actors.cli.importer.values import exact, moment
-from messages.dimensions import COUNT_FIELDS
 from messages.scalars import Outcome as OutcomeText
 from messages.scalars import PeriodKey
 from messages.units import to_day
@@ -177,26 +175,3 @@ EventId = Annotated[
     str | None,
     typer.Option("--event-id", help="The idempotency key; else a new one.", show_default=False),
 ]
-
-
-def with_counts(before: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option for each count of a call, in place of its ``**counts``.
-
-    Args:
-        before: the parameter that follows them in the help.
-    """
-
-    def with_options(command: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(command, eval_str=True)
-        parameters = list(signature.parameters.values())[:-1]
-        place = [parameter.name for parameter in parameters].index(before)
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        parameters[place:place] = [
-            inspect.Parameter(field, kind, default=None, annotation=int | None)
-            for field in COUNT_FIELDS
-        ]
-        found: Any = command
-        found.__signature__ = signature.replace(parameters=parameters)
-        return command
-
-    return with_options

@@ -33,10 +33,13 @@ def tracked(reply: TrackReply) -> RenderableType:
     )
     alerts = Text(f"alerts raised: {len(reply.alerts)}" if reply.alerts else "", "yellow")
     where = Text(f"period {reply.billing_period}, key {reply.event_id}, status ")
-    missing = Text(
-        f"without a price: {', '.join(reply.unpriced)}" if reply.unpriced else "", "yellow"
-    )
-    return lines(head, where.append_text(_status(reply.usage_status)), missing, alerts)
+    status = where.append_text(_status(reply.usage_status))
+    return lines(head, status, _missing(reply.unpriced), alerts)
+
+
+def _missing(unpriced: Sequence[str]) -> Text:
+    """What was sent, and the price of the model does not have."""
+    return Text(f"without a price: {', '.join(unpriced)}" if unpriced else "", "yellow")
 
 
 def _by(reply: TrackReply) -> str:
@@ -54,7 +57,8 @@ def decided(reply: EnforceReply | HoldReply) -> RenderableType:
         head.append(f" ({reply.reason_code})")
     if reply.retry_after is not None:
         head.append(f", resets in {reply.retry_after:,} s")
-    return lines(head, _limits(reply.limits)) if reply.limits else head
+    missing = _missing(reply.unpriced)
+    return lines(head, missing, _limits(reply.limits)) if reply.limits else lines(head, missing)
 
 
 def reset_done(reply: ResetReply) -> RenderableType:

@@ -12,8 +12,6 @@ from .events import UsageRecorded
 LONG_USAGE: Final = '{"provider":'
 """How every call with full names begins, and no call of today's form."""
 
-LATER: Final = frozenset({"clipped", "detail"})
-"""Fields that no such call has: they came after the form."""
 _ALWAYS: Final = frozenset({"status", "priced"})
 _PRICE_VERSION: Final = 0
 
@@ -26,9 +24,10 @@ def _long(field: FieldInfo) -> tuple[str, Any] | tuple[str, Any, Any]:
     return field.name, field.type, default
 
 
+# With the fields that came after the form, which no such call has, so that all are in one order.
 _LONG: Final = msgspec.defstruct(
     "LongUsage",
-    [_long(field) for field in fields(UsageRecorded) if field.name not in LATER],
+    [_long(field) for field in fields(UsageRecorded)],
     frozen=True,
     gc=False,
 )

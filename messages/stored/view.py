@@ -71,6 +71,8 @@ def _usd(name: str) -> Column:
 
 
 _WHOLES: Final = tuple(dimension.field for dimension in COUNTED if dimension.is_whole)
+_EARLY: Final = 8
+"""So many dimensions the first view had; columns that came later are behind all others."""
 _UNITS: Final = (
     "CASE WHEN units_nano IS NOT NULL THEN"
     " (SELECT json_group_object(key, value / 1e9) FROM json_each(units_nano)) END"
@@ -101,7 +103,7 @@ USAGE: Final = View(
         _field("cost_catalog_nano"),
         *(_field(whole, "0") for whole in _WHOLES),
         Column("tokens_used", shown=" + ".join(_WHOLES)),
-        *(_field(other.field) for other in COUNTED if not other.is_whole),
+        *(_field(other.field) for other in COUNTED[:_EARLY] if not other.is_whole),
         _field("endpoint", "''"),
         _field("method", "'POST'"),
         _field("response_time", "0.0"),
@@ -139,6 +141,7 @@ USAGE: Final = View(
         _detail("units")._replace(name="units_nano"),
         Column("units", shown=_UNITS),
         _detail("unpriced"),
+        *(_field(later.field) for later in COUNTED[_EARLY:]),
     ),
 )
 """Its columns behind ``seq``, ``user_id`` and ``event_id``, which every view has."""

@@ -25,11 +25,10 @@ from messages.stored.events import (
     Personal,
     UsageRecorded,
 )
-from messages.stored.older import LATER
 from tests.golden.accounts import an_account, an_account_of_others
 from tests.golden.stored import ALL, EVENTS, OLDER, PERSONAL, TALLY
 from tests.golden.stored_catalog import CATALOG_EVENTS
-from tests.support.older import long_form
+from tests.support.older import LATER, long_form
 
 DATA: Final = Path(__file__).with_name("data")
 NEWEST: Final = {

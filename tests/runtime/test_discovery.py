@@ -241,6 +241,18 @@ async def test_discovery_answers_to_all_services_to_its_name_and_to_its_id(
     assert others == [first, first]
 
 
+@pytest.mark.parametrize("verb", ["PING", "INFO", "STATS"])
+async def test_discovery_says_in_texts_which_contract_is_spoken_and_what_of_it_is_on(
+    rig: Rig, verb: str
+) -> None:
+    assert (await ask(rig, f"$SRV.{verb}"))["metadata"] == {
+        "prefix": "usage.v1",
+        "partitions": "0-63",
+        "contract": "1.1",
+        "capabilities": "providers",
+    }
+
+
 async def test_without_a_reply_subject_discovery_says_nothing(rig: Rig) -> None:
     await rig.link.heard["$SRV.PING"](SimpleNamespace(reply="", data=b""))
     assert rig.link.answers == {}

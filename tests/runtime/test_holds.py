@@ -167,6 +167,9 @@ async def test_a_thousand_and_first_hold_is_too_many(rig: Rig) -> None:
     answers = [answer.body for answer in await rig.answers(*sent)]
     assert [a["allowed"] for a in answers] == [True] * 1000 + [False]
     assert answers[-1]["reason_code"] == "too_many_holds"
+    await rig.catalog("providers.put", id="vllm", unpriced="refuse")
+    unpriced = (await rig.ask("hold", provider="vllm")).body
+    assert (unpriced["allowed"], unpriced["reason_code"]) == (False, "too_many_holds")
 
 
 async def test_preflight_sees_the_operations_before_as_used_and_holds_all_or_none(

@@ -10,8 +10,10 @@ from messages.codec import decode_event, encode_reply
 from messages.stored.events import (
     UsageRecorded,
 )
-from messages.stored.older import LATER
 from persistence.records import Row
+
+LATER = frozenset({"clipped", "detail"})
+"""Fields of a call that came after the form with full names."""
 
 LEFT_OUT = {
     "price_version": 0,

@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.billing.catalog.provider_changes import put_provider
 from actors.billing.catalog.providers import NAMES
 from actors.billing.counters.slots import add
 from actors.billing.reports import stats as summaries
+from actors.billing.state import snapshot as snapshots
+from actors.billing.state.apply import apply
 from actors.billing.state.snapshot import period_of
+from messages.catalog import ProvidersPut
 from messages.codec import encode_reply
 from messages.reports import Stats, StatsReply
 from messages.stored.events import (
@@ -100,6 +104,34 @@ def test_at_most_100_names_are_counted_apart_and_the_rest_under_other() -> None:
         assert breakdown[f"{letter}0"].calls == 2
         assert sum(usage.calls for usage in breakdown.values()) == found.total_calls == 132
         assert sum(usage.cost for usage in breakdown.values()) == found.total_cost
+
+
+def test_a_provider_has_its_units_where_its_calls_are_under_an_alias_and_under_other_too() -> None:
+    meter = Meter()
+    for number in range(102):
+        entry = ProvidersPut(id=f"host-{number}", aliases=[f"alias-{number}"])
+        meter.catalog.take(put_provider(meter.catalog, entry), meter.catalog.seq + 1)
+    for number in range(102):
+        meter.track(f"host-{number}", units={"seconds": 2})
+        meter.track(f"alias-{number}", units={"seconds": 2})
+    meter.track("openai", units={"seconds": 2})
+    shown = meter.stats().provider_breakdown
+    assert [*shown] == [*NAMES, *[f"host-{number}" for number in range(100)], "other"]
+    assert (shown["host-0"].calls, shown["host-0"].units) == (2, {"seconds": 4})
+    assert (shown["other"].calls, shown["other"].units) == (4, {"seconds": 8})
+    assert all(
+        used.units == ({"seconds": used.calls * 2} if used.calls else {}) for used in shown.values()
+    )
+    loaded = snapshots.decode("alice", snapshots.encode(meter.account))
+    assert loaded == meter.account
+    assert loaded.current is not None
+    event = next(event for event in meter.usage if event.provider == "host-101")
+    for account in (loaded, meter.account):
+        apply(account, event, meter.at, meter.account.seq + 1)
+    assert loaded == meter.account
+    assert summaries.summary(loaded.current, seq=0).provider_breakdown["other"].units == {
+        "seconds": 10
+    }
 
 
 def test_the_error_rate_is_the_share_of_failed_calls_in_percent() -> None:

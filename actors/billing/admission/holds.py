@@ -18,7 +18,7 @@ from actors.billing.admission.asked import (
     price_then,
     tokens_of,
 )
-from actors.billing.admission.decide import Call, Decision, judge, resolve
+from actors.billing.admission.decide import UNPRICED, WITHIN, Call, Decision, judge, resolve
 from actors.billing.catalog.catalog import Catalog
 from actors.billing.catalog.names import Names, Said, Told, counting_then, names_then
 from actors.billing.catalog.units import units_of
@@ -215,7 +215,8 @@ def _extended(held: OpenHold, ask: Extend, at: int, catalog: Catalog) -> Call:
 
 def full(decision: Decision, period: Period, open_now: int) -> Decision:
     """The decision on a hold if ``open_now`` holds are open already."""
-    if not decision.allowed or open_now < HOLDS_MAX:
+    # A reason of version 1 comes before one of later.
+    if open_now < HOLDS_MAX or decision.reason not in {WITHIN, UNPRICED}:
         return decision
     return Decision(decision.call, decision.headroom, period, *_TOO_MANY)
 

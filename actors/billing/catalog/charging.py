@@ -32,7 +32,9 @@ NOTHING: Final[Counts] = (None,) * (len(COUNTED) - 2)
 _UNITS_FROM: Final = next(at for at, one in enumerate(COUNTED) if one.absent)
 UNITS: Final = slice(_UNITS_FROM, len(COUNTED))
 NO_UNITS: Final[Counts] = (None,) * (len(COUNTED) - _UNITS_FROM)
-"""Where the counts of units are, and what most calls say of them."""
+"""Where the counts of units are, and what most calls say of what is there."""
+_COUNTED_UNITS: Final = tuple([at for at, one in enumerate(COUNTED) if one.absent])
+"""Where exactly: tokens that came later are behind them."""
 TOKENS_MAX: Final = 10**9
 """Of a call, of each kind."""
 _CHECKED: Final = tuple([(whole, parts) for whole, parts in PARTS_OF.items()])
@@ -247,7 +249,8 @@ def _assumed(used: Used) -> bool:
 
     It is not if the call failed, or says another of the counts or a unit.
     """
-    if used.failed or used.said[UNITS] != NO_UNITS:
+    said = used.said
+    if used.failed or any(said[place] is not None for place in _COUNTED_UNITS):
         return False
     return not any(used.units.values())
 

@@ -191,6 +191,12 @@ def shown_providers(used: Slots, layout: Layout) -> dict[str, Counters]:
     return found
 
 
+def shown_as(provider: str, layout: Layout) -> str:
+    """The name under which `shown_providers` has a provider of the layout: its own, or `OTHER`."""
+    place = layout.providers[provider] - layout.others
+    return OTHER if place >= len(UNITS) * OTHERS_SHOWN_MAX else provider
+
+
 def used_providers(used: Slots, layout: Layout) -> dict[str, Counters]:
     """Calls, tokens and cost of the providers with any use."""
     return {name: counts for name, counts in of_providers(used, layout).items() if any(counts)}

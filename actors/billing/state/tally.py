@@ -12,6 +12,7 @@ from typing import Final
 
 from actors.billing.counters.layout import Layout
 from actors.billing.counters.layouts import OTHER
+from actors.billing.counters.slots import shown_as
 from messages.stored.events import Counters, UsageRecorded
 from messages.stored.tally import TallyTotals
 
@@ -91,8 +92,8 @@ class Tally:
             self.unpriced_calls += 1
         if not detail.units:
             return False
-        # Under the names under which the counters have the call.
-        provider = event.provider
+        # Under the names under which a summary has the call.
+        provider = shown_as(event.provider, layout)
         actual = event.actual if event.actual in layout.actual else OTHER
         model = event.model if event.model in layout.models else OTHER
         before = self.entries

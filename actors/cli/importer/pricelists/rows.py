@@ -8,17 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-TOKEN_PRICES: Final = (
-    "cost_per_input_token",
-    "cost_per_output_token",
-    "cost_per_cache_read_token",
-    "cost_per_cache_write_token",
-    "cost_per_reasoning_token",
-)
-PRICES: Final = (
-    *TOKEN_PRICES,
-    *("cost_per_request", "cost_per_search", "cost_per_image", "cost_per_page"),
-)
+from messages.dimensions import DIMENSIONS
+
+PRICES: Final = tuple(dimension.cost_field for dimension in DIMENSIONS)
 GROUPS: Final = ("token_parts", "units", "tiers")
 """Fields of a row that hold prices by name, beside `PRICES`."""
 ALIASES_MAX: Final = 64
