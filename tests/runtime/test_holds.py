@@ -254,7 +254,7 @@ async def test_an_operation_has_no_deadline_of_its_own(rig: Rig) -> None:
 async def test_no_error_shows_what_is_not_durable(rig: Rig) -> None:
     await on_pro(rig)
     await rig.ask("hold", provider="openai", event_id="h")
-    await rig.catalog("plans.list")
+    await rig.catalog("prices.list")  # so that none is to be made before a put
     past = {"provider": "exa", "model": "m", "effective_from": "2026-03-01T00:00:00Z"}
     rig.journal.appends.close()
     sent = [
