@@ -36,6 +36,9 @@ from tests.sim.world.invariants import Invariant, Violated
 from tests.sim.world.pagination import Walk
 from tests.sim.world.service import NOT_NOW
 
+ALL_IN: Final = 8
+"""One of so many lists of prices may be that of all."""
+
 
 class Client:
     """One client: it makes its calls one after the other."""
@@ -45,6 +48,7 @@ class Client:
         self._number = number
         self._rng = rng
         self._count = 0
+        self._lists = 0
         self._user = ""
 
     async def run(self, calls: int) -> None:
@@ -314,7 +318,11 @@ class Client:
             "provider": lambda: self._rng.choice(BUILTIN),
             "model": lambda: self._rng.choice(MODELS),
         }
-        return self._some(drawn)
+        found = self._some(drawn)
+        self._lists += 1
+        if self._lists % ALL_IN:  # all are two thousand, and are made anew in each process
+            found.setdefault("provider", BUILTIN[self._lists % len(BUILTIN)])
+        return found
 
     def _estimate(self) -> dict[str, Any]:
         wanted = self._track()
