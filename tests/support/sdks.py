@@ -20,11 +20,16 @@ def sdk(name: str) -> Any:
     """The module of that name, as ``openai.types.chat``.
 
     litellm uses the price list that came with it: else it asks the network for the newest one,
-    and its answers would change from day to day.
+    and its answers would change from day to day. The prices of some hours, which no row has, are
+    taken out of that, so that they do not change within a day either.
     """
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     with unwarned():
-        return import_module(name)
+        found = import_module(name)
+        if name.partition(".")[0] == "litellm":
+            for entry in import_module("litellm").model_cost.values():
+                entry.pop("off_peak_pricing", None)
+        return found
 
 
 @contextmanager
