@@ -46,7 +46,7 @@ FINAL_ERRORS: Final[dict[str, AbstractSet[str]]] = {
     "catalog.units.archive": {"unknown_unit"},
     "track": {"timestamp_out_of_range", *_ASKED},
     **dict.fromkeys(("enforce", "hold", "preflight"), _ASKED),
-    "extend": {"unknown_hold", "unknown_unit"},
+    "extend": {"invalid_request", "unknown_hold", "unknown_unit"},
     "release": {"unknown_hold"},
     "ack": {"unknown_alert"},
     "subscribe": {"invalid_request", "unknown_plan"},
