@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -17,8 +17,6 @@ from actors.cli.options import TIMEOUT_S, Json, Period, Provider, Timeout, Url
 from actors.cli.output import show
 from actors.cli.session import call, errors_as_exit_codes
 from messages.catalog import (
-    PlanPutReply,
-    ProviderPutReply,
     UserEntry,
     UsersReply,
 )
@@ -35,6 +33,11 @@ async def ask(client: UsageClient, what: str, body: dict[str, Any]) -> Any:
     """Ask something of the catalogue, such as ``plans.list``; the reply as its struct."""
     reply = await client.request_catalog(what, body)
     return msgspec.json.decode(reply, type=BY_NAME[f"catalog.{what}"].reply)
+
+
+async def ask_each(client: UsageClient, what: str, bodies: Sequence[dict[str, Any]]) -> list[Any]:
+    """Ask for one after the other; the replies as their structs, in that order."""
+    return [await ask(client, what, body) for body in bodies]
 
 
 async def all_pages(client: UsageClient, what: str, field: str, body: dict[str, Any]) -> Any:
@@ -78,10 +81,7 @@ def put_plans(
             for plan in rows_of(file)
         ]
 
-    async def put(client: UsageClient) -> list[PlanPutReply]:
-        return [await ask(client, "plans.put", body) for body in bodies]
-
-    for reply in call(url, timeout, put):
+    for reply in call(url, timeout, lambda client: ask_each(client, "plans.put", bodies)):
         show(reply, shelves.plan_put, as_json=as_json)
 
 
@@ -113,10 +113,7 @@ def put_providers(
     with errors_as_exit_codes():
         bodies = rows_of(file)
 
-    async def put(client: UsageClient) -> list[ProviderPutReply]:
-        return [await ask(client, "providers.put", body) for body in bodies]
-
-    for reply in call(url, timeout, put):
+    for reply in call(url, timeout, lambda client: ask_each(client, "providers.put", bodies)):
         show(reply, shelves.provider_put, as_json=as_json)
 
 

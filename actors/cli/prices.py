@@ -14,7 +14,7 @@ from rich.console import Console
 
 from actors.billing.catalog.default_list import all_rows, default_list
 from actors.cli import shelves
-from actors.cli.catalogue import all_pages, ask
+from actors.cli.catalogue import all_pages, ask, ask_each
 from actors.cli.files import rows_of
 from actors.cli.importer.errors import BadInput
 from actors.cli.importer.pricelists import compare, report
@@ -29,7 +29,7 @@ from actors.cli.options import TIMEOUT_S, Json, JsonFile, Moment, Timeout, Url, 
 from actors.cli.output import is_human, show
 from actors.cli.session import EXIT_DIFFERS, EXIT_ROWS_REFUSED, call, errors_as_exit_codes
 from messages.client.client import UsageClient
-from messages.prices import PricePutReply, UnpricedReply
+from messages.prices import UnpricedReply
 from messages.units import to_day
 
 _PAGE = 1_000
@@ -66,10 +66,7 @@ def put_prices(
     with errors_as_exit_codes():
         bodies = rows_of(file)
 
-    async def put(client: UsageClient) -> list[PricePutReply]:
-        return [await ask(client, "prices.put", body) for body in bodies]
-
-    for reply in call(url, timeout, put):
+    for reply in call(url, timeout, lambda client: ask_each(client, "prices.put", bodies)):
         show(reply, shelves.price_put, as_json=as_json)
 
 
