@@ -47,13 +47,14 @@ class CatalogChange(NamedTuple):
         event: what is stored.
         decide: the event that a request comes to, by the catalogue and the clock. Raises
             `RequestError` if it is refused.
-        same: whether a request asks for what an event, of its kind, records.
+        content: what a request asks for, by the catalogue and the event, of its kind, that its
+            key has: as that event's ``content`` if they are the same.
         answered: the reply, of the event, its key and its position.
     """
 
     event: type[CatalogEvent]
     decide: Callable[[Catalog, Any, int], CatalogEvent]
-    same: Callable[[Any, Any, Catalog], bool]
+    content: Callable[[Any, Catalog, Any], str]
     answered: Callable[..., Any]
 
 
@@ -61,45 +62,43 @@ CHANGES: Final[Mapping[type, CatalogChange]] = {
     PlansPut: CatalogChange(
         PlanPut,
         lambda catalog, ask, _: plan_changes.put_plan(catalog, ask),
-        lambda ask, event, _: plan_changes.content_of(ask) == event.content,
+        lambda ask, *_: plan_changes.content_of(ask),
         plan_changes.answered,
     ),
     PricesPut: CatalogChange(
         PricePut,
         price_changes.put_price,
-        lambda ask, event, catalog: price_changes.content_of(ask, catalog, event) == event.content,
+        price_changes.content_of,
         price_changes.answered,
     ),
     PricesCancel: CatalogChange(
         PriceCancelled,
         price_changes.cancel_price,
-        lambda ask, event, catalog: (
-            price_changes.cancel_content(ask, catalog, event) == event.content
-        ),
+        price_changes.cancel_content,
         price_changes.cancelled,
     ),
     UnitsPut: CatalogChange(
         UnitPut,
         lambda catalog, ask, _: unit_changes.put_unit(catalog, ask),
-        lambda ask, event, _: unit_changes.content_of_put(ask) == event.content,
+        lambda ask, *_: unit_changes.content_of_put(ask),
         unit_changes.answered,
     ),
     UnitsArchive: CatalogChange(
         UnitArchived,
         lambda catalog, ask, _: unit_changes.archive_unit(catalog, ask),
-        lambda ask, event, _: unit_changes.content_of_archive(ask) == event.content,
+        lambda ask, *_: unit_changes.content_of_archive(ask),
         unit_changes.answered,
     ),
     ProvidersPut: CatalogChange(
         ProviderPut,
         lambda catalog, ask, _: provider_changes.put_provider(catalog, ask),
-        lambda ask, event, _: provider_changes.content_of(ask) == event.content,
+        lambda ask, *_: provider_changes.content_of(ask),
         provider_changes.answered,
     ),
     ProvidersArchive: CatalogChange(
         ProviderArchived,
         lambda catalog, ask, _: provider_changes.archive_provider(catalog, ask),
-        lambda ask, event, _: provider_changes.content_of_archiving(ask) == event.content,
+        lambda ask, *_: provider_changes.content_of_archiving(ask),
         provider_changes.archived,
     ),
 }
@@ -114,7 +113,7 @@ def is_same(ask: Any, event: CatalogEvent, catalog: Catalog) -> bool:
         RequestError: the request is invalid.
     """
     change = CHANGES[type(ask)]
-    return isinstance(event, change.event) and change.same(ask, event, catalog)
+    return isinstance(event, change.event) and change.content(ask, catalog, event) == event.content
 
 
 def answer(event: CatalogEvent, key: str, seq: int, *, duplicate: bool = False) -> bytes:
