@@ -53,21 +53,9 @@ CATALOG_EVENTS: Final[dict[str, CatalogEvent]] = {
         content="0123456789abcdef01234567",
     ),
     "price": PRICE,
-    "price.whole": PricePut(
-        provider="openai",
-        model="gpt-5",
+    "price.whole": replace(
+        PRICE,
         version=8,
-        effective_from=MARCH,
-        content="0123456789abcdef01234567",
-        input_token=1_250_000,
-        output_token=10**7,
-        cache_read_token=125_000,
-        cache_write_token=0,
-        reasoning_token=1,
-        request=2,
-        search=3,
-        image=4,
-        page=5,
         variant="batch",
         parts={"input_audio": 6, "output_image": 7},
         tiers=(
