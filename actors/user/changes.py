@@ -40,7 +40,8 @@ def _track(ledger: Ledger, request: Request, call: Track, at: int) -> Detour | N
         looked = ended is not None and call.hold_id in ended
         if not looked and may_have_ended(ledger.account, call.hold_id, ledger.context):
             return find(request, ledger.context, holds=[call.hold_id])
-    if ledger.context.catalog.providers.may_register(call.provider):
+    providers = ledger.context.catalog.providers
+    if providers.registers and providers.may_register(call.provider):
         ledger.check(call, at, ended)  # what is refused stores no provider
         detour = register(request, ledger.context, [call.provider])
         if detour is not None:

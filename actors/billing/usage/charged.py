@@ -43,8 +43,8 @@ def charged(
         RequestError: ``invalid_request``: a part is larger than its whole, or the input too large;
             as `units_of`.
     """
-    units = units_of(call.units, "units", catalog.units) or {}
-    said = _with_names(said_by(call) or NO_DETAIL, call, route)
+    units = units_of(call.units, "units", catalog.units)
+    said = _with_names(said_by(call, units) or NO_DETAIL, call, route)
     variant = said.price_variant or ""
     found = catalog.priced(route, moment, variant)
     if said.token_counting == EXCLUSIVE:
@@ -52,7 +52,7 @@ def charged(
     everything = with_parts(counts, said.token_parts)
     check_parts(everything)
     failed = call.status_code is not None and call.status_code >= FAILED_FROM
-    used = Used(everything, units, said.price_factors or (), found.region, failed)
+    used = Used(everything, units or {}, said.price_factors or (), found.region, failed)
     cost, tier, unpriced = charge_in_full(found.price, used)
     priced = None if not variant or found.price.variant == variant else False
     detail = replace(said, tier=tier, unpriced=unpriced, variant_priced=priced)

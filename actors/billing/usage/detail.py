@@ -31,11 +31,12 @@ _SAID: Final = (
 _said_of: Final[Callable[[UsageDetail], tuple[Any, ...]]] = attrgetter(*_SAID)
 
 
-def said_by(call: Track) -> UsageDetail | None:
+def said_by(call: Track, units: dict[str, int] | None) -> UsageDetail | None:
     """What a call says beside the rest, None if that is nothing but defaults.
 
-    Raises:
-        InvalidRequest: an amount that no unit can have. Which units there are is not known here.
+    Args:
+        call: the call.
+        units: its nano-units by unit, None if there are none.
     """
     status_code = 200 if call.status_code is None else call.status_code
     outcome = None if call.outcome == _default_outcome(status_code) else call.outcome
@@ -45,7 +46,7 @@ def said_by(call: Track) -> UsageDetail | None:
         outcome=outcome,
         key=call.key,
         tags=dict(sorted(call.tags.items())) if call.tags else None,
-        units=quantities_of(call.units, "units") or None,
+        units=units,
         token_parts=parts or None,
         token_counting=None if call.token_counting == INCLUSIVE else call.token_counting,
         price_variant=call.price_variant or None,
@@ -63,7 +64,8 @@ def same_detail(call: Track, event: UsageRecorded, catalog: Catalog) -> bool:
     Raises:
         InvalidRequest: an amount that no unit can have.
     """
-    said = replace(said_by(call) or NO_DETAIL, token_counting=counting_of(call, event, catalog))
+    said = said_by(call, quantities_of(call.units, "units") or None) or NO_DETAIL
+    said = replace(said, token_counting=counting_of(call, event, catalog))
     return _said_of(said) == _said_of(event.detail or NO_DETAIL)
 
 
